@@ -1,0 +1,6 @@
+"""``python -m monai_cl``."""
+
+from monai_cl.cli import main
+
+if __name__ == "__main__":
+    main()

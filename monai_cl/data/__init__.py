@@ -1,0 +1,19 @@
+"""Data lists, the prepared store, patches and samplers, and the synthetic phantom."""
+
+from __future__ import annotations
+
+from monai_cl._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "addressed": ("PositionSampler", "address_seed", "address_rng", "address_generator"),
+        "data_list": ("DataList", "DataSet", "load_data_list"),
+        "folds": ("fold_items",),
+        "validation": ("Problem", "validate_data_list"),
+        "reading": ("CTReader", "Volume", "read_volume", "to_ras"),
+        "store": ("Preparation", "StoreEntry", "VolumeStore"),
+        "preparation": ("PreparedItems", "prepare"),
+        "patches": ("MixCLPatches", "SegmentationPatches"),
+    },
+)

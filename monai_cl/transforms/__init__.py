@@ -1,0 +1,16 @@
+"""Transforms beside MONAI's own: what MixCL needs and MONAI lacks, or has slower."""
+
+from __future__ import annotations
+
+from monai_cl._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "voxel_sampling": ("boundary_weight_map", "sample_voxels"),
+        "spacing": ("Spacingd",),
+        "labels": ("SelectLabelsd", "select_labels"),
+        "warp": ("RandWarpd", "WarpParameters", "random_warp", "apply_warp"),
+        "views": ("random_views",),
+    },
+)
