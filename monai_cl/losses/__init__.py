@@ -9,14 +9,18 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "mixcl": (
             "identity_consistency_loss",
-            "identity_correlation",
+            "identity_terms",
             "label_consistency_loss",
+            "label_consistency_of_pairs",
             "reconstruction_loss",
         ),
+        "correlation": ("identity_correlation", "identity_penalty"),
+        "segmentation": ("supervised_loss",),
         "mixcl_total": ("MixCLLoss", "mixcl_terms"),
         "presets": ("mixcl_preset",),
         "contrastive": (
             "weighted_contrastive_loss",
+            "log_weighted_contrastive_loss",
             "simclr_loss",
             "supcon_loss",
             "depth_aware_loss",
@@ -26,6 +30,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "DepthAwareLoss",
             "WSPLoss",
         ),
-        "kernels": ("gaussian_kernel",),
+        "kernels": (
+            "gaussian_kernel",
+            "log_gaussian_kernel",
+            "log_near_position",
+            "log_same_label",
+            "log_same_slice",
+        ),
     },
 )

@@ -1,0 +1,255 @@
+"""MixCL's total (Eq. 2), ``L = L_id + α L_label + β L_recon (+ γ L_sup)``, from one forward of V1, V1' and V2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from monai_cl.losses.mixcl import identity_terms, label_consistency_of_pairs, reconstruction_loss, require_weight
+from monai_cl.losses.segmentation import supervised_loss
+
+TERMS = ("identity", "label", "reconstruction", "supervised")
+
+
+def mixcl_terms(
+    outputs: Mapping[str, Tensor | Sequence[Tensor]],
+    targets: Mapping[str, Tensor],
+    *,
+    terms: Sequence[str] = ("identity", "label", "reconstruction"),
+    offdiag_weight: float = 0.005,
+    center: bool = False,
+    identity_levels: Sequence[int] | None = None,
+    identity_per_channel: bool = False,
+    label_level: int = 1,
+    temperature: float = 0.1,
+    background: int = 0,
+    per_anchor: bool = False,
+    class_counts: Sequence[int] | None = None,
+    diagnostics: dict[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """The unweighted terms of MixCL's total, attached to the graph; only those named in ``terms`` are computed.
+
+    With B pairs of patches (P1, P2) of a batch, rows 0..B of a network output belong to V1, B..2B to V1' and
+    2B..3B to V2.
+
+    Args:
+        outputs: ``levels``: a list of projected features, each (2B, C, h, w, d), the label level (3B, C, h, w, d);
+            ``reconstruction``: (3B, 1, H, W, D); ``segmentation``: (3B, sum C_k, H, W, D).
+        targets: ``clean``: (3B, 1, H, W, D), before intensity augmentation; ``labels``: (2B, 1, H, W, D), P1 then
+            P2; ``voxels1``, ``voxels2``: (B, K) flat row-major indices into the grid of the label level, −1 is
+            padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,).
+        terms: names out of ``identity``, ``label``, ``reconstruction``, ``supervised``.
+        offdiag_weight: λ of the identity term; center: centre channels first.
+        identity_levels: indices of the levels the identity term takes; None: all.
+        identity_per_channel: divide each level by its channel count, leave out levels with fewer voxels than
+            channels.
+        label_level: index of the level whose voxels are compared ("the 2-nd layer").
+        temperature: τ of the label term; background: its background id; per_anchor: as `label_consistency_loss`.
+        class_counts: C_k of every data set, background included; the supervised term needs it.
+        diagnostics: filled, where given, with detached scalars: per level ``identity/<l>``,
+            ``identity_diagonal/<l>`` (mean C_ii) and ``identity_offdiagonal/<l>`` (mean |C_ij|, j ≠ i), and
+            ``label_positive_share``, the share of pairs that had a positive voxel pair.
+
+    Returns:
+        Name -> scalar. The label term is the mean over all B pairs, where a pair without a positive counts as 0.
+
+    Raises:
+        ValueError: an unknown term, a part of ``outputs`` or ``targets`` that a term needs and is not there, or
+            parts that do not fit each other.
+    """
+    unknown = [name for name in terms if name not in TERMS]
+    if unknown:
+        raise ValueError(f"terms must be out of {', '.join(TERMS)}, got {', '.join(unknown)}")
+    log = {} if diagnostics is None else diagnostics
+    found: dict[str, Tensor] = {}
+    if "identity" in terms:
+        levels = _levels(outputs, identity_levels, "identity")
+        found["identity"] = _identity(
+            levels,
+            _batch_size(targets, levels, label_level),
+            log,
+            offdiag_weight=offdiag_weight,
+            center=center,
+            per_channel=identity_per_channel,
+        )
+    if "label" in terms:
+        features = _levels(outputs, (label_level,), "label")[label_level]
+        found["label"] = _label(
+            features, targets, log, temperature=temperature, background=background, per_anchor=per_anchor
+        )
+    if "reconstruction" in terms:
+        prediction = _part(outputs, "outputs", "reconstruction", "reconstruction")
+        found["reconstruction"] = reconstruction_loss(prediction, _part(targets, "targets", "clean", "reconstruction"))
+    if "supervised" in terms:
+        found["supervised"] = _supervised(outputs, targets, class_counts)
+    return found
+
+
+class MixCLLoss(nn.Module):
+    """:func:`mixcl_terms` weighted and summed; ``MixCLLoss(**mixcl_preset("balanced"))`` for a ready choice.
+
+    Args:
+        identity_weight: weight of L_id. A term of weight 0 is not computed, and needs no outputs.
+        label_weight: α; reconstruction_weight: β; supervised_weight: γ, 0 in the paper.
+        options: every keyword of :func:`mixcl_terms` but ``terms`` and ``diagnostics``.
+
+    Attributes:
+        terms: the unweighted terms of the last call, attached to the graph (for gradient norms a term).
+        diagnostics: detached scalars of the last call.
+
+    Raises:
+        ValueError: a negative weight, all weights 0, the supervised term without ``class_counts``; from a call, as
+            :func:`mixcl_terms`.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity_weight: float = 1.0,
+        label_weight: float = 0.01,
+        reconstruction_weight: float = 0.01,
+        supervised_weight: float = 0.0,
+        offdiag_weight: float = 0.005,
+        center: bool = False,
+        identity_levels: Sequence[int] | None = None,
+        identity_per_channel: bool = False,
+        label_level: int = 1,
+        temperature: float = 0.1,
+        background: int = 0,
+        per_anchor: bool = False,
+        class_counts: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.weights = {
+            "identity": identity_weight,
+            "label": label_weight,
+            "reconstruction": reconstruction_weight,
+            "supervised": supervised_weight,
+        }
+        for name, weight in self.weights.items():
+            require_weight(f"{name}_weight", weight)
+        if not any(self.weights.values()):
+            raise ValueError("at least one weight must be > 0, got 0 for every term")
+        if supervised_weight > 0 and class_counts is None:
+            raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
+        require_weight("offdiag_weight", offdiag_weight)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}")
+        self.options = {
+            "offdiag_weight": offdiag_weight,
+            "center": center,
+            "identity_levels": identity_levels,
+            "identity_per_channel": identity_per_channel,
+            "label_level": label_level,
+            "temperature": temperature,
+            "background": background,
+            "per_anchor": per_anchor,
+            "class_counts": class_counts,
+        }
+        self.terms: dict[str, Tensor] = {}
+        self.diagnostics: dict[str, Tensor] = {}
+
+    def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of the terms, a scalar."""
+        wanted = [name for name in TERMS if self.weights[name] > 0]
+        self.diagnostics = {}
+        self.terms = mixcl_terms(outputs, targets, terms=wanted, diagnostics=self.diagnostics, **self.options)
+        return torch.stack([self.weights[name] * self.terms[name] for name in wanted]).sum()
+
+
+def _identity(levels: Mapping[int, Tensor], batch: int, log: dict[str, Tensor], **options) -> Tensor:
+    views = [z[: 2 * batch] for z in levels.values()]
+    found = identity_terms([z[:batch] for z in views], [z[batch:] for z in views], **options)
+    for index, level in zip(levels, found):
+        if level.term is None:
+            continue
+        correlation = level.correlation.detach()
+        size, diagonal = correlation.shape[0], torch.diagonal(correlation)
+        log[f"identity/{index}"] = level.term.detach()
+        log[f"identity_diagonal/{index}"] = diagonal.mean()
+        # One channel has no off-diagonal.
+        off_diagonal = (correlation.abs().sum() - diagonal.abs().sum()) / max(size * (size - 1), 1)
+        log[f"identity_offdiagonal/{index}"] = off_diagonal
+    kept = [level.term for level in found if level.term is not None]
+    if not kept:
+        shapes = [tuple(z.shape) for z in views]
+        raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
+    return torch.stack(kept).sum()
+
+
+def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tensor], **options) -> Tensor:
+    voxels1, voxels2, labels1, labels2 = (
+        _part(targets, "targets", name, "label") for name in ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2")
+    )
+    batch = voxels1.shape[0]
+    if features.shape[0] != 3 * batch:
+        raise ValueError(f"the label level must have 3 rows a pair (V1, V1', V2), {3 * batch}, got {features.shape[0]}")
+    losses, has_positive = label_consistency_of_pairs(
+        _gather(features[:batch], voxels1),
+        labels1,
+        _gather(features[2 * batch :], voxels2),
+        labels2,
+        valid1=voxels1 >= 0,
+        valid2=voxels2 >= 0,
+        **options,
+    )
+    log["label_positive_share"] = has_positive.float().mean()
+    return losses.mean()
+
+
+def _gather(features: Tensor, voxels: Tensor) -> Tensor:
+    """Features (B, C, h, w, d) at flat indices (B, K) -> (B, K, C); padding yields voxel 0, to be masked."""
+    flat = rearrange(features, "b c ... -> b c (...)")
+    indices = rearrange(voxels.clamp(min=0), "b k -> b 1 k").expand(-1, flat.shape[1], -1)
+    return rearrange(flat.gather(2, indices), "b c k -> b k c")
+
+
+def _supervised(
+    outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], class_counts: Sequence[int] | None
+) -> Tensor:
+    if class_counts is None:
+        raise ValueError("the supervised term needs class_counts, the number of classes of every data set")
+    logits = _part(outputs, "outputs", "segmentation", "supervised")
+    labels, dataset = (_part(targets, "targets", name, "supervised") for name in ("labels", "dataset"))
+    batch = dataset.shape[0]
+    if logits.shape[0] != 3 * batch:
+        raise ValueError(f"segmentation must have 3 rows a pair (V1, V1', V2), {3 * batch}, got {logits.shape[0]}")
+    both = torch.cat([logits[:batch], logits[2 * batch :]])
+    return supervised_loss(both, labels, torch.cat([dataset, dataset]), class_counts=class_counts)
+
+
+def _levels(outputs: Mapping, wanted: Sequence[int] | None, term: str) -> dict[int, Tensor]:
+    """Index -> features of the levels a term takes."""
+    levels = _part(outputs, "outputs", "levels", term)
+    indices = range(len(levels)) if wanted is None else wanted
+    for index in indices:
+        if not 0 <= index < len(levels) or levels[index] is None:
+            raise ValueError(f"the {term} term needs level {index}, and outputs['levels'] has {len(levels)} levels")
+    return {index: levels[index] for index in indices}
+
+
+def _batch_size(targets: Mapping[str, Tensor], levels: Mapping[int, Tensor], label_level: int) -> int:
+    """B, from whichever target is there; else from a level that has V1 and V1' only."""
+    for name, rows in (("dataset", 1), ("voxels1", 1), ("labels", 2), ("clean", 3)):
+        if targets.get(name) is not None:
+            batch, source = targets[name].shape[0] // rows, f"targets['{name}']"
+            break
+    else:
+        others = [z.shape[0] for index, z in levels.items() if index != label_level]
+        if not others:
+            raise ValueError("targets must tell the batch size by one of dataset, voxels1, labels, clean")
+        batch, source = others[0] // 2, "the other levels"
+    for index, z in levels.items():
+        # A level may carry the rows of V2 too; the identity term leaves them alone.
+        if z.shape[0] not in (2 * batch, 3 * batch):
+            raise ValueError(f"level {index} must have {2 * batch} or {3 * batch} rows ({source}), got {z.shape[0]}")
+    return batch
+
+
+def _part(parts: Mapping, kind: str, name: str, term: str):
+    if parts.get(name) is None:
+        raise ValueError(f"the {term} term needs {kind}['{name}'], which is missing")
+    return parts[name]

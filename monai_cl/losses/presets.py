@@ -1,0 +1,77 @@
+"""Ready choices of MixCL's weights: one key in a config, a plain dictionary here."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from typing import Any
+
+from monai_cl.errors import UserError
+
+_COMMON = {
+    "offdiag_weight": 0.005,
+    "center": False,
+    "identity_levels": None,
+    "identity_per_channel": False,
+    "label_level": 1,
+    "temperature": 0.1,
+    "background": 0,
+    "per_anchor": False,
+}
+_OFF = {"identity_weight": 0.0, "label_weight": 0.0, "reconstruction_weight": 0.0, "supervised_weight": 0.0}
+_BALANCED = {
+    **_COMMON,
+    "identity_weight": 0.1,
+    "label_weight": 1.0,
+    "reconstruction_weight": 10.0,
+    "supervised_weight": 0.0,
+    "identity_levels": [0, 1, 2, 3],  # the convolutional ones: the ViT level has fewer voxels than channels
+    "identity_per_channel": True,
+}
+_PRESETS: dict[str, dict[str, Any]] = {
+    # As printed: α = β = 0.01.
+    "paper": {
+        **_COMMON,
+        "identity_weight": 1.0,
+        "label_weight": 0.01,
+        "reconstruction_weight": 0.01,
+        "supervised_weight": 0.0,
+    },
+    # Terms whose gradients on the encoder are of one order.
+    "balanced": _BALANCED,
+    "hybrid": {**_BALANCED, "supervised_weight": 1.0},
+    # The positive control: if it does not gain, the set-up is at fault.
+    "supervised": {**_COMMON, **_OFF, "supervised_weight": 1.0},
+    # Ablations, a term alone in the paper's form.
+    "identity": {**_COMMON, **_OFF, "identity_weight": 1.0},
+    "label": {**_COMMON, **_OFF, "label_weight": 1.0},
+    "reconstruction": {**_COMMON, **_OFF, "reconstruction_weight": 1.0},
+}
+
+
+def mixcl_preset(name: str, **overrides: Any) -> dict[str, Any]:
+    """Keyword arguments of :class:`monai_cl.losses.MixCLLoss` (all but ``class_counts``) by name.
+
+    Args:
+        name: ``paper``, ``balanced``, ``hybrid``, ``supervised``, or an ablation: ``identity``, ``label``,
+            ``reconstruction``.
+        overrides: values that replace the preset's; ``class_counts`` may be among them.
+
+    Returns:
+        A new dictionary.
+
+    Raises:
+        UserError: an unknown name or an unknown override.
+    """
+    if name not in _PRESETS:
+        raise UserError(f"unknown MixCL preset {name!r}: {_advice(name, _PRESETS)}")
+    preset = copy.deepcopy(_PRESETS[name])
+    for option in overrides:
+        if option not in preset and option != "class_counts":
+            raise UserError(f"unknown MixCL option {option!r}: {_advice(option, [*preset, 'class_counts'])}")
+    return {**preset, **overrides}
+
+
+def _advice(word: str, choices) -> str:
+    near = difflib.get_close_matches(str(word), list(choices), n=1)
+    return f"choose one of {', '.join(choices)}" + (f" (nearest: {near[0]})" if near else "")

@@ -1,0 +1,75 @@
+"""Supervised term of the ``hybrid`` preset: one head for all data sets, each judged on its own classes only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor
+from torch.nn import functional as F
+
+from monai_cl.losses.unit_vectors import at_least_float32, full_precision
+
+_SMOOTH = 1e-5  # as MONAI's DiceLoss: a class neither present nor predicted has Dice 1
+
+
+def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_counts: Sequence[int]) -> Tensor:
+    """Cross-entropy + soft Dice over the classes of each sample's own data set, averaged over samples (L_sup).
+
+    The channels are the classes of all data sets side by side: data set k has the channels from
+    ``class_counts[0] + … + class_counts[k−1]`` on, ``class_counts[k]`` of them, the first being its background.
+    A data set says nothing about organs it did not annotate, so the channels of the others take no part, not even
+    in the softmax. Both halves are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
+
+    Args:
+        logits: (B, sum C_k, H, W, D).
+        labels: (B, 1, H, W, D), integers in [0, C_k) of the sample's data set k.
+        dataset: (B,), the index k of each sample's data set.
+        class_counts: C_k of every data set, background included.
+
+    Returns:
+        A scalar, float32 or better.
+
+    Raises:
+        ValueError: shapes that do not fit, an unknown data set index, a label its data set does not have.
+    """
+    counts = [int(count) for count in class_counts]
+    if not counts or min(counts) < 2:
+        raise ValueError(
+            f"class_counts must name at least 2 classes (background and one more) a data set, got {counts}"
+        )
+    if logits.shape[1] != sum(counts):
+        raise ValueError(f"logits must have {sum(counts)} channels (class_counts {counts}), got {logits.shape[1]}")
+    if labels.shape != (logits.shape[0], 1, *logits.shape[2:]):
+        raise ValueError(
+            f"labels must be {(logits.shape[0], 1, *logits.shape[2:])} for logits {tuple(logits.shape)}, "
+            f"got {tuple(labels.shape)}"
+        )
+    members = dataset.tolist()
+    if len(members) != logits.shape[0]:
+        raise ValueError(f"dataset must have {logits.shape[0]} entries, got {len(members)}")
+
+    per_sample = []
+    with full_precision(logits):
+        for row, k in enumerate(members):
+            if not 0 <= k < len(counts):
+                raise ValueError(f"dataset index must be in [0, {len(counts)}), got {k}")
+            first = sum(counts[:k])
+            own = at_least_float32(logits[row, first : first + counts[k]])
+            per_sample.append(_dice_and_cross_entropy(own, labels[row, 0].long(), k))
+        return torch.stack(per_sample).mean()
+
+
+def _dice_and_cross_entropy(logits: Tensor, labels: Tensor, dataset: int) -> Tensor:
+    """logits (C, H, W, D), labels (H, W, D)."""
+    classes = logits.shape[0]
+    low, high = labels.min().item(), labels.max().item()
+    if low < 0 or high >= classes:
+        raise ValueError(f"labels of data set {dataset} must be in [0, {classes}), got {low if low < 0 else high}")
+    log_p = F.log_softmax(logits, dim=0)
+    truth = rearrange(F.one_hot(labels, classes), "... c -> c ...").to(log_p.dtype)
+    cross_entropy = -reduce(log_p * truth, "c ... -> ...", "sum").mean()
+    p = log_p.exp()
+    overlap, size = (reduce(x, "c ... -> c", "sum") for x in (p * truth, p + truth))
+    return cross_entropy + (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()

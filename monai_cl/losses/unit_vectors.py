@@ -1,0 +1,31 @@
+"""Unit vectors without an epsilon, and arithmetic in float32 or better whatever autocast says."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` unchanged where it is float32 or float64, else as float32 (half precisions and integers)."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """A context in which operations on ``x``'s device are left in their own precision, inside autocast too."""
+    return torch.autocast(device_type=x.device.type, enabled=False)
+
+
+def norm_or_one(x: Tensor, *, floor: Tensor | float = 0.0) -> Tensor:
+    """Euclidean norm along the last axis, kept as an axis of size 1; where it is not above ``floor``, 1.
+
+    A zero vector then stays zero when it is divided, with a bounded gradient. Adding an epsilon instead would
+    move every closed form, and clamping with one would multiply the gradient of a zero vector by its inverse.
+    """
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return torch.where(norm > floor, norm, torch.ones_like(norm))
+
+
+def unit(x: Tensor) -> Tensor:
+    """``x`` divided by its Euclidean norm along the last axis; a zero vector stays zero."""
+    return x / norm_or_one(x)
