@@ -1,0 +1,88 @@
+"""What a data list says once it is read: data sets with their label names, and items as MONAI takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_cl.errors import UserError
+
+SPLITS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set of a list.
+
+    Attributes:
+        name: unique in the list.
+        labels: label id -> organ name; 0 is the background.
+        label_map: value in the files -> label id (unnamed values become 0), or None where files hold the ids.
+        root: the folder its relative paths start from.
+        splits: ``training``, ``validation``, ``test`` -> items (see :meth:`DataList.items`).
+        document: the JSON object it was read from, with licence, source and whatever else was said.
+        place: where that object stands: (list file, place in it).
+        sub_root: ``root`` relative to the data root ("" for the data root itself).
+    """
+
+    name: str
+    labels: dict[int, str]
+    label_map: dict[int, int] | None
+    root: Path
+    splits: dict[str, tuple[dict[str, Any], ...]]
+    document: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    place: tuple[str, str] = field(default=("", ""), repr=False, compare=False)
+    sub_root: str = ""
+
+    @property
+    def classes(self) -> dict[int, str]:
+        """The foreground of ``labels``."""
+        return {label: name for label, name in self.labels.items() if label != 0}
+
+
+@dataclass(frozen=True)
+class DataList:
+    """What a data-list file says. ``sha256`` is of its content, included lists too, whatever the layout of the text."""
+
+    path: Path
+    name: str
+    datasets: tuple[DataSet, ...]
+    sha256: str
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """Label id -> organ name of the only data set; a :class:`UserError` where there are several."""
+        return self.only_dataset.labels
+
+    @property
+    def only_dataset(self) -> DataSet:
+        """The data set of a list that has one."""
+        if len(self.datasets) > 1:
+            names = ", ".join(dataset.name for dataset in self.datasets)
+            raise UserError(
+                f"data list {self.path}: expected one data set, found {len(self.datasets)} ({names}), each with labels "
+                "of its own; use the list of one of them"
+            )
+        return self.datasets[0]
+
+    def dataset(self, name: str) -> DataSet:
+        """The data set called ``name``."""
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        names = ", ".join(dataset.name for dataset in self.datasets)
+        raise UserError(f"data list {self.path}: no data set {name!r}; it has {names}")
+
+    def items(self, split: str = "training", *, dataset: str | None = None) -> list[dict[str, Any]]:
+        """The items of a split, of every data set or of one, in the order of the list.
+
+        Returns:
+            Dictionaries as MONAI's transforms take them: ``image`` and ``label`` (absolute paths; no ``label`` for a
+            scan without labels), ``fold`` (int or None), ``patient``, ``id`` (unique in its data set), ``dataset``
+            (its name), ``label_map`` ({int: int} or None), and where the list has them ``target`` and ``meta``.
+        """
+        if split not in SPLITS:
+            raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        chosen = self.datasets if dataset is None else (self.dataset(dataset),)
+        return [dict(item) for one in chosen for item in one.splits[split]]
