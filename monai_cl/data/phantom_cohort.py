@@ -1,0 +1,179 @@
+"""Write the synthetic cohort: NIfTI files in one folder a data set, and the JSON data lists beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import nibabel as nib
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from monai_cl.data.phantom import phantom_case
+from monai_cl.data.phantom_kinds import KINDS, PRETRAINING
+from monai_cl.errors import UserError
+
+_LISTS = {"pretraining": "pretraining.json", "target": "target.json", "spleen": "spleen.json"}
+
+
+def write_cohort(
+    output: str | Path,
+    *,
+    cases: int = 6,
+    seed: int = 0,
+    spacing: float = 3.0,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Path]:
+    """Write ``cases`` synthetic cases of every data set, and three data lists.
+
+    Args:
+        output: folder to make; it appears complete or not at all.
+        cases: cases per data set. Case i is the same however many are asked for.
+        seed: of the whole cohort.
+        spacing: geometric mean voxel spacing in mm.
+        workers: processes; the files do not depend on it.
+        overwrite: replace a cohort that is there (other files of the folder stay).
+        progress: show a progress bar.
+
+    Returns:
+        "pretraining" -> ``pretraining.json`` (liver, kidney, pancreas and abdomen data sets, each annotated for its
+        own organs only), "target" -> ``target.json`` (every organ), "spleen" -> ``spleen.json``.
+
+    Raises:
+        UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
+    """
+    output = Path(output).expanduser()
+    _check(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # built beside the final place, so that the last step is a rename on one file system
+    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        jobs = [(kind, index) for kind in KINDS for index in range(cases)]
+        done = Parallel(n_jobs=workers, return_as="generator")(
+            delayed(_write_case)(building, kind, index, seed, spacing) for kind, index in jobs
+        )
+        for _ in tqdm(done, total=len(jobs), desc="synthetic cohort", unit="case", disable=not progress):
+            pass
+        for name, content in _data_lists(cases, seed).items():
+            (building / _LISTS[name]).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        building.chmod(0o755)  # mkdtemp makes it private
+        _publish(building, output)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return {name: output / file for name, file in _LISTS.items()}
+
+
+def phantom_command(
+    output: str,
+    *,
+    cases: int = 6,
+    seed: int = 0,
+    spacing: float = 3.0,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> None:
+    """Write a synthetic abdominal CT cohort, to try everything without patient data.
+
+    Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
+    pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
+    lists pretraining.json, target.json and spleen.json.
+
+    Args:
+        output: folder to make; it must be new or empty, or see --overwrite.
+        cases: cases per data set (six data sets).
+        seed: the same seed writes the same files.
+        spacing: mean voxel spacing in mm; 3 gives about 110 x 75 x 60 voxels, 1.5 eight times as many.
+        workers: processes to use.
+        overwrite: replace a cohort that is there.
+    """
+    lists = write_cohort(
+        output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite, progress=True
+    )
+    for name, path in lists.items():
+        print(f"{name:12} {path}")
+
+
+def _write_case(root: Path, kind: str, index: int, seed: int, spacing: float) -> None:
+    case = phantom_case(seed, index, kind=kind, spacing=spacing, orientation=None)
+    name = _case_id(kind, index)
+    for folder, array in (("images", case.image), ("labels", case.label)):
+        path = root / KINDS[kind].folder / folder / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = nib.Nifti1Image(array, case.affine)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(case.affine, code="scanner")
+        image.set_qform(case.affine, code="scanner")
+        image.header["descrip"] = f"synthetic, monai_cl phantom seed {seed}".encode()
+        nib.save(image, path)
+
+
+def _data_lists(cases: int, seed: int) -> dict[str, dict]:
+    """The three lists as JSON-ready dictionaries; paths are relative to each data set's root."""
+    about = {"source": f"synthetic, monai_cl phantom seed {seed}", "licence": "Apache-2.0"}
+    folds = min(5, cases)
+
+    def data_set(kind: str) -> dict:
+        names = [_case_id(kind, index) for index in range(cases)]
+        return {
+            "name": KINDS[kind].folder,
+            **about,
+            "modality": "CT",
+            "labels": {"0": "background", **{str(k): name for k, name in KINDS[kind].labels.items()}},
+            "root": KINDS[kind].folder,
+            "training": [
+                {
+                    "image": f"images/{name}.nii.gz",
+                    "label": f"labels/{name}.nii.gz",
+                    "fold": index % folds,
+                    "patient": name,
+                }
+                for index, name in enumerate(names)
+            ],
+        }
+
+    pretraining = {"name": "synthetic_pretraining", **about, "datasets": [data_set(kind) for kind in PRETRAINING]}
+    return {"pretraining": pretraining, "target": data_set("target"), "spleen": data_set("spleen")}
+
+
+def _case_id(kind: str, index: int) -> str:
+    return f"{kind}_{index:04d}"
+
+
+def _check(output: Path, *, cases: int, seed: int, spacing: float, workers: int, overwrite: bool) -> None:
+    if cases < 1:
+        raise UserError(f"cases must be >= 1, got {cases}")
+    if seed < 0:
+        raise UserError(f"seed must be >= 0, got {seed}")
+    if not 0.5 <= spacing <= 12:
+        raise UserError(f"spacing must be between 0.5 and 12 mm, got {spacing}")
+    if workers < 1:
+        raise UserError(f"workers must be >= 1, got {workers}")
+    if output.exists() and not output.is_dir():
+        raise UserError(
+            f"{output}: expected a folder to write the synthetic cohort to, found a file; give another name"
+        )
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        raise UserError(
+            f"{output}: expected a new or empty folder, found files in it; give another folder, or overwrite to "
+            "replace the cohort there"
+        )
+
+
+def _publish(building: Path, output: Path) -> None:
+    """Move the finished cohort into place; with files there already, replace only what the cohort consists of."""
+    if output.is_dir() and not any(output.iterdir()):
+        output.rmdir()
+    if not output.exists():
+        building.rename(output)
+        return
+    for new in sorted(building.iterdir()):
+        old = output / new.name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        elif old.exists() or old.is_symlink():
+            old.unlink()
+        new.rename(old)
