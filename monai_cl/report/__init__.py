@@ -7,5 +7,13 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "comparison": ("Column", "Comparison", "compare_runs"),
+        "curves": ("curve_names", "curve_svg"),
+        "html": ("render_html", "render_markdown", "write_report"),
+        "overlays": ("overlay_figure", "slice_grid", "write_overlay"),
+        "results": ("data_list_record", "read_results", "run_record", "write_results"),
+        "runs": ("Run", "find_runs"),
+        "statistics": ("PairedDifference", "paired_difference"),
+        "tables": ("Table", "case_table", "config_table", "curves_table", "dice_table", "runs_table"),
     },
 )

@@ -1,0 +1,35 @@
+"""``python -m monai_cl report RUN_DIR… --output report.html``."""
+
+from __future__ import annotations
+
+import os
+
+from monai_cl.errors import UserError
+
+
+def report_command(
+    *runs: str | os.PathLike,
+    output: str = "report.html",
+    title: str = "What pre-training changed",
+    hash_patients: bool | str = False,
+) -> None:
+    """Write one page about one or more runs: Dice side by side, curves, overlays, what ran.
+
+    Args:
+        runs: folders of finished runs (a folder above them will do), or their results.json.
+        output: the page to write; a name ending in .md gives the tables alone, as Markdown.
+        title: heading of the page.
+        hash_patients: show case ids as hashes and leave out configurations; a word given here is the key of the hash.
+    """
+    from monai_cl.report import write_report
+
+    output = str(output)  # the command line turns a bare number into an int
+    if os.path.isdir(output):
+        raise UserError(f"{output}: expected the name of a file to write, found a folder; try {output}/report.html")
+    path = write_report(
+        output,
+        *map(str, runs),
+        title=str(title),
+        hash_patients=hash_patients if isinstance(hash_patients, bool) else str(hash_patients),
+    )
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

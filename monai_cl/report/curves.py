@@ -1,0 +1,131 @@
+"""One figure per recorded quantity, runs of all initialisations on one axis, as SVG."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from monai_cl.report.comparison import share_of_labels
+from monai_cl.report.runs import Run, initialisation_labels
+
+# Okabe and Ito's colours, dark enough on white and told apart by colour-blind readers; the dash repeats the message.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#7A5C00", "#444444")
+DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+# from this many points on a curve is drawn faint under its running mean
+SMOOTH_FROM = 60
+
+
+def curve_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """(kind, quantity) of every curve that has at least one finite value, in the order recorded."""
+    found: dict[tuple[str, str], None] = {}
+    for run in runs:
+        for name, points in run.results["curves"].items():
+            if any(value is not None for _, value in points):
+                found[run.kind, name] = None
+    return list(found)
+
+
+def curve_svg(runs: Sequence[Run], *, kind: str, name: str) -> bytes:
+    """The quantity ``name`` of the runs of ``kind`` against the iteration, as a stand-alone SVG.
+
+    Runs with the same meaning (their seeds and folds) share a colour and one legend entry. Missing values (null) break
+    the line. The axis is logarithmic when all values are positive and span more than a factor of 300.
+
+    Raises:
+        ValueError: when no run of that kind has such a curve.
+    """
+    lines: dict[str, list[np.ndarray]] = defaultdict(list)
+    for label, run in zip(line_labels(runs), runs):
+        points = run.results["curves"].get(name, [])
+        if run.kind == kind and points:
+            lines[label].append(np.array(points, dtype=np.float64))  # None becomes nan
+    if not lines:
+        raise ValueError(f"name must be a curve of the {kind} runs, got {name!r}")
+
+    # small on purpose: the page scales it, and its letters must stay legible on a telephone
+    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    for number, (label, curves) in enumerate(lines.items()):
+        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+        for count, points in enumerate(curves):
+            _draw(axes, points, label=label if count == 0 else None, style=style)
+    values = np.concatenate([points[:, 1] for curves in lines.values() for points in curves])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() > 300 * values.min():
+        axes.set_yscale("log")
+    axes.set_title(_short(name), fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
+    axes.set_xlabel("iteration", fontsize=9)
+    axes.tick_params(labelsize=8.5, length=3)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if len(lines) > 1:
+        legend = axes.legend(fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none", handlelength=2.6)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    buffer = io.BytesIO()
+    # fixed salt and no date: the same runs give the same bytes
+    with rc_context({"svg.hashsalt": "monai_cl", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def line_labels(runs: Sequence[Run]) -> list[str]:
+    """What a run is called in a legend: its start for segmentation (with data and label share where these differ
+    between the runs), its name for pre-training."""
+    starts = initialisation_labels([run for run in runs if run.kind == "segmentation"])
+    segmentations = [run for run in runs if run.kind == "segmentation"]
+    many_data = len({run.data_name for run in segmentations}) > 1
+    many_shares = len({run.label_fraction for run in segmentations}) > 1
+    labels = []
+    for run in runs:
+        if run.kind != "segmentation":
+            labels.append(run.name)
+            continue
+        parts = [starts[run.initialisation]]
+        parts += [run.data_name] if many_data else []
+        parts += [share_of_labels(run.label_fraction)] if many_shares else []
+        labels.append(", ".join(parts))
+    return labels
+
+
+def _draw(axes, points: np.ndarray, *, label: str | None, style: dict) -> None:
+    iterations, values = points.T
+    if label is not None:
+        label = _short(label)
+        # matplotlib leaves labels with a leading underscore out of the legend
+        label = f" {label}" if label.startswith("_") else label
+    if np.isfinite(values).sum() < 2:
+        axes.plot(iterations, values, marker="o", markersize=4, label=label, **style)
+    elif len(values) < SMOOTH_FROM:
+        axes.plot(iterations, values, linewidth=1.6, label=label, **style)
+    else:
+        axes.plot(iterations, values, linewidth=0.6, alpha=0.3, color=style["color"])
+        axes.plot(iterations, _running_mean(values), linewidth=1.8, label=label, **style)
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """Mean of the finite values in a centred window of a twentieth of the curve; nan where there are none."""
+    half = max(1, math.ceil(len(values) / 40))
+    finite = np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    count = np.concatenate([[0], np.cumsum(finite)])
+    start = np.clip(np.arange(len(values)) - half, 0, None)
+    stop = np.clip(np.arange(len(values)) + half + 1, None, len(values))
+    inside = count[stop] - count[start]
+    mean = (total[stop] - total[start]) / np.maximum(inside, 1)
+    return np.where(inside > 0, mean, np.nan)
+
+
+def _short(text: str, limit: int = 44) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else "…" + text[-(limit - 1) :]

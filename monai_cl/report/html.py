@@ -1,0 +1,249 @@
+"""The report: one HTML file that opens without a network, prints, and fits a telephone."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+
+from monai_cl._version import __version__
+from monai_cl.report.comparison import MEAN, Comparison, compare_runs, share_of_labels
+from monai_cl.report.pictures import data_uri, pictures_html
+from monai_cl.report.results import write_atomically
+from monai_cl.report.runs import Run, find_runs
+from monai_cl.report.statistics import paired_difference
+from monai_cl.report.style import STYLE
+from monai_cl.report.tables import Table, case_table, config_table, curves_table, dice_table, runs_table
+
+DEFAULT_TITLE = "What pre-training changed"
+
+
+def write_report(
+    output: str | os.PathLike,
+    *runs: str | os.PathLike,
+    title: str = DEFAULT_TITLE,
+    hash_patients: bool | str = False,
+) -> Path:
+    """Write the report on ``runs`` to ``output``: HTML, or the tables alone as Markdown where it ends in ``.md``.
+
+    Args:
+        runs: folders with a ``results.json`` in or below them, or such files.
+        title: heading of the page.
+        hash_patients: show case ids as keyed hashes and leave out configuration and command, which may hold file
+            names. True draws a new key, so that two reports cannot be matched; a string is the key.
+
+    Raises:
+        UserError: when there are no results, they cannot be read, or ``output`` cannot be written.
+    """
+    found = find_runs(*runs)
+    output = Path(output)
+    render = render_markdown if output.suffix.lower() == ".md" else render_html
+    write_atomically(output, render(found, title=title, hash_patients=hash_patients).encode("utf-8"))
+    return output
+
+
+def render_markdown(runs: Sequence[Run], *, title: str = DEFAULT_TITLE, hash_patients: bool | str = False) -> str:
+    """The tables of the report as Markdown."""
+    name_case = case_namer(hash_patients)
+    tables = [runs_table(runs)]
+    for comparison in compare_runs(runs):
+        tables += [dice_table(comparison), case_table(comparison, name_case=name_case)]
+    head = [f"# {' '.join(title.split())}"] + [f"> {line}" for line in _synthetic_lines(runs)]
+    return "\n\n".join([*head, *(table.markdown() for table in tables)])
+
+
+def render_html(runs: Sequence[Run], *, title: str = DEFAULT_TITLE, hash_patients: bool | str = False) -> str:
+    """The report as one HTML document: no script, nothing loaded from elsewhere."""
+    name_case = case_namer(hash_patients)
+    comparisons = compare_runs(runs)
+    pretrainings = [run for run in runs if run.kind == "pretraining"]
+    sections = [
+        ("Result", _result(comparisons)),
+        ("Dice", "".join(dice_table(comparison).html() for comparison in comparisons)),
+        ("Case by case", _cases(comparisons, name_case)),
+        ("Overlays", pictures_html([run for run in runs if run.kind == "segmentation"], name_case)),
+        ("Curves", _curves(runs, kind="segmentation")),
+        ("Pre-training", _pretraining(pretrainings, runs, name_case)),
+        ("What ran", _what_ran(runs, name_case, private=bool(hash_patients))),
+    ]
+    sections = [(name, body) for name, body in sections if body]
+    links = "".join(f'<li><a href="#{_anchor(name)}">{escape(name)}</a></li>' for name, _ in sections)
+    banner = "".join(f'<p class="banner">{escape(line)}</p>' for line in _synthetic_lines(runs))
+    body = "\n".join(
+        f'<section id="{_anchor(name)}" aria-labelledby="{_anchor(name)}-h">\n'
+        f'<h2 id="{_anchor(name)}-h">{escape(name)}</h2>\n{text}</section>'
+        for name, text in sections
+    )
+    ran = sorted(str(run.results["created"])[:10] for run in runs)
+    days = ran[0] if ran[0] == ran[-1] else f"{ran[0]} to {ran[-1]}"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<a class="skip" href="#content">Skip to the content</a>
+<header>
+<h1>{escape(title)}</h1>
+<p class="sub">{len(runs)} run{"" if len(runs) == 1 else "s"}, {escape(days)} · monai_cl {escape(__version__)}</p>
+{banner}
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main id="content">
+{body}
+</main>
+<footer><p>Research software, not a medical device.</p></footer>
+</body>
+</html>
+"""
+
+
+def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
+    """How case ids are shown: as they are, or as short keyed hashes (a bare hash of a short id could be looked up)."""
+    if hash_patients is False:
+        return str
+    key = (secrets.token_hex(16) if hash_patients is True else hash_patients).encode()
+    return lambda case: "case " + hmac.new(key, str(case).encode(), hashlib.sha256).hexdigest()[:8]
+
+
+def _synthetic_lines(runs: Sequence[Run]) -> list[str]:
+    names = list(dict.fromkeys(run.data_name for run in runs if run.is_synthetic))
+    if not names:
+        return []
+    return [
+        f"Synthetic data: {', '.join(names)}. These images were computed, not scanned; the numbers show that the "
+        "software runs and say nothing about patients."
+    ]
+
+
+def _result(comparisons: Sequence[Comparison]) -> str:
+    """The answer in one sentence a comparison."""
+    sentences = []
+    for comparison in comparisons:
+        reference, *others = comparison.columns
+        start = reference.mean(MEAN)
+        for column in others:
+            found = paired_difference(reference.dice[MEAN], column.dice[MEAN])
+            if found.mean is None or start is None:
+                continue
+            text = f"<b>{found.mean:+.3f}</b>".replace("-", "−")
+            if found.low is not None:
+                text += f" (95 % interval {found.low:+.3f} to {found.high:+.3f})".replace("-", "−")
+            sentences.append(
+                f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>, "
+                f"{escape(column.label)} <b>{column.mean(MEAN):.3f}</b>; paired difference {text} over "
+                f"{found.pairs} case{'' if found.pairs == 1 else 's'}"
+                f"{escape('; ' + found.note if found.note and found.low is None else '')}.</li>"
+            )
+        if not others and start is not None:
+            sentences.append(
+                f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>; "
+                "nothing to compare it with among these runs.</li>"
+            )
+    return f'<ul class="result">{"".join(sentences)}</ul>\n' if sentences else ""
+
+
+def _cases(comparisons: Sequence[Comparison], name_case: Callable[[str], str]) -> str:
+    parts = []
+    for comparison in comparisons:
+        parts.append(case_table(comparison, name_case=name_case).html())
+        if len(comparison.organs) > 1:
+            for organ in comparison.organs:
+                table = case_table(comparison, organ=organ, name_case=name_case).html()
+                parts.append(_details(f"{organ}, {comparison.title}", table))
+    return "".join(parts)
+
+
+def _curves(runs: Sequence[Run], *, kind: str) -> str:
+    from monai_cl.report.curves import curve_names, curve_svg
+
+    figures = []
+    for found, name in curve_names(runs):
+        if found == kind:
+            svg = curve_svg(runs, kind=kind, name=name)
+            figures.append(
+                f'<figure><img src="{data_uri(svg, "image/svg+xml")}" width="442" height="288" loading="lazy" '
+                f'alt="{escape(f"{name} against the iteration; first and last values are in the tables")}"></figure>\n'
+            )
+    return f'<div class="curves">{"".join(figures)}</div>\n' if figures else ""
+
+
+def _pretraining(pretrainings: Sequence[Run], runs: Sequence[Run], name_case: Callable[[str], str]) -> str:
+    if not pretrainings:
+        return ""
+    parts = [_curves(runs, kind="pretraining")]
+    for run in pretrainings:
+        if run.results["curves"]:
+            parts.append(curves_table(run).html())
+        numbers = {
+            name: value
+            for name, value in (run.results.get("metrics") or {}).items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
+        if numbers:
+            rows = tuple((name, f"{value:.4g}") for name, value in numbers.items())
+            parts.append(Table(f"Measures of {run.name}", ("measure", "value"), rows).html())
+    pictures = pictures_html(pretrainings, name_case)
+    return "".join(parts) + (f"<h3>Pictures</h3>\n{pictures}" if pictures else "")
+
+
+def _what_ran(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool) -> str:
+    parts = [runs_table(runs).html()]
+    segmentations = [run for run in runs if run.kind == "segmentation"]
+    differing = config_table(segmentations) if len(segmentations) > 1 and not private else None
+    if differing is not None:
+        parts.append(_details("Where the configurations of the segmentation runs differ", differing.html()))
+    for run in runs:
+        results = run.results
+        facts = [
+            ("bundle", results.get("bundle")),
+            ("created", results["created"]),
+            ("commit", _commit(results)),
+            ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)),
+            ("device", results["device"]),
+            ("initialisation", results["initialisation"]),
+            ("data list", f"{run.data_name}: {run.data_list.get('path')}"),
+            ("source of the data", run.data_list.get("source")),
+            ("sha256 of the list", run.data_list.get("sha256")),
+            ("share of labels", share_of_labels(run.label_fraction)),
+            ("fold", run.fold),
+            ("training cases", ", ".join(name_case(case) for case in run.data_list.get("training_cases") or [])),
+        ]
+        if not private:
+            facts.append(("command", results.get("command")))
+        listed = "".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts if value not in (None, "")
+        )
+        text = f"<dl>{listed}</dl>\n"
+        if private:
+            text += '<p class="sub">Configuration and command are left out: they may hold names of files.</p>\n'
+        elif results["config"]:
+            config = escape(json.dumps(results["config"], indent=2, ensure_ascii=False))
+            name = escape(f"Configuration of {run.name}")
+            text += f'<pre role="region" tabindex="0" aria-label="{name}">{config}</pre>\n'
+        parts.append(_details(f"{run.name}, seed {run.seed}: circumstances and configuration", text))
+    return "".join(parts)
+
+
+def _commit(results: dict) -> str:
+    commit = results.get("git_commit")
+    if not commit:
+        return "none (installed package)"
+    return f"{commit}, with uncommitted changes" if results.get("git_dirty") else str(commit)
+
+
+def _details(summary: str, body: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>\n{body}</details>\n"
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")

@@ -1,0 +1,124 @@
+"""The runs a report is about: found on disk, named so that two of them are never confused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from monai_cl.errors import UserError
+from monai_cl.report.results import FILE_NAME, read_results
+
+SCRATCH = "scratch"
+# words in a data list's name or source that say the images were computed, not scanned
+_SYNTHETIC = ("synthetic", "phantom", "simulated")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One ``results.json`` and the place it lies in."""
+
+    path: Path
+    results: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def kind(self) -> str:
+        return self.results["kind"]
+
+    @property
+    def name(self) -> str:
+        return self.results["name"]
+
+    @property
+    def seed(self) -> int:
+        return self.results["seed"]
+
+    @property
+    def initialisation(self) -> str:
+        return self.results["initialisation"]
+
+    @property
+    def data_list(self) -> dict[str, Any]:
+        return self.results["data_list"]
+
+    @property
+    def fold(self) -> int | None:
+        return self.data_list.get("fold")
+
+    @property
+    def label_fraction(self) -> float:
+        fraction = self.data_list.get("label_fraction")
+        return 1.0 if fraction is None else float(fraction)
+
+    @property
+    def data_name(self) -> str:
+        return str(self.data_list.get("name") or _posix(self.data_list.get("path") or "unnamed data list").stem)
+
+    @property
+    def data_key(self) -> tuple[str, float]:
+        """What must agree for two runs to be comparable: content of the list and share of its labels."""
+        return str(self.data_list.get("sha256") or self.data_list.get("path")), self.label_fraction
+
+    @property
+    def per_case(self) -> list[dict[str, Any]]:
+        return (self.results.get("metrics") or {}).get("per_case") or []
+
+    @property
+    def is_synthetic(self) -> bool:
+        words = " ".join(str(self.data_list.get(key) or "") for key in ("name", "source"))
+        words += " " + _posix(self.data_list.get("path") or "").name
+        return any(word in words.lower() for word in _SYNTHETIC)
+
+
+def find_runs(*paths: str | os.PathLike) -> list[Run]:
+    """Read the runs named by ``paths``: result files, folders of runs, or folders with runs somewhere below.
+
+    Raises:
+        UserError: when none is given, a path holds no results, or results cannot be read.
+    """
+    if not paths:
+        raise UserError("expected at least one run folder (with a results.json), found none")
+    files: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        found = [path]
+        if path.is_dir():
+            found = [path / FILE_NAME] if (path / FILE_NAME).is_file() else sorted(path.rglob(FILE_NAME))
+            if not found:
+                raise UserError(
+                    f"{path}: expected {FILE_NAME} in it or below it, found none; give the folder of a run that ended"
+                )
+        for file in found:
+            files.setdefault(file.resolve(), file)
+    return [Run(path=file, results=read_results(file)) for file in files.values()]
+
+
+def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:
+    """Initialisation as written in the results -> a short name: scratch, pre-trained, or pre-trained (distinct end).
+
+    Encoder files are told apart by as many trailing parts of their path as it takes.
+    """
+    encoders = sorted({run.initialisation for run in runs if run.initialisation != SCRATCH})
+    labels = {SCRATCH: SCRATCH}
+    if len(encoders) == 1:
+        labels[encoders[0]] = "pre-trained"
+    elif encoders:
+        parts = {encoder: _posix(encoder).with_suffix("").parts for encoder in encoders}
+        depth = 1
+        while depth < max(map(len, parts.values())) and len({part[-depth:] for part in parts.values()}) < len(encoders):
+            depth += 1
+        ends = {encoder: "/".join(part[-depth:]) for encoder, part in parts.items()}
+        if len(set(ends.values())) < len(encoders):  # they differ in the suffix only
+            ends = {encoder: encoder for encoder in encoders}
+        labels.update({encoder: f"pre-trained ({end})" for encoder, end in ends.items()})
+    return labels
+
+
+def _posix(path: str) -> PurePosixPath:
+    """A path written on any system (a report may be made elsewhere than the run)."""
+    return PurePosixPath(str(path).replace("\\", "/"))

@@ -1,0 +1,95 @@
+"""Paired differences by case: mean, bootstrap interval and Wilcoxon's test, or the statement that there are too few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+# Two-sided, Wilcoxon's smallest possible p is 2 / 2^n: with five pairs .0625, so no result could be called one.
+# Below that a percentile interval of a handful of values is too narrow to print as "95 %" as well.
+MINIMUM_PAIRS = 6
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """``b - a`` over the cases that both have.
+
+    Attributes:
+        pairs: number of cases with both values.
+        mean: mean difference, None without pairs.
+        low, high: bootstrap interval of the mean, None with fewer than ``MINIMUM_PAIRS`` pairs.
+        p_value: Wilcoxon signed-rank, two-sided, None with fewer than ``MINIMUM_PAIRS`` pairs that differ.
+        note: why something is None, else empty.
+    """
+
+    pairs: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    note: str
+
+
+def paired_difference(
+    a: Mapping[str, float],
+    b: Mapping[str, float],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> PairedDifference:
+    """Compare two sets of values paired by case id; ids that only one of them has are left out.
+
+    Args:
+        a, b: case id -> value.
+        confidence: coverage of the percentile bootstrap interval of the mean difference, in (0, 1).
+        resamples: bootstrap resamples of the cases (not of seeds: the runs at hand are taken as given).
+        seed: seed of the bootstrap; the order of the cases does not matter.
+
+    Raises:
+        ValueError: for ``confidence`` outside (0, 1) or ``resamples`` below 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be >= 1, got {resamples}")
+    ids = sorted(a.keys() & b.keys())
+    differences = np.array([b[case] - a[case] for case in ids], dtype=np.float64)
+    n = len(ids)
+    if n == 0:
+        return PairedDifference(0, None, None, None, None, "no case has both values")
+    mean = float(differences.mean())
+    if n < MINIMUM_PAIRS:
+        note = f"{n} pair{'s' if n > 1 else ''}: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
+        return PairedDifference(n, mean, None, None, None, note)
+    low, high = _bootstrap_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
+    # Differences that are rounding of equal values (a mean over seeds) carry no sign.
+    moved = differences[np.abs(differences) > 1e-12]
+    if len(moved) < MINIMUM_PAIRS:
+        note = f"{len(moved)} of {n} pairs differ: too few for a test ({MINIMUM_PAIRS} needed)"
+        return PairedDifference(n, mean, low, high, None, note)
+    return PairedDifference(n, mean, low, high, _wilcoxon(moved), "")
+
+
+def _bootstrap_interval(values: np.ndarray, *, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    # in blocks, so that thousands of cases do not need an array of resamples x cases
+    block = max(1, 2_000_000 // len(values))
+    means = np.concatenate(
+        [
+            values[rng.integers(0, len(values), size=(min(block, resamples - start), len(values)))].mean(axis=1)
+            for start in range(0, resamples, block)
+        ]
+    )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _wilcoxon(differences: np.ndarray) -> float:
+    from scipy.stats import wilcoxon
+
+    # values that tie up to rounding must tie: scipy takes the exact distribution for ranks without ties only
+    return float(wilcoxon(np.round(differences, 12)).pvalue)
