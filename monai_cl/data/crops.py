@@ -1,0 +1,91 @@
+"""Crops of prepared volumes: where they are centred, and reading them clipped to a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+AIR = -1024  # HU, outside the volume
+BODY = -1  # the store's key of voxels inside the body
+
+
+def crop_size(patch_size: int | Sequence[int]) -> tuple[int, int, int]:
+    """``patch_size`` as three integers.
+
+    Raises:
+        ValueError: if it is neither an integer nor three, or one is below 2.
+    """
+    size = (patch_size,) * 3 if isinstance(patch_size, (int, np.integer)) else tuple(patch_size)
+    if len(size) != 3 or any(int(s) != s or s < 2 for s in size):
+        raise ValueError(f"patch_size must be one or three integers >= 2, got {patch_size}")
+    return tuple(int(s) for s in size)
+
+
+def hu_window(window: Sequence[float]) -> tuple[float, float]:
+    """``window`` as (lower, upper) HU.
+
+    Raises:
+        ValueError: if it is not two increasing numbers.
+    """
+    if len(window) != 2 or not window[0] < window[1]:
+        raise ValueError(f"window must be (lower, upper) HU with lower < upper, got {tuple(window)}")
+    return float(window[0]), float(window[1])
+
+
+def draw_centre(entry: Any, rng: np.random.Generator, *, foreground_probability: float) -> tuple[int, ...]:
+    """A voxel of a class, drawn at random among the foreground classes of a case, or a voxel of the body.
+
+    Args:
+        entry: the case's `StoreEntry`.
+        rng: where every draw comes from.
+        foreground_probability: of the former; a case without foreground always gives the latter, and one without
+            body (nothing above -500 HU) any voxel.
+    """
+    foreground = rng.random() < foreground_probability
+    kind = BODY
+    if foreground and len(entry.classes):
+        kind = entry.classes[rng.integers(len(entry.classes))]
+    coordinates = entry.coordinates(kind)
+    if len(coordinates) == 0:
+        return tuple(int(rng.integers(s)) for s in entry.shape)
+    return tuple(int(c) for c in coordinates[rng.integers(len(coordinates))])
+
+
+def crop_start(centre: Sequence[int], size: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """First voxel of a crop whose voxel ``size // 2`` is ``centre``, shifted to lie inside the volume where it fits.
+
+    Along an axis on which the volume is smaller than the crop, the volume lies in the crop's middle.
+    """
+    return tuple(min(max(c - s // 2, 0), n - s) if n >= s else (n - s) // 2 for c, s, n in zip(centre, size, shape))
+
+
+def read_crop(
+    store: Any, key: str, start: Sequence[int], size: Sequence[int], *, window: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Image and label of a box; beyond the volume there is air and label 0.
+
+    Args:
+        store: a `VolumeStore`.
+        key: of the case.
+        start, size: the box, in voxels; it may leave the volume.
+        window: (lower, upper) HU, clipped and scaled to [0, 1].
+
+    Returns:
+        image (1, H, W, D) float32 in [0, 1]; label (1, H, W, D) int16.
+    """
+    lower, upper = window
+    image = store.read_patch(key, start, size, kind="image", fill=AIR)
+    label = store.read_patch(key, start, size, kind="label", fill=0)
+    # astype copies: the store's arrays may be read-only, which torch does not know
+    scaled = torch.from_numpy(image.astype(np.float32)).clamp_(lower, upper).sub_(lower).div_(upper - lower)
+    return scaled[None], torch.from_numpy(label.astype(np.int16))[None]
+
+
+def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:
+    """uint8 where every class of every case fits, int64 else: one type for all, so that samples collate."""
+    highest = max((max(store.entry(key).classes, default=0) for key in keys), default=0)
+    return torch.uint8 if highest <= 255 else torch.int64

@@ -1,0 +1,179 @@
+"""Affine and elastic deformation of a patch in one resampling: the affine map is folded into the elastic's B-spline.
+
+A cubic B-spline reproduces affine maps exactly, so M of `WarpParameters` costs nothing beside u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Randomizable
+from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor, ensure_tuple_rep
+from torch import Tensor
+
+from monai_cl.transforms.bspline import bspline_basis, evaluate_bspline
+from monai_cl.transforms.warp_parameters import WarpParameters, random_warp, source_box
+
+__all__ = ["RandWarpd", "WarpParameters", "apply_warp", "random_warp", "source_box"]
+
+
+def apply_warp(
+    image: Tensor,
+    label: Tensor | None,
+    parameters: WarpParameters | Sequence[WarpParameters],
+    *,
+    origin: Sequence[int] = (0, 0, 0),
+    fill: float = 0.0,
+) -> tuple[Tensor, Tensor | None]:
+    """Warp an image (linear) and its label (nearest) alike.
+
+    Args:
+        image: (C, H, W, D) with one warp, or (N, C, H, W, D) with one a sample; floating point.
+        label: as ``image``, any dtype, or None; values up to 2^24 are kept exactly.
+        parameters: what `random_warp` drew.
+        origin: where the first voxel of ``image`` lies, in voxels of the patch (`source_box` says what is needed);
+            at 0 with an image of the patch's size, identity returns its input.
+        fill: the image outside of what is given; the label there is 0.
+
+    Returns:
+        image and label of ``patch_size``, in the dtypes that came in.
+
+    Raises:
+        ValueError: if the shapes and the number of warps do not agree.
+    """
+    single = isinstance(parameters, WarpParameters)
+    warps = [parameters] if single else list(parameters)
+    if image.ndim != (4 if single else 5) or (not single and len(image) != len(warps)):
+        raise ValueError(
+            f"image must be (C, H, W, D) with one warp or (N, C, H, W, D) with N, got {tuple(image.shape)}"
+            f" with {len(warps)} warp(s)"
+        )
+    if label is not None and label.shape[-3:] != image.shape[-3:]:
+        raise ValueError(f"image and label must have one size, got {tuple(image.shape)} and {tuple(label.shape)}")
+    grid = _grid(warps, origin, image.shape[-3:], image)
+    sources = [(image, "bilinear", fill)] + ([] if label is None else [(label, "nearest", 0)])
+    results = [
+        _sample(source[None] if single else source, warps, grid, mode, origin, value) for source, mode, value in sources
+    ]
+    warped = [result[0] if single else result for result in results]
+    return warped[0], None if label is None else warped[1]
+
+
+class RandWarpd(Randomizable, MapTransform):
+    """Dictionary transform over `random_warp`: one draw a call, the same for every key.
+
+    Args:
+        keys: entries (C, H, W, D) of one size.
+        mode: ``"bilinear"`` or ``"nearest"``, for all keys or one each.
+        spacing: mm per voxel; None takes it from the first key's `MetaTensor`.
+        fill: value outside the patch, for all keys or one each.
+        allow_missing_keys: as everywhere in MONAI.
+        **options: of `random_warp`.
+    """
+
+    backend = (TransformBackends.TORCH,)
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        mode: str | Sequence[str] = "bilinear",
+        spacing: Sequence[float] | None = None,
+        fill: float | Sequence[float] = 0.0,
+        allow_missing_keys: bool = False,
+        **options: Any,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.fill = ensure_tuple_rep(fill, len(self.keys))
+        for name in self.mode:
+            if name not in ("bilinear", "nearest"):
+                raise ValueError(f'mode must be "bilinear" or "nearest", got {name!r}')
+        self.spacing, self.options = spacing, options
+        self.parameters: WarpParameters | None = None
+        # refuses bad options here and not in the middle of a run
+        random_warp(np.random.default_rng(0), patch_size=(2, 2, 2), spacing=spacing or (1, 1, 1), **options)
+
+    def randomize(self, patch_size: Sequence[int], spacing: Sequence[float]) -> None:
+        """Draw ``self.parameters``."""
+        rng = np.random.default_rng(int(self.R.randint(2**32, dtype=np.uint64)))
+        self.parameters = random_warp(rng, patch_size=patch_size, spacing=spacing, **self.options)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        present = [key for key in self.key_iterator(d)]
+        if not present:
+            return d
+        first = convert_to_tensor(d[present[0]])
+        self.randomize(first.shape[-3:], self._spacing_of(d[present[0]]))
+        if self.parameters.is_identity:
+            return d
+        grid = _grid([self.parameters], (0, 0, 0), first.shape[-3:], first)
+        for key, mode, fill in self.key_iterator(d, self.mode, self.fill):
+            source = convert_to_tensor(d[key])
+            if source.shape[-3:] != first.shape[-3:]:
+                raise ValueError(f"all keys must have one size, got {tuple(first.shape)} and {key}: {source.shape}")
+            result = _sample(source[None], [self.parameters], grid, mode, (0, 0, 0), fill)[0]
+            d[key] = convert_to_dst_type(result, d[key])[0]
+        return d
+
+    def _spacing_of(self, value: Any) -> Sequence[float]:
+        if self.spacing is not None:
+            return self.spacing
+        if not isinstance(value, MetaTensor):
+            raise ValueError(f"spacing must be given where {self.keys[0]!r} is no MetaTensor, got {type(value)}")
+        return [float(s) for s in value.pixdim]
+
+
+def _grid(warps: Sequence[WarpParameters], origin: Sequence[int], source: Sequence[int], like: Tensor) -> Tensor | None:
+    """(N', H, W, D, 3) for `grid_sample`, of the warps that are not identity; None where all are."""
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    grids = []
+    for warp in warps:
+        if not warp.is_identity:
+            # grid_sample wants (z, y, x) scaled to [-1, 1]; done on the few control points it is free
+            scaled = (warp.control_points() - origin) * (2 / np.maximum(np.array(source) - 1, 1)) - 1
+            control = torch.from_numpy(scaled[..., ::-1].copy()).to(like.device, dtype)
+            bases = [
+                torch.from_numpy(bspline_basis(s, n)).to(like.device, dtype)
+                for s, n in zip(warp.patch_size, warp.intervals)
+            ]
+            grids.append(evaluate_bspline(control, bases))
+    if len(grids) == 1:  # torch.stack would copy 10 MB
+        return grids[0][None]
+    return torch.stack(grids) if grids else None
+
+
+def _sample(
+    source: Tensor, warps: Sequence[WarpParameters], grid: Tensor | None, mode: str, origin: Sequence[int], fill: float
+) -> Tensor:
+    moved = [i for i, warp in enumerate(warps) if not warp.is_identity]
+    if len(moved) == len(warps):
+        return _interpolate(source, grid, mode, fill)
+    still = _crop(source, origin, warps[0].patch_size)
+    if not moved:
+        return still
+    result = still.clone()
+    result[moved] = _interpolate(source[moved], grid, mode, fill)
+    return result
+
+
+def _interpolate(source: Tensor, grid: Tensor, mode: str, fill: float) -> Tensor:
+    values = source.to(grid.dtype)
+    if fill:
+        values = values - fill
+    result = F.grid_sample(values, grid, mode=mode, padding_mode="zeros", align_corners=True)
+    return (result + fill if fill else result).to(source.dtype)
+
+
+def _crop(source: Tensor, origin: Sequence[int], size: Sequence[int]) -> Tensor:
+    if any(o > 0 or o + s < p for o, s, p in zip(origin, source.shape[-3:], size)):
+        raise ValueError(f"image {tuple(source.shape)} from {tuple(origin)} does not cover the patch {tuple(size)}")
+    x, y, z = (slice(-o, p - o) for o, p in zip(origin, size))
+    return source[..., x, y, z]
