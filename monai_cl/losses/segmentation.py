@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from einops import rearrange, reduce
 from torch import Tensor
-from torch.nn import functional as F
 
 from monai_cl.losses.unit_vectors import at_least_float32, full_precision
 
@@ -39,8 +38,10 @@ def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_co
         raise ValueError(
             f"class_counts must name at least 2 classes (background and one more) a data set, got {counts}"
         )
-    if logits.shape[1] != sum(counts):
-        raise ValueError(f"logits must have {sum(counts)} channels (class_counts {counts}), got {logits.shape[1]}")
+    if logits.ndim != 5 or logits.shape[1] != sum(counts):
+        raise ValueError(
+            f"logits must be (B, {sum(counts)}, H, W, D) for class_counts {counts}, got {tuple(logits.shape)}"
+        )
     if labels.shape != (logits.shape[0], 1, *logits.shape[2:]):
         raise ValueError(
             f"labels must be {(logits.shape[0], 1, *logits.shape[2:])} for logits {tuple(logits.shape)}, "
@@ -67,9 +68,11 @@ def _dice_and_cross_entropy(logits: Tensor, labels: Tensor, dataset: int) -> Ten
     low, high = labels.min().item(), labels.max().item()
     if low < 0 or high >= classes:
         raise ValueError(f"labels of data set {dataset} must be in [0, {classes}), got {low if low < 0 else high}")
-    log_p = F.log_softmax(logits, dim=0)
-    truth = rearrange(F.one_hot(labels, classes), "... c -> c ...").to(log_p.dtype)
-    cross_entropy = -reduce(log_p * truth, "c ... -> ...", "sum").mean()
+    log_p = torch.log_softmax(logits, dim=0)
+    # A boolean mask takes an eighth of one-hot's int64, and unlike gather its gradient is deterministic on a GPU.
+    truth = rearrange(labels, "... -> 1 ...") == rearrange(torch.arange(classes, device=labels.device), "c -> c 1 1 1")
+    cross_entropy = -torch.where(truth, log_p, 0).sum() / labels.numel()
     p = log_p.exp()
-    overlap, size = (reduce(x, "c ... -> c", "sum") for x in (p * truth, p + truth))
+    overlap = reduce(torch.where(truth, p, 0), "c ... -> c", "sum")
+    size = reduce(p, "c ... -> c", "sum") + truth.sum(dim=(1, 2, 3))
     return cross_entropy + (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()

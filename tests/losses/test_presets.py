@@ -1,0 +1,64 @@
+"""MixCL's presets: their numbers, and the advice on a wrong name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from monai_cl.errors import UserError
+from monai_cl.losses import MixCLLoss, mixcl_preset
+
+NAMES = ["paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction"]
+
+
+def weights(name: str) -> tuple[float, ...]:
+    preset = mixcl_preset(name)
+    return tuple(preset[f"{term}_weight"] for term in ("identity", "label", "reconstruction", "supervised"))
+
+
+def test_paper_is_as_printed():
+    assert weights("paper") == (1, 0.01, 0.01, 0)
+    preset = mixcl_preset("paper")
+    assert (preset["center"], preset["identity_per_channel"], preset["identity_levels"]) == (False, False, None)
+    assert (preset["label_level"], preset["temperature"], preset["offdiag_weight"]) == (1, 0.1, 0.005)
+
+
+def test_balanced_and_hybrid_differ_by_the_supervised_term_only():
+    assert weights("balanced") == (0.1, 1, 10, 0)
+    assert mixcl_preset("balanced")["identity_levels"] == [0, 1, 2, 3]
+    assert mixcl_preset("hybrid") == {**mixcl_preset("balanced"), "supervised_weight": 1}
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_ablations_switch_one_term_of_the_paper_on(position):
+    name = ["identity", "label", "reconstruction"][position]
+    assert weights(name) == tuple(float(i == position) for i in range(4))
+    assert {k: v for k, v in mixcl_preset(name).items() if not k.endswith("weight")} == {
+        k: v for k, v in mixcl_preset("paper").items() if not k.endswith("weight")
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_makes_a_loss_and_survives_json(name):
+    preset = json.loads(json.dumps(mixcl_preset(name)))
+    assert preset == mixcl_preset(name)
+    MixCLLoss(**preset, class_counts=[2, 3])
+
+
+def test_overrides_replace_and_leave_the_preset_alone():
+    assert mixcl_preset("paper", temperature=0.05, class_counts=[2])["temperature"] == 0.05
+    mixcl_preset("balanced")["identity_levels"].append(4)
+    assert mixcl_preset("balanced")["identity_levels"] == [0, 1, 2, 3]
+    assert mixcl_preset("paper")["temperature"] == 0.1
+
+
+def test_a_wrong_name_gets_the_choices_and_the_nearest():
+    with pytest.raises(
+        UserError, match=r"unknown MixCL preset 'balancd': choose one of paper, .*\(nearest: balanced\)"
+    ):
+        mixcl_preset("balancd")
+    with pytest.raises(UserError, match=r"unknown MixCL option 'temprature': .*\(nearest: temperature\)"):
+        mixcl_preset("paper", temprature=1)
+    with pytest.raises(UserError, match="unknown MixCL preset 7: choose one of paper"):
+        mixcl_preset(7)

@@ -1,0 +1,104 @@
+"""Slow, obvious versions of the project's mathematics: loops over Python floats, one line of a formula at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+
+def correlation_by_loops(z1: np.ndarray, z2: np.ndarray, *, center: bool = False) -> np.ndarray:
+    """C of MixCL's Eq. 5; z: (B, C, ...)."""
+    channels = z1.shape[1]
+    first = [z1[:, i].ravel() for i in range(channels)]
+    second = [z2[:, j].ravel() for j in range(channels)]
+    if center:
+        first, second = [x - x.mean() for x in first], [x - x.mean() for x in second]
+    c = np.zeros((channels, channels))
+    for i in range(channels):
+        for j in range(channels):
+            product = sum(a * b for a, b in zip(first[i], second[j]))
+            c[i, j] = product / math.sqrt(sum(a * a for a in first[i])) / math.sqrt(sum(b * b for b in second[j]))
+    return c
+
+
+def identity_by_loops(z1: np.ndarray, z2: np.ndarray, *, offdiag_weight: float, center: bool = False) -> float:
+    """MixCL's Eq. 4."""
+    c = correlation_by_loops(z1, z2, center=center)
+    total = 0.0
+    for i in range(len(c)):
+        for j in range(len(c)):
+            total += (1 - c[i, j]) ** 2 if i == j else offdiag_weight * c[i, j] ** 2
+    return total
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / math.sqrt(a @ a) / math.sqrt(b @ b))
+
+
+def label_consistency_by_loops(z1, labels1, z2, labels2, *, temperature, background=0, per_anchor=False) -> float:
+    """MixCL's Eq. 6; z: (n, C), labels: (n,)."""
+    positives, all_pairs, ratios = 0.0, 0.0, []
+    for a, la in zip(z1, labels1):
+        anchor_positives, anchor_all = 0.0, 0.0
+        for b, lb in zip(z2, labels2):
+            if la == background and lb == background:
+                continue
+            similarity = math.exp(cosine(a, b) / temperature)
+            anchor_all += similarity
+            if la == lb:
+                anchor_positives += similarity
+        positives, all_pairs = positives + anchor_positives, all_pairs + anchor_all
+        if anchor_positives:
+            ratios.append(-math.log(anchor_positives / anchor_all))
+    if not ratios:
+        return 0.0
+    return sum(ratios) / len(ratios) if per_anchor else -math.log(positives / all_pairs)
+
+
+def weighted_contrastive_by_loops(embeddings, weights, *, temperature: float, reduction: str = "mean") -> float:
+    """The one loss of METHOD's section on WSP; embeddings: (N, V, F), weights: (NV, NV)."""
+    z = [view for slice_ in embeddings for view in slice_]
+    rows = []
+    for t in range(len(z)):
+        others = [i for i in range(len(z)) if i != t]
+        weight_sum = sum(weights[t][i] for i in others)
+        if weight_sum == 0:
+            continue
+        denominator = sum(math.exp(cosine(z[t], z[j]) / temperature) for j in others)
+        row = 0.0
+        for i in others:
+            row -= weights[t][i] / weight_sum * math.log(math.exp(cosine(z[t], z[i]) / temperature) / denominator)
+        rows.append(row)
+    if not rows:
+        return 0.0
+    return sum(rows) / len(rows) if reduction == "mean" else sum(rows)
+
+
+def contrastive_weights_by_loops(method: str, *, views: int, slices=None, labels=None, positions=None, sigma=None):
+    """The table of weights, (NV, NV), before normalisation."""
+    size = views * slices
+    weights = np.zeros((size, size))
+    for t in range(size):
+        for i in range(size):
+            st, si = t // views, i // views
+            near = math.exp(-((positions[st] - positions[si]) ** 2) / (2 * sigma**2)) if sigma else 1.0
+            weights[t, i] = {
+                "simclr": lambda st=st, si=si: float(st == si),
+                "supcon": lambda st=st, si=si: float(labels[st] == labels[si]),
+                "depth": lambda near=near: near,
+                "wsp": lambda st=st, si=si, near=near: float(labels[st] == labels[si]) * near,
+            }[method]()
+    return weights
+
+
+def boundary_weights_by_scipy(labels: np.ndarray, *, mu: float, epsilon: float) -> np.ndarray:
+    """MixCL's Eq. 7 with one exact distance transform a region."""
+    weights = np.full(labels.shape, epsilon)
+    ids = np.unique(labels)
+    for region in ids if len(ids) > 1 else ():
+        inside = labels == region
+        distance = ndimage.distance_transform_edt(inside)[inside]
+        weights[inside] += 0.5 * np.sqrt(distance) * np.exp(-distance / mu)
+    return weights
