@@ -1,0 +1,67 @@
+"""One array of the store on disk: blosc2, chunked for crops or for axial slices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import blosc2
+import numpy as np
+
+from monai_cl.errors import UserError
+
+# layout -> chunks and blocks in the order of the axes on disk: (x, y, z) for "volume", (z, y, x) for "slices"
+_CHUNKS = {"volume": ((96, 96, 96), (32, 32, 32)), "slices": ((1, 512, 512), (1, 128, 512))}
+
+
+class StoredArray:
+    """An open array (X, Y, Z) of int16 or uint8, read by boxes.
+
+    Args:
+        path: a .b2nd file.
+        layout: ``"volume"`` or ``"slices"``, as it was written.
+
+    Raises:
+        UserError: absent or damaged beyond opening.
+    """
+
+    def __init__(self, path: Path, layout: str) -> None:
+        try:
+            # one thread: blosc2's own threads do not survive a fork; no mmap: it was slower
+            self._array = blosc2.open(os.fspath(path), mode="r", dparams={"nthreads": 1})
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected a stored array, found: {error}; run `python -m monai_cl repair`"
+            ) from error
+        self._path = path
+        self._reverse = layout == "slices"
+        self.shape = self._array.shape[::-1] if self._reverse else self._array.shape
+
+    def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
+        try:
+            return self._array[box[::-1]].transpose(2, 1, 0) if self._reverse else self._array[box]
+        except RuntimeError as error:
+            raise UserError(
+                f"{self._path}: expected readable voxels, found: {error}; run `python -m monai_cl repair`"
+            ) from error
+
+
+def write_array(path: Path, array: np.ndarray, layout: str) -> None:
+    """Write an array (X, Y, Z): LZ4 level 5, bits shuffled for int16 and untouched for uint8."""
+    if layout == "slices":
+        array = array.transpose(2, 1, 0)
+    chunks, blocks = (tuple(map(min, sizes, array.shape)) for sizes in _CHUNKS[layout])
+    wide = array.dtype.itemsize > 1
+    blosc2.asarray(
+        np.ascontiguousarray(array),
+        urlpath=os.fspath(path),
+        mode="w",
+        chunks=chunks,
+        blocks=blocks,
+        cparams={
+            "codec": blosc2.Codec.LZ4,
+            "clevel": 5,
+            "filters": [blosc2.Filter.BITSHUFFLE if wide else blosc2.Filter.NOFILTER],
+            "nthreads": 1,
+        },
+    )

@@ -1,0 +1,84 @@
+"""Files and folders that are either whole or absent: written beside their place, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def flush_to_disk(path: Path) -> None:
+    """fsync a file or a folder; a file system that cannot flush folders (some network shares, Windows) is let pass."""
+    with contextlib.suppress(PermissionError, IsADirectoryError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside ``path`` that no other writer uses: ``.tmp-<name>-<process>-<random>``."""
+    return path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def leftovers(folder: Path, name: str = "*") -> list[Path]:
+    """Temporary files and folders of :func:`temporary_name` in ``folder``, of any process, sorted."""
+    return sorted(folder.glob(f".tmp-{name}-*-*"))
+
+
+def left_from(path: Path) -> str:
+    """The name a left-over was to get."""
+    return path.name.removeprefix(".tmp-").rsplit("-", 2)[0]
+
+
+def remove(path: Path) -> None:
+    """Take a file or folder away at once, then delete it; raises FileNotFoundError if another process was faster."""
+    aside = temporary_name(path.with_name("removed"))
+    os.rename(path, aside)
+    if aside.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as JSON; a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+        flush_to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """Fill a temporary folder in the ``with`` block; on leaving it becomes ``path``.
+
+    Nothing appears at ``path`` if the block raises. If another writer was faster, his folder stays and ours is dropped:
+    the content is the same, for the name of an entry says what is in it.
+    """
+    temporary = temporary_name(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            flush_to_disk(file)
+        flush_to_disk(temporary)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        flush_to_disk(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

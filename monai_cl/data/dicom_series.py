@@ -1,0 +1,234 @@
+"""A folder of DICOM slices to an array and an affine: SimpleITK for pixels, slice positions checked one by one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from monai_cl.errors import UserError
+
+# a gap may differ from the median gap by this much: scanners round positions to 0.1 mm
+_GAP_TOLERANCE_MM = 0.1
+_DUPLICATE_MM = 1e-3
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+_SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
+# media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
+_IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
+
+
+@dataclass(frozen=True)
+class _Slice:
+    path: Path
+    series: str
+    description: str
+    modality: str
+    origin: np.ndarray  # LPS mm
+    direction: np.ndarray  # (3, 3), columns are the image axes in LPS
+    spacing: tuple[float, ...]
+    size: tuple[int, ...]
+
+
+def read_dicom_series(
+    path: Path, *, series: str | None = None, uneven_slices: str = "error"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the DICOM series in a folder, or one multi-frame file.
+
+    Args:
+        path: folder with the slices of one series (other files in it are passed over), or one DICOM file.
+        series: the Series Instance UID to take where the folder holds several.
+        uneven_slices: ``"error"``, or ``"interpolate"``: drop repeated positions and interpolate linearly to the
+            median slice distance.
+
+    Returns:
+        array (X, Y, Z) in HU with z along the stack, and affine (4, 4), voxel -> RAS mm, sheared by a tilted gantry.
+
+    Raises:
+        UserError: no image or several series, slices missing, repeated or unevenly spaced, other sizes or directions
+            among the slices, a file that cannot be decoded, DICOM SEG.
+    """
+    if uneven_slices not in ("error", "interpolate"):
+        raise ValueError(f'uneven_slices must be "error" or "interpolate", got {uneven_slices!r}')
+    slices = _one_series(path, _scan(path), series)
+    first = slices[0]
+    if first.modality == "SEG":
+        raise UserError(
+            f"{first.path}: expected a CT image, found DICOM SEG; convert the segmentation to NIfTI or NRRD first"
+        )
+    if len(slices) == 1:
+        return _decode([first.path]), _frame_affine(first)
+    _check_same_frame(path, slices)
+    normal = np.cross(first.direction[:, 0], first.direction[:, 1])
+    slices = sorted(slices, key=lambda item: float(item.origin @ normal))
+    positions = np.array([item.origin @ normal for item in slices])
+    faults = _spacing_faults(slices, positions)
+    if faults and uneven_slices == "error":
+        raise UserError(
+            f"{path}: expected evenly spaced slices, found {'; '.join(faults)}; export the series again, or read it "
+            'with uneven_slices="interpolate"'
+        )
+    array = _decode([item.path for item in slices])
+    origins = np.stack([item.origin for item in slices])
+    if faults:
+        array, origins = _interpolate(array, origins, positions)
+    return array, _stack_affine(first, origins)
+
+
+def _scan(path: Path) -> list[_Slice]:
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    slices = [found for file in files if (found := _read_header(file)) is not None]
+    if not slices:
+        raise UserError(
+            f"{path}: expected a folder of DICOM slices, found no DICOM image among {len(files)} files in it"
+        )
+    return slices
+
+
+def _read_header(file: Path) -> _Slice | None:
+    if file.name == "DICOMDIR" or file.name.startswith("."):
+        return None
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(os.fspath(file))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        if _claims_to_be_an_image(file):
+            raise UserError(f"{file}: expected a readable DICOM slice, found a damaged one; copy it again") from error
+        return None
+    tags = set(reader.GetMetaDataKeys())
+
+    def tag(name: str) -> str:
+        return reader.GetMetaData(name).strip(" \0") if name in tags else ""
+
+    return _Slice(
+        path=file,
+        series=tag(_SERIES_UID),
+        description=tag(_DESCRIPTION),
+        modality=tag(_MODALITY),
+        origin=np.array(reader.GetOrigin()),
+        direction=np.array(reader.GetDirection()).reshape(3, 3),
+        spacing=tuple(reader.GetSpacing()),
+        size=tuple(reader.GetSize()),
+    )
+
+
+def _claims_to_be_an_image(file: Path) -> bool:
+    """Whether the file's meta header says "image": an unreadable report or plan may be passed over, a slice may not."""
+    with file.open("rb") as handle:
+        start = handle.read(1024)
+    if start[128:132] != b"DICM":
+        return False
+    at = start.find(b"\x02\x00\x02\x00UI")  # (0002,0002) Media Storage SOP Class UID, explicit little endian
+    if at < 0:
+        return False
+    length = int.from_bytes(start[at + 6 : at + 8], "little")
+    return start[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace") in _IMAGE_CLASSES
+
+
+def _one_series(path: Path, slices: list[_Slice], series: str | None) -> list[_Slice]:
+    groups: dict[str, list[_Slice]] = {}
+    for item in slices:
+        groups.setdefault(item.series, []).append(item)
+    names = ", ".join(
+        f"{uid or '(no UID)'} ({len(items)} files{', ' + items[0].description if items[0].description else ''})"
+        for uid, items in sorted(groups.items())
+    )
+    if series is not None:
+        if series not in groups:
+            raise UserError(f"{path}: expected DICOM series {series}, found {names}")
+        return groups[series]
+    if len(groups) > 1:
+        raise UserError(f"{path}: expected one DICOM series, found {len(groups)}: {names}; give each its own folder")
+    return next(iter(groups.values()))
+
+
+def _check_same_frame(path: Path, slices: Sequence[_Slice]) -> None:
+    first = slices[0]
+    for item in slices:
+        if item.size[2:] != (1,):
+            raise UserError(f"{path}: expected single slices, found the multi-frame file {item.path.name} among others")
+        if item.size != first.size or not np.allclose(item.spacing[:2], first.spacing[:2], rtol=1e-4):
+            raise UserError(
+                f"{path}: expected slices of one size, found {first.size[:2]} at {first.spacing[:2]} mm in "
+                f"{first.path.name} and {item.size[:2]} at {item.spacing[:2]} mm in {item.path.name}; "
+                "take localizers and other images out of the folder"
+            )
+        if not np.allclose(item.direction, first.direction, atol=1e-3):
+            raise UserError(
+                f"{path}: expected slices of one direction, found {first.path.name} and {item.path.name} turned "
+                "against each other; take localizers and reformats out of the folder"
+            )
+
+
+def _spacing_faults(slices: Sequence[_Slice], positions: np.ndarray) -> list[str]:
+    gaps = np.diff(positions)
+    moving = gaps[gaps > _DUPLICATE_MM]
+    if not moving.size:
+        return [f"all {len(slices)} slices at the same position"]
+    # the median would be fooled where half of the slices are missing; the usual gap is also the small one
+    usual = float(np.median(moving))
+    tolerance = min(_GAP_TOLERANCE_MM, 0.2 * usual)
+    faults = []
+    for index in np.flatnonzero((gaps <= _DUPLICATE_MM) | (np.abs(gaps - usual) > tolerance)):
+        gap, below, above = gaps[index], slices[index].path.name, slices[index + 1].path.name
+        if gap <= _DUPLICATE_MM:
+            faults.append(f"{below} and {above} at the same position {positions[index]:.3f} mm")
+            continue
+        multiple = gap / usual
+        kind = (
+            f"{round(multiple) - 1} missing"
+            if round(multiple) > 1 and abs(multiple - round(multiple)) < 0.1
+            else "uneven"
+        )
+        faults.append(f"a gap of {gap:.3f} mm instead of {usual:.3f} mm between {below} and {above} ({kind})")
+    return faults if len(faults) <= 4 else [*faults[:4], f"and {len(faults) - 4} more"]
+
+
+def _decode(files: Sequence[Path]) -> np.ndarray:
+    """Pixels (X, Y, Z) with rescale slope and intercept applied."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([os.fspath(file) for file in files])
+    try:
+        array = sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"{files[0].parent}: expected decodable DICOM slices, found: {reason}; copy or export the series again"
+        ) from error
+    if array.ndim != 3:
+        raise UserError(f"{files[0]}: expected one grey value a voxel, found an array of shape {array.shape}")
+    return array.transpose(2, 1, 0)
+
+
+def _interpolate(array: np.ndarray, origins: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    keep = np.concatenate([[True], np.diff(positions) > _DUPLICATE_MM])
+    array, origins, positions = array[..., keep], origins[keep], positions[keep]
+    step = float(np.median(np.diff(positions)))
+    wanted = np.arange(positions[0], positions[-1] + 1e-6 * step, step)
+    above = np.clip(np.searchsorted(positions, wanted), 1, len(positions) - 1)
+    weight = (wanted - positions[above - 1]) / (positions[above] - positions[above - 1])
+    mixed = array[..., above - 1] * (1 - weight) + array[..., above] * weight
+    return mixed.astype(np.float32), origins[above - 1] + weight[:, None] * (origins[above] - origins[above - 1])
+
+
+def _stack_affine(first: _Slice, origins: np.ndarray) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, 0] = first.direction[:, 0] * first.spacing[0]
+    affine[:3, 1] = first.direction[:, 1] * first.spacing[1]
+    affine[:3, 2] = (origins[-1] - origins[0]) / (len(origins) - 1)
+    affine[:3, 3] = origins[0]
+    affine[:3] = _LPS_TO_RAS @ affine[:3]
+    return affine
+
+
+def _frame_affine(item: _Slice) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = _LPS_TO_RAS @ item.direction @ np.diag(item.spacing)
+    affine[:3, 3] = _LPS_TO_RAS @ item.origin
+    return affine

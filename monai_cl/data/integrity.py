@@ -1,0 +1,159 @@
+"""Does the store still hold what was written, from the sources there are? And if not: mend it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isal import isal_zlib
+
+from monai_cl.data.atomic import left_from, leftovers, remove
+from monai_cl.data.claims import is_claimed
+from monai_cl.data.conversion import Preparation
+from monai_cl.data.entry import StoreEntry, load_entry
+from monai_cl.data.sources import fingerprint
+from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    from monai_cl.data.store import VolumeStore
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoreProblem:
+    """One fault of a store.
+
+    Attributes:
+        folder: the entry or left-over it concerns.
+        kind: ``"damaged"``, ``"stale"`` (the source has changed since) or ``"unfinished"`` (left by a killed run).
+        text: what was expected and found.
+        entry: the entry, where it can still be read.
+    """
+
+    folder: Path
+    kind: str
+    text: str
+    entry: StoreEntry | None = None
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.kind}: {self.text}"
+
+
+def crc32(path: Path) -> int:
+    """CRC-32 of a file's bytes."""
+    value = 0
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            value = isal_zlib.crc32(block, value)
+    return value
+
+
+def find_problems(store: VolumeStore, *, sources: bool = True) -> list[StoreProblem]:
+    """Look at every entry of every preparation.
+
+    Args:
+        store: the store.
+        sources: also compare with the source files that still exist (read only where size or time differ).
+    """
+    problems = [
+        StoreProblem(folder, "unfinished", "expected nothing, found the rest of a run that was killed")
+        for folder in leftovers(store.root)
+        if not is_claimed(store.root, left_from(folder))
+    ]
+    for key in store.all_keys():
+        folder = store.root / key
+        try:
+            entry = load_entry(folder)
+        except UserError as error:
+            problems.append(StoreProblem(folder, "damaged", str(error)))
+            continue
+        faults = [fault for name, value in sorted(entry.crc32.items()) if (fault := _file_fault(folder / name, value))]
+        if faults:
+            problems.append(StoreProblem(folder, "damaged", "; ".join(faults), entry))
+        elif sources and (change := _source_change(store, entry)):
+            problems.append(StoreProblem(folder, "stale", change, entry))
+    return problems
+
+
+def repair(store: VolumeStore, *, sources: bool = True) -> list[str]:
+    """Make damaged entries anew from their sources, replace stale ones, remove left-overs.
+
+    A damaged entry that cannot be made again is removed, so that nobody trains on it; a stale one is then kept.
+
+    Returns:
+        what was done, one line a problem.
+    """
+    return [
+        f"{problem.folder}: {_MENDERS[problem.kind](store, problem)}"
+        for problem in find_problems(store, sources=sources)
+    ]
+
+
+def _sweep(store: VolumeStore, problem: StoreProblem) -> str:
+    remove(problem.folder)
+    return "removed the rest of a killed run"
+
+
+def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
+    try:
+        remove(problem.folder)
+    except FileNotFoundError:
+        return "another process is mending it"
+    if problem.entry is None:
+        return "removed, its description was unreadable; run `python -m monai_cl prepare` again"
+    try:
+        key = _add_again(store, problem.entry)
+    except UserError as error:
+        return f"removed, it could not be made again: {error}"
+    return "made again" if key == problem.folder.name else f"made again as {key}, for its source has changed"
+
+
+def _renew(store: VolumeStore, problem: StoreProblem) -> str:
+    try:
+        key = _add_again(store, problem.entry)
+    except UserError as error:
+        return f"kept as it was, the changed source cannot be used: {error}"
+    remove(problem.folder)
+    return f"replaced by {key}"
+
+
+_MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew}
+
+
+def _add_again(store: VolumeStore, entry: StoreEntry) -> str:
+    return type(store)(store.root, Preparation(**entry.preparation)).add(item_of(entry))
+
+
+def item_of(entry: StoreEntry) -> dict[str, Any]:
+    """The data-list item an entry was made from."""
+    label_map = entry.source["label_map"]
+    item = {
+        "image": entry.source["image"]["path"],
+        "dataset": entry.dataset,
+        "id": entry.id,
+        "patient": entry.patient,
+        "label_map": None if label_map is None else {value: new for value, new in label_map},
+    }
+    return item | ({"label": entry.source["label"]["path"]} if entry.has_label else {})
+
+
+def _file_fault(path: Path, expected: int) -> str | None:
+    try:
+        found = crc32(path)
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    return None if found == expected else f"{path.name} has checksum {found:08x} instead of {expected:08x}"
+
+
+def _source_change(store: VolumeStore, entry: StoreEntry) -> str | None:
+    for kind in ("image", "label"):
+        recorded = entry.source.get(kind)
+        if recorded is None:
+            continue
+        with contextlib.suppress(UserError, OSError):  # a source that was moved away says nothing
+            if fingerprint(recorded["path"], store.root / ".sources").sha256 != recorded["sha256"]:
+                return f"{recorded['path']} has changed since this entry was made from it"
+    return None

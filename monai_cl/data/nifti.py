@@ -1,0 +1,101 @@
+"""One NIfTI file to an array and an affine: gzip through isal with its CRC checked, nibabel for the header."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from isal import igzip, isal_zlib
+
+from monai_cl.errors import UserError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_HEADERS = {348: (nib.Nifti1Header, nib.Nifti1Image), 540: (nib.Nifti2Header, nib.Nifti2Image)}
+
+
+def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a NIfTI-1 or NIfTI-2 file.
+
+    The bytes come from exactly this file, compressed or not as its first bytes say, so a sibling ``x.nii`` is never
+    taken for ``x.nii.gz``. Integer voxels without scaling stay integers; scaled ones become float64.
+
+    Returns:
+        array in file order, any number of axes, and the affine voxel -> RAS mm (4, 4): sform, else qform, else the
+        header's spacing centred at the origin (as nibabel and MONAI do).
+
+    Raises:
+        UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, no usable geometry.
+    """
+    raw = _file_bytes(path)
+    header_class, image_class = _classes(path, raw)
+    header = header_class(raw[: header_class.sizeof_hdr], check=False)
+    _check_header(path, header, len(raw))
+    try:
+        image = image_class.from_bytes(raw)
+        array = np.asanyarray(image.dataobj)
+        affine = _affine(image)
+    except (OSError, ValueError, nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError) as error:
+        raise UserError(
+            f"{path}: expected a readable NIfTI file, found: {error}; export or download it again"
+        ) from error
+    return array, affine
+
+
+def _file_bytes(path: Path) -> bytes:
+    data = path.read_bytes()
+    if not data.startswith(_GZIP_MAGIC):
+        return data
+    try:
+        return igzip.decompress(data)
+    except (OSError, EOFError, ValueError, zlib.error, isal_zlib.error) as error:
+        raise UserError(
+            f"{path}: expected a whole gzip file, found a damaged or truncated one ({error}); copy or download it again"
+        ) from error
+
+
+def _classes(path: Path, raw: bytes) -> tuple[type, type]:
+    sizes = [int.from_bytes(raw[:4], order) for order in ("little", "big")]
+    for size in sizes:
+        if size in _HEADERS:
+            return _HEADERS[size]
+    raise UserError(f"{path}: expected a NIfTI header, found other bytes at its start; convert the file to NIfTI")
+
+
+def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
+    magic = bytes(header["magic"].tobytes()).rstrip(b"\0")[:3]
+    if magic not in (b"n+1", b"n+2"):
+        raise UserError(
+            f"{path}: expected a single-file NIfTI (.nii, .nii.gz), found an Analyze header or one half of a "
+            ".hdr/.img pair; convert it to .nii.gz"
+        )
+    try:
+        dtype = header.get_data_dtype()
+        shape = header.get_data_shape()
+    except (nib.spatialimages.HeaderDataError, KeyError) as error:
+        raise UserError(
+            f"{path}: expected a known voxel type and shape, found {error}; write the file again"
+        ) from error
+    if dtype.fields is not None or dtype.kind not in "iuf":
+        raise UserError(f"{path}: expected one number a voxel, found type {dtype}; export grey values, not colours")
+    expected = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if file_size < expected:
+        raise UserError(
+            f"{path}: expected {expected} bytes for shape {tuple(shape)} of {dtype}, found {file_size}: the file is "
+            "truncated; copy or download it again"
+        )
+    spacing = np.asarray(header["pixdim"][1:4], dtype=float)
+    if header["sform_code"] == 0 and not (np.isfinite(spacing).all() and (spacing != 0).all()):
+        # nibabel would put 1 mm in its place without a word
+        raise UserError(
+            f"{path}: expected a voxel spacing > 0 mm on every axis, found {spacing.tolist()}; "
+            "correct pixdim in the header"
+        )
+
+
+def _affine(image: nib.Nifti1Image) -> np.ndarray:
+    """sform, unless its spacing contradicts the header's and the qform agrees with it (MONAI's rule)."""
+    from monai.data.utils import correct_nifti_header_if_necessary
+
+    return np.asarray(correct_nifti_header_if_necessary(image).affine, dtype=np.float64)

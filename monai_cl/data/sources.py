@@ -1,0 +1,100 @@
+"""What a source file contains, by SHA-256: read once, then remembered with the size and time the file had."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from monai_cl.data.atomic import write_json
+from monai_cl.errors import UserError
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source file, or a DICOM folder taken as one.
+
+    Attributes:
+        path: absolute path.
+        size: bytes (of all files of a folder).
+        modified: newest modification time, ns since 1970.
+        sha256: of the bytes; of a folder, over names and bytes in the order of names.
+    """
+
+    path: str
+    size: int
+    modified: int
+    sha256: str
+
+
+def fingerprint(path: str | os.PathLike, memory: Path | None = None) -> Source:
+    """Describe a source; the hash is computed only where ``memory`` does not know this path with this size and time.
+
+    Args:
+        path: file or DICOM folder.
+        memory: folder for small JSON notes, one a path.
+
+    Raises:
+        UserError: nothing at ``path``.
+    """
+    path = Path(os.path.abspath(path))
+    size, modified = _state(path)
+    if memory is not None and (known := recall(path, memory)) is not None:
+        return known
+    found = Source(str(path), size, modified, _digest(path))
+    if memory is not None:
+        with contextlib.suppress(PermissionError):  # a store that may only be read still answers
+            write_json(_note(path, memory), asdict(found))
+    return found
+
+
+def recall(path: str | os.PathLike, memory: Path) -> Source | None:
+    """The description noted for this path, if its size and time are still those; no hash is computed."""
+    path = Path(os.path.abspath(path))
+    try:
+        size, modified = _state(path)
+    except (OSError, UserError):
+        return None
+    known = _read_note(_note(path, memory))
+    return (
+        known if known is not None and (known.path, known.size, known.modified) == (str(path), size, modified) else None
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    if not path.exists() or not files:
+        raise UserError(f"{path}: expected an image file or a DICOM folder, found nothing there; correct the path")
+    return files
+
+
+def _state(path: Path) -> tuple[int, int]:
+    states = [file.stat() for file in _files(path)]
+    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+
+
+def _note(path: Path, memory: Path) -> Path:
+    return memory / f"{hashlib.sha256(str(path).encode()).hexdigest()[:24]}.json"
+
+
+def _read_note(note: Path) -> Source | None:
+    try:
+        return Source(**json.loads(note.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _digest(path: Path) -> str:
+    total = hashlib.sha256()
+    for file in _files(path):
+        if path.is_dir():
+            total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as handle:
+            while block := handle.read(_BLOCK):
+                total.update(block)
+    return total.hexdigest()
