@@ -10,7 +10,7 @@ from monai_cl.errors import UserError
 def report_command(
     *runs: str | os.PathLike,
     output: str = "report.html",
-    title: str = "What pre-training changed",
+    title: str | None = None,
     hash_patients: bool | str = False,
 ) -> None:
     """Write one page about one or more runs: Dice side by side, curves, overlays, what ran.
@@ -18,7 +18,7 @@ def report_command(
     Args:
         runs: folders of finished runs (a folder above them will do), or their results.json.
         output: the page to write; a name ending in .md gives the tables alone, as Markdown.
-        title: heading of the page.
+        title: heading of the page; made from the runs by default.
         hash_patients: show case ids as hashes and leave out configurations; a word given here is the key of the hash.
     """
     from monai_cl.report import write_report
@@ -29,7 +29,7 @@ def report_command(
     path = write_report(
         output,
         *map(str, runs),
-        title=str(title),
+        title=None if title is None else str(title),
         hash_patients=hash_patients if isinstance(hash_patients, bool) else str(hash_patients),
     )
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -12,8 +12,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "html": ("render_html", "render_markdown", "write_report"),
         "overlays": ("overlay_figure", "slice_grid", "write_overlay"),
         "results": ("data_list_record", "read_results", "run_record", "write_results"),
+        "run_tables": ("config_table", "curves_table", "runs_table"),
         "runs": ("Run", "find_runs"),
         "statistics": ("PairedDifference", "paired_difference"),
-        "tables": ("Table", "case_table", "config_table", "curves_table", "dice_table", "runs_table"),
+        "tables": ("Table", "case_table", "dice_table"),
     },
 )

@@ -65,7 +65,7 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
-    """Group the segmentation runs among ``runs``; pre-training runs are passed over.
+    """Group the segmentation runs among ``runs``; pre-training runs and runs that validated nothing are passed over.
 
     The value of a case is the mean over the runs (seeds) of its column; the mean row is the mean over cases of a
     case's mean over its organs, as MONAI's ``DiceMetric(reduction="mean")`` takes it.
@@ -74,8 +74,15 @@ def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
     labels = initialisation_labels(segmentations)
     groups: dict[tuple, list[Run]] = defaultdict(list)
     for run in segmentations:
-        groups[run.data_key].append(run)
+        if run.per_case:
+            groups[run.data_key].append(run)
     return [_comparison(group, labels) for group in groups.values()]
+
+
+def mean_dice(run: Run) -> float | None:
+    """The run's own mean Dice, taken as in a comparison: over cases, of the mean over a case's organs."""
+    means = _dice([run], _organs([run]), _organs([run]))[MEAN]
+    return fmean(means.values()) if means else None
 
 
 def share_of_labels(fraction: float) -> str:

@@ -7,33 +7,33 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from monai_cl._version import __version__
 from monai_cl.report.comparison import MEAN, Comparison, compare_runs, share_of_labels
 from monai_cl.report.pictures import data_uri, pictures_html
 from monai_cl.report.results import write_atomically
+from monai_cl.report.run_tables import config_table, curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
 from monai_cl.report.statistics import paired_difference
 from monai_cl.report.style import STYLE
-from monai_cl.report.tables import Table, case_table, config_table, curves_table, dice_table, runs_table
-
-DEFAULT_TITLE = "What pre-training changed"
+from monai_cl.report.tables import Table, case_table, dice_table, signed, summary_rows
 
 
 def write_report(
     output: str | os.PathLike,
     *runs: str | os.PathLike,
-    title: str = DEFAULT_TITLE,
+    title: str | None = None,
     hash_patients: bool | str = False,
 ) -> Path:
     """Write the report on ``runs`` to ``output``: HTML, or the tables alone as Markdown where it ends in ``.md``.
 
     Args:
         runs: folders with a ``results.json`` in or below them, or such files.
-        title: heading of the page.
+        title: heading of the page; made from the runs when None.
         hash_patients: show case ids as keyed hashes and leave out configuration and command, which may hold file
             names. True draws a new key, so that two reports cannot be matched; a string is the key.
 
@@ -47,29 +47,34 @@ def write_report(
     return output
 
 
-def render_markdown(runs: Sequence[Run], *, title: str = DEFAULT_TITLE, hash_patients: bool | str = False) -> str:
+def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patients: bool | str = False) -> str:
     """The tables of the report as Markdown."""
     name_case = case_namer(hash_patients)
     tables = [runs_table(runs)]
     for comparison in compare_runs(runs):
-        tables += [dice_table(comparison), case_table(comparison, name_case=name_case)]
-    head = [f"# {' '.join(title.split())}"] + [f"> {line}" for line in _synthetic_lines(runs)]
+        tables += [
+            dice_table(comparison),
+            case_table(comparison, organ=summary_rows(comparison)[-1], name_case=name_case),
+        ]
+    head = [f"# {' '.join((title or default_title(runs)).split())}"] + [f"> {line}" for line in _synthetic_lines(runs)]
     return "\n\n".join([*head, *(table.markdown() for table in tables)])
 
 
-def render_html(runs: Sequence[Run], *, title: str = DEFAULT_TITLE, hash_patients: bool | str = False) -> str:
+def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients: bool | str = False) -> str:
     """The report as one HTML document: no script, nothing loaded from elsewhere."""
-    name_case = case_namer(hash_patients)
+    title = title or default_title(runs)
+    name_case, private = case_namer(hash_patients), bool(hash_patients)
     comparisons = compare_runs(runs)
     pretrainings = [run for run in runs if run.kind == "pretraining"]
+    segmentations = [run for run in runs if run.kind == "segmentation"]
     sections = [
         ("Result", _result(comparisons)),
         ("Dice", "".join(dice_table(comparison).html() for comparison in comparisons)),
         ("Case by case", _cases(comparisons, name_case)),
-        ("Overlays", pictures_html([run for run in runs if run.kind == "segmentation"], name_case)),
+        ("Overlays", pictures_html(segmentations, name_case, private=private)),
         ("Curves", _curves(runs, kind="segmentation")),
-        ("Pre-training", _pretraining(pretrainings, runs, name_case)),
-        ("What ran", _what_ran(runs, name_case, private=bool(hash_patients))),
+        ("Pre-training", _pretraining(pretrainings, runs, name_case, private=private)),
+        ("What ran", _what_ran(runs, name_case, private=private)),
     ]
     sections = [(name, body) for name, body in sections if body]
     links = "".join(f'<li><a href="#{_anchor(name)}">{escape(name)}</a></li>' for name, _ in sections)
@@ -107,6 +112,13 @@ def render_html(runs: Sequence[Run], *, title: str = DEFAULT_TITLE, hash_patient
 """
 
 
+def default_title(runs: Sequence[Run]) -> str:
+    """What the page is about, in words."""
+    if any(len(comparison.columns) > 1 for comparison in compare_runs(runs)):
+        return "What pre-training changed"
+    return runs[0].name if len(runs) == 1 else f"Report on {len(runs)} runs"
+
+
 def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
     """How case ids are shown: as they are, or as short keyed hashes (a bare hash of a short id could be looked up)."""
     if hash_patients is False:
@@ -135,9 +147,9 @@ def _result(comparisons: Sequence[Comparison]) -> str:
             found = paired_difference(reference.dice[MEAN], column.dice[MEAN])
             if found.mean is None or start is None:
                 continue
-            text = f"<b>{found.mean:+.3f}</b>".replace("-", "−")
+            text = f"<b>{signed(found.mean)}</b>"
             if found.low is not None:
-                text += f" (95 % interval {found.low:+.3f} to {found.high:+.3f})".replace("-", "−")
+                text += f" (95 % interval {signed(found.low)} to {signed(found.high)})"
             sentences.append(
                 f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>, "
                 f"{escape(column.label)} <b>{column.mean(MEAN):.3f}</b>; paired difference {text} over "
@@ -155,29 +167,32 @@ def _result(comparisons: Sequence[Comparison]) -> str:
 def _cases(comparisons: Sequence[Comparison], name_case: Callable[[str], str]) -> str:
     parts = []
     for comparison in comparisons:
-        parts.append(case_table(comparison, name_case=name_case).html())
-        if len(comparison.organs) > 1:
-            for organ in comparison.organs:
-                table = case_table(comparison, organ=organ, name_case=name_case).html()
-                parts.append(_details(f"{organ}, {comparison.title}", table))
+        *organs, last = summary_rows(comparison)
+        parts.append(case_table(comparison, organ=last, name_case=name_case).html())
+        for organ in organs:
+            table = case_table(comparison, organ=organ, name_case=name_case).html()
+            parts.append(_details(f"{organ}, {comparison.title}", table))
     return "".join(parts)
 
 
 def _curves(runs: Sequence[Run], *, kind: str) -> str:
     from monai_cl.report.curves import curve_names, curve_svg
 
-    figures = []
+    main, minor = [], []
     for found, name in curve_names(runs):
         if found == kind:
-            svg = curve_svg(runs, kind=kind, name=name)
-            figures.append(
-                f'<figure><img src="{data_uri(svg, "image/svg+xml")}" width="442" height="288" loading="lazy" '
-                f'alt="{escape(f"{name} against the iteration; first and last values are in the tables")}"></figure>\n'
-            )
-    return f'<div class="curves">{"".join(figures)}</div>\n' if figures else ""
+            uri = data_uri(curve_svg(runs, kind=kind, name=name), "image/svg+xml")
+            alt = escape(f"Curve of {name} against the iteration")
+            figure = f'<figure><img src="{uri}" width="442" height="288" alt="{alt}"></figure>\n'
+            # one curve an organ would bury the others
+            (minor if name.startswith("dice/") or name == "learning_rate" else main).append(figure)
+    parts = [f'<div class="curves">{"".join(figures)}</div>\n' if figures else "" for figures in (main, minor)]
+    return parts[0] + (_details("Curves of single organs and of the learning rate", parts[1]) if minor else "")
 
 
-def _pretraining(pretrainings: Sequence[Run], runs: Sequence[Run], name_case: Callable[[str], str]) -> str:
+def _pretraining(
+    pretrainings: Sequence[Run], runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool
+) -> str:
     if not pretrainings:
         return ""
     parts = [_curves(runs, kind="pretraining")]
@@ -192,7 +207,7 @@ def _pretraining(pretrainings: Sequence[Run], runs: Sequence[Run], name_case: Ca
         if numbers:
             rows = tuple((name, f"{value:.4g}") for name, value in numbers.items())
             parts.append(Table(f"Measures of {run.name}", ("measure", "value"), rows).html())
-    pictures = pictures_html(pretrainings, name_case)
+    pictures = pictures_html(pretrainings, name_case, private=private)
     return "".join(parts) + (f"<h3>Pictures</h3>\n{pictures}" if pictures else "")
 
 
@@ -210,6 +225,8 @@ def _what_ran(runs: Sequence[Run], name_case: Callable[[str], str], *, private: 
             ("commit", _commit(results)),
             ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)),
             ("device", results["device"]),
+            ("iterations", results.get("iterations")),
+            ("best validation", _best(results.get("best"))),
             ("initialisation", results["initialisation"]),
             ("data list", f"{run.data_name}: {run.data_list.get('path')}"),
             ("source of the data", run.data_list.get("source")),
@@ -239,6 +256,12 @@ def _commit(results: dict) -> str:
     if not commit:
         return "none (installed package)"
     return f"{commit}, with uncommitted changes" if results.get("git_dirty") else str(commit)
+
+
+def _best(best: Any) -> str | None:
+    if not isinstance(best, Mapping) or not isinstance(best.get("mean_dice"), (int, float)):
+        return None
+    return f"mean Dice {best['mean_dice']:.3f} at iteration {best.get('iteration')}"
 
 
 def _details(summary: str, body: str) -> str:

@@ -33,11 +33,12 @@ def overlay_figure(
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     labels: Mapping[int, str] | None = None,
     planes: Sequence[str] = ("axial", "coronal"),
+    title: str | None = None,
 ) -> bytes:
     """Draw the slices that show the most of the organs as PNG: a row per plane; image, truth, prediction per row.
 
     Patient right is on the left of the picture and so marked, anterior (axial) or head (coronal) is up; pixels have
-    their true aspect. The picture bears no case id, so that a report may rename cases.
+    their true aspect.
 
     Args:
         image: (X, Y, Z) in RAS+, HU (or any unit of ``window``).
@@ -47,6 +48,8 @@ def overlay_figure(
         spacing: mm along X, Y, Z.
         labels: label -> organ name for the legend; a label without a name shows its number.
         planes: of ``axial``, ``coronal``.
+        title: drawn above and written into the file. Without one the pixels bear no case id; a report that hides ids
+            shows untitled pictures only.
 
     Returns:
         the PNG file's bytes; :func:`write_overlay` puts them in a file.
@@ -56,6 +59,7 @@ def overlay_figure(
             unknown plane.
     """
     image, truth, prediction = _volumes(image, truth, prediction)
+    truth, prediction = _labels("truth", truth), _labels("prediction", prediction)
     spacing = tuple(float(step) for step in spacing)
     if len(spacing) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing):
         raise ValueError(f"spacing must be three lengths > 0, got {spacing}")
@@ -77,7 +81,7 @@ def overlay_figure(
     panels += [("truth", truth)] if truth is not None else []
     panels += [("prediction", prediction)] if prediction is not None else []
     guide = truth if truth is not None and truth.any() else prediction
-    figure, axes, foot = _layout(image.shape, spacing, planes, len(panels), legend_entries=len(present))
+    figure, axes = _layout(image.shape, spacing, planes, len(panels), entries=len(present), titled=title is not None)
     for row, plane in enumerate(planes):
         index = busiest_slice(guide, axis=_AXIS[plane], size=image.shape[_AXIS[plane]])
         for column, (title, volume) in enumerate(panels):
@@ -89,21 +93,24 @@ def overlay_figure(
             if title == "prediction" and truth is not None:
                 _outline(ax, radiological_slice(truth, plane, index), dict.fromkeys(colours, "white"), dotted=True)
             if row == 0:
-                ax.set_title(title, fontsize=10, fontweight="bold", pad=4)
+                ax.set_title(title, fontsize=12, fontweight="bold", pad=4)
             if column == 0:
-                ax.set_ylabel(f"{plane}, slice {index + 1} of {image.shape[_AXIS[plane]]}", fontsize=8)
+                ax.set_ylabel(f"{plane}, slice {index + 1} of {image.shape[_AXIS[plane]]}", fontsize=9.5)
                 for text, side in (("R", 0.02), ("L", 0.98)):
                     ax.text(
-                        side, 0.5, text, transform=ax.transAxes, color="white", fontsize=9, fontweight="bold",
+                        side, 0.5, text, transform=ax.transAxes, color="white", fontsize=11, fontweight="bold",
                         ha="left" if text == "R" else "right", va="center",
                     )  # fmt: skip
-    _legend(figure, [(names.get(label, f"label {label}"), colours[label]) for label in present], foot=foot)
+    _legend(figure, [(names.get(label, f"label {label}"), colours[label]) for label in present])
     note = "radiological view: patient right (R) on the left"
     if truth is not None and prediction is not None:
         note += "; dotted white: truth"
-    figure.text(0.5, 0.06 / figure.get_figheight(), note, fontsize=8, color="#333333", ha="center", va="bottom")
+    figure.text(0.5, 0.06 / figure.get_figheight(), note, fontsize=9.5, color="#333333", ha="center", va="bottom")
+    if title is not None:
+        height = figure.get_figheight()
+        figure.text(0.5, 1 - 0.08 / height, title, fontsize=12, ha="center", va="top", parse_math=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata=None if title is None else {"Title": title})
     return buffer.getvalue()
 
 
@@ -192,14 +199,23 @@ def _volumes(image: Any, *segmentations: Any | None) -> list[np.ndarray | None]:
     return [image, *arrays]
 
 
-def _layout(shape, spacing, planes, columns, *, legend_entries):
+def _labels(name: str, volume: np.ndarray | None) -> np.ndarray | None:
+    if volume is None or volume.dtype.kind in "iub":
+        return volume
+    whole = volume.astype(np.int64) if np.isfinite(volume).all() else None
+    if whole is None or not (whole == volume).all():
+        raise ValueError(f"{name} must hold integer labels, got other values of type {volume.dtype}")
+    return whole
+
+
+def _layout(shape, spacing, planes, columns, *, entries, titled):
     """Axes of equal width and true height, exact to the pixel: the aspect needs no further correction."""
     extent = [size * step for size, step in zip(shape, spacing)]
     height = {"axial": extent[1], "coronal": extent[2]}
     # a thin stack of slices would be a hairline and a long one a tower: bounded, and then not to scale
     inches = [float(np.clip(_PANEL_INCHES * height[plane] / extent[0], 0.6, 2.2 * _PANEL_INCHES)) for plane in planes]
-    gap, left, top = 0.08, 0.3, 0.28
-    foot = 0.3 + 0.22 * -(-legend_entries // _legend_columns(columns))
+    gap, left, top = 0.08, 0.34, 0.62 if titled else 0.32
+    foot = 0.36 + 0.25 * -(-entries // _legend_columns(columns))
     total_width = left + columns * (_PANEL_INCHES + gap)
     total_height = top + sum(inches) + gap * len(inches) + foot
     figure = Figure(figsize=(total_width, total_height), facecolor="white")
@@ -218,7 +234,7 @@ def _layout(shape, spacing, planes, columns, *, legend_entries):
             row.append(ax)
         axes.append(row)
         y -= gap
-    return figure, axes, foot
+    return figure, axes
 
 
 def _legend_columns(columns: int) -> int:
@@ -247,14 +263,14 @@ def _outline(ax, segmentation: np.ndarray, colours: Mapping[int, str], *, dotted
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
 
-def _legend(figure: Figure, entries: Sequence[tuple[str, str]], *, foot: float) -> None:
+def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
     if not entries:
         return
     columns = min(_legend_columns(len(figure.axes)), len(entries))
     legend = figure.legend(
         handles=[Patch(facecolor=colour, edgecolor="#333333", linewidth=0.5) for _, colour in entries],
         labels=[name for name, _ in entries],
-        loc="lower center", bbox_to_anchor=(0.5, 0.22 / figure.get_figheight()), ncols=columns, fontsize=8.5,
+        loc="lower center", bbox_to_anchor=(0.5, 0.26 / figure.get_figheight()), ncols=columns, fontsize=10,
         frameon=False, handlelength=1.1, columnspacing=1.2, borderaxespad=0.1,
     )  # fmt: skip
     for text in legend.get_texts():

@@ -13,12 +13,18 @@ from monai_cl.report.runs import Run, initialisation_labels
 
 # pictures shown per run; the rest stays in the run's folder and is counted
 OVERLAYS_PER_RUN = 12
+LARGEST_PICTURE = 20_000_000  # bytes
 
 _IMAGE_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
-def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str]) -> str:
-    """Pictures grouped by case, so that the same case from two runs stands side by side."""
+def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool = False) -> str:
+    """Figures with captions, and a list of the pictures that could not be shown.
+
+    Args:
+        name_case: how a case id is shown.
+        private: leave out pictures that may bear the id in their pixels: those with a title, and all but PNG.
+    """
     labels = initialisation_labels(runs)
     by_case: dict[str, list[str]] = defaultdict(list)
     notes = []
@@ -28,11 +34,14 @@ def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str]) -> str:
         for name in names[:OVERLAYS_PER_RUN]:
             case = name_case(Path(name.replace("\\", "/")).stem)
             picture = _read_picture(run.folder, name)
+            if private and not isinstance(picture, str) and not _is_untitled_png(picture[0]):
+                picture = "its picture may bear the case's name and was left out"
             if isinstance(picture, str):
                 notes.append(f"{run.name}, {case}: {picture}.")
                 continue
             caption = f"{start}, seed {run.seed}{_dice_of(run, name)}"
-            alt = f"{case}, {caption}: slices of the image with the outlines of the organs"
+            content = "with the outlines of the organs" if run.kind == "segmentation" else "from pre-training"
+            alt = f"{case}, {caption}: slices of the image {content}"
             by_case[case].append(_figure(*picture, caption=caption, alt=alt))
         if len(names) > OVERLAYS_PER_RUN:
             notes.append(f"{run.name}: {OVERLAYS_PER_RUN} of {len(names)} pictures shown.")
@@ -57,18 +66,35 @@ def _dice_of(run: Run, name: str) -> str:
 def _read_picture(folder: Path, name: str) -> tuple[bytes, str, int] | str:
     """(content, media type, width), or why there is none. Results may come from elsewhere: only pictures in the run's
     own folder are read, so that a report cannot be made to carry other files."""
-    path = (folder / name).resolve()
+    path = (folder / name.replace("\\", "/")).resolve()
     if not path.is_relative_to(folder.resolve()):
         return "its picture lies outside the run's folder and was not read"
+    if not path.is_file():
+        return "its picture is missing"
+    if path.stat().st_size > LARGEST_PICTURE:
+        return f"its picture is larger than {LARGEST_PICTURE // 10**6} MB and was not embedded"
     try:
         content = path.read_bytes()
-    except OSError:
-        return "its picture is missing"
+    except OSError as error:
+        return f"its picture cannot be read ({error.strerror})"
     for magic, kind in _IMAGE_TYPES.items():
         if content.startswith(magic):
             is_png = kind == "image/png" and len(content) >= 24
             return content, kind, struct.unpack(">I", content[16:20])[0] if is_png else 900
     return "its picture is neither PNG nor JPEG"
+
+
+def _is_untitled_png(content: bytes) -> bool:
+    """Whether a PNG holds no text chunk named Title: `overlay_figure` writes one where it draws a title."""
+    if not content.startswith(b"\x89PNG"):
+        return False
+    position = 8
+    while position + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[position : position + 8])
+        if kind in (b"tEXt", b"iTXt", b"zTXt") and content[position + 8 :].startswith(b"Title\0"):
+            return False
+        position += 12 + length
+    return True
 
 
 def _figure(content: bytes, kind: str, width: int, *, caption: str, alt: str) -> str:

@@ -17,23 +17,9 @@ from typing import Any
 
 from monai_cl._version import __version__
 from monai_cl.errors import UserError
+from monai_cl.report.schema import SCHEMA, check_results
 
-SCHEMA = 1
 FILE_NAME = "results.json"
-KINDS = ("pretraining", "segmentation")
-
-_REQUIRED: dict[str, type | tuple[type, ...]] = {
-    "kind": str,
-    "name": str,
-    "created": str,
-    "seed": int,
-    "versions": Mapping,
-    "device": str,
-    "data_list": Mapping,
-    "initialisation": str,
-    "config": Mapping,
-    "curves": Mapping,
-}
 
 
 def run_record(
@@ -41,9 +27,9 @@ def run_record(
     kind: str,
     name: str,
     seed: int,
-    data_list: Mapping[str, Any],
     bundle: str | None = None,
     device: Any = "cpu",
+    data_list: Mapping[str, Any] | None = None,
     initialisation: str | os.PathLike | None = None,
     config: Mapping[str, Any] | None = None,
     curves: Mapping[str, Sequence[Sequence[float]]] | None = None,
@@ -56,9 +42,9 @@ def run_record(
     Args:
         kind: ``"pretraining"`` or ``"segmentation"``.
         name: the run's name, as people will read it in tables.
-        data_list: see :func:`data_list_record`.
         bundle: name of the bundle that ran.
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
+        data_list: see :func:`data_list_record`.
         initialisation: encoder file the weights came from; None is ``"scratch"``.
         config: the merged configuration as plain values.
         curves: quantity -> [[iteration, value], ...].
@@ -80,7 +66,7 @@ def run_record(
         "device": describe_device(device),
         "wall_seconds": wall_seconds,
         "command": shlex.join(sys.argv),
-        "data_list": dict(data_list),
+        "data_list": dict(data_list or {}),
         "initialisation": "scratch" if initialisation is None else os.fspath(initialisation),
         "config": dict(config or {}),
         "curves": dict(curves or {}),
@@ -149,7 +135,7 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
             "give the folder of a run that ended (or its results.json)"
         )
     try:
-        results = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        results = _plain(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except ValueError as error:
@@ -160,56 +146,6 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
         raise UserError(f"{path}: expected JSON as a run writes it, found endless nesting; remove the file") from error
     check_results(results, where=str(path))
     return results
-
-
-def check_results(results: Any, *, where: str) -> None:
-    """Raise :class:`UserError` naming ``where`` and the key, unless ``results`` has the form of schema 1."""
-
-    def fail(key: str, expected: str, found: Any) -> None:
-        shown = repr(found)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        raise UserError(f"{where}: {key}: expected {expected}, found {shown}; was this file written by monai_cl?")
-
-    if not isinstance(results, Mapping):
-        fail("top level", "an object", type(results).__name__)
-    if results.get("schema") != SCHEMA:
-        fail("schema", f"{SCHEMA} (another number comes from another version of monai_cl)", results.get("schema"))
-    for key, kind in _REQUIRED.items():
-        if key not in results:
-            fail(key, "this required key", "nothing")
-        if not isinstance(results[key], kind) or (kind is int and isinstance(results[key], bool)):
-            fail(key, "an object" if kind is Mapping else f"{kind.__name__}", results[key])
-    if results["kind"] not in KINDS:
-        fail("kind", f"one of {', '.join(KINDS)}", results["kind"])
-    for name, points in results["curves"].items():
-        if not isinstance(points, list) or not all(_is_point(point) for point in points):
-            fail(f"curves.{name}", "a list of [iteration, value] pairs", points)
-    overlays = results.get("overlays") or []
-    if not isinstance(overlays, list) or not all(isinstance(name, str) for name in overlays):
-        fail("overlays", "a list of file names", overlays)
-    cases = results["data_list"].get("training_cases") or []
-    if not isinstance(cases, list):
-        fail("data_list.training_cases", "a list of case ids", cases)
-    metrics = results.get("metrics") or {}
-    if not isinstance(metrics, Mapping):
-        fail("metrics", "an object", metrics)
-    per_case = metrics.get("per_case", [])
-    if results["kind"] == "segmentation" and "per_case" not in metrics:
-        fail("metrics.per_case", "the Dice of every case (a segmentation run)", "nothing")
-    if not isinstance(per_case, list):
-        fail("metrics.per_case", "a list of cases", per_case)
-    seen: set[str] = set()
-    for number, case in enumerate(per_case):
-        key = f"metrics.per_case[{number}]"
-        known = isinstance(case, Mapping) and isinstance(case.get("id"), str) and isinstance(case.get("dice"), Mapping)
-        if not known:
-            fail(key, 'an object with "id" and "dice"', case)
-        if case["id"] in seen:
-            fail(key, "every case id once", case["id"])
-        seen.add(case["id"])
-        for organ, value in case["dice"].items():
-            if value is not None and not (_is_number(value) and 0 <= value <= 1):
-                fail(f"{key}.dice.{organ}", "a number from 0 to 1, or null where the truth lacks the organ", value)
 
 
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
@@ -285,16 +221,6 @@ def describe_device(device: Any) -> str:
     if text.startswith("cuda") and torch is not None and torch.cuda.is_available():
         return f"{text} ({torch.cuda.get_device_name(device)})"
     return text
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_point(point: Any) -> bool:
-    if not (isinstance(point, list) and len(point) == 2):
-        return False
-    return _is_number(point[0]) and (point[1] is None or _is_number(point[1]))
 
 
 def _plain(value: Any) -> Any:

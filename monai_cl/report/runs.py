@@ -72,12 +72,15 @@ class Run:
     @property
     def is_synthetic(self) -> bool:
         words = " ".join(str(self.data_list.get(key) or "") for key in ("name", "source"))
-        words += " " + _posix(self.data_list.get("path") or "").name
+        words += f" {_posix(self.data_list.get('path') or '').name} {' '.join(self.data_list.get('datasets') or ())}"
         return any(word in words.lower() for word in _SYNTHETIC)
 
 
 def find_runs(*paths: str | os.PathLike) -> list[Run]:
     """Read the runs named by ``paths``: result files, folders of runs, or folders with runs somewhere below.
+
+    Returns:
+        pre-training runs, then those from scratch, then the others.
 
     Raises:
         UserError: when none is given, a path holds no results, or results cannot be read.
@@ -95,7 +98,9 @@ def find_runs(*paths: str | os.PathLike) -> list[Run]:
                 )
         for file in found:
             files.setdefault(file.resolve(), file)
-    return [Run(path=file, results=read_results(file)) for file in files.values()]
+    runs = [Run(path=file, results=read_results(file)) for file in files.values()]
+    # what came first stands first, and scratch before what it is compared with; the rest stays as given
+    return sorted(runs, key=lambda run: (run.kind != "pretraining", run.initialisation != SCRATCH))
 
 
 def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:

@@ -20,8 +20,8 @@ nav a { display: inline-block; padding: .25rem 0; }
 .result { font-size: 1.08rem; padding-left: 1.2rem; }
 .scroll, pre { overflow-x: auto; max-width: 100%; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-caption { text-align: left; font-weight: 600; padding: .4rem 0 .5rem; }
+table { border-collapse: collapse; min-width: min(100%, 34rem); font-size: .92rem; overflow-wrap: normal;
+  font-variant-numeric: tabular-nums; }
 th, td { padding: .38rem .9rem .38rem 0; text-align: left; vertical-align: baseline;
   border-bottom: 1px solid var(--line); }
 td { white-space: nowrap; }
@@ -41,11 +41,19 @@ dt { color: var(--soft); }
 dd { margin: 0; }
 figure { margin: 0; }
 figcaption { color: var(--soft); font-size: .88rem; margin-top: .3rem; }
+.table { margin: .4rem 0 1rem; }
+.table figcaption { color: var(--ink); font-size: .95rem; font-weight: 600; margin: 0 0 .4rem; }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 1rem 1.4rem; }
 .curves img { width: 100%; height: auto; max-width: 520px; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 1.2rem; }
 .pictures img { display: block; width: 100%; max-width: 980px; min-width: 560px; height: auto; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .88rem; border-top: 1px solid var(--line); }
-@media (max-width: 560px) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+thead th.n { white-space: nowrap; }
+@media (max-width: 560px) {
+  th, td { padding-right: .7rem; }
+  tbody th { min-width: 5.5rem; }
+  dl { grid-template-columns: 1fr; }
+  dd { margin-bottom: .5rem; }
+}
 @media print { nav, .skip { display: none; } figure, table { break-inside: avoid; } .scroll { overflow: visible; } }
 """

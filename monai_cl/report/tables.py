@@ -1,15 +1,14 @@
-"""Tables of a report: Dice side by side, values per case, what ran; as Markdown and as HTML, everything escaped."""
+"""Dice side by side and case by case; a table comes as Markdown and as HTML, everything escaped."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 
-from monai_cl.report.comparison import MEAN, Comparison, share_of_labels
-from monai_cl.report.runs import Run, initialisation_labels
+from monai_cl.report.comparison import MEAN, Comparison
 from monai_cl.report.statistics import PairedDifference, paired_difference
 
 NOTHING = "–"
@@ -54,10 +53,11 @@ class Table:
             body.append(f'{start}<th scope="row">{escape(row[0])}</th>{cells}</tr>')
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return (
+            f'<figure class="table">\n<figcaption>{escape(self.caption)}</figcaption>\n'
             f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(self.caption)}">\n'
-            f"<table>\n<caption>{escape(self.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
+            f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
             + "\n".join(body)
-            + "\n</tbody>\n</table>\n</div>\n"
+            + "\n</tbody>\n</table>\n</div>\n</figure>\n"
             + (f'<ul class="notes">{notes}</ul>\n' if notes else "")
         )
 
@@ -74,15 +74,19 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
     for column in others:
         header += [_difference_name(comparison, column.label), "95 % interval", "p"]
     rows, notes = [], list(comparison.notes)
-    for organ in (*comparison.organs, MEAN):
-        row = [organ if organ != MEAN else "mean over organs", _cases(comparison, organ)]
+    doubts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for organ in summary_rows(comparison):
+        row = [row_name(organ), _cases(comparison, organ)]
         row += [_with_deviation(column.mean(organ), column.seed_deviation.get(organ)) for column in comparison.columns]
         for column in others:
             found = paired_difference(reference.dice[organ], column.dice[organ], resamples=resamples, seed=seed)
             row += _difference_cells(found)
             if found.note:
-                notes.append(f"{column.label} against {reference.label}, {row[0]}: {found.note}.")
+                doubts[column.label, found.note].append(row_name(organ))
         rows.append(tuple(row))
+    for (label, note), names in doubts.items():
+        where = "every row" if len(names) == len(rows) else ", ".join(names)
+        notes.append(f"{label} against {reference.label}, {where}: {note}.")
     if any(comparison.absent(organ) for organ in comparison.organs):
         notes.append("A case whose truth lacks an organ counts neither for nor against it (“absent”).")
     if any(column.seed_deviation for column in comparison.columns):
@@ -96,9 +100,18 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
         caption=f"Dice on {comparison.title}",
         header=tuple(header),
         rows=tuple(rows),
-        notes=tuple(_merge_repeats(notes)),
-        strong_rows=frozenset({len(rows) - 1}),
+        notes=tuple(notes),
+        strong_rows=frozenset({len(rows) - 1}) if len(rows) > 1 else frozenset(),
     )
+
+
+def summary_rows(comparison: Comparison) -> tuple[str, ...]:
+    """The organs and, where there are several, the mean over them."""
+    return comparison.organs if len(comparison.organs) == 1 else (*comparison.organs, MEAN)
+
+
+def row_name(organ: str) -> str:
+    return "mean over organs" if organ == MEAN else organ
 
 
 def case_table(comparison: Comparison, *, organ: str = MEAN, name_case: Callable[[str], str] = str) -> Table:
@@ -113,13 +126,14 @@ def case_table(comparison: Comparison, *, organ: str = MEAN, name_case: Callable
     if organ != MEAN and organ not in comparison.organs:
         raise ValueError(f"organ must be one of {', '.join(comparison.organs)}, got {organ!r}")
     rows = []
-    for case in comparison.cases:
+    # by the name shown: the order of hashed cases must not give away the order of their ids
+    for case in sorted(comparison.cases, key=name_case):
         values = [column.dice[organ].get(case) for column in comparison.columns]
-        row = [name_case(case), *map(_fraction, values)]
-        row += [_signed(None if None in (values[0], value) else value - values[0]) for value in values[1:]]
+        row = [name_case(case), *map(fraction, values)]
+        row += [signed(None if None in (values[0], value) else value - values[0]) for value in values[1:]]
         rows.append(tuple(row))
     return Table(
-        caption=f"{'Mean over organs' if organ == MEAN else organ}, case by case, {comparison.title}",
+        caption=f"Dice case by case, {row_name(organ)}, {comparison.title}",
         header=(
             "case",
             *(column.label for column in comparison.columns),
@@ -129,66 +143,9 @@ def case_table(comparison: Comparison, *, organ: str = MEAN, name_case: Callable
     )
 
 
-def runs_table(runs: Sequence[Run]) -> Table:
-    """What ran: one row a run."""
-    labels = initialisation_labels(runs)
-    rows = []
-    for run in runs:
-        mean = (run.results.get("metrics") or {}).get("mean_dice")
-        rows.append(
-            (
-                run.name,
-                run.kind,
-                labels[run.initialisation] if run.kind == "segmentation" else NOTHING,
-                f"{run.data_name}, {share_of_labels(run.label_fraction)}",
-                NOTHING if run.fold is None else str(run.fold),
-                str(run.seed),
-                str(len(run.data_list.get("training_cases") or [])),
-                _fraction(mean) if isinstance(mean, (int, float)) else NOTHING,
-                _duration(run.results.get("wall_seconds")),
-                str(run.results["device"]),
-            )
-        )
-    header = ("run", "kind", "start", "data", "fold", "seed", "training cases", "mean Dice", "time", "device")
-    return Table(caption="Runs", header=header, rows=tuple(rows), text_columns=4)
-
-
-def curves_table(run: Run) -> Table:
-    """First, last and extreme value of every curve of a run: the numbers behind the diagnostics."""
-    rows = []
-    for name, points in run.results["curves"].items():
-        values = [value for _, value in points if value is not None]
-        lost = len(points) - len(values)
-        if values:
-            shown = [f"{value:.4g}" for value in (values[0], values[-1], min(values), max(values))]
-        else:
-            shown = [NOTHING] * 4
-        rows.append((name, *shown, str(len(points)), str(lost)))
-    return Table(
-        caption=f"Quantities of {run.name}",
-        header=("quantity", "first", "last", "lowest", "highest", "points", "not finite"),
-        rows=tuple(rows),
-    )
-
-
-def config_table(runs: Sequence[Run]) -> Table | None:
-    """The configuration entries in which runs of one kind differ; None when there are none."""
-    flat = [dict(_flatten(run.results["config"])) for run in runs]
-    keys = list(dict.fromkeys(key for config in flat for key in config))
-    different = [key for key in keys if len({config.get(key, NOTHING) for config in flat}) > 1]
-    if not different:
-        return None
-    return Table(
-        caption="Where the configurations differ",
-        header=("entry", *(run.name for run in runs)),
-        rows=tuple((key, *(config.get(key, NOTHING) for config in flat)) for key in different),
-        text_columns=1 + len(runs),
-    )
-
-
 def _difference_name(comparison: Comparison, label: str) -> str:
     if len(comparison.columns) == 2:
-        return f"difference to {comparison.columns[0].label}"
+        return "difference"
     return f"{label} − {comparison.columns[0].label}"
 
 
@@ -200,32 +157,19 @@ def _cases(comparison: Comparison, organ: str) -> str:
 
 
 def _difference_cells(found: PairedDifference) -> list[str]:
-    interval = NOTHING if found.low is None else f"{_signed(found.low)} to {_signed(found.high)}"
+    interval = NOTHING if found.low is None else f"{signed(found.low)} to {signed(found.high)}"
     if found.p_value is None:
         p_value = NOTHING
     else:
         p_value = "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
-    return [_signed(found.mean), interval, p_value]
+    return [signed(found.mean), interval, p_value]
 
 
-def _merge_repeats(notes: Sequence[str]) -> list[str]:
-    """Notes that differ in the organ only become one: thirteen organs of five cases would print the same thing."""
-    merged: dict[tuple[str, str], list[str]] = {}
-    for note in notes:
-        match = re.fullmatch(r"(.* against .*), ([^,]*): (.*)", note)
-        key = (match[1], match[3]) if match else (note, "")
-        merged.setdefault(key, []).append(match[2] if match else "")
-    return [
-        note if not why else f"{note}, {organs[0] if len(organs) == 1 else f'{len(organs)} rows'}: {why}"
-        for (note, why), organs in merged.items()
-    ]
-
-
-def _fraction(value: float | None) -> str:
+def fraction(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
     if value is None:
         return NOTHING
     text = f"{value:+.3f}"
@@ -233,23 +177,7 @@ def _signed(value: float | None) -> str:
 
 
 def _with_deviation(value: float | None, deviation: float | None) -> str:
-    return _fraction(value) if value is None or deviation is None else f"{value:.3f} ± {deviation:.3f}"
-
-
-def _duration(seconds: Any) -> str:
-    if not isinstance(seconds, (int, float)):
-        return NOTHING
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
-
-
-def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        return [pair for key, item in value.items() for pair in _flatten(item, f"{prefix}{key}.")]
-    return [(prefix.rstrip("."), str(value))]
+    return fraction(value) if value is None or deviation is None else f"{value:.3f} ± {deviation:.3f}"
 
 
 def _markdown_row(cells: Sequence[str], *, strong: bool = False) -> str:

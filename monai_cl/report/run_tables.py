@@ -1,0 +1,82 @@
+"""Tables about the runs themselves: what ran, the numbers behind the curves, where configurations differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monai_cl.report.comparison import mean_dice, share_of_labels
+from monai_cl.report.runs import Run, initialisation_labels
+from monai_cl.report.tables import NOTHING, Table, fraction
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    """What ran: one row a run."""
+    labels = initialisation_labels(runs)
+    rows = []
+    for run in runs:
+        rows.append(
+            (
+                run.name,
+                run.kind,
+                labels[run.initialisation] if run.kind == "segmentation" else NOTHING,
+                f"{run.data_name}, {share_of_labels(run.label_fraction)}",
+                str(run.results["device"]),
+                NOTHING if run.fold is None else str(run.fold),
+                str(run.seed),
+                str(len(run.data_list.get("training_cases") or [])),
+                fraction(mean_dice(run)),
+                _duration(run.results.get("wall_seconds")),
+            )
+        )
+    header = ("run", "kind", "start", "data", "device", "fold", "seed", "training cases", "mean Dice", "time")
+    return Table(caption="Runs", header=header, rows=tuple(rows), text_columns=5)
+
+
+def curves_table(run: Run) -> Table:
+    """First, last and extreme value of every curve of a run: the numbers behind the diagnostics."""
+    rows = []
+    for name, points in run.results["curves"].items():
+        values = [value for _, value in points if value is not None]
+        lost = len(points) - len(values)
+        if values:
+            shown = [f"{value:.4g}" for value in (values[0], values[-1], min(values), max(values))]
+        else:
+            shown = [NOTHING] * 4
+        rows.append((name, *shown, str(len(points)), str(lost)))
+    return Table(
+        caption=f"Quantities of {run.name}",
+        header=("quantity", "first", "last", "lowest", "highest", "points", "not finite"),
+        rows=tuple(rows),
+    )
+
+
+def config_table(runs: Sequence[Run]) -> Table | None:
+    """The configuration entries in which runs of one kind differ; None when there are none."""
+    flat = [dict(_flatten(run.results["config"])) for run in runs]
+    keys = list(dict.fromkeys(key for config in flat for key in config))
+    different = [key for key in keys if len({config.get(key, NOTHING) for config in flat}) > 1]
+    if not different:
+        return None
+    return Table(
+        caption="Where the configurations differ",
+        header=("entry", *(run.name for run in runs)),
+        rows=tuple((key, *(config.get(key, NOTHING) for config in flat)) for key in different),
+        text_columns=1 + len(runs),
+    )
+
+
+def _duration(seconds: Any) -> str:
+    if not isinstance(seconds, (int, float)):
+        return NOTHING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        return [pair for key, item in value.items() for pair in _flatten(item, f"{prefix}{key}.")]
+    return [(prefix.rstrip("."), str(value))]

@@ -1,0 +1,83 @@
+"""The form of ``results.json``, schema 1: which keys, which kinds of value; told to the user where a file differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from monai_cl.errors import UserError
+
+SCHEMA = 1
+KINDS = ("pretraining", "segmentation")
+
+_REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "kind": str,
+    "name": str,
+    "created": str,
+    "seed": int,
+    "versions": Mapping,
+    "device": str,
+    "data_list": Mapping,
+    "initialisation": str,
+    "config": Mapping,
+    "curves": Mapping,
+}
+
+
+def check_results(results: Any, *, where: str) -> None:
+    """Raise :class:`UserError` naming ``where`` and the key, unless ``results`` has the form of schema 1."""
+
+    def fail(key: str, expected: str, found: Any) -> None:
+        shown = repr(found)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        raise UserError(f"{where}: {key}: expected {expected}, found {shown}; was this file written by monai_cl?")
+
+    if not isinstance(results, Mapping):
+        fail("top level", "an object", type(results).__name__)
+    if results.get("schema") != SCHEMA:
+        fail("schema", f"{SCHEMA} (another number comes from another version of monai_cl)", results.get("schema"))
+    for key, kind in _REQUIRED.items():
+        if key not in results:
+            fail(key, "this required key", "nothing")
+        if not isinstance(results[key], kind) or (kind is int and isinstance(results[key], bool)):
+            fail(key, "an object" if kind is Mapping else f"{kind.__name__}", results[key])
+    if results["kind"] not in KINDS:
+        fail("kind", f"one of {', '.join(KINDS)}", results["kind"])
+    for name, points in results["curves"].items():
+        if not isinstance(points, list) or not all(_is_point(point) for point in points):
+            fail(f"curves.{name}", "a list of [iteration, value] pairs", points)
+    overlays = results.get("overlays") or []
+    if not isinstance(overlays, list) or not all(isinstance(name, str) for name in overlays):
+        fail("overlays", "a list of file names", overlays)
+    cases = results["data_list"].get("training_cases") or []
+    if not isinstance(cases, list):
+        fail("data_list.training_cases", "a list of case ids", cases)
+    metrics = results.get("metrics") or {}
+    if not isinstance(metrics, Mapping):
+        fail("metrics", "an object", metrics)
+    per_case = metrics.get("per_case", [])
+    if not isinstance(per_case, list):
+        fail("metrics.per_case", "a list of cases", per_case)
+    seen: set[str] = set()
+    for number, case in enumerate(per_case):
+        key = f"metrics.per_case[{number}]"
+        known = isinstance(case, Mapping) and isinstance(case.get("id"), str) and isinstance(case.get("dice"), Mapping)
+        if not known:
+            fail(key, 'an object with "id" and "dice"', case)
+        if case["id"] in seen:
+            fail(key, "every case id once", case["id"])
+        seen.add(case["id"])
+        for organ, value in case["dice"].items():
+            if value is not None and not (_is_number(value) and 0 <= value <= 1):
+                fail(f"{key}.dice.{organ}", "a number from 0 to 1, or null where the truth lacks the organ", value)
+
+
+def _is_number(value: Any) -> bool:
+    """A finite number that a float can hold; JSON's integers have no bound."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def _is_point(point: Any) -> bool:
+    if not (isinstance(point, list) and len(point) == 2):
+        return False
+    return _is_number(point[0]) and (point[1] is None or _is_number(point[1]))
