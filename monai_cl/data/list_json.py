@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import uuid
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.atomic import flush_to_disk, temporary_name
 from monai_cl.errors import UserError
 
 
-class _RepeatedKeyError(ValueError):
-    pass
+class _NotPlainError(ValueError):
+    """Python's reader would accept it, JSON does not mean it."""
 
 
 def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _RepeatedKeyError(next(key for key in keys if keys.count(key) > 1))
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _NotPlainError(f'the key "{twice}" stands twice in one object; JSON would keep the last: remove one')
     return document
 
 
 def _no_constants(name: str) -> None:
-    raise _RepeatedKeyError(name)
+    raise _NotPlainError(f"not JSON: {name} is no JSON number")
 
 
 def read_json(path: str | Path, *, what: str = "data list") -> Any:
@@ -55,12 +57,8 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{what} {path}: not JSON at {place}: {_syntax_hint(text, error)}") from None
-    except _RepeatedKeyError as error:
-        if str(error) in {"NaN", "Infinity", "-Infinity"}:
-            raise UserError(f"{what} {path}: not JSON: {error} is no JSON number") from None
-        raise UserError(
-            f'{what} {path}: the key "{error}" stands twice in one object; JSON would keep the last: remove one'
-        ) from None
+    except _NotPlainError as error:
+        raise UserError(f"{what} {path}: {error}") from None
     except RecursionError:
         raise UserError(f"{what} {path}: nested too deeply to be a {what}") from None
 
@@ -93,17 +91,14 @@ def _syntax_hint(text: str, error: json.JSONDecodeError) -> str:
     rest, before = text[error.pos :].lstrip(), text[: error.pos].rstrip()
     if rest[:2] in ("//", "/*") or rest[:1] == "#":
         return 'a comment, and JSON has no comments; remove it (or put the words under "description")'
-    if rest[:1] in ("}", "]") and before.endswith(","):
-        return "a comma before the closing bracket; remove the comma"
-    if before.endswith(",") and error.msg.startswith("Illegal trailing comma"):
-        return "a comma before the closing bracket; remove the comma"
-    if error.msg.startswith("Illegal trailing comma"):
+    # Python 3.13 points at the comma and names it, older versions point at the bracket after it
+    if error.msg.startswith("Illegal trailing comma") or (rest[:1] in ("}", "]") and before.endswith(",")):
         return "a comma before the closing bracket; remove the comma"
     if rest[:1] == "'":
         return "a single quote; JSON strings stand in double quotes"
     if rest[:1] == "<":
         return "markup; is this a web page that was saved in place of the list?"
-    if error.msg == "Invalid \\escape" or error.msg.startswith("Invalid \\escape"):
+    if error.msg.startswith("Invalid \\escape"):
         return "a single backslash in a string; write paths with forward slashes"
     if error.msg == "Extra data":
         return "more text after the end of the list; one file holds one list"
@@ -147,17 +142,16 @@ def write_json(path: str | Path, document: Any, *, overwrite: bool = False) -> P
         raise UserError(f"{path}: expected the name of a file to write, found a folder")
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already and is kept; choose another name or pass --overwrite")
-    text = format_json(document)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+        temporary.write_text(format_json(document), encoding="utf-8", newline="\n")
+        flush_to_disk(temporary)
         os.replace(temporary, path)
+        flush_to_disk(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ class DataSet:
         root: the folder its relative paths start from.
         splits: ``training``, ``validation``, ``test`` -> items (see :meth:`DataList.items`).
         document: the JSON object it was read from, with licence, source and whatever else was said.
-        place: where that object stands: (list file, place in it).
+        list_file, place: the file that object stands in, and where in it ("" where it is the whole file).
+        places: split -> where each item stands, e.g. ``datasets[1].training[3]``.
         sub_root: ``root`` relative to the data root ("" for the data root itself).
     """
 
@@ -32,8 +35,20 @@ class DataSet:
     root: Path
     splits: dict[str, tuple[dict[str, Any], ...]]
     document: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    place: tuple[str, str] = field(default=("", ""), repr=False, compare=False)
+    list_file: str = field(default="", repr=False, compare=False)
+    place: str = field(default="", repr=False, compare=False)
+    places: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     sub_root: str = ""
+
+    def entries(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Every item with its split and the place where it stands in the list."""
+        for split, items in self.splits.items():
+            for place, item in zip(self.places[split], items, strict=True):
+                yield split, place, item
+
+    def relative(self, file: str) -> str:
+        """A file of an item as the list has it: from the root."""
+        return os.path.relpath(file, self.root)
 
     @property
     def classes(self) -> dict[int, str]:

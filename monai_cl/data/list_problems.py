@@ -33,8 +33,13 @@ class Problem:
     remedy: str | None = None
 
     def __str__(self) -> str:
-        place = ": ".join(part for part in (Path(self.list).name, self.where, self.file) if part)
-        line = f"{place}: expected {self.expected}, found {self.found}"
+        return f"{Path(self.list).name}: {self.text}"
+
+    @property
+    def text(self) -> str:
+        """The line without the name of the list."""
+        place = "".join(f"{part}: " for part in (self.where, self.file) if part)
+        line = f"{place}expected {self.expected}, found {self.found}"
         return f"{line}; {self.remedy}" if self.remedy else line
 
 
@@ -43,7 +48,8 @@ def raise_problems(path: str | Path, problems: Sequence[Problem]) -> None:
     if not problems:
         return
     if len(problems) == 1:
-        raise UserError(f"data list {path}: {problems[0]}")
+        only = problems[0]
+        raise UserError(f"data list {path}: {only.text if only.list == str(path) else only}")
     lines = [f"data list {path} has {len(problems)} problems:"]
     lines += [f"  {problem}" for problem in problems[:MOST_SHOWN]]
     if len(problems) > MOST_SHOWN:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from monai_cl.data.list_problems import Problem
 
@@ -14,186 +13,142 @@ if TYPE_CHECKING:
 LARGEST_LABEL = 32767  # the store keeps labels as int16 at most
 
 
-def item_problems(dataset: DataSet) -> list[Problem]:
-    """Complaints about the labels and items of one data set."""
+def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
+    """Complaints about the labels and items of one data set.
+
+    Args:
+        dataset: what could be read of it.
+        sound: whether all of it could; if not, what is missing is not complained about again.
+    """
     return [
         *_label_problems(dataset),
         *_duplicate_problems(dataset),
         *_patient_problems(dataset),
-        *_other_problems(dataset),
+        *_fold_problems(dataset),
+        *_target_problems(dataset),
+        *(_count_problems(dataset) if sound else ()),
     ]
 
 
-def set_problems(datasets: Sequence[DataSet]) -> list[Problem]:
+def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
     """Complaints that concern several data sets: a name used twice, one image in two sets."""
-    problems, names, images = [], {}, {}
+    names: dict[str, DataSet] = {}
+    images: dict[str, tuple[DataSet, str]] = {}
     for dataset in datasets:
         first = names.setdefault(dataset.name, dataset)
         if first is not dataset:
-            where = _join(dataset.place[1], "name")
-            found = f'"{dataset.name}" again, as in {_join(first.place[0], first.place[1], sep=": ")}'
-            problems.append(
-                Problem(
-                    "repeated name",
-                    dataset.place[0],
-                    where,
-                    "data sets with different names",
-                    found,
-                    remedy='give one another "name"',
-                )
-            )
-        for split, i, item in _entries(dataset):
-            owner, place = images.setdefault(item["image"], (dataset, _place(dataset, split, i)))
+            where = f"{dataset.place}.name" if dataset.place else "name"
+            found = f'"{dataset.name}" for {first.place or first.list_file} too'
+            remedy = 'give one of them another "name"'
+            yield Problem("repeated name", dataset.list_file, where, "another name", found, remedy=remedy)
+        for _, place, item in dataset.entries():
+            owner, first_place = images.setdefault(item["image"], (dataset, place))
             if owner is not dataset:
-                problems.append(
-                    Problem(
-                        "duplicate item",
-                        dataset.place[0],
-                        _place(dataset, split, i, "image"),
-                        "every image in one data set only",
-                        f"the image of {place} of data set {owner.name} again",
-                        file=_relative(dataset, item["image"]),
-                    )
-                )
-    return problems
+                expected = "every image in one data set only"
+                found = f"the image of {first_place} of data set {owner.name} again"
+                file = dataset.relative(item["image"])
+                yield Problem("duplicate item", dataset.list_file, f"{place}.image", expected, found, file=file)
 
 
-def _entries(dataset: DataSet) -> list[tuple[str, int, dict[str, Any]]]:
-    return [(split, i, item) for split, items in dataset.splits.items() for i, item in enumerate(items)]
+def _at(dataset: DataSet, key: str) -> str:
+    return f"{dataset.place}.{key}" if dataset.place else key
 
 
-def _join(*parts: str, sep: str = ".") -> str:
-    return sep.join(part for part in parts if part)
+def _label_problems(dataset: DataSet) -> Iterator[Problem]:
+    def problem(kind: str, key: str, expected: str, found: str, remedy: str | None = None) -> Problem:
+        return Problem(kind, dataset.list_file, _at(dataset, key), expected, found, remedy=remedy)
 
-
-def _place(dataset: DataSet, split: str, i: int, key: str = "") -> str:
-    return _join(dataset.place[1], f"{split}[{i}]", key)
-
-
-def _relative(dataset: DataSet, file: str) -> str:
-    return os.path.relpath(file, dataset.root)
-
-
-def _label_problems(dataset: DataSet) -> list[Problem]:
-    list_file, base = dataset.place
-    labels_given = "labels" in dataset.document
-    problems = []
-
-    def complain(kind: str, key: str, expected: str, found: str, remedy: str | None = None) -> None:
-        problems.append(Problem(kind, list_file, _join(base, key), expected, found, remedy=remedy))
-
-    if not labels_given and any("label" in item for _, _, item in _entries(dataset)):
-        complain(
-            "missing key",
-            "",
-            'the key "labels", since items have label files',
-            f"only the keys {', '.join(dataset.document)}",
-        )
-        return problems
+    if not dataset.labels:  # the schema has complained
+        return
+    if "labels" not in dataset.document and any("label" in item for _, _, item in dataset.entries()):
+        found = f"only the keys {', '.join(dataset.document)}"
+        yield Problem("missing key", dataset.list_file, dataset.place, 'the key "labels": items have labels', found)
+        return
     if dataset.labels[0].lower() != "background":
-        complain(
-            "no background",
-            "labels.0",
-            '"background"',
-            f'"{dataset.labels[0]}"',
-            "id 0 is the background; give organs 1, 2, ...",
-        )
+        remedy = "0 is the background; give the organs 1, 2, ..."
+        yield problem("no background", "labels.0", '"background"', f'"{dataset.labels[0]}"', remedy)
     organs: dict[str, int] = {}
     for label, organ in dataset.labels.items():
-        if organs.setdefault(organ.lower(), label) != label:
-            first = organs[organ.lower()]
-            complain(
-                "repeated name",
-                f"labels.{label}",
-                "another organ name for each id",
-                f'"{organ}" for the ids {first} and {label}',
-                "to merge them, name it once and use label_map",
-            )
+        first = organs.setdefault(organ.lower(), label)
+        if first != label:
+            found = f'"{organ}" for the ids {first} and {label}'
+            remedy = "to merge them, name it once and use label_map"
+            yield problem("repeated name", f"labels.{label}", "another organ for each id", found, remedy)
         if label > LARGEST_LABEL:
-            complain("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label))
+            yield problem("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label))
     for value, label in (dataset.label_map or {}).items():
         if label not in dataset.labels:
             ids = ", ".join(map(str, dataset.labels))
-            complain("label map", f"label_map.{value}", f"one of the ids of labels ({ids})", str(label))
-    return problems
+            yield problem("label map", f"label_map.{value}", f"one of the ids of labels ({ids})", str(label))
 
 
-def _duplicate_problems(dataset: DataSet) -> list[Problem]:
-    problems, seen = [], {"image": {}, "id": {}}
-    for split, i, item in _entries(dataset):
-        for key, known in seen.items():
-            first = known.setdefault(item[key], (split, i))
-            if first == (split, i) or (key == "id" and seen["image"][item["image"]] != (split, i)):
-                continue
-            file = _relative(dataset, item["image"])
-            found = f"the one of {_place(dataset, *first)} again" + ("" if key == "image" else f' ("{item[key]}")')
-            problems.append(
-                Problem(
-                    "duplicate item",
-                    dataset.place[0],
-                    _place(dataset, split, i, key),
-                    f"every {key} once",
-                    found,
-                    file=file,
-                )
-            )
-    return problems
+def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
+    images: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    for _, place, item in dataset.entries():
+        file = dataset.relative(item["image"])
+        first = images.setdefault(item["image"], place)
+        if first != place:
+            found = f"the one of {first} again"
+            yield Problem("duplicate item", dataset.list_file, f"{place}.image", "every image once", found, file=file)
+            continue  # its id repeats, too
+        first = ids.setdefault(item["id"], place)
+        if first != place:
+            found = f'"{item["id"]}" of {first} again'
+            yield Problem("duplicate item", dataset.list_file, f"{place}.id", "every id once", found, file=file)
+        if item["image"] == item.get("label"):
+            expected, found = "an image and its label map", "the same file twice"
+            yield Problem("same file", dataset.list_file, place, expected, found, file=file)
 
 
-def _patient_problems(dataset: DataSet) -> list[Problem]:
+def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
     """A patient seen in training must not be seen in another fold, nor in validation or test."""
-    problems, first_of = [], {}
-    for split, i, item in _entries(dataset):
-        part = split if item["fold"] is None or split != "training" else f"fold {item['fold']}"
-        first_part, first_place = first_of.setdefault(item["patient"], (part, _place(dataset, split, i)))
+    first_of: dict[str, tuple[str, str]] = {}
+    for split, place, item in dataset.entries():
+        in_fold = split == "training" and item["fold"] is not None
+        part = f"fold {item['fold']}" if in_fold else split
+        first_part, first_place = first_of.setdefault(item["patient"], (part, place))
         if part != first_part:
-            problems.append(
-                Problem(
-                    "patient in two parts",
-                    dataset.place[0],
-                    _place(dataset, split, i),
-                    f'patient "{item["patient"]}" in {first_part} only, as in {first_place}',
-                    f"the patient in {part} too",
-                    file=_relative(dataset, item["image"]),
-                    remedy="put the scans of one patient together",
-                )
+            expected = f'patient "{item["patient"]}" in {first_part} only, as at {first_place}'
+            yield Problem(
+                "patient in two parts",
+                dataset.list_file,
+                place,
+                expected,
+                f"the patient in {part} too",
+                file=dataset.relative(item["image"]),
+                remedy="keep the scans of a patient together",
             )
-    return problems
 
 
-def _other_problems(dataset: DataSet) -> list[Problem]:
-    list_file, base = dataset.place
-    problems = []
+def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
+    training = [(place, item) for split, place, item in dataset.entries() if split == "training"]
+    without = [(place, item) for place, item in training if item["fold"] is None]
+    if without and len(without) < len(training):
+        expected = "a fold in every training item or in none"
+        found = f"none here ({len(without)} of {len(training)} items have none)"
+        place, item = without[0]
+        file = dataset.relative(item["image"])
+        yield Problem("missing fold", dataset.list_file, place, expected, found, file=file)
+
+
+def _target_problems(dataset: DataSet) -> Iterator[Problem]:
+    targets = dataset.document.get("targets")
+    if not isinstance(targets, dict):
+        return
+    for _, place, item in dataset.entries():
+        if "target" in item and str(item["target"]) not in targets:
+            expected = f"one of the targets {', '.join(targets)}"
+            file = dataset.relative(item["image"])
+            yield Problem("target", dataset.list_file, f"{place}.target", expected, str(item["target"]), file=file)
+
+
+def _count_problems(dataset: DataSet) -> Iterator[Problem]:
     if not any(dataset.splits.values()):
-        problems.append(
-            Problem("no items", list_file, base, "at least one item", "none in training, validation and test")
-        )
-    folds = [item["fold"] for item in dataset.splits["training"]]
-    if None in folds and any(fold is not None for fold in folds):
-        without = [i for i, fold in enumerate(folds) if fold is None]
-        found = f"{len(without)} of {len(folds)} training items without"
-        problems.append(
-            Problem(
-                "missing fold",
-                list_file,
-                _place(dataset, "training", without[0]),
-                "a fold in every training item or in none",
-                found,
-            )
-        )
+        found = "none in training, validation and test"
+        yield Problem("no items", dataset.list_file, dataset.place, "at least one item", found)
     for key, split in (("numTraining", "training"), ("numTest", "test")):
         declared, count = dataset.document.get(key), len(dataset.splits[split])
         if declared is not None and declared != count:
-            problems.append(
-                Problem(
-                    "wrong count", list_file, _join(base, key), f"{count}, the number of {split} items", str(declared)
-                )
-            )
-    targets = dataset.document.get("targets")
-    for split, i, item in _entries(dataset):
-        if targets is not None and "target" in item and str(item["target"]) not in targets:
-            expected = f"one of the targets {', '.join(targets)}"
-            problems.append(
-                Problem("target", list_file, _place(dataset, split, i, "target"), expected, str(item["target"]))
-            )
-    return problems
+            expected = f"{count}, the number of {split} items"
+            yield Problem("wrong count", dataset.list_file, _at(dataset, key), expected, str(declared))

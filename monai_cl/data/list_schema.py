@@ -57,21 +57,33 @@ def schema_problems(document: Any, list_file: str | Path) -> list[Problem]:
     """Everything in which ``document`` (parsed JSON) departs from the schema, in the order of the list."""
     problems: dict[tuple[str, str], Problem] = {}
     for error in _validator().iter_errors(document):
-        for problem in _translate(error, str(list_file)):
+        file = _file_of(document, list(error.absolute_path))
+        for problem in _translate(error, str(list_file), file):
             problems.setdefault((problem.where, problem.expected), problem)
     return list(problems.values())
 
 
-def _translate(error: ValidationError, list_file: str) -> Iterator[Problem]:
+def _file_of(document: Any, path: list[str | int]) -> str | None:
+    """The image of the item that a complaint is about."""
+    for depth, part in enumerate(path):
+        if isinstance(part, int) and path[depth - 1] in ("training", "validation", "test"):
+            item = document[part]
+            image = item.get("image") if isinstance(item, dict) else item
+            return image if isinstance(image, str) and image.strip() else None
+        document = document[part]
+    return None
+
+
+def _translate(error: ValidationError, list_file: str, file: str | None) -> Iterator[Problem]:
     path, value, wanted = list(error.absolute_path), error.instance, error.validator_value
 
     def problem(kind: str, parts: list[str | int], expected: str, found: str, remedy: str | None = None) -> Problem:
-        return Problem(kind, list_file, where(*parts), expected, found, remedy=remedy)
+        return Problem(kind, list_file, where(*parts), expected, found, file=file, remedy=remedy)
 
     in_names = "propertyNames" in error.absolute_schema_path
     if in_names:  # the keys of labels, label_map, targets
         yield problem(
-            "label id", path, "label ids that are integers in quotes, 0 or more", shown(value), _ids_hint(error)
+            "label id", path, "label ids that are integers in quotes, 0 or more", shown(value), _ids_hint(path)
         )
     elif error.validator == "required":
         missing = next(key for key in wanted if key not in value and error.message.startswith(repr(key)))
@@ -80,7 +92,7 @@ def _translate(error: ValidationError, list_file: str) -> Iterator[Problem]:
         known = sorted(error.schema.get("properties", {}))
         for key in value:
             if key not in known:
-                near = get_close_matches(key, known, n=1, cutoff=0.6)
+                near = get_close_matches(key, known, n=1, cutoff=0.75)
                 remedy = f'did you mean "{near[0]}"?' if near else "remove it"
                 if not near and "meta" in known:
                     remedy = 'remove it, or keep it under "meta"'
@@ -111,7 +123,7 @@ def _missing(problem: Any, path: list[str | int], key: str, value: dict) -> Iter
             _swap_hint(value),
         )
         return
-    near = [other for other in get_close_matches(key, list(value), n=1, cutoff=0.6)]
+    near = [other for other in get_close_matches(key, list(value), n=1, cutoff=0.75)]
     remedy = f'is "{near[0]}" meant?' if near else None
     if key == "training" and not near:
         remedy = 'a list of {"image": ..., "label": ...}; a list of several data sets has "datasets" instead'
@@ -125,8 +137,8 @@ def _swap_hint(value: dict) -> str | None:
     return None
 
 
-def _ids_hint(error: ValidationError) -> str | None:
-    return 'write {"0": "background", "1": "spleen"}' if error.absolute_path[-1:] == ["labels"] else None
+def _ids_hint(path: list[str | int]) -> str | None:
+    return 'write {"0": "background", "1": "spleen"}' if path[-1:] == ["labels"] else None
 
 
 def _type_hint(path: list[str | int], value: Any) -> str | None:

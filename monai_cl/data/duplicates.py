@@ -1,0 +1,62 @@
+"""Files with the same content: by size, then by their first bytes, then by a hash of the whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+
+_HEAD = 64 * 1024
+
+
+def duplicate_files(paths: Iterable[str]) -> list[list[str]]:
+    """Groups of two or more paths with equal content, in the order given.
+
+    A folder (a DICOM series) counts as the multiset of its files' contents, whatever they are called. Paths that cannot
+    be read are left out. Only files of equal size and equal first 64 KiB are read whole.
+    """
+    groups = [list(dict.fromkeys(paths))]
+    for key in (_size, _head, _whole):
+        groups = [same for group in groups for same in _group(group, key)]
+    return groups
+
+
+def _group(paths: list[str], key: Callable[[str], Hashable]) -> list[list[str]]:
+    found: dict[Hashable, list[str]] = {}
+    for path in paths:
+        try:
+            found.setdefault(key(path), []).append(path)
+        except OSError:
+            continue
+    return [same for same in found.values() if len(same) > 1]
+
+
+def _files(path: str) -> list[Path]:
+    if not os.path.isdir(path):
+        return [Path(path)]
+    return sorted(file for file in Path(path).rglob("*") if file.is_file())
+
+
+def _size(path: str) -> tuple[int, int]:
+    files = _files(path)
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _head(path: str) -> str:
+    return "" if os.path.isdir(path) else _digest(Path(path), limit=_HEAD)
+
+
+def _whole(path: str) -> tuple[str, ...]:
+    return tuple(sorted(_digest(file) for file in _files(path)))
+
+
+def _digest(file: Path, *, limit: int | None = None) -> str:
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        if limit is not None:
+            digest.update(stream.read(limit))
+        else:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,42 @@
+"""Which values a label map holds, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+_COUNTABLE = 1 << 20  # a wider range of values than this is sorted instead of counted
+
+
+def label_values(array: np.ndarray) -> dict[int, int]:
+    """Value -> number of voxels, in ascending order.
+
+    Args:
+        array: label map of any shape; floating-point files are welcome as long as they hold whole numbers.
+
+    Raises:
+        ValueError: values that are no whole numbers, among them NaN; says how many and shows some.
+    """
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8)
+    if array.dtype.kind == "f":
+        odd = ~(array == np.rint(array)) | np.isinf(array)
+        if odd.any():
+            some = ", ".join(f"{value:g}" for value in np.unique(array[odd])[:4])
+            raise ValueError(f"{np.count_nonzero(odd)} voxels that are no whole numbers ({some})")
+        array = array.astype(np.int64)
+    if array.size == 0:
+        return {}
+    low, high = int(array.min()), int(array.max())
+    if high - low >= _COUNTABLE:
+        values, counts = np.unique(array, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist()))
+    counts = np.bincount((array.ravel("K") - np.array(low, dtype=np.int64)).astype(np.int32, copy=False))
+    return {low + int(index): int(counts[index]) for index in np.flatnonzero(counts)}
+
+
+def present_labels(values: Mapping[int, int], label_map: Mapping[int, int] | None) -> frozenset[int]:
+    """The foreground label ids behind the ``values`` of a file (unnamed values are background where there is a map)."""
+    ids = values if label_map is None else {label_map.get(value, 0) for value in values}
+    return frozenset(ids) - {0}
