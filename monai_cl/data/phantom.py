@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_cl.data.phantom_anatomy import ORGANS, Anatomy, sample_anatomy
+from monai_cl.data.phantom_anatomy import sample_anatomy
 from monai_cl.data.phantom_kinds import KINDS
 from monai_cl.data.phantom_render import render
 from monai_cl.data.phantom_scan import sample_scan
+from monai_cl.data.phantom_structure import ORGANS, Anatomy
 
 __all__ = ["ORGANS", "PhantomCase", "phantom_case"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_cl.data.phantom_anatomy import LESIONS, ORGANS
+from monai_cl.data.phantom_structure import LESIONS, ORGANS
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_cl.data.phantom_anatomy import Anatomy, Structure
 from monai_cl.data.phantom_shapes import Lattice
+from monai_cl.data.phantom_structure import Anatomy, Structure
 
 AIR = -1000.0
 # standard deviation (voxels) of the edge: a box voxel (1/12) and a point spread of 0.7 voxels full width (0.3^2)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_cl.data.phantom_anatomy import Anatomy
+from monai_cl.data.phantom_draw import rotation
+from monai_cl.data.phantom_structure import Anatomy
 
 # the letter names the direction in which an array axis runs, as in nibabel (RAS = right, anterior, superior)
 _DIRECTIONS = {
@@ -59,13 +60,7 @@ def sample_scan(
     size = np.maximum(np.ceil((high - low) / steps).astype(int), 8)
     turn = np.eye(3)
     if rng.random() < oblique_probability:
-        angles = np.deg2rad(rng.uniform(-6, 6, 3))
-        for axis, angle in enumerate(angles):
-            i, j = (axis + 1) % 3, (axis + 2) % 3
-            step = np.eye(3)
-            step[i, i] = step[j, j] = np.cos(angle)
-            step[i, j], step[j, i] = -np.sin(angle), np.sin(angle)
-            turn = step @ turn
+        turn = rotation(rng.uniform(-6, 6, 3))
     world = np.abs(directions).argmax(axis=1)
     shape = tuple(int(size[w]) for w in world)
     affine = np.eye(4)
