@@ -31,7 +31,8 @@ def write_cohort(
     """Write ``cases`` synthetic cases of every data set, and three data lists.
 
     Args:
-        output: folder to make; it appears complete or not at all.
+        output: folder to make. It appears complete or not at all; in a folder that is there already, the lists come
+            last, so that a list never names a file that is missing.
         cases: cases per data set. Case i is the same however many are asked for.
         seed: of the whole cohort.
         spacing: geometric mean voxel spacing in mm.
@@ -46,7 +47,7 @@ def write_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
-    output = Path(output).expanduser()
+    output = Path(output).expanduser().absolute()
     _check(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
     # built beside the final place, so that the last step is a rename on one file system
@@ -144,6 +145,11 @@ def _case_id(kind: str, index: int) -> str:
 
 
 def _check(output: Path, *, cases: int, seed: int, spacing: float, workers: int, overwrite: bool) -> None:
+    for name, value in (("cases", cases), ("seed", seed), ("workers", workers)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UserError(f"{name} must be a whole number, got {value!r}")
+    if not isinstance(spacing, (int, float)) or isinstance(spacing, bool):
+        raise UserError(f"spacing must be a number of mm, got {spacing!r}")
     if cases < 1:
         raise UserError(f"cases must be >= 1, got {cases}")
     if seed < 0:
@@ -164,16 +170,16 @@ def _check(output: Path, *, cases: int, seed: int, spacing: float, workers: int,
 
 
 def _publish(building: Path, output: Path) -> None:
-    """Move the finished cohort into place; with files there already, replace only what the cohort consists of."""
-    if output.is_dir() and not any(output.iterdir()):
-        output.rmdir()
+    """Move the finished cohort into place; in a folder that is there, replace only what the cohort consists of."""
     if not output.exists():
         building.rename(output)
         return
-    for new in sorted(building.iterdir()):
+    for name in _LISTS.values():
+        (output / name).unlink(missing_ok=True)
+    for new in sorted(building.iterdir(), key=Path.is_file):
         old = output / new.name
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
-        elif old.exists() or old.is_symlink():
-            old.unlink()
+        else:
+            old.unlink(missing_ok=True)
         new.rename(old)

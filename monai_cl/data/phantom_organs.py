@@ -85,11 +85,11 @@ def kidneys(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
     coats: list[Structure] = []
     drop = draw.rng.normal(0, 9)
     for label, side, centre in ((2, 1, (58, -56, -36 + drop)), (3, -1, (-60, -56, -24 + drop))):
-        middle, radii = draw.point(*centre, sd=5), draw.radii(28, 26, 56, sd=0.09)
+        middle, radii = draw.point(*centre, sd=5), draw.radii(30, 28, 57, sd=0.08)
         axes = draw.axes(-12, -14 * side, 35 * side, sd=7)
         whole = Ellipsoid(middle, radii, axes)
         inward = -side * axes[0]  # the hilum looks to the midline and, by the turn about z, forward
-        sinus = Ellipsoid(middle + inward * radii[0] * 0.72, radii * [0.6, 0.42, 0.42], axes)
+        sinus = Ellipsoid(middle + inward * radii[0] * 0.72, radii * [0.55, 0.4, 0.4], axes)
         shape = Shape((whole,), cuts=(sinus,), surface=draw.bumps(1.3, (20, 60)), blend=5)
         name = ORGANS[label]
         coats += _with_rim(name, shape, label, hu["cortex"], draw, rim=4.0)
