@@ -7,5 +7,26 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "checkpoint": ("Checkpoints",),
+        "distributed": ("distribute", "local_device", "rank", "start_process_group", "stop_process_group", "world_size"),
+        "invocation": ("Invocation", "invocation"),
+        "mixcl_batch": ("MixCLPrepareBatch",),
+        "measures": ("effective_rank", "gradient_norms"),
+        "mixcl_log": ("MixCLDiagnostics",),
+        "overlays": ("OverlayPictures",),
+        "preflight": ("bundle_root", "preflight", "shipped_list"),
+        "pretraining_data": ("class_counts", "describe", "identity_levels", "mixcl_patches", "read_list"),
+        "progress": ("LossProgress",),
+        "randomness": ("AddressedRandomness", "seed_weights"),
+        "recorder": ("RunRecorder", "dice_metrics"),
+        "schedule": ("cosine_schedule", "epochs_of"),
+        "segmentation_data": (
+            "foreground_names",
+            "image_preprocessing",
+            "segmentation_patches",
+            "training_items",
+            "validation_items",
+        ),
+        "segmentation_network": ("segmentation_unetr",),
     },
 )

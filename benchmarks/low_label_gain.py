@@ -1,0 +1,294 @@
+"""Does pre-training gain, with one labelled case? Scratch against every MixCL preset, on synthetic CT.
+
+One synthetic cohort of partly annotated data sets (liver; kidneys; pancreas; each annotated for its own organs only)
+pre-trains a small UNETR with each preset for the same number of steps. Each encoder, and none ("scratch"), is then
+fine-tuned on ONE fully labelled synthetic case and tested on others: all seven organs at once, and the spleen alone.
+Liver, kidneys and pancreas were labelled in pre-training; spleen, stomach and aorta never were.
+
+    python benchmarks/low_label_gain.py tune  --output runs/gain          # learning rates, on seeds of their own
+    python benchmarks/low_label_gain.py run   --output runs/gain --seeds 5
+    python benchmarks/low_label_gain.py table --output runs/gain
+
+A seed changes initial weights, patches, views and the one labelled case. Results are appended to
+``results.jsonl``; what is there is not computed again, so a killed study goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from monai.losses import DiceCELoss
+from monai.networks.nets import UNETR
+from torch.utils.data import DataLoader
+
+from monai_cl.data import (
+    MixCLPatches,
+    PositionSampler,
+    Preparation,
+    SegmentationPatches,
+    VolumeStore,
+    address_seed,
+    load_data_list,
+    prepare,
+)
+from monai_cl.data.phantom_cohort import write_cohort
+from monai_cl.engines import MixCLPrepareBatch, cosine_schedule, effective_rank, gradient_norms, identity_levels
+from monai_cl.losses import MixCLLoss, mixcl_preset
+from monai_cl.networks import MixCLNet
+from monai_cl.networks.transfer import encoder_weights
+
+PRESETS = ("identity", "label", "reconstruction", "paper", "balanced", "hybrid", "supervised")
+ORGANS = ("spleen", "right kidney", "left kidney", "liver", "stomach", "aorta", "pancreas")
+LABELLED = ("right kidney", "left kidney", "liver", "pancreas")
+UNLABELLED = ("spleen", "stomach", "aorta")
+TARGETS = {"organs": ORGANS, "spleen": ("spleen",)}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that is the same for all methods."""
+
+    spacing: float = 5.0
+    patch: int = 32
+    feature_size: int = 8
+    hidden_size: int = 48
+    cases: int = 24  # per data set
+    test_cases: int = 8
+    pretrain_steps: int = 600
+    pretrain_lr: float = 1e-3
+    finetune_steps: int = 200
+    finetune_batch: int = 2
+    finetune_lr: float = 3e-3
+    encoder_lr_factor: float = 1.0  # of the fine-tuning rate, for a pre-trained encoder
+
+    @property
+    def unetr(self) -> dict[str, int]:
+        """Arguments of UNETR that pre-training and fine-tuning share."""
+        return {
+            "img_size": self.patch,
+            "feature_size": self.feature_size,
+            "hidden_size": self.hidden_size,
+            "mlp_dim": 2 * self.hidden_size,
+            "num_heads": 4,
+        }
+
+
+class Cohort:
+    """The synthetic cohort, written and prepared once."""
+
+    def __init__(self, folder: Path, study: Study, *, workers: int = 2) -> None:
+        data = folder / "cohort"
+        if not data.is_dir():
+            write_cohort(data, cases=study.cases, seed=2026, spacing=study.spacing, workers=workers)
+        preparation = Preparation(spacing=(study.spacing,) * 3)
+        self.keys: dict[str, list[str]] = {}
+        for name in ("pretraining", "target"):
+            for dataset in load_data_list(data / f"{name}.json").datasets:
+                if dataset.name == "synthetic_abdomen":
+                    continue  # stomach and aorta stay unlabelled
+                items = load_data_list(data / f"{name}.json").items("training", dataset=dataset.name)
+                done = prepare(items, folder / "store", preparation, workers=workers)
+                self.keys["target" if name == "target" else dataset.name] = list(done.keys)
+        self.store = VolumeStore.open(folder / "store")
+        self.pretraining = {name: keys for name, keys in self.keys.items() if name != "target"}
+        self.class_counts = [1 + max(max(self.store.entry(k).classes) for k in keys) for keys in self.pretraining.values()]
+
+
+def pretrain(study: Study, cohort: Cohort, preset: str, seed: int, *, options: dict | None = None) -> tuple[dict, dict]:
+    """Encoder weights after pre-training with a preset, and what the run showed of itself."""
+    weights = mixcl_preset(preset, **(options or {}))
+    supervised = weights["supervised_weight"] > 0
+    torch.manual_seed(address_seed(seed, 1))
+    net = MixCLNet(
+        **study.unetr,
+        levels=identity_levels(weights["identity_levels"], weights["identity_weight"]),
+        label_level=weights["label_level"] if weights["label_weight"] else None,
+        reconstruct=weights["reconstruction_weight"] > 0,
+        classes=cohort.class_counts if supervised else (),
+    ).to(memory_format=torch.channels_last_3d)
+    loss_function = MixCLLoss(**weights, class_counts=cohort.class_counts if supervised else None)
+    optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=study.pretrain_lr, weight_decay=1e-5)
+    schedule = cosine_schedule(optimizer, iterations=study.pretrain_steps, warmup=20)
+    patches = MixCLPatches(cohort.store, cohort.pretraining, patch_size=study.patch, seed=seed, mu=8 * 1.5 / study.spacing)
+    batches = iter(DataLoader(patches, batch_size=1, sampler=PositionSampler(batch_size=1)))
+    views, log, started = MixCLPrepareBatch(seed=seed), {}, time.perf_counter()
+    positives = []
+    for step in range(study.pretrain_steps):
+        inputs, targets = views(next(batches), torch.device("cpu"))
+        outputs = net(inputs)
+        loss = loss_function(outputs, targets)
+        if step in (20, study.pretrain_steps - 1):
+            norms = gradient_norms(loss_function.terms, net.encoder_parameters())
+            log[f"step {step + 1}"] = {
+                "terms": {name: float(term) for name, term in loss_function.terms.items()},
+                "weighted encoder gradient": {name: loss_function.weights[name] * n for name, n in norms.items()},
+                "diagnostics": {name: float(value) for name, value in loss_function.diagnostics.items()},
+                "effective rank": [
+                    None if z is None else effective_rank(z[0].flatten(1).T) for z in outputs["levels"]
+                ],
+            }
+        positives.append(float(loss_function.diagnostics.get("label_positive_share", float("nan"))))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    log["seconds"] = time.perf_counter() - started
+    log["share of steps with a positive pair"] = float(np.nanmean(positives)) if weights["label_weight"] else None
+    return {k: v.detach().clone() for k, v in encoder_weights(net.unetr.state_dict()).items()}, log
+
+
+def finetune(study: Study, cohort: Cohort, encoder: dict | None, target: str, seed: int) -> dict[str, Any]:
+    """Fine-tune on one labelled case and test on others: Dice per organ and case, on the study's grid."""
+    organs = TARGETS[target]
+    keys = cohort.keys["target"]
+    training, test = [keys[seed % (len(keys) - study.test_cases)]], keys[-study.test_cases :]
+    torch.manual_seed(address_seed(seed, 2))
+    net = UNETR(in_channels=1, out_channels=len(organs) + 1, **study.unetr).to(memory_format=torch.channels_last_3d)
+    if encoder is not None:
+        net.load_state_dict(encoder, strict=False)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_("norm_cross_attn" not in name)
+    in_encoder = encoder_weights(dict(net.named_parameters()))
+    factor = 1.0 if encoder is None else study.encoder_lr_factor
+    groups = [
+        {"params": [p for p in in_encoder.values() if p.requires_grad], "lr": study.finetune_lr * factor},
+        {"params": [p for n, p in net.named_parameters() if n not in in_encoder and p.requires_grad]},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=study.finetune_lr, weight_decay=1e-5)
+    schedule = cosine_schedule(optimizer, iterations=study.finetune_steps, warmup=10)
+    patches = SegmentationPatches(cohort.store, training, patch_size=study.patch, seed=seed)
+    size = study.finetune_batch
+    batches = iter(DataLoader(patches, batch_size=size, sampler=PositionSampler(batch_size=size)))
+    loss_function = DiceCELoss(to_onehot_y=True, softmax=True)
+    started = time.perf_counter()
+    for _ in range(study.finetune_steps):
+        batch = next(batches)
+        label = batch["label"] if target == "organs" else (batch["label"] == 1)
+        loss = loss_function(net(batch["image"]), label.long())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    seconds = time.perf_counter() - started
+    net.eval()
+    per_case = [test_dice(study, cohort, net, key, organs) for key in test]
+    mean = {organ: float(np.nanmean([case[organ] for case in per_case])) for organ in organs}
+    return {"dice": mean, "per_case": per_case, "seconds": seconds, "final_loss": float(loss)}
+
+
+@torch.no_grad()
+def test_dice(study: Study, cohort: Cohort, net: torch.nn.Module, key: str, organs: tuple[str, ...]) -> dict[str, float]:
+    """Dice per organ of one test case by sliding window; nan where the organ is absent."""
+    image = torch.from_numpy(cohort.store.read(key).astype(np.float32)).clamp(-150, 250).add(150).div(400)
+    truth = torch.from_numpy(cohort.store.read(key, kind="label").astype(np.int64))
+    logits = sliding_window_inference(image[None, None], study.patch, 4, net, overlap=0.5, mode="gaussian")
+    found = logits.argmax(1)[0]
+    if len(organs) == 1:
+        truth = (truth == 1).long()
+    scores = {}
+    for i, organ in enumerate(organs, start=1):
+        a, b = found == i, truth == i
+        scores[organ] = float(2 * (a & b).sum() / (a.sum() + b.sum())) if b.any() else float("nan")
+    return scores
+
+
+class Results:
+    """``results.jsonl``: one line a finished piece of work, found again by its key."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.rows = [json.loads(line) for line in lines]
+
+    def get(self, **key: Any) -> dict | None:
+        """The row with this key, if it is there."""
+        return next((row for row in self.rows if all(row.get(k) == v for k, v in key.items())), None)
+
+    def add(self, row: dict) -> None:
+        """Append a row."""
+        self.rows.append(row)
+        with open(self.path, "a") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+
+def encoder_of(folder: Path, study: Study, cohort: Cohort, preset: str, seed: int, results: Results) -> dict:
+    """The pre-trained encoder of (preset, seed), from disk if it is there."""
+    path = folder / "encoders" / f"{preset}-{study.pretrain_steps}-{seed}.pt"
+    if not path.exists():
+        encoder, log = pretrain(study, cohort, preset, seed)
+        path.parent.mkdir(exist_ok=True)
+        torch.save(encoder, path)
+        results.add({"kind": "pretraining", "preset": preset, "seed": seed, "steps": study.pretrain_steps, **log})
+    return torch.load(path, weights_only=True)
+
+
+def tune(folder: Path, study: Study, rates: list[float], factors: list[float], seeds: list[int]) -> None:
+    """Learning rate of scratch, then the encoder's factor for a pre-trained start, on seeds the study does not use."""
+    cohort, results = Cohort(folder, study), Results(folder / "tuning.jsonl")
+    for seed in seeds:
+        for rate in rates:
+            if not results.get(method="scratch", lr=rate, seed=seed):
+                found = finetune(replace(study, finetune_lr=rate), cohort, None, "organs", seed)
+                results.add({"method": "scratch", "lr": rate, "seed": seed, **found})
+                print("scratch", rate, seed, _show(found["dice"]), flush=True)
+    for seed in seeds:
+        for preset in ("hybrid", "supervised"):
+            encoder = encoder_of(folder, study, cohort, preset, seed, results)
+            for factor in factors:
+                if not results.get(method=preset, factor=factor, seed=seed):
+                    found = finetune(replace(study, encoder_lr_factor=factor), cohort, encoder, "organs", seed)
+                    results.add({"method": preset, "factor": factor, "lr": study.finetune_lr, "seed": seed, **found})
+                    print(preset, factor, seed, _show(found["dice"]), flush=True)
+
+
+def run(folder: Path, study: Study, methods: list[str], seeds: list[int]) -> None:
+    """Every method on every seed and target."""
+    cohort, results = Cohort(folder, study), Results(folder / f"results-{seeds[0]}.jsonl")
+    (folder / "study.json").write_text(json.dumps(asdict(study), indent=1))
+    for seed in seeds:
+        for method in methods:
+            todo = [t for t in TARGETS if not results.get(kind="finetuning", method=method, seed=seed, target=t)]
+            if not todo:
+                continue
+            encoder = None if method == "scratch" else encoder_of(folder, study, cohort, method, seed, results)
+            for target in todo:
+                found = finetune(study, cohort, encoder, target, seed)
+                results.add({"kind": "finetuning", "method": method, "seed": seed, "target": target, **found})
+                print(method, seed, target, _show(found["dice"]), flush=True)
+
+
+def _show(dice: dict[str, float]) -> str:
+    return " ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("tune", "run"))
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--methods", nargs="+", default=["scratch", *PRESETS])
+    parser.add_argument("--rates", type=float, nargs="*", default=[1e-3, 3e-3, 1e-2])
+    parser.add_argument("--factors", type=float, nargs="*", default=[0.1, 0.3, 1.0])
+    for name, value in asdict(Study()).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    options = parser.parse_args()
+    study = Study(**{name: getattr(options, name) for name in asdict(Study())})
+    torch.set_num_threads(1)
+    options.output.mkdir(parents=True, exist_ok=True)
+    if options.what == "tune":
+        tune(options.output, study, options.rates, options.factors, options.seeds or [100, 101])
+    else:
+        run(options.output, study, options.methods, options.seeds or list(range(5)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Measures that explain a contrastive run: effective rank of features, gradient norm of each term."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
+    """exp of the entropy of the normalised spectrum of centred features (n, C): 1 when collapsed, at most C.
+
+    Source: Roy and Vetterli, EUSIPCO 2007, on the singular values of the feature matrix.
+    """
+    rows = features.detach().float()
+    if len(rows) > at_most:
+        rows = rows[:: -(-len(rows) // at_most)]
+    spectrum = torch.linalg.svdvals(rows - rows.mean(0))
+    share = spectrum / spectrum.sum().clamp_min(1e-12)
+    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
+
+
+def gradient_norms(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
+    """L2 norm, over ``parameters``, of the gradient of each term that has one. The graph is kept for the backward."""
+    norms = {}
+    for name, term in terms.items():
+        if not term.requires_grad:
+            continue
+        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        squares = [g.float().square().sum() for g in gradients if g is not None]
+        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return norms

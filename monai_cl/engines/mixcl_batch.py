@@ -1,0 +1,52 @@
+"""From a batch of patches to one stacked forward: [V1, V1', V2] and what the losses compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_cl.transforms import random_views
+
+TARGET_KEYS = ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset")
+
+
+class MixCLPrepareBatch:
+    """``prepare_batch`` of MONAI's `SupervisedTrainer` for `monai_cl.data.MixCLPatches`.
+
+    Views are made on the training device, a batch at a time, each addressed by (seed, position, view): the two
+    views of P1 differ by intensity only and stay voxel-aligned, as Eq. 5 needs.
+
+    Args:
+        seed: the run's seed.
+        views: options of `monai_cl.transforms.random_views` (probability, ranges).
+    """
+
+    def __init__(self, *, seed: int, views: Mapping[str, Any] | None = None) -> None:
+        self.seed, self.views = int(seed), dict(views or {})
+
+    def __call__(
+        self, batch: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Move and stack.
+
+        Returns:
+            inputs (3B, 1, H, W, D) in the order V1, V1', V2; targets with ``clean`` (3B, 1, H, W, D),
+            ``labels`` (2B, 1, H, W, D) of P1 then P2, and per sample the drawn voxels, their labels and the data set.
+        """
+
+        def to_device(tensor: Tensor) -> Tensor:
+            return tensor.to(device=device, non_blocking=non_blocking, **kwargs)
+
+        patch1, patch2 = to_device(batch["image1"]), to_device(batch["image2"])
+        positions = batch["position"].tolist()
+        views = [
+            random_views(patch, seed=self.seed, positions=positions, view=view, **self.views)
+            for view, patch in enumerate((patch1, patch1, patch2))
+        ]
+        targets = {key: to_device(batch[key]) for key in TARGET_KEYS if key in batch}
+        targets["clean"] = torch.cat([patch1, patch1, patch2])
+        targets["labels"] = torch.cat([to_device(batch["label1"]), to_device(batch["label2"])])
+        return torch.cat(views), targets

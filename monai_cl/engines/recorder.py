@@ -1,0 +1,216 @@
+"""The record of a run: curves while it goes, ``results.json`` at its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch.utils.tensorboard import SummaryWriter
+
+from monai_cl.data.results import run_record, write_results
+from monai_cl.engines.invocation import invocation
+
+
+class RunRecorder:
+    """Handler: collects scalar curves, mirrors them to TensorBoard, and writes ``results.json`` beside the checkpoints.
+
+    Its curves are part of the checkpoint (`state_dict`), so a resumed run's record is whole.
+
+    Args:
+        kind: ``pretraining`` or ``segmentation``.
+        bundle: name of the bundle.
+        output_dir: the run's folder.
+        seed: the run's seed.
+        data_list: what the run was trained on: path, sha256, fold, label_fraction, training_cases.
+        initialisation: ``scratch`` or the encoder file.
+        optimizer: its learning rate is recorded.
+        evaluator: validation engine, whose metric ``val_mean_dice`` and per-case details are recorded.
+        organs: names of the foreground classes in the order of the metric's columns.
+        interval: iterations between two points of the training curves; a point is the mean since the last one.
+        tensorboard: whether to write TensorBoard events.
+        is_writer: whether this process writes (rank 0).
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        bundle: str,
+        output_dir: str | Path,
+        seed: int,
+        data_list: Mapping[str, Any],
+        initialisation: str = "scratch",
+        optimizer: torch.optim.Optimizer | None = None,
+        evaluator: Engine | None = None,
+        organs: Sequence[str] = (),
+        name: str | None = None,
+        interval: int = 10,
+        tensorboard: bool = True,
+        is_writer: bool = True,
+    ) -> None:
+        if interval < 1:
+            raise ValueError(f"interval must be >= 1, got {interval}")
+        self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
+        self.name = name or self.output_dir.name
+        self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
+        self.optimizer, self.evaluator, self.organs = optimizer, evaluator, list(organs)
+        self.interval, self.is_writer = int(interval), is_writer
+        self._use_tensorboard = tensorboard and is_writer
+        self._writer: SummaryWriter | None = None
+        self._sums: dict[str, list[float]] = {}
+        self.curves: dict[str, list[list[float]]] = {}
+        self.metrics: dict[str, Any] | None = None
+        self.best: dict[str, Any] | None = None
+        self.extra: dict[str, Any] = {}
+        self.overlays: list[str] = []
+        self.iteration = 0
+        self._seconds_before = 0.0
+        self._started = 0.0
+
+    # -- state, for checkpoints ---------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings only."""
+        return {
+            "curves": {name: [list(point) for point in points] for name, points in self.curves.items()},
+            "metrics": self.metrics,
+            "best": self.best,
+            "extra": self.extra,
+            "overlays": list(self.overlays),
+            "seconds": self._seconds_before + (time.monotonic() - self._started if self._started else 0.0),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the record of an interrupted run."""
+        self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
+        self.metrics, self.best, self.extra = state["metrics"], state["best"], dict(state["extra"])
+        self.overlays = list(state["overlays"])
+        self._seconds_before = state["seconds"]
+
+    # -- events --------------------------------------------------------------------------------------------------
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer (and on the evaluator it was given)."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.STARTED, self._validation_start)
+            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
+            self.evaluator.add_event_handler(Events.COMPLETED, self._validation_end, engine)
+
+    @property
+    def writer(self) -> SummaryWriter | None:
+        """TensorBoard's writer while the run goes (None on other ranks or when switched off)."""
+        if self._writer is None and self._use_tensorboard and self._started:
+            self._writer = SummaryWriter(str(self.output_dir / "tensorboard"))
+        return self._writer
+
+    def add(self, name: str, iteration: int, value: float) -> None:
+        """Add one point to a curve."""
+        self.curves.setdefault(name, []).append([int(iteration), float(value)])
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, iteration)
+
+    def add_to_mean(self, name: str, value: float) -> None:
+        """Add to the mean that becomes the curve's next point."""
+        self._sums.setdefault(name, []).append(float(value))
+
+    def _start(self, engine: Engine) -> None:
+        self._started = time.monotonic()
+
+    def _iteration(self, engine: Engine) -> None:
+        output = engine.state.output
+        first = output[0] if isinstance(output, list) else output
+        self.add_to_mean("loss", float(first["loss"]))
+        self.iteration = iteration = engine.state.iteration
+        if iteration % self.interval:
+            return
+        for name, values in self._sums.items():
+            self.add(name, iteration, sum(values) / len(values))
+        self._sums.clear()
+        if self.optimizer is not None:
+            self.add("learning_rate", iteration, self.optimizer.param_groups[0]["lr"])
+
+    def _validation_start(self, evaluator: Engine) -> None:
+        self._cases: list[dict[str, Any]] = []
+
+    def _validation_iteration(self, evaluator: Engine) -> None:
+        batch = evaluator.state.batch
+        for item in batch if isinstance(batch, list) else [batch]:
+            self._cases.append({"id": str(item["id"]), "patient": str(item["patient"])})
+
+    def _validation_end(self, evaluator: Engine, trainer: Engine) -> None:
+        self.metrics = dice_metrics(evaluator.state.metric_details["val_mean_dice"], self._cases, self.organs)
+        iteration = trainer.state.iteration
+        if self.metrics["mean_dice"] is not None:
+            self.add("mean_dice", iteration, self.metrics["mean_dice"])
+            for organ, value in self.metrics["dice"].items():
+                if value is not None:
+                    self.add(f"dice/{organ}", iteration, value)
+            if self.best is None or self.metrics["mean_dice"] > self.best["mean_dice"]:
+                self.best = {"iteration": iteration, "mean_dice": self.metrics["mean_dice"]}
+
+    def _finish(self, engine: Engine) -> None:
+        if self.is_writer:
+            write_results(self.output_dir / "results.json", self.results(engine))
+        self._close()
+
+    def _close_and_raise(self, engine: Engine, error: BaseException) -> None:
+        self._close()
+        raise error
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def results(self, engine: Engine) -> dict[str, Any]:
+        """The content of ``results.json``."""
+        call = invocation()
+        record = run_record(
+            kind=self.kind, bundle=self.bundle, name=self.name, seed=self.seed, device=str(engine.state.device)
+        )
+        record.update(
+            wall_seconds=self.state_dict()["seconds"],
+            data_list=self.data_list,
+            initialisation=self.initialisation,
+            iterations=engine.state.iteration,
+            command=call.command if call else None,
+            config=call.merged_config() if call else {},
+            curves=self.curves,
+            overlays=self.overlays,
+            **self.extra,
+        )
+        if self.metrics is not None:
+            record["metrics"], record["best"] = self.metrics, self.best
+        return record
+
+
+def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], organs: Sequence[str]) -> dict[str, Any]:
+    """Per-case, per-organ and mean Dice from a metric's details.
+
+    Args:
+        details: (cases, organs) Dice; nan where the organ is absent from the truth.
+        cases: id and patient of each row.
+        organs: name of each column.
+
+    Returns:
+        ``mean_dice`` is the mean over organs of the mean over the cases that have the organ; None where none has.
+    """
+    table = details.reshape(len(cases), -1).tolist()
+    if table and len(table[0]) != len(organs):
+        raise ValueError(f"expected a column for each of {list(organs)}, got {len(table[0])} columns")
+    per_case = [
+        {**case, "dice": {o: None if math.isnan(v) else v for o, v in zip(organs, row)}} for case, row in zip(cases, table)
+    ]
+    dice: dict[str, float | None] = {}
+    for organ in organs:
+        values = [case["dice"][organ] for case in per_case if case["dice"][organ] is not None]
+        dice[organ] = sum(values) / len(values) if values else None
+    present = [value for value in dice.values() if value is not None]
+    return {"mean_dice": sum(present) / len(present) if present else None, "dice": dice, "per_case": per_case}

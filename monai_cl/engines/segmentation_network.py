@@ -1,0 +1,28 @@
+"""A stock MONAI UNETR that starts from a pre-trained encoder when there is one."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from monai.networks.nets import UNETR
+
+from monai_cl.networks import load_encoder
+
+logger = logging.getLogger(__name__)
+
+
+def segmentation_unetr(*, pretrained_encoder: str | None = None, **unetr: Any) -> UNETR:
+    """`monai.networks.nets.UNETR(**unetr)`, with ``vit.*`` and ``encoder1–4.*`` from a file if one is given.
+
+    Args:
+        pretrained_encoder: ``encoder.pt`` of ``python -m monai_cl export_encoder``; None trains from scratch.
+        unetr: UNETR's own arguments.
+
+    Raises:
+        UserError: when the file is not an encoder of this architecture; the message names what did not match.
+    """
+    network = UNETR(**unetr)
+    if pretrained_encoder:
+        logger.info("%s", load_encoder(network, pretrained_encoder))
+    return network

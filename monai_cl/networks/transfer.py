@@ -1,0 +1,172 @@
+"""Encoder weights in and out, under the key names of MONAI's own `UNETR`: ``vit.*`` and ``encoder1–4.*`` only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_cl.errors import UserError
+
+ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
+_WRAPPERS = ("network", "model", "state_dict", "net")
+_MODULE_PREFIXES = ("module.", "unetr.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What a file of encoder weights had to do with a network, by key name."""
+
+    matched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    other_shape: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    source: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        parts = [f"{self.source}: {len(self.matched)} encoder tensors matched"]
+        for what, names in (
+            ("missing", self.missing),
+            ("of another shape", self.other_shape),
+            ("unknown to the network", self.unknown),
+        ):
+            if names:
+                more = f", … ({len(names)} in all)" if len(names) > 3 else ""
+                parts.append(f"{what}: {', '.join(names[:3])}{more}")
+        return "; ".join(parts)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read a flat state dict from a checkpoint, without unpickling code.
+
+    Accepts a bare state dict or one under ``network``, ``model``, ``state_dict`` or ``net``; strips
+    ``module.`` (DDP), ``unetr.`` (`MixCLNet`) and ``_orig_mod.`` (torch.compile) prefixes.
+
+    Raises:
+        UserError: when the file is missing, damaged, or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint file; pass the encoder.pt that export_encoder wrote")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not a readable PyTorch checkpoint of plain tensors ({reason})") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a state dict (name → tensor), found {type(content).__name__}")
+    weights = {_bare(str(k)): v for k, v in content.items() if isinstance(v, Tensor)}
+    if not weights:
+        raise UserError(f"{path}: expected a state dict (name → tensor), found no tensor in it")
+    return weights
+
+
+def _bare(name: str) -> str:
+    stripped = True
+    while stripped:
+        stripped = False
+        for prefix in _MODULE_PREFIXES:
+            if name.startswith(prefix):
+                name, stripped = name[len(prefix) :], True
+    return name
+
+
+def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries of a UNETR state dict that are transferred (METHOD §1: ``vit.*``, ``encoder1–4.*``)."""
+    return {name: tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIXES)}
+
+
+def compare_encoder(network: nn.Module, weights: Mapping[str, Tensor], *, source: str = "") -> TransferReport:
+    """Compare encoder weights with a network's own encoder, key by key, without changing anything."""
+    own, given = encoder_weights(network.state_dict()), encoder_weights(weights)
+    shared = own.keys() & given.keys()
+    other = sorted(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in shared if own[k].shape != given[k].shape)
+    return TransferReport(
+        matched=tuple(sorted(k for k in shared if own[k].shape == given[k].shape)),
+        missing=tuple(sorted(own.keys() - given.keys())),
+        other_shape=tuple(other),
+        unknown=tuple(sorted(given.keys() - own.keys())),
+        source=source,
+    )
+
+
+def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -> TransferReport:
+    """Load pre-trained encoder weights into a UNETR (or a module that has one as ``unetr``), decoder untouched.
+
+    Args:
+        network: a `monai.networks.nets.UNETR` of the architecture that was pre-trained.
+        path: ``encoder.pt`` of `export_encoder`, or any checkpoint with UNETR's key names.
+        strict: every encoder tensor of the network must be in the file with its shape. ``False`` loads
+            what matches and reports the rest, but still refuses a file in which nothing matches.
+
+    Returns:
+        What matched, what was missing, what had another shape.
+
+    Raises:
+        UserError: when the file does not fit; the message names what did not match. The network is unchanged.
+    """
+    target = network.unetr if isinstance(getattr(network, "unetr", None), nn.Module) else network
+    weights = read_weights(path)
+    report = compare_encoder(target, weights, source=str(path))
+    if not report.matched:
+        found = ", ".join(sorted(weights)[:3])
+        raise UserError(f"{report}; nothing can be transferred (the file holds {found}, …): it is not a UNETR encoder")
+    if strict and (report.missing or report.other_shape or report.unknown):
+        raise UserError(
+            f"{report}; build the network as it was pre-trained (img_size, feature_size, hidden_size; "
+            "the JSON beside encoder.pt has them; UNETR's keys also changed after MONAI 1.5.2)"
+        )
+    target.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
+    return report
+
+
+def export_encoder(source: nn.Module | str | Path, output: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
+    """Write the encoder of a pre-trained network as ``encoder.pt`` with a JSON of the same stem beside it.
+
+    Args:
+        source: a `MixCLNet`, a UNETR, or a checkpoint file of one.
+        output: the file to write; its folder must exist. The JSON goes to ``output`` with suffix ``.json``.
+        about: what the JSON says about the training: data list, preset, iterations, seed, versions, …
+
+    Raises:
+        UserError: when the source holds no UNETR encoder. Nothing is written then.
+    """
+    output = Path(output)
+    if isinstance(source, nn.Module):
+        weights = {_bare(name): tensor for name, tensor in source.state_dict().items()}
+        origin = type(source).__name__
+    else:
+        weights, origin = read_weights(source), str(source)
+    encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights).items()}
+    absent = [prefix for prefix in ENCODER_PREFIXES if not any(name.startswith(prefix) for name in encoder)]
+    if absent:
+        raise UserError(f"{origin}: no UNETR encoder to export, nothing under {', '.join(p + '*' for p in absent)}")
+    if not output.parent.is_dir():
+        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
+    note = {"format": 1, "keys": "monai.networks.nets.UNETR", "tensors": len(encoder), **dict(about or {})}
+    text = json.dumps(note, indent=1, default=str)
+    _replace(output, lambda temporary: torch.save(encoder, temporary))
+    _replace(output.with_suffix(".json"), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+    return output
+
+
+def _replace(path: Path, write) -> None:
+    """Write through a temporary file, fsync and rename: a kill leaves the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
