@@ -40,11 +40,13 @@ def targets():
     def integers(low, high, *shape):
         return torch.randint(low, high, shape, generator=generator)
 
+    voxels1, voxels2 = integers(0, 64, B, K), integers(0, 64, B, K)
+    voxels1[0, -3:], voxels2[1, -5:] = -1, -1  # padding
     return {
         "clean": torch.rand(3 * B, 1, 8, 8, 8, generator=generator),
         "labels": integers(0, 3, 2 * B, 1, 8, 8, 8),
-        "voxels1": integers(-1, 64, B, K),
-        "voxels2": integers(-1, 64, B, K),
+        "voxels1": voxels1,
+        "voxels2": voxels2,
         "voxel_labels1": integers(0, 3, B, K),
         "voxel_labels2": integers(0, 3, B, K),
         "dataset": torch.tensor([1, 0]),
