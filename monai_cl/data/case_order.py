@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai_cl.data.addressed import permutation
+from monai_cl.data.addressed import address_seed, permutation
 
 
 class CaseOrder:
@@ -18,7 +18,7 @@ class CaseOrder:
             as it has cases: small data sets come up as often as large ones.
 
     Raises:
-        ValueError: if there is no case, or ``balance`` is something else.
+        ValueError: if there is no case, the seed is negative, or ``balance`` is something else.
     """
 
     def __init__(self, sizes: Sequence[int], *, seed: int, balance: str = "cases") -> None:
@@ -26,6 +26,7 @@ class CaseOrder:
             raise ValueError(f'balance must be "cases" or "datasets", got {balance!r}')
         if sum(sizes) < 1:
             raise ValueError(f"expected at least one case, got data sets of {list(sizes)} cases")
+        address_seed(seed)  # refuses a bad seed here and not in a worker
         self.sizes, self.seed, self.balance = tuple(int(s) for s in sizes), int(seed), balance
         self._cases = [(dataset, case) for dataset, size in enumerate(self.sizes) for case in range(size)]
         self._datasets = [dataset for dataset, size in enumerate(self.sizes) if size]

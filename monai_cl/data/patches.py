@@ -94,14 +94,13 @@ class MixCLPatches(Dataset):
             raise UserError(f"data sets {list(self.names)}: expected at least one prepared case, found none")
         self.order = CaseOrder([len(keys) for keys in self.keys], seed=seed, balance=balance)
         self.foreground_probability, self.same_image_probability = foreground_probability, same_image_probability
-        self.warp = {
-            **(warp or {}),
-            "elastic_probability": elastic_probability,
-            "affine_probability": affine_probability,
-        }
-        random_warp(
-            np.random.default_rng(0), patch_size=(2, 2, 2), spacing=(1, 1, 1), **self.warp
-        )  # refuses bad options
+        parts = {"elastic_probability": elastic_probability, "affine_probability": affine_probability}
+        if twice := sorted(parts.keys() & (warp or {}).keys()):
+            raise ValueError(f"warp must not repeat {', '.join(twice)}: give it beside warp")
+        self.warp = {**(warp or {}), **parts}
+        # refuses bad options here and not in a worker
+        random_warp(np.random.default_rng(0), patch_size=(2, 2, 2), spacing=(1, 1, 1), **self.warp)
+        boundary_weight_map(np.zeros((1, 1, 1), np.uint8), mu=mu, epsilon=epsilon)
         self.levels_stride, self.voxels_per_class = int(levels_stride), int(voxels_per_class)
         self.mu, self.epsilon = mu, epsilon
         flat = [key for keys in self.keys for key in keys]

@@ -6,13 +6,14 @@ import multiprocessing
 import pickle
 from itertools import islice
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, RandFlipd, RandRotate90d, RandScaleIntensityd, RandShiftIntensityd
 from torch.utils.data import DataLoader
 
-from monai_cl.data import MixCLPatches, PositionSampler, SegmentationPatches
+from monai_cl.data import MixCLPatches, PositionSampler, Preparation, SegmentationPatches, VolumeStore
 from monai_cl.data.crops import crop_start
 from monai_cl.errors import UserError
 from monai_cl.transforms import boundary_weight_map
@@ -152,6 +153,28 @@ def test_content_is_the_same_whatever_the_workers(make, start_method, workers):
 def batches(dataset, **options) -> list[dict]:
     loader = DataLoader(dataset, batch_size=2, sampler=PositionSampler(batch_size=2, start=1), **options)
     return list(islice(loader, 3))
+
+
+def test_prepared_volumes_give_the_same_patches_as_volumes_in_memory(tmp_path):
+    store = VolumeStore.create(tmp_path / "store", Preparation(spacing=(1.5, 1.5, 2.0)))
+    keys = []
+    for n in range(2):
+        item = {"id": f"case{n}", "dataset": "x"}
+        for kind, array in zip(("image", "label"), small_case(n)):
+            item[kind] = str(tmp_path / f"{kind}{n}.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(array, np.diag([1.5, 1.5, 2.0, 1.0])), item[kind])
+        keys.append(store.add(item))
+    in_memory = MemoryStore({key: small_case(n) for n, key in enumerate(keys)})
+    # the store keeps 10,000 of the body's voxels, so only what is centred on foreground is comparable
+    options = {"patch_size": 16, "foreground_probability": 1, "voxels_per_class": 8}
+    stored = batches(MixCLPatches(store, {"x": keys}, **options))
+    for one, expected in zip(stored, batches(MixCLPatches(in_memory, {"x": keys}, **options))):
+        for key in ("image1", "label1", "voxels1", "image2", "label2", "voxels2"):
+            assert torch.equal(one[key], expected[key]), key
+    # forked after the store was read from, as a training run does
+    forked = batches(MixCLPatches(store, {"x": keys}, **options), num_workers=2, multiprocessing_context="fork")
+    for one, other in zip(stored, forked):
+        assert_same(one, other)
 
 
 def test_a_resumed_loader_goes_on_where_it_stopped():
@@ -322,6 +345,9 @@ def test_patches_pickle_small_and_read_the_same():
         ({"foreground_probability": 1.5}, r"foreground_probability must be in \[0, 1\], got 1.5"),
         ({"same_image_probability": -1}, r"same_image_probability must be in \[0, 1\], got -1"),
         ({"elastic_probability": 2}, r"elastic_probability must be in \[0, 1\], got 2"),
+        ({"seed": -1}, r"must be integers in \[0, 2\^64\), got -1"),
+        ({"mu": 0}, "mu must be > 0, got 0"),
+        ({"warp": {"affine_probability": 1}}, "warp must not repeat affine_probability"),
         ({"warp": {"scale": 1}}, r"scale must be in \[0, 1\), got 1"),
         ({"levels_stride": 3}, "must be >= 1 and divide patch_size"),
         ({"voxels_per_class": 0}, "voxels_per_class must be >= 1, got 0"),
