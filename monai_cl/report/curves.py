@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -110,12 +109,11 @@ def _draw(axes, points: np.ndarray, *, label: str | None, style: dict) -> None:
         axes.plot(iterations, values, linewidth=1.6, label=label, **style)
     else:
         axes.plot(iterations, values, linewidth=0.6, alpha=0.3, color=style["color"])
-        axes.plot(iterations, _running_mean(values), linewidth=1.8, label=label, **style)
+        axes.plot(iterations, running_mean(values, half=len(values) // 40), linewidth=1.8, label=label, **style)
 
 
-def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of the finite values in a centred window of a twentieth of the curve; nan where there are none."""
-    half = max(1, math.ceil(len(values) / 40))
+def running_mean(values: np.ndarray, *, half: int) -> np.ndarray:
+    """Mean of the finite values at most ``half`` points away; nan where there are none."""
     finite = np.isfinite(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(finite)])

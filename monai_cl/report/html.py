@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -15,12 +12,13 @@ from typing import Any
 from monai_cl._version import __version__
 from monai_cl.report.comparison import MEAN, Comparison, compare_runs, share_of_labels
 from monai_cl.report.pictures import data_uri, pictures_html
+from monai_cl.report.privacy import case_namer
 from monai_cl.report.results import write_atomically
 from monai_cl.report.run_tables import config_table, curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
 from monai_cl.report.statistics import paired_difference
 from monai_cl.report.style import STYLE
-from monai_cl.report.tables import Table, case_table, dice_table, signed, summary_rows
+from monai_cl.report.tables import Table, case_table, dice_table, escape_markdown, signed, summary_rows
 
 
 def write_report(
@@ -56,7 +54,9 @@ def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patie
             dice_table(comparison),
             case_table(comparison, organ=summary_rows(comparison)[-1], name_case=name_case),
         ]
-    head = [f"# {' '.join((title or default_title(runs)).split())}"] + [f"> {line}" for line in _synthetic_lines(runs)]
+    head = [f"# {escape_markdown(title or default_title(runs))}"] + [
+        f"> {escape_markdown(line)}" for line in _synthetic_lines(runs)
+    ]
     return "\n\n".join([*head, *(table.markdown() for table in tables)])
 
 
@@ -117,14 +117,6 @@ def default_title(runs: Sequence[Run]) -> str:
     if any(len(comparison.columns) > 1 for comparison in compare_runs(runs)):
         return "What pre-training changed"
     return runs[0].name if len(runs) == 1 else f"Report on {len(runs)} runs"
-
-
-def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
-    """How case ids are shown: as they are, or as short keyed hashes (a bare hash of a short id could be looked up)."""
-    if hash_patients is False:
-        return str
-    key = (secrets.token_hex(16) if hash_patients is True else hash_patients).encode()
-    return lambda case: "case " + hmac.new(key, str(case).encode(), hashlib.sha256).hexdigest()[:8]
 
 
 def _synthetic_lines(runs: Sequence[Run]) -> list[str]:

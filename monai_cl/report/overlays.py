@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from monai_cl.report.results import write_atomically
+from monai_cl.report.slices import PLANE_AXIS, as_labels, busiest_slice, radiological_slice, same_shape
 
 # bright on grey, neighbours in the list far apart in hue; repeats after that many organs
 PALETTE = (
@@ -58,17 +59,17 @@ def overlay_figure(
         ValueError: for arrays that are not 3D or differ in shape, a spacing or window that is not positive, an
             unknown plane.
     """
-    image, truth, prediction = _volumes(image, truth, prediction)
-    truth, prediction = _labels("truth", truth), _labels("prediction", prediction)
+    image, truth, prediction = same_shape(image, truth, prediction)
+    truth, prediction = as_labels("truth", truth), as_labels("prediction", prediction)
     spacing = tuple(float(step) for step in spacing)
     if len(spacing) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing):
         raise ValueError(f"spacing must be three lengths > 0, got {spacing}")
     low, high = (0.0, 1.0) if window is None else map(float, window)
     if not low < high:
         raise ValueError(f"window must be (low, high) with low < high, got {window}")
-    unknown = [plane for plane in planes if plane not in _AXIS]
+    unknown = [plane for plane in planes if plane not in PLANE_AXIS]
     if unknown or not planes:
-        raise ValueError(f"planes must be of {', '.join(_AXIS)}, got {tuple(planes)}")
+        raise ValueError(f"planes must be of {', '.join(PLANE_AXIS)}, got {tuple(planes)}")
 
     names = {int(label): str(name) for label, name in (labels or {}).items()}
     segmentations = [volume for volume in (truth, prediction) if volume is not None]
@@ -81,27 +82,26 @@ def overlay_figure(
     panels += [("truth", truth)] if truth is not None else []
     panels += [("prediction", prediction)] if prediction is not None else []
     guide = truth if truth is not None and truth.any() else prediction
-    figure, axes = _layout(image.shape, spacing, planes, len(panels), entries=len(present), titled=title is not None)
+    entries = [(names.get(label, f"label {label}")[:50], colours[label]) for label in present]
+    figure, axes = _layout(image.shape, spacing, planes, len(panels), entries=entries, titled=title is not None)
     for row, plane in enumerate(planes):
-        index = busiest_slice(guide, axis=_AXIS[plane], size=image.shape[_AXIS[plane]])
-        for column, (title, volume) in enumerate(panels):
+        index = busiest_slice(guide, axis=PLANE_AXIS[plane], size=image.shape[PLANE_AXIS[plane]])
+        for column, (panel, volume) in enumerate(panels):
             ax = axes[row][column]
             picture = radiological_slice(image, plane, index).astype(np.float32)
-            ax.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect="auto", interpolation="bilinear")
+            aspect = (spacing[1] if plane == "axial" else spacing[2]) / spacing[0]  # height over width of a pixel
+            ax.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
             if volume is not None:
                 _paint(ax, radiological_slice(volume, plane, index), colours)
-            if title == "prediction" and truth is not None:
+            if panel == "prediction" and truth is not None:
                 _outline(ax, radiological_slice(truth, plane, index), dict.fromkeys(colours, "white"), dotted=True)
             if row == 0:
-                ax.set_title(title, fontsize=12, fontweight="bold", pad=4)
+                ax.set_title(panel, fontsize=12, fontweight="bold", pad=4)
             if column == 0:
-                ax.set_ylabel(f"{plane}, slice {index + 1} of {image.shape[_AXIS[plane]]}", fontsize=9.5)
-                for text, side in (("R", 0.02), ("L", 0.98)):
-                    ax.text(
-                        side, 0.5, text, transform=ax.transAxes, color="white", fontsize=11, fontweight="bold",
-                        ha="left" if text == "R" else "right", va="center",
-                    )  # fmt: skip
-    _legend(figure, [(names.get(label, f"label {label}"), colours[label]) for label in present])
+                _mark(ax, f"{plane}, slice {index + 1} of {image.shape[PLANE_AXIS[plane]]}", at=(0.02, 0.97), va="top")
+                _mark(ax, "R", at=(0.02, 0.5), weight="bold")
+                _mark(ax, "L", at=(0.98, 0.5), ha="right", weight="bold")
+    _legend(figure, entries)
     note = "radiological view: patient right (R) on the left"
     if truth is not None and prediction is not None:
         note += "; dotted white: truth"
@@ -121,102 +121,15 @@ def write_overlay(path: str | os.PathLike, *arrays: Any, **options: Any) -> Path
     return path
 
 
-def slice_grid(*volumes: Any, count: int = 4, window: tuple[float, float] | None = None) -> np.ndarray:
-    """Axial slices as one picture for TensorBoard's ``add_image``: a row per volume, e.g. input over reconstruction.
-
-    Args:
-        volumes: each (X, Y, Z) or (1, X, Y, Z), same shape, RAS+.
-        count: slices, evenly spaced without the ends (fewer in a thin volume).
-        window: grey range; None means values in [0, 1].
-
-    Returns:
-        (1, rows · Y, count · X) float32 in [0, 1], radiological view.
-
-    Raises:
-        ValueError: without a volume, for differing shapes, ``count`` < 1, or a window that is not positive.
-    """
-    if not volumes:
-        raise ValueError("volumes must hold at least one array, got none")
-    if count < 1:
-        raise ValueError(f"count must be >= 1, got {count}")
-    low, high = (0.0, 1.0) if window is None else map(float, window)
-    if not low < high:
-        raise ValueError(f"window must be (low, high) with low < high, got {window}")
-    first, *rest = (_array(volume) for volume in volumes)
-    _volumes(first, *rest)
-    depth = first.shape[2]
-    indices = sorted({int((number + 1) * depth / (count + 1)) for number in range(count)})
-    rows = [
-        np.concatenate([radiological_slice(volume, "axial", index).astype(np.float32) for index in indices], axis=1)
-        for volume in (first, *rest)
-    ]
-    grid = np.clip((np.concatenate(rows, axis=0) - low) / (high - low), 0, 1)
-    return np.nan_to_num(grid)[None].astype(np.float32)
-
-
-def busiest_slice(segmentation: np.ndarray | None, *, axis: int, size: int) -> int:
-    """Index of the slice along ``axis`` with the most foreground, each organ measured by its own largest slice.
-
-    So a gallbladder counts as much as a liver, and with one organ it is the slice where that is largest. The middle
-    slice of ``size`` without a foreground.
-    """
-    if segmentation is None or not segmentation.any():
-        return size // 2
-    others = tuple(number for number in range(3) if number != axis)
-    score = np.zeros(segmentation.shape[axis])
-    for label in np.unique(segmentation):
-        if label != 0:
-            area = (segmentation == label).sum(axis=others)
-            score += area / area.max()
-    return int(score.argmax())
-
-
-def radiological_slice(volume: np.ndarray, plane: str, index: int) -> np.ndarray:
-    """A slice of an (X, Y, Z) RAS+ volume as an image: patient right in column 0, anterior or head in row 0."""
-    flat = volume[:, :, index] if plane == "axial" else volume[:, index, :]
-    return flat[::-1, ::-1].T
-
-
-_AXIS = {"axial": 2, "coronal": 1}
-
-
-def _array(volume: Any) -> np.ndarray:
-    if hasattr(volume, "detach"):  # a torch tensor, on any device, with or without gradient, of any float type
-        volume = volume.detach().cpu()
-        volume = volume.float() if volume.is_floating_point() else volume
-    volume = np.asarray(volume)
-    return volume[0] if volume.ndim == 4 and volume.shape[0] == 1 else volume
-
-
-def _volumes(image: Any, *segmentations: Any | None) -> list[np.ndarray | None]:
-    image = _array(image)
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"image must be (X, Y, Z) and not empty, got shape {image.shape}")
-    arrays = [None if volume is None else _array(volume) for volume in segmentations]
-    for volume in arrays:
-        if volume is not None and volume.shape != image.shape:
-            raise ValueError(f"all volumes must have shape {image.shape}, got {volume.shape}")
-    return [image, *arrays]
-
-
-def _labels(name: str, volume: np.ndarray | None) -> np.ndarray | None:
-    if volume is None or volume.dtype.kind in "iub":
-        return volume
-    whole = volume.astype(np.int64) if np.isfinite(volume).all() else None
-    if whole is None or not (whole == volume).all():
-        raise ValueError(f"{name} must hold integer labels, got other values of type {volume.dtype}")
-    return whole
-
-
 def _layout(shape, spacing, planes, columns, *, entries, titled):
-    """Axes of equal width and true height, exact to the pixel: the aspect needs no further correction."""
+    """Axes of the slices' true proportions, so that none is shrunk to keep its aspect."""
     extent = [size * step for size, step in zip(shape, spacing)]
     height = {"axial": extent[1], "coronal": extent[2]}
-    # a thin stack of slices would be a hairline and a long one a tower: bounded, and then not to scale
+    # a thin stack of slices would be a hairline and a long one a tower: bounded, with black beside the slice
     inches = [float(np.clip(_PANEL_INCHES * height[plane] / extent[0], 0.6, 2.2 * _PANEL_INCHES)) for plane in planes]
-    gap, left, top = 0.08, 0.34, 0.62 if titled else 0.32
-    foot = 0.36 + 0.25 * -(-entries // _legend_columns(columns))
-    total_width = left + columns * (_PANEL_INCHES + gap)
+    gap, top = 0.08, 0.62 if titled else 0.32
+    total_width = gap + columns * (_PANEL_INCHES + gap)
+    foot = 0.38 + 0.215 * -(-len(entries) // _legend_columns(entries, total_width))
     total_height = top + sum(inches) + gap * len(inches) + foot
     figure = Figure(figsize=(total_width, total_height), facecolor="white")
     FigureCanvasAgg(figure)
@@ -225,7 +138,7 @@ def _layout(shape, spacing, planes, columns, *, entries, titled):
         y -= row_height
         row = []
         for column in range(columns):
-            box = (left + column * (_PANEL_INCHES + gap), y, _PANEL_INCHES, row_height)
+            box = (gap + column * (_PANEL_INCHES + gap), y, _PANEL_INCHES, row_height)
             ax = figure.add_axes(
                 (box[0] / total_width, box[1] / total_height, box[2] / total_width, box[3] / total_height)
             )
@@ -237,8 +150,15 @@ def _layout(shape, spacing, planes, columns, *, entries, titled):
     return figure, axes
 
 
-def _legend_columns(columns: int) -> int:
-    return 2 * columns
+def _legend_columns(entries: Sequence[tuple[str, str]], width: float) -> int:
+    """As many columns as the longest name leaves room for, about 0.08 inches a letter."""
+    longest = max((len(name) for name, _ in entries), default=0)
+    return int(np.clip(width // (0.5 + 0.08 * longest), 1, max(1, len(entries))))
+
+
+def _mark(ax, text: str, *, at: tuple[float, float], ha: str = "left", va: str = "center", **style: str) -> None:
+    box = {"facecolor": "black", "alpha": 0.45, "edgecolor": "none", "pad": 1.2}
+    ax.text(*at, text, transform=ax.transAxes, color="white", fontsize=9.5, ha=ha, va=va, bbox=box, **style)
 
 
 def _paint(ax, segmentation: np.ndarray, colours: Mapping[int, str]) -> None:
@@ -247,7 +167,7 @@ def _paint(ax, segmentation: np.ndarray, colours: Mapping[int, str]) -> None:
     colour = np.zeros((*segmentation.shape, 4), dtype=np.float32)
     for label, name in colours.items():
         colour[segmentation == label] = (*to_rgb(name), 0.38)
-    ax.imshow(colour, aspect="auto", interpolation="nearest")
+    ax.imshow(colour, aspect=ax.get_aspect(), interpolation="nearest")
     _outline(ax, segmentation, colours)
 
 
@@ -266,7 +186,7 @@ def _outline(ax, segmentation: np.ndarray, colours: Mapping[int, str], *, dotted
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
     if not entries:
         return
-    columns = min(_legend_columns(len(figure.axes)), len(entries))
+    columns = _legend_columns(entries, figure.get_figwidth())
     legend = figure.legend(
         handles=[Patch(facecolor=colour, edgecolor="#333333", linewidth=0.5) for _, colour in entries],
         labels=[name for name, _ in entries],

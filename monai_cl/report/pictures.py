@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
+from monai_cl.report.privacy import is_untitled_png
 from monai_cl.report.runs import Run, initialisation_labels
 
 # pictures shown per run; the rest stays in the run's folder and is counted
@@ -34,7 +35,7 @@ def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
         for name in names[:OVERLAYS_PER_RUN]:
             case = name_case(Path(name.replace("\\", "/")).stem)
             picture = _read_picture(run.folder, name)
-            if private and not isinstance(picture, str) and not _is_untitled_png(picture[0]):
+            if private and not isinstance(picture, str) and not is_untitled_png(picture[0]):
                 picture = "its picture may bear the case's name and was left out"
             if isinstance(picture, str):
                 notes.append(f"{run.name}, {case}: {picture}.")
@@ -82,19 +83,6 @@ def _read_picture(folder: Path, name: str) -> tuple[bytes, str, int] | str:
             is_png = kind == "image/png" and len(content) >= 24
             return content, kind, struct.unpack(">I", content[16:20])[0] if is_png else 900
     return "its picture is neither PNG nor JPEG"
-
-
-def _is_untitled_png(content: bytes) -> bool:
-    """Whether a PNG holds no text chunk named Title: `overlay_figure` writes one where it draws a title."""
-    if not content.startswith(b"\x89PNG"):
-        return False
-    position = 8
-    while position + 8 <= len(content):
-        length, kind = struct.unpack(">I4s", content[position : position + 8])
-        if kind in (b"tEXt", b"iTXt", b"zTXt") and content[position + 8 :].startswith(b"Title\0"):
-            return False
-        position += 12 + length
-    return True
 
 
 def _figure(content: bytes, kind: str, width: int, *, caption: str, alt: str) -> str:

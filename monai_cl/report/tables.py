@@ -39,8 +39,8 @@ class Table:
         rule = ["---"] * self.text_columns + ["---:"] * (len(self.header) - self.text_columns)
         lines = [_markdown_row(self.header), "| " + " | ".join(rule) + " |"]
         lines += [_markdown_row(row, strong=number in self.strong_rows) for number, row in enumerate(self.rows)]
-        notes = "".join(f"- {_markdown(note)}\n" for note in self.notes)
-        return f"**{_markdown(self.caption)}**\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
+        notes = "".join(f"- {escape_markdown(note)}\n" for note in self.notes)
+        return f"**{escape_markdown(self.caption)}**\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
     def html(self) -> str:
         """A table in a region that scrolls sideways and can be reached by the keyboard; the notes under it."""
@@ -181,10 +181,12 @@ def _with_deviation(value: float | None, deviation: float | None) -> str:
 
 
 def _markdown_row(cells: Sequence[str], *, strong: bool = False) -> str:
-    return "| " + " | ".join(f"**{_markdown(cell)}**" if strong else _markdown(cell) for cell in cells) + " |"
+    return (
+        "| " + " | ".join(f"**{escape_markdown(cell)}**" if strong else escape_markdown(cell) for cell in cells) + " |"
+    )
 
 
-def _markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     text = escape(" ".join(text.split()), quote=False)
     return re.sub(r"([\\|*_`\[\]])", r"\\\1", text)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_cl.cli_report import report_command
+from monai_cl.errors import UserError
+from tests.report.examples import pretraining, put
+
+
+def test_the_command_writes_the_page_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "7", pretraining())
+    report_command(7)  # the command line hands a folder named 7 over as a number
+    assert (tmp_path / "report.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert capsys.readouterr().out.startswith("wrote report.html (0.")
+
+
+def test_a_name_ending_in_md_gives_markdown_with_the_title(tmp_path: Path):
+    put(tmp_path / "run", pretraining())
+    report_command(tmp_path / "run", output=str(tmp_path / "deep" / "tables.md"), title="Spleen at 5 %")
+    assert (tmp_path / "deep" / "tables.md").read_text("utf-8").startswith("# Spleen at 5 %\n")
+
+
+def test_a_folder_as_output_is_refused_with_a_proposal(tmp_path: Path):
+    put(tmp_path / "run", pretraining())
+    with pytest.raises(UserError, match=r"found a folder; try .*report\.html"):
+        report_command(tmp_path / "run", output=str(tmp_path))

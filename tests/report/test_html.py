@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from monai_cl.errors import UserError
+from monai_cl.report import write_report
+from monai_cl.report.pictures import OVERLAYS_PER_RUN
+from tests.report.examples import LABELS, overlay, pretraining, put, segmentation, volumes
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+EVIL = "<script>alert('x')</script>\"&"
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def pair(folder: Path, **more) -> Path:
+    """Two segmentation runs on three cases, with pictures, and a pre-training run."""
+    for number, start in enumerate((None, "runs/pretraining/encoder.pt")):
+        dice = {f"case{i}": {"spleen": 0.5 + 0.1 * number + i / 50, "liver": 0.8 + 0.05 * number} for i in range(3)}
+        record = segmentation(
+            dice, name=f"run{number}", initialisation=start, **{"overlays": ["overlays/case1.png"], **more}
+        )
+        put(folder / f"run{number}", record)
+        (folder / f"run{number}" / "overlays").mkdir()
+        (folder / f"run{number}" / "overlays" / "case1.png").write_bytes(overlay())
+    put(folder / "pretraining", pretraining(metrics={"effective_rank": 12.5}))
+    return folder
+
+
+def page(folder: Path, **options) -> tuple[str, Page]:
+    text = write_report(folder / "report.html", folder, **options).read_text("utf-8")
+    return text, Page(text)
+
+
+def test_the_page_tells_result_tables_curves_pictures_and_what_ran(tmp_path: Path):
+    _, found = page(pair(tmp_path))
+    sections = [attributes["id"] for attributes in found.all("section")]
+    assert sections == ["result", "dice", "case-by-case", "overlays", "curves", "pre-training", "what-ran"]
+    assert "mean Dice scratch 0.660, pre-trained 0.735; paired difference +0.075 over 3 cases" in found.text
+    assert "effective_rank" in found.text
+    assert "What pre-training changed" in found.text
+    links = {attributes["href"] for attributes in found.all("a")}
+    assert links == {f"#{name}" for name in [*sections, "content"]}
+
+
+def test_the_page_is_self_contained(tmp_path: Path):
+    text, found = page(pair(tmp_path))
+    for tag, attributes in found.tags:
+        assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in {"src", "href", "srcset", "data", "action", "poster"}:
+                assert value.startswith(("data:image/", "#")), value[:60]
+    style = re.search("<style>(.*?)</style>", text, re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in text
+
+
+def test_pictures_are_those_of_the_runs_and_have_alternative_texts(tmp_path: Path):
+    _, found = page(pair(tmp_path))
+    images = found.all("img")
+    assert all(attributes["alt"] for attributes in images)
+    pngs = [attributes for attributes in images if attributes["src"].startswith("data:image/png")]
+    assert len(pngs) == 2
+    content = base64.b64decode(pngs[0]["src"].split(",")[1])
+    assert content == overlay()
+    with Image.open(io.BytesIO(content)) as image:
+        assert str(image.width) == pngs[0]["width"]
+    assert pngs[0]["alt"].startswith("case1, scratch, seed 0, mean Dice 0.660")
+    assert len([attributes for attributes in images if "svg" in attributes["src"][:20]]) == 3
+
+
+def test_keyboard_and_screen_readers_reach_everything(tmp_path: Path):
+    _, found = page(pair(tmp_path))
+    assert found.all("html")[0]["lang"] == "en"
+    assert len(found.all("h1")) == 1
+    assert all(
+        attributes.get("tabindex") == "0" and attributes.get("aria-label")
+        for attributes in found.all("div")
+        if attributes.get("class") == "scroll"
+    )
+    assert found.all("details")
+    assert len(found.all("details")) == len(found.all("summary"))
+    assert all(attributes.get("scope") in {"row", "col"} for attributes in found.all("th"))
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_everything_shown_is_escaped(tmp_path: Path):
+    record = segmentation(
+        {EVIL: {EVIL: 0.5, "liver": None}},
+        name=EVIL,
+        initialisation=EVIL,
+        config={EVIL: EVIL},
+        device=EVIL,
+        curves={EVIL: [[1, 1.0], [2, 2.0]]},
+        overlays=[f"{EVIL}.png"],
+        data={"name": EVIL, "path": EVIL, "source": f"synthetic {EVIL}", "training_cases": [EVIL], "sha256": EVIL},
+    )
+    record.update(
+        command=EVIL,
+        git_commit=EVIL,
+        created=EVIL,
+        versions={EVIL: EVIL},
+        bundle=EVIL,
+        best={"mean_dice": 1, "iteration": EVIL},
+    )
+    put(tmp_path / "a", record)
+    put(tmp_path / "b", pretraining(name=EVIL, curves={EVIL: [[1, 1.0]]}, metrics={EVIL: 1.0}))
+    text, found = page(tmp_path, title=EVIL)
+    assert "<script" not in text
+    assert not found.all("script")
+    assert found.text.count("<script>alert") > 15  # shown as text
+    for attributes in found.all("img") + found.all("div"):
+        assert set(attributes) <= {"src", "width", "height", "alt", "class", "role", "tabindex", "aria-label"}
+    markdown = write_report(tmp_path / "report.md", tmp_path, title=EVIL).read_text("utf-8")
+    assert "<script" not in markdown
+
+
+@pytest.mark.parametrize(
+    ("data", "is_synthetic"),
+    [
+        ({"name": "abdominal phantoms"}, True),
+        ({"source": "Synthetic CT made by this project"}, True),
+        ({"path": "data_lists/phantom.json", "name": ""}, True),
+        ({"datasets": {"phantom_a": {}}}, True),
+        ({"name": "BTCV", "source": "Synapse"}, False),
+    ],
+)
+def test_synthetic_data_are_called_synthetic(tmp_path: Path, data: dict, is_synthetic: bool):
+    put(tmp_path, segmentation({"a": {"spleen": 0.5}}, data=data))
+    text, _ = page(tmp_path)
+    assert ('class="banner"' in text) == is_synthetic
+    assert (
+        "say nothing about patients" in write_report(tmp_path / "x.md", tmp_path).read_text("utf-8")
+    ) == is_synthetic
+
+
+def test_hidden_ids_appear_nowhere(tmp_path: Path):
+    dice = {f"patient{i}": {"spleen": 0.5, "liver": 0.5} for i in range(3)}
+    names = ["overlays/patient1.png", "overlays/patient2.png", "overlays/missing_patient0.png"]
+    secret = {"training_cases": ["patient8", "patient9"]}
+    put(tmp_path, segmentation(dice, config={"image": "patient7.nii.gz"}, overlays=names, data=secret, name="run"))
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "patient1.png").write_bytes(overlay())
+    image, truth = volumes()
+    from monai_cl.report import write_overlay
+
+    write_overlay(tmp_path / "overlays" / "patient2.png", image, truth, truth, labels=LABELS, title="patient2")
+    text, found = page(tmp_path, hash_patients=True)
+    assert "patient" not in text.replace("say nothing about patients", "").replace("patient right", "")
+    assert len([a for a in found.all("img") if a["src"].startswith("data:image/png")]) == 1  # the one without a title
+    assert "its picture may bear the case's name and was left out" in found.text
+    again, _ = page(tmp_path, hash_patients=True)
+    assert re.findall("case [0-9a-f]{8}", text) != re.findall("case [0-9a-f]{8}", again)
+    first, second = (page(tmp_path, hash_patients="a key")[0] for _ in range(2))
+    assert first == second
+    markdown = write_report(tmp_path / "x.md", tmp_path, hash_patients=True).read_text("utf-8")
+    assert "patient" not in markdown
+
+
+def test_pictures_outside_the_run_missing_ones_and_other_files_are_not_embedded(tmp_path: Path):
+    (tmp_path / "secret.png").write_bytes(overlay())
+    names = ["../secret.png", str(tmp_path / "secret.png"), "link.png", "missing.png", "text.png", "fo\\lder.png", "."]
+    run = put(tmp_path / "run", segmentation({"a": {"spleen": 0.5}}, overlays=names))
+    (run / "link.png").symlink_to(tmp_path / "secret.png")
+    (run / "text.png").write_text("<svg onload=alert(1)>")
+    (run / "fo").mkdir()
+    (run / "fo" / "lder.png").write_bytes(overlay())
+    text = write_report(tmp_path / "report.html", run).read_text("utf-8")
+    found = Page(text)
+    assert text.count("data:image/png") == 1  # the one named as Windows names it
+    assert found.text.count("lies outside the run's folder") == 3
+    assert found.text.count("its picture is missing") == 2
+    assert found.text.count("neither PNG nor JPEG") == 1
+
+
+def test_many_pictures_are_cut_off_and_counted(tmp_path: Path):
+    put(tmp_path, segmentation({"a": {"spleen": 0.5}}, overlays=[f"{i}.png" for i in range(OVERLAYS_PER_RUN + 5)]))
+    for number in range(OVERLAYS_PER_RUN + 5):
+        (tmp_path / f"{number}.png").write_bytes(overlay())
+    text, found = page(tmp_path)
+    assert text.count("data:image/png") == OVERLAYS_PER_RUN
+    assert f"{OVERLAYS_PER_RUN} of {OVERLAYS_PER_RUN + 5} pictures shown" in found.text
+
+
+def test_curves_of_single_organs_are_folded_away(tmp_path: Path):
+    curves = {name: [[1, 0.1], [2, 0.2]] for name in ("loss", "dice/spleen", "learning_rate")}
+    put(tmp_path, segmentation({"a": {"spleen": 0.5}}, curves=curves))
+    text, _ = page(tmp_path)
+    before, _, after = text.partition("Curves of single organs and of the learning rate")
+    assert before.count("data:image/svg") == 1
+    assert after.count("data:image/svg") == 2
+
+
+def test_a_single_run_says_that_there_is_nothing_to_compare(tmp_path: Path):
+    put(tmp_path, segmentation({"a": {"spleen": 0.5}}, name="the only run"))
+    text, found = page(tmp_path)
+    assert "nothing to compare it with" in found.text
+    assert "<h1>the only run</h1>" in text
+
+
+def test_runs_without_curves_or_validation_make_a_page(tmp_path: Path):
+    put(tmp_path / "a", segmentation({}, curves={}))
+    put(tmp_path / "b", pretraining(curves={}))
+    _, found = page(tmp_path)
+    assert [attributes["id"] for attributes in found.all("section")] == ["what-ran"]
+
+
+def test_runs_are_found_below_a_folder_and_once_only(tmp_path: Path):
+    pair(tmp_path)
+    text = write_report(tmp_path / "r.md", tmp_path, tmp_path / "run0", tmp_path / "run0" / "results.json").read_text(
+        "utf-8"
+    )
+    assert text.count("| run0 |") == 1
+    assert text.index("pretraining") < text.index("| run0 |") < text.index("| run1 |")
+
+
+def test_missing_results_are_told_and_nothing_is_written(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    output = tmp_path / "report.html"
+    with pytest.raises(UserError, match=r"empty: expected results\.json in it or below it, found none"):
+        write_report(output, tmp_path / "empty")
+    with pytest.raises(UserError, match="nowhere: expected the results of a finished run"):
+        write_report(output, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="expected at least one run folder"):
+        write_report(output)
+    assert not output.exists()
+
+
+def test_a_broken_run_spoils_no_earlier_report(tmp_path: Path):
+    put(tmp_path / "a", pretraining())
+    write_report(tmp_path / "report.html", tmp_path)
+    before = (tmp_path / "report.html").read_bytes()
+    (tmp_path / "a" / "results.json").write_text('{"schema": 1')
+    with pytest.raises(UserError, match="expected JSON"):
+        write_report(tmp_path / "report.html", tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "report.html"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
+    put(tmp_path / "a", pretraining())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"report\.html: cannot be written"):
+        write_report(tmp_path / "file" / "report.html", tmp_path / "a")
+
+
+def test_the_same_runs_give_the_same_page(tmp_path: Path):
+    pair(tmp_path)
+    first, _ = page(tmp_path)
+    second, _ = page(tmp_path)
+    assert first == second
