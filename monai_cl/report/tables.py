@@ -87,6 +87,8 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
     for (label, note), names in doubts.items():
         where = "every row" if len(names) == len(rows) else ", ".join(names)
         notes.append(f"{label} against {reference.label}, {where}: {note}.")
+    if len(rows) > 1:
+        notes.append("Mean over organs: a case's mean over the organs it has, then the mean over cases.")
     if any(comparison.absent(organ) for organ in comparison.organs):
         notes.append("A case whose truth lacks an organ counts neither for nor against it (“absent”).")
     if any(column.seed_deviation for column in comparison.columns):
