@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -86,8 +87,7 @@ def label_subset(
     check_fraction(fraction)
 
     def rank(index: int) -> tuple[bytes, str]:
-        patient, name = items[index]["patient"], items[index]["id"]
-        return hashlib.sha256(f"{seed}\n{address}\n{patient}".encode()).digest(), name
+        return _draw(seed, address, items[index]["patient"]), items[index]["id"]
 
     # 0.07 * 100 is 7.000000000000001 in floating point and must not become 8
     count = min(len(items), max(1, math.ceil(fraction * len(items) - 1e-9)))
@@ -100,51 +100,41 @@ def split_folds(
 ) -> list[int]:
     """Divide items into ``folds`` folds so that a patient's items stay together.
 
+    Patients are dealt out like cards: sorted by stratum, then by how many items they have, then in random order. So the
+    folds' numbers of patients, and of patients of each stratum, differ by one at most, however rare a stratum is.
+    scikit-learn's splitters refuse or warn on rare strata, and its grouped one may leave a fold empty.
+
     Args:
         patients: the patient of each item.
         folds: how many, at least 2 and at most the number of patients.
         seed: another seed, another division.
-        strata: a key for each item (an organ count, a stage, the set of organs present); folds get equal shares of
-            each. Keys with fewer patients than folds are treated as one.
+        strata: a key for each item (a stage, the set of organs present). A patient with several takes the commonest.
 
     Returns:
-        The fold of each item, 0 to ``folds - 1``.
+        The fold of each item, 0 to ``folds - 1``. It depends on neither the order of the items nor a library's version.
     """
-    import numpy as np
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
-
-    groups = sorted(set(patients))
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise UserError(f"folds must be an integer of at least 2, got {folds!r}")
-    if len(groups) < folds:
-        raise UserError(f"expected at least as many patients as folds ({folds}), found {len(groups)} patients")
     if strata is not None and len(strata) != len(patients):
         raise ValueError(f"strata must have one key per item ({len(patients)}), got {len(strata)}")
-    # Sorted by patient, so that the division does not depend on the order of the list.
-    order = sorted(range(len(patients)), key=lambda i: (patients[i], i))
-    group = np.array([groups.index(patients[i]) for i in order])
-    single = len(groups) == len(patients)
-    keys = None if strata is None else _merge_rare([strata[i] for i in order], group, folds)
-    if keys is None or len(set(keys)) == 1:
-        splitter = KFold if single else GroupKFold
-        keys = np.zeros(len(order), dtype=int)
-    else:
-        splitter = StratifiedKFold if single else StratifiedGroupKFold
-    assigned = [0] * len(patients)
-    divided = splitter(n_splits=folds, shuffle=True, random_state=seed).split(np.zeros(len(order)), keys, groups=group)
-    for fold, (_, members) in enumerate(divided):
-        for member in members:
-            assigned[order[member]] = fold
-    return assigned
+    items_of: dict[str, Counter] = {}
+    for i, patient in enumerate(patients):
+        items_of.setdefault(patient, Counter())[repr(strata[i]) if strata is not None else ""] += 1
+    if len(items_of) < folds:
+        raise UserError(f"expected at least as many patients as folds ({folds}), found {len(items_of)} patients")
+
+    def card(patient: str) -> tuple[str, int, bytes]:
+        keys = items_of[patient]
+        stratum = min(keys, key=lambda key: (-keys[key], key))
+        return stratum, -keys.total(), _draw(seed, "folds", patient)
+
+    dealt = sorted(items_of, key=card)
+    # the first folds get the patients that are left over: let the seed say which fold is first
+    first = int.from_bytes(_draw(seed, "first fold", "")[:4], "big")
+    fold_of = {patient: (first + place) % folds for place, patient in enumerate(dealt)}
+    return [fold_of[patient] for patient in patients]
 
 
-def _merge_rare(keys: list[Hashable], group: Any, folds: int) -> Any:
-    import numpy as np
-
-    patients_of: dict[Hashable, set[int]] = {}
-    for key, member in zip(keys, group.tolist()):
-        patients_of.setdefault(key, set()).add(member)
-    number: dict[Hashable, int] = {}
-    for key in sorted(patients_of, key=repr):
-        number[key] = len(number) + 1 if len(patients_of[key]) >= folds else 0
-    return np.array([number[key] for key in keys])
+def _draw(seed: int, address: str, patient: str) -> bytes:
+    """Random bytes that depend on nothing but the arguments."""
+    return hashlib.sha256(f"{seed}\n{address}\n{patient}".encode("utf-8", "surrogatepass")).digest()

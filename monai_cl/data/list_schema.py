@@ -55,11 +55,11 @@ def shown(value: Any, *, limit: int = 60) -> str:
 
 def schema_problems(document: Any, list_file: str | Path) -> list[Problem]:
     """Everything in which ``document`` (parsed JSON) departs from the schema, in the order of the list."""
-    problems: dict[tuple[str, str], Problem] = {}
+    problems: dict[tuple[str, str, str], Problem] = {}
     for error in _validator().iter_errors(document):
         file = _file_of(document, list(error.absolute_path))
         for problem in _translate(error, str(list_file), file):
-            problems.setdefault((problem.where, problem.expected), problem)
+            problems.setdefault((problem.where, problem.expected, problem.found), problem)
     return list(problems.values())
 
 

@@ -112,7 +112,7 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             )
 
         if not os.path.exists(item[key]):
-            complain("missing file", "a file", f"nothing at {item[key]}", _near(item[key]))
+            complain("missing file", "a file", f"nothing at {item[key]}", _near(item[key], dataset))
             continue
         try:
             if read_voxels:
@@ -198,13 +198,13 @@ def _reason(message: str, file: str) -> tuple[str, str, str | None]:
     return match["e"], match["f"].replace("\n", " ") + other, match["r"]
 
 
-def _near(file: str) -> str | None:
+def _near(file: str, dataset: DataSet) -> str:
     folder, name = os.path.split(file)
     names = _listing(folder)
     if names is None:
-        return f"the folder {folder} does not exist either"
+        return f"the folder {folder} does not exist either; is data_root right?"
     near = get_close_matches(name, names, n=1, cutoff=0.8)
-    return f"did you mean {near[0]}?" if near else None
+    return f"did you mean {near[0]}?" if near else f"correct the path, or data_root; paths start from {dataset.root}"
 
 
 @lru_cache(maxsize=4)
