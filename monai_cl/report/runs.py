@@ -71,6 +71,8 @@ class Run:
 
     @property
     def is_synthetic(self) -> bool:
+        if self.data_list.get("synthetic") is True:
+            return True
         words = " ".join(str(self.data_list.get(key) or "") for key in ("name", "source"))
         words += f" {_posix(self.data_list.get('path') or '').name} {' '.join(self.data_list.get('datasets') or ())}"
         return any(word in words.lower() for word in _SYNTHETIC)
@@ -89,18 +91,23 @@ def find_runs(*paths: str | os.PathLike) -> list[Run]:
         raise UserError("expected at least one run folder (with a results.json), found none")
     files: dict[Path, Path] = {}
     for path in map(Path, paths):
-        found = [path]
-        if path.is_dir():
-            found = [path / FILE_NAME] if (path / FILE_NAME).is_file() else sorted(path.rglob(FILE_NAME))
-            if not found:
-                raise UserError(
-                    f"{path}: expected {FILE_NAME} in it or below it, found none; give the folder of a run that ended"
-                )
-        for file in found:
+        for file in _result_files(path):
             files.setdefault(file.resolve(), file)
     runs = [Run(path=file, results=read_results(file)) for file in files.values()]
     # what came first stands first, and scratch before what it is compared with; the rest stays as given
     return sorted(runs, key=lambda run: (run.kind != "pretraining", run.initialisation != SCRATCH))
+
+
+def _result_files(path: Path) -> list[Path]:
+    file = path / FILE_NAME if path.is_dir() else path
+    if (file.is_file() or not path.is_dir()) and read_results(file)["kind"] != "demo":
+        return [file]
+    # a folder of runs, or a demonstration: its own file sums up the runs below it
+    below = sorted(other for other in file.parent.rglob(FILE_NAME) if other != file)
+    found = [other for other in below if read_results(other)["kind"] != "demo"]
+    if not found:
+        raise UserError(f"{path}: expected {FILE_NAME} of a run in it or below it, found none; give a run's folder")
+    return found
 
 
 def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 from monai_cl.errors import UserError
 
 SCHEMA = 1
-KINDS = ("pretraining", "segmentation")
+# a demo is the summary of runs that lie in folders below it
+KINDS = ("pretraining", "segmentation", "demo")
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
     "kind": str,

@@ -156,6 +156,7 @@ def test_everything_shown_is_escaped(tmp_path: Path):
         ({"source": "Synthetic CT made by this project"}, True),
         ({"path": "data_lists/phantom.json", "name": ""}, True),
         ({"datasets": {"phantom_a": {}}}, True),
+        ({"synthetic": True}, True),
         ({"name": "BTCV", "source": "Synapse"}, False),
     ],
 )
@@ -248,10 +249,21 @@ def test_runs_are_found_below_a_folder_and_once_only(tmp_path: Path):
     assert text.index("pretraining") < text.index("| run0 |") < text.index("| run1 |")
 
 
+def test_a_demonstration_stands_for_the_runs_below_it(tmp_path: Path):
+    put(tmp_path, {**pretraining(name="the summary"), "kind": "demo"})
+    with pytest.raises(UserError, match="of a run in it or below it"):
+        write_report(tmp_path / "r.md", tmp_path)
+    pair(tmp_path)
+    for given in (tmp_path, tmp_path / "results.json", tmp_path.parent / tmp_path.name):
+        text = write_report(tmp_path / "r.md", given).read_text("utf-8")
+        assert "the summary" not in text
+        assert [f"| {name} |" in text for name in ("run0", "run1", "pretraining")] == [True] * 3
+
+
 def test_missing_results_are_told_and_nothing_is_written(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     output = tmp_path / "report.html"
-    with pytest.raises(UserError, match=r"empty: expected results\.json in it or below it, found none"):
+    with pytest.raises(UserError, match=r"empty: expected results\.json of a run in it or below it, found none"):
         write_report(output, tmp_path / "empty")
     with pytest.raises(UserError, match="nowhere: expected the results of a finished run"):
         write_report(output, tmp_path / "nowhere")

@@ -12,7 +12,7 @@ import torch
 
 from monai_cl.errors import UserError
 from monai_cl.report import data_list_record, read_results, run_record, write_results
-from monai_cl.report import results as results_module
+from monai_cl.report.results import git_state
 from tests.report.examples import pretraining, segmentation
 
 
@@ -59,7 +59,7 @@ def test_a_missing_key_is_named_and_nothing_is_written(tmp_path: Path, key: str)
     ("change", "message"),
     [
         ({"schema": 2}, "schema: expected 1 .*found 2"),
-        ({"kind": "detection"}, "kind: expected one of pretraining, segmentation, found 'detection'"),
+        ({"kind": "detection"}, "kind: expected one of pretraining, segmentation, demo, found 'detection'"),
         ({"seed": True}, "seed: expected int, found True"),
         ({"curves": {"loss": [[1, "x"]]}}, r"curves\.loss: expected a list of \[iteration, value\]"),
         ({"curves": {"loss": [[None, 1.0]]}}, r"curves\.loss"),
@@ -141,23 +141,23 @@ def test_the_commit_is_that_of_the_package_and_null_where_it_is_not_tracked(tmp_
     package = tmp_path / "site-packages" / "monai_cl"
     (package / "report").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    monkeypatch.setattr(results_module, "__file__", str(package / "report" / "results.py"))
-    assert results_module.git_state() == (None, None)  # no repository
+    monkeypatch.setattr(sys.modules[git_state.__module__], "__file__", str(package / "report" / "results.py"))
+    assert git_state() == (None, None)  # no repository
     git("init", "-q")
     (tmp_path / "other.txt").write_text("")
     git("add", "other.txt")
     git("commit", "-q", "-m", "somebody else's work")
-    assert results_module.git_state() == (None, None)  # a repository that does not track the package
+    assert git_state() == (None, None)  # a repository that does not track the package
     git("add", "site-packages")
     git("commit", "-q", "-m", "package")
-    assert results_module.git_state() == (git("rev-parse", "HEAD"), False)
+    assert git_state() == (git("rev-parse", "HEAD"), False)
     (package / "__init__.py").write_text("changed = 1")
-    assert results_module.git_state() == (git("rev-parse", "HEAD"), True)
+    assert git_state() == (git("rev-parse", "HEAD"), True)
 
 
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
-    assert results_module.git_state() == (None, None)
+    assert git_state() == (None, None)
 
 
 def test_a_data_list_is_recorded_with_its_hash():
