@@ -14,6 +14,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "reading": ("CTReader", "Volume", "read_volume", "to_ras"),
         "store": ("Preparation", "StoreEntry", "VolumeStore"),
         "preparation": ("PreparedItems", "prepare"),
+        "phantom": ("ORGANS", "PhantomCase", "phantom_case"),
+        "phantom_cohort": ("write_cohort",),
+        "results": ("read_results", "run_record", "write_results"),
         "patches": ("MixCLPatches", "SegmentationPatches"),
     },
 )

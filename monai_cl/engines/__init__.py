@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "checkpoint": ("Checkpoints",),
         "distributed": ("distribute", "local_device", "rank", "start_process_group", "stop_process_group", "world_size"),
+        "evaluation": ("evaluate", "load_network"),
+        "export_config": ("export_config",),
         "invocation": ("Invocation", "invocation"),
         "mixcl_batch": ("MixCLPrepareBatch",),
         "measures": ("effective_rank", "gradient_norms"),
@@ -26,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "segmentation_patches",
             "training_items",
             "validation_items",
+            "volumes_in",
         ),
         "segmentation_network": ("segmentation_unetr",),
     },

@@ -38,7 +38,7 @@ class MixCLDiagnostics:
 
     def _before_backward(self, engine: Engine) -> None:
         for name, value in {**self.loss.terms, **self.loss.diagnostics}.items():
-            self.recorder.add_to_mean(name, float(value))
+            self.recorder.add_to_mean(name, float(value.detach()))
         iteration = engine.state.iteration
         if not self.every or (iteration - 1) % self.every:
             return

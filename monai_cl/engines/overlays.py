@@ -9,20 +9,17 @@ import nibabel as nib
 import numpy as np
 from ignite.engine import Engine, Events
 from nibabel.orientations import apply_orientation, io_orientation
-from PIL import Image
 
 from monai_cl.data import read_volume
-from monai_cl.engines.recorder import RunRecorder
 
 
 class OverlayPictures:
-    """Handler: draws the first ``count`` cases of a validation, as PNG beside ``results.json`` and in TensorBoard.
+    """Handler: draws the first ``count`` cases of a validation as PNG beside ``results.json``; the last ones stay.
 
-    The last validation's pictures stay.
+    A `RunRecorder` that is given this handler names the files in ``results.json`` and shows them in TensorBoard.
 
     Args:
         draw: `monai_cl.report.overlay_figure`; handed in by the config, so that engines do not depend on the report.
-        recorder: the run's recorder.
         output_dir: the run's folder; pictures go to its ``overlays``.
         labels: id -> organ name.
         window: HU range of the picture.
@@ -34,14 +31,14 @@ class OverlayPictures:
         self,
         *,
         draw: Callable,
-        recorder: RunRecorder,
         output_dir: str | Path,
         labels: Mapping[int, str],
         window: Sequence[float] = (-150.0, 250.0),
         count: int = 2,
         is_writer: bool = True,
     ) -> None:
-        self.draw, self.recorder, self.folder = draw, recorder, Path(output_dir) / "overlays"
+        self.draw, self.folder = draw, Path(output_dir) / "overlays"
+        self.files: list[Path] = []
         self.labels, self.window, self.count, self.is_writer = dict(labels), tuple(window), int(count), is_writer
 
     def attach(self, engine: Engine) -> None:
@@ -64,11 +61,5 @@ class OverlayPictures:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{item['id']}.png"
             path.write_bytes(png)
-            name = f"overlays/{path.name}"
-            if name not in self.recorder.overlays:
-                self.recorder.overlays.append(name)
-            if self.recorder.writer is not None:
-                with Image.open(path) as picture:
-                    pixels = np.asarray(picture.convert("RGB"))
-                iteration = self.recorder.iteration
-                self.recorder.writer.add_image(f"overlay/{item['id']}", pixels, iteration, dataformats="HWC")
+            if path not in self.files:
+                self.files.append(path)

@@ -37,6 +37,7 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
     """What ``results.json`` says of a data list."""
     return {
         "name": data_list.name,
+        "source": getattr(data_list, "source", None),
         "path": str(data_list.path),
         "sha256": data_list.sha256,
         "datasets": {d.name: {"labels": list(d.labels.values())} for d in data_list.datasets},

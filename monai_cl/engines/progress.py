@@ -28,4 +28,4 @@ class LossProgress:
 
 def _loss(output) -> dict[str, float]:
     first = output[0] if isinstance(output, list) else output
-    return {"loss": float(first["loss"])}
+    return {"loss": float(first["loss"].detach())}

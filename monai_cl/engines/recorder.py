@@ -6,14 +6,22 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.results import run_record, write_results
 from monai_cl.engines.invocation import invocation
+
+
+class Pictures(Protocol):
+    """Something that leaves pictures of a validation."""
+
+    files: list[Path]
 
 
 class RunRecorder:
@@ -30,6 +38,7 @@ class RunRecorder:
         initialisation: ``scratch`` or the encoder file.
         optimizer: its learning rate is recorded.
         evaluator: validation engine, whose metric ``val_mean_dice`` and per-case details are recorded.
+        pictures: the evaluator's `OverlayPictures`, whose files are recorded.
         organs: names of the foreground classes in the order of the metric's columns.
         interval: iterations between two points of the training curves; a point is the mean since the last one.
         tensorboard: whether to write TensorBoard events.
@@ -47,6 +56,7 @@ class RunRecorder:
         initialisation: str = "scratch",
         optimizer: torch.optim.Optimizer | None = None,
         evaluator: Engine | None = None,
+        pictures: Pictures | None = None,
         organs: Sequence[str] = (),
         name: str | None = None,
         interval: int = 10,
@@ -58,7 +68,7 @@ class RunRecorder:
         self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
         self.name = name or self.output_dir.name
         self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
-        self.optimizer, self.evaluator, self.organs = optimizer, evaluator, list(organs)
+        self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
         self.interval, self.is_writer = int(interval), is_writer
         self._use_tensorboard = tensorboard and is_writer
         self._writer: SummaryWriter | None = None
@@ -66,7 +76,6 @@ class RunRecorder:
         self.curves: dict[str, list[list[float]]] = {}
         self.metrics: dict[str, Any] | None = None
         self.best: dict[str, Any] | None = None
-        self.extra: dict[str, Any] = {}
         self.overlays: list[str] = []
         self.iteration = 0
         self._seconds_before = 0.0
@@ -79,7 +88,6 @@ class RunRecorder:
             "curves": {name: [list(point) for point in points] for name, points in self.curves.items()},
             "metrics": self.metrics,
             "best": self.best,
-            "extra": self.extra,
             "overlays": list(self.overlays),
             "seconds": self._seconds_before + (time.monotonic() - self._started if self._started else 0.0),
         }
@@ -87,7 +95,7 @@ class RunRecorder:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the record of an interrupted run."""
         self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
-        self.metrics, self.best, self.extra = state["metrics"], state["best"], dict(state["extra"])
+        self.metrics, self.best = state["metrics"], state["best"]
         self.overlays = list(state["overlays"])
         self._seconds_before = state["seconds"]
 
@@ -102,6 +110,13 @@ class RunRecorder:
             self.evaluator.add_event_handler(Events.STARTED, self._validation_start)
             self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
             self.evaluator.add_event_handler(Events.COMPLETED, self._validation_end, engine)
+
+    def attach_evaluation(self, evaluator: Engine) -> None:
+        """Register on an evaluator that runs alone."""
+        self._started, self._use_tensorboard = time.monotonic(), False
+        evaluator.add_event_handler(Events.STARTED, self._validation_start)
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
+        evaluator.add_event_handler(Events.COMPLETED, self._validation_end, evaluator)
 
     @property
     def writer(self) -> SummaryWriter | None:
@@ -126,7 +141,7 @@ class RunRecorder:
     def _iteration(self, engine: Engine) -> None:
         output = engine.state.output
         first = output[0] if isinstance(output, list) else output
-        self.add_to_mean("loss", float(first["loss"]))
+        self.add_to_mean("loss", float(first["loss"].detach()))
         self.iteration = iteration = engine.state.iteration
         if iteration % self.interval:
             return
@@ -154,17 +169,25 @@ class RunRecorder:
                     self.add(f"dice/{organ}", iteration, value)
             if self.best is None or self.metrics["mean_dice"] > self.best["mean_dice"]:
                 self.best = {"iteration": iteration, "mean_dice": self.metrics["mean_dice"]}
+        for file in self.pictures.files if self.pictures is not None else []:
+            name = file.relative_to(self.output_dir).as_posix()
+            if name not in self.overlays:
+                self.overlays.append(name)
+            if self.writer is not None:
+                with Image.open(file) as picture:
+                    self.writer.add_image(name, np.asarray(picture.convert("RGB")), iteration, dataformats="HWC")
 
     def _finish(self, engine: Engine) -> None:
         if self.is_writer:
             write_results(self.output_dir / "results.json", self.results(engine))
-        self._close()
+        self.close()
 
     def _close_and_raise(self, engine: Engine, error: BaseException) -> None:
-        self._close()
+        self.close()
         raise error
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -173,21 +196,20 @@ class RunRecorder:
         """The content of ``results.json``."""
         call = invocation()
         record = run_record(
-            kind=self.kind, bundle=self.bundle, name=self.name, seed=self.seed, device=str(engine.state.device)
-        )
-        record.update(
-            wall_seconds=self.state_dict()["seconds"],
+            kind=self.kind,
+            bundle=self.bundle,
+            name=self.name,
+            seed=self.seed,
+            device=engine.state.device,
             data_list=self.data_list,
             initialisation=self.initialisation,
-            iterations=engine.state.iteration,
-            command=call.command if call else None,
             config=call.merged_config() if call else {},
             curves=self.curves,
+            metrics=self.metrics,
             overlays=self.overlays,
-            **self.extra,
+            wall_seconds=self.state_dict()["seconds"],
         )
-        if self.metrics is not None:
-            record["metrics"], record["best"] = self.metrics, self.best
+        record.update(iterations=engine.state.iteration, best=self.best)
         return record
 
 

@@ -14,6 +14,7 @@ from monai.transforms import (
     LoadImaged,
     Orientationd,
     ScaleIntensityRanged,
+    SelectItemsd,
     Transform,
 )
 
@@ -22,6 +23,8 @@ from monai_cl.engines.distributed import rank, world_size
 from monai_cl.engines.pretraining_data import prepare_all
 from monai_cl.errors import UserError
 from monai_cl.transforms import SelectLabelsd, Spacingd
+
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def foreground_names(data_list: DataList) -> list[str]:
@@ -94,5 +97,23 @@ def image_preprocessing(
         Spacingd(keys=["image"], pixdim=tuple(spacing), mode="bilinear"),
         ScaleIntensityRanged(keys=["image"], a_min=window[0], a_max=window[1], b_min=0.0, b_max=1.0, clip=True),
         EnsureTyped(keys=keys),
+        # what else an item carries (fold, label_map: None or dictionaries) does not collate
+        SelectItemsd(keys=[*keys, "id", "patient"] if label else keys),
     ]
     return Compose(steps)
+
+
+def volumes_in(folder: str | Path) -> list[str]:
+    """CT volumes directly in a folder: NIfTI, NRRD and MetaImage files, and sub-folders that hold a DICOM series.
+
+    Raises:
+        UserError: when there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
+    found = [str(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
+    found += [str(path) for path in sorted(folder.iterdir()) if path.is_dir() and next(path.glob("*.dcm"), None)]
+    if not found:
+        raise UserError(f"{folder}: expected volumes ({', '.join(VOLUME_ENDINGS)}) or DICOM series folders, found none")
+    return found

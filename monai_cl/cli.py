@@ -1,0 +1,113 @@
+"""The command line ``python -m monai_cl``: thin functions; what they need is imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from monai_cl.cli_datalist import DataListCommands
+from monai_cl.cli_demo import demo_command
+from monai_cl.cli_prepare import prepare_command, repair_command, verify_command
+from monai_cl.cli_report import report_command
+from monai_cl.errors import UserError
+
+
+def phantom_command(
+    output: str, *, cases: int = 6, seed: int = 0, spacing: float = 3.0, workers: int = 1, overwrite: bool = False
+) -> None:
+    """Write a synthetic cohort of partly annotated abdominal CT data sets, with their data lists.
+
+    Example:
+        python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
+
+    Args:
+        output: folder to make.
+        cases: cases per data set (four that annotate some organs, two target sets).
+        seed: of the whole cohort; the same seed gives the same files.
+        spacing: geometric mean voxel spacing in mm; larger is faster.
+        workers: processes.
+        overwrite: replace a cohort that is there.
+    """
+    from monai_cl.data.phantom_cohort import phantom_command as write
+
+    write(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
+
+
+def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
+    """Write the encoder of a pre-training run under the key names of MONAI's UNETR, with a JSON that says what it is.
+
+    Example:
+        python -m monai_cl export_encoder runs/pretraining/model.pt --output encoder.pt
+
+    Args:
+        checkpoint: model.pt or checkpoint_iteration=N.pt of a MixCL pre-training; results.json is read beside it.
+        output: file to write; the JSON goes beside it.
+    """
+    from pathlib import Path
+
+    from monai_cl.data.results import read_results
+    from monai_cl.networks import export_encoder
+
+    about: dict[str, Any] = {"checkpoint": str(checkpoint)}
+    record = Path(checkpoint).parent / "results.json"
+    if record.is_file():
+        results = read_results(record)
+        about |= {k: results.get(k) for k in ("bundle", "name", "created", "seed", "iterations", "git_commit", "versions")}
+        about["data_list"] = results["data_list"]
+        about["config"] = results["config"]
+    path = export_encoder(checkpoint, output, about=about)
+    print(f"wrote {path} and {path.with_suffix('.json')}")
+
+
+def export_config_command(bundle: str, output: str, *, config: str = "train", **overrides: Any) -> None:
+    """Write the config of a bundle as one file, overlays and overrides merged in, to keep or to edit.
+
+    Example:
+        python -m monai_cl export_config spleen_unetr_segmentation my_train.yaml --iterations 500
+
+    Args:
+        bundle: a bundle's name or folder.
+        output: YAML or JSON file to write; an existing file is refused.
+        config: train, evaluate, inference or multi_gpu_train; overlays are merged over train.
+        overrides: values to replace, as on the bundle's own command line.
+    """
+    from monai_cl.engines.export_config import export_config
+
+    print(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
+
+
+class StoreCommands:
+    """Check and mend a store of prepared volumes."""
+
+    verify = staticmethod(verify_command)
+    repair = staticmethod(repair_command)
+
+
+class Commands:
+    """Contrastive pre-training for CT that uses the labels you already have.
+
+    Training and inference run as MONAI bundles: python -m monai.bundle run --config_file bundles/NAME/configs/train.yaml
+    """
+
+    demo = staticmethod(demo_command)
+    phantom = staticmethod(phantom_command)
+    datalist = DataListCommands()
+    prepare = staticmethod(prepare_command)
+    store = StoreCommands()
+    export_encoder = staticmethod(export_encoder_command)
+    export_config = staticmethod(export_config_command)
+    report = staticmethod(report_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a `UserError` is printed as one line, exit status 2."""
+    import fire
+
+    try:
+        fire.Fire(Commands(), command=arguments, name="python -m monai_cl")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
