@@ -87,14 +87,14 @@ class DataListCommands:
             path: the list.
             data_root: folder the paths start from; default: the folder of the list.
             read_voxels: False checks headers only, in seconds.
-            workers: processes that read.
+            workers: processes that read; -1 for one a processor.
             allow_outside: accept absolute paths and paths that leave the root.
         """
         from monai_cl.data.validation import validate_data_list
 
         problems = validate_data_list(
             str(path),
-            data_root=data_root,
+            data_root=None if data_root is None else str(data_root),
             read_voxels=_flag("read_voxels", read_voxels),
             allow_outside=_flag("allow_outside", allow_outside),
             workers=workers,

@@ -24,7 +24,7 @@ def label_values(array: np.ndarray) -> dict[int, int]:
         odd = ~(array == np.rint(array)) | np.isinf(array)
         if odd.any():
             some = ", ".join(f"{value:g}" for value in np.unique(array[odd])[:4])
-            raise ValueError(f"{np.count_nonzero(odd)} voxels that are no whole numbers ({some})")
+            raise ValueError(f"{voxels(np.count_nonzero(odd))} with no whole number ({some})")
         array = array.astype(np.int64)
     if array.size == 0:
         return {}
@@ -34,6 +34,11 @@ def label_values(array: np.ndarray) -> dict[int, int]:
         return dict(zip(values.tolist(), counts.tolist()))
     counts = np.bincount((array.ravel("K") - np.array(low, dtype=np.int64)).astype(np.int32, copy=False))
     return {low + int(index): int(counts[index]) for index in np.flatnonzero(counts)}
+
+
+def voxels(count: int) -> str:
+    """``"1 voxel"``, ``"2 voxels"``."""
+    return f"{count} voxel{'' if count == 1 else 's'}"
 
 
 def present_labels(values: Mapping[int, int], label_map: Mapping[int, int] | None) -> frozenset[int]:

@@ -46,15 +46,17 @@ def validate_data_list(
         data_root: as for :func:`monai_cl.data.load_data_list`.
         read_voxels: False looks at headers only (DICOM: that the folder holds files) and takes milliseconds a scan.
         allow_outside: accept paths that leave the root.
-        workers: processes that read.
+        workers: processes that read; -1 for one a processor.
         progress: show a progress bar.
 
     Returns:
-        The problems in the order of the list; empty if all is well.
+        The problems: those of the list, those of its files item by item, duplicates. Empty if all is well.
 
     Raises:
         UserError: the list is missing or no JSON.
     """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers == 0:
+        raise UserError(f"workers must be an integer of at least 1, or -1 for one a processor, got {workers!r}")
     data_list, problems = check_data_list(path, data_root=data_root, allow_outside=allow_outside)
     if data_list is None:
         return problems
@@ -77,7 +79,7 @@ def _checked(tasks: list[Task], *, read_voxels: bool, workers: int, progress: bo
         from joblib import Parallel, delayed
 
         results = Parallel(n_jobs=workers, return_as="generator")(delayed(_check_item)(*t, read_voxels) for t in tasks)
-    if progress:
+    if progress and tasks:
         from tqdm import tqdm
 
         results = tqdm(results, total=len(tasks), desc="validate", unit="scan", leave=False)
@@ -137,12 +139,14 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
 def _image_faults(array: np.ndarray) -> Iterator[tuple[str, ...]]:
     import numpy as np
 
+    from monai_cl.data.label_values import voxels
+
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         nan, bad = np.count_nonzero(np.isnan(array)), np.count_nonzero(~np.isfinite(array))
         yield (
             "not a number",
             "finite HU in every voxel",
-            f"{nan} voxels NaN and {bad - nan} infinite",
+            f"{voxels(nan)} NaN and {bad - nan} infinite",
             "export it again",
         )
     elif array.min() == array.max():
@@ -150,7 +154,7 @@ def _image_faults(array: np.ndarray) -> Iterator[tuple[str, ...]]:
 
 
 def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
-    from monai_cl.data.label_values import label_values, present_labels
+    from monai_cl.data.label_values import label_values, present_labels, voxels
 
     declared = ", ".join(map(str, sorted(dataset.labels)))
     try:
@@ -168,7 +172,7 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
         and dataset.label_map is None
         and (unknown := [value for value in values if value not in dataset.labels])
     ):
-        some = ", ".join(f"{value} ({values[value]} voxels)" for value in unknown[:8])
+        some = ", ".join(f"{value} ({voxels(values[value])})" for value in unknown[:8])
         found = some + (f" and {len(unknown) - 8} values more" if len(unknown) > 8 else "")
         yield (
             "label values",
