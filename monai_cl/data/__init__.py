@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "preparation": ("PreparedItems", "prepare"),
         "phantom": ("ORGANS", "PhantomCase", "phantom_case"),
         "phantom_cohort": ("write_cohort",),
-        "results": ("read_results", "run_record", "write_results"),
+        "results": ("data_list_record", "read_results", "run_record", "write_results"),
         "patches": ("MixCLPatches", "SegmentationPatches"),
     },
 )

@@ -57,7 +57,7 @@ class OverlayPictures:
                 for a in (volume.array, output["label"][0].cpu(), output["pred"][0].cpu())
             ]
             spacing = nib.affines.voxel_sizes(volume.affine)[np.argsort(orientation[:, 0])]
-            png = self.draw(*arrays, spacing=spacing, labels=self.labels, window=self.window, title=str(item["id"]))
+            png = self.draw(*arrays, spacing=spacing, labels=self.labels, window=self.window)
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{item['id']}.png"
             path.write_bytes(png)

@@ -222,7 +222,8 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
         organs: name of each column.
 
     Returns:
-        ``mean_dice`` is the mean over organs of the mean over the cases that have the organ; None where none has.
+        ``mean_dice`` as MONAI's `DiceMetric` reduces it: the mean over cases of the mean over the organs a case has;
+        ``dice`` per organ over the cases that have it (None where none has); ``per_case``.
     """
     table = details.reshape(len(cases), -1).tolist()
     if table and len(table[0]) != len(organs):
@@ -234,5 +235,5 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
     for organ in organs:
         values = [case["dice"][organ] for case in per_case if case["dice"][organ] is not None]
         dice[organ] = sum(values) / len(values) if values else None
-    present = [value for value in dice.values() if value is not None]
-    return {"mean_dice": sum(present) / len(present) if present else None, "dice": dice, "per_case": per_case}
+    means = [sum(own) / len(own) for own in ([v for v in row if not math.isnan(v)] for row in table) if own]
+    return {"mean_dice": sum(means) / len(means) if means else None, "dice": dice, "per_case": per_case}

@@ -21,9 +21,9 @@ _COMMON = {
 _OFF = {"identity_weight": 0.0, "label_weight": 0.0, "reconstruction_weight": 0.0, "supervised_weight": 0.0}
 _BALANCED = {
     **_COMMON,
-    "identity_weight": 0.1,
-    "label_weight": 1.0,
-    "reconstruction_weight": 10.0,
+    "identity_weight": 1.0,
+    "label_weight": 0.05,
+    "reconstruction_weight": 1.0,
     "supervised_weight": 0.0,
     "identity_levels": [0, 1, 2, 3],  # the convolutional ones: the ViT level has fewer voxels than channels
     "identity_per_channel": True,

@@ -11,7 +11,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "curves": ("curve_names", "curve_svg"),
         "html": ("render_html", "render_markdown", "write_report"),
         "overlays": ("overlay_figure", "write_overlay"),
-        "results": ("data_list_record", "read_results", "run_record", "write_results"),
         "run_tables": ("config_table", "curves_table", "runs_table"),
         "runs": ("Run", "find_runs"),
         "slices": ("slice_grid",),

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from monai_cl.errors import UserError
-from monai_cl.report.results import FILE_NAME, read_results
+from monai_cl.data.results import FILE_NAME, read_results
 
 SCRATCH = "scratch"
 # words in a data list's name or source that say the images were computed, not scanned

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.report import overlay_figure, run_record, write_results
+from monai_cl.data import run_record, write_results
+from monai_cl.report import overlay_figure
 
 LABELS = {0: "background", 1: "spleen", 2: "liver"}
 

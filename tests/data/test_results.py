@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from monai_cl.errors import UserError
-from monai_cl.report import data_list_record, read_results, run_record, write_results
-from monai_cl.report.results import git_state
+from monai_cl.data import data_list_record, read_results, run_record, write_results
+from monai_cl.data.results import git_state
 from tests.report.examples import pretraining, segmentation
 
 
@@ -173,7 +173,7 @@ def test_a_data_list_is_recorded_with_its_hash():
 def test_importing_the_report_and_reading_results_is_light(tmp_path: Path):
     write_results(tmp_path, pretraining())
     code = (
-        "import sys; from monai_cl.report import read_results, run_record; read_results(sys.argv[1]);"
+        "import sys; from monai_cl.data import read_results, run_record; read_results(sys.argv[1]);"
         "run_record(kind='pretraining', name='n', seed=0);"
         "heavy = {'torch', 'monai', 'numpy', 'matplotlib', 'scipy'} & set(sys.modules); assert not heavy, heavy"
     )
