@@ -13,7 +13,7 @@ import numpy as np
 from monai_cl.data.reading import Volume, read_volume, to_ras
 from monai_cl.data.resampling import resample
 from monai_cl.errors import UserError
-from monai_cl.transforms.labels import select_labels
+from monai_cl.transforms.label_table import look_up
 
 LAYOUTS = ("volume", "slices")
 # raise when a change of this code makes other voxels out of the same source
@@ -82,8 +82,9 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     if item.get("label"):
         label = to_ras(read_volume(item["label"], uneven_slices=preparation.uneven_slices))
         _check_same_grid(image, label)
-        values = _integers(label)
-        label = Volume(_narrow(select_labels(values, item.get("label_map")), label), image.affine, label.path)
+        values, label_map = _integers(label), item.get("label_map")
+        values = values if label_map is None else look_up(values, label_map)
+        label = Volume(_narrow(values, label), image.affine, label.path)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
         label = resample(label, preparation.spacing, mode="nearest") if label is not None else None

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 from monai_cl.errors import UserError
 
-# a gap may differ from the median gap by this much: scanners round positions to 0.1 mm
-_GAP_TOLERANCE_MM = 0.1
+# a gap may differ from the usual one by this much: scanners round positions to 0.1 mm
+_GAP_TOLERANCE_MM = 0.11
 _DUPLICATE_MM = 1e-3
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
@@ -170,9 +170,8 @@ def _spacing_faults(slices: Sequence[_Slice], positions: np.ndarray) -> list[str
     moving = gaps[gaps > _DUPLICATE_MM]
     if not moving.size:
         return [f"all {len(slices)} slices at the same position"]
-    # the median would be fooled where half of the slices are missing; the usual gap is also the small one
     usual = float(np.median(moving))
-    tolerance = min(_GAP_TOLERANCE_MM, 0.2 * usual)
+    tolerance = min(_GAP_TOLERANCE_MM, 0.35 * usual)
     faults = []
     for index in np.flatnonzero((gaps <= _DUPLICATE_MM) | (np.abs(gaps - usual) > tolerance)):
         gap, below, above = gaps[index], slices[index].path.name, slices[index + 1].path.name

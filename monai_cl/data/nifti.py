@@ -12,6 +12,8 @@ from isal import igzip, isal_zlib
 from monai_cl.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+# pixdim and sform may differ by this part: they are rounded apart
+_SPACING_RATIO = 0.01
 _HEADERS = {348: (nib.Nifti1Header, nib.Nifti1Image), 540: (nib.Nifti2Header, nib.Nifti2Image)}
 
 
@@ -23,10 +25,11 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         array in file order, any number of axes, and the affine voxel -> RAS mm (4, 4): sform, else qform, else the
-        header's spacing centred at the origin (as nibabel and MONAI do).
+        header's spacing centred at the origin (nibabel's rule).
 
     Raises:
-        UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, no usable geometry.
+        UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, a spacing of 0
+            or two spacings that contradict each other.
     """
     raw = _file_bytes(path)
     header_class, image_class = _classes(path, raw)
@@ -35,11 +38,12 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         image = image_class.from_bytes(raw)
         array = np.asanyarray(image.dataobj)
-        affine = _affine(image)
+        affine = np.asarray(image.affine, dtype=np.float64)
     except (OSError, ValueError, nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError) as error:
         raise UserError(
             f"{path}: expected a readable NIfTI file, found: {error}; export or download it again"
         ) from error
+    _check_spacings_agree(path, header, affine)
     return array, affine
 
 
@@ -58,9 +62,9 @@ def _file_bytes(path: Path) -> bytes:
 def _classes(path: Path, raw: bytes) -> tuple[type, type]:
     sizes = [int.from_bytes(raw[:4], order) for order in ("little", "big")]
     for size in sizes:
-        if size in _HEADERS:
+        if size in _HEADERS and len(raw) >= size:
             return _HEADERS[size]
-    raise UserError(f"{path}: expected a NIfTI header, found other bytes at its start; convert the file to NIfTI")
+    raise UserError(f"{path}: expected a NIfTI header, found other bytes or too few; convert the file to NIfTI")
 
 
 def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
@@ -94,8 +98,13 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
         )
 
 
-def _affine(image: nib.Nifti1Image) -> np.ndarray:
-    """sform, unless its spacing contradicts the header's and the qform agrees with it (MONAI's rule)."""
-    from monai.data.utils import correct_nifti_header_if_necessary
-
-    return np.asarray(correct_nifti_header_if_necessary(image).affine, dtype=np.float64)
+def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> None:
+    """nibabel believes the sform, MONAI at times the header's spacing; where they differ, somebody must decide."""
+    stated, found = np.asarray(header["pixdim"][1:4], dtype=float), np.linalg.norm(affine[:3, :3], axis=0)
+    if header["sform_code"] == 0 or not (np.isfinite(stated) & (stated > 0)).all() or not (found > 0).all():
+        return
+    if not np.allclose(stated, found, rtol=_SPACING_RATIO):
+        raise UserError(
+            f"{path}: expected one voxel spacing, found {np.round(stated, 4).tolist()} mm as pixdim and "
+            f"{np.round(found, 4).tolist()} mm in the sform; correct the header"
+        )

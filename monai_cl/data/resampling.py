@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from monai.data import MetaTensor
-from monai.data.utils import affine_to_spacing, compute_shape_offset, zoom_affine
-from monai.transforms import SpatialResample
 
 from monai_cl.data.reading import Volume
 from monai_cl.errors import UserError
@@ -16,6 +13,10 @@ from monai_cl.errors import UserError
 _SAME_SPACING_MM = 1e-3
 # the off-diagonal part of a map may move no voxel of the volume further than this, in voxels, to be worked axis by axis
 _DIAGONAL_VOXELS = 1e-4
+# voxels a step along one axis may move along another in a grid that counts as free of shear
+_SHEAR = 1e-9
+# nearer to half-way between two voxels than this, rounding depends on how the position was computed
+_HALF_WAY = 1e-6
 
 
 def resample(volume: Volume, spacing: Sequence[float], *, mode: str = "linear", antialias: bool = False) -> Volume:
@@ -59,11 +60,24 @@ def resample(volume: Volume, spacing: Sequence[float], *, mode: str = "linear", 
 
 def target_grid(volume: Volume, spacing: Sequence[float]) -> tuple[tuple[int, int, int], np.ndarray]:
     """Shape and affine of ``Spacingd``'s output: first voxel centres coincide, the last ones to half a voxel."""
-    own = affine_to_spacing(volume.affine, r=3)
+    axes = volume.affine[:3, :3]
+    own = np.sqrt(np.sum(axes * axes, axis=0))
     wanted = [has if abs(has - step) <= _SAME_SPACING_MM else step for has, step in zip(own, spacing, strict=True)]
-    affine = zoom_affine(volume.affine, wanted, diagonal=False)
-    shape, offset = compute_shape_offset(volume.array.shape, volume.affine, affine)
-    affine[:3, 3] = offset[:3]
+    # the arithmetic of MONAI's zoom_affine and compute_shape_offset, step by step: a size that falls half-way between
+    # two whole numbers rounds by the last bit
+    upper = np.linalg.cholesky(axes.T @ axes).T
+    affine = np.eye(4)
+    affine[:3, :3] = axes @ np.linalg.inv(upper) @ np.diag(np.sign(np.diag(upper)) * wanted)
+    forth = np.linalg.solve(affine, volume.affine)
+    if np.abs(forth[:3, :3] - np.diag(np.diag(forth[:3, :3]))).max() > _SHEAR:
+        from monai.data.utils import compute_shape_offset
+
+        shape, affine[:3, 3] = compute_shape_offset(volume.array.shape, volume.affine, affine)
+    else:
+        ends = np.meshgrid(*([0.0, size - 1.0] for size in volume.array.shape), indexing="ij")
+        corners = forth @ np.concatenate([np.reshape(ends, (3, -1)), np.ones((1, 8))])
+        shape = np.round(np.ptp(corners[:3], axis=1) + 1.0)
+        affine[:3, 3] = volume.affine[:3, 3]
     return tuple(int(size) for size in shape), affine
 
 
@@ -107,8 +121,13 @@ def _nearest(array: np.ndarray, shape: tuple[int, ...], back: np.ndarray) -> np.
 
 
 def _nearest_indices(size: int, count: int, back: np.ndarray, axis: int) -> np.ndarray:
-    """Which input voxel MONAI takes: asked of its own sampler with a ramp, so that positions half-way agree too."""
+    """Which input voxel MONAI takes. Where a position lies half-way, its own sampler is asked, with a ramp."""
+    position = np.clip(back[axis, 3] + back[axis, axis] * np.arange(count), 0, size - 1)
+    if (np.abs(position - np.floor(position) - 0.5) > _HALF_WAY).all():
+        return np.rint(position).astype(np.int64)
     import torch
+    from monai.data import MetaTensor
+    from monai.transforms import SpatialResample
 
     place = [1, 1, 1]
     place[axis] = size
@@ -126,6 +145,8 @@ def _nearest_indices(size: int, count: int, back: np.ndarray, axis: int) -> np.n
 
 def _dense(volume: Volume, shape: tuple[int, ...], affine: np.ndarray, mode: str) -> np.ndarray:
     import torch
+    from monai.data import MetaTensor
+    from monai.transforms import SpatialResample
 
     image = MetaTensor(torch.as_tensor(volume.array[None].astype(np.float64)), affine=torch.as_tensor(volume.affine))
     sampler = SpatialResample(

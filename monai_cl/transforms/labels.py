@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-# ids of label files are small; beyond this span a search replaces the table
-_TABLE = 1 << 16
+from monai_cl.transforms.label_table import look_up
 
 
 def select_labels(labels: np.ndarray | torch.Tensor, label_map: Mapping[int, int] | None) -> np.ndarray | torch.Tensor:
@@ -26,37 +25,12 @@ def select_labels(labels: np.ndarray | torch.Tensor, label_map: Mapping[int, int
     """
     if label_map is None:
         return labels
-    pairs = {int(value): int(new) for value, new in label_map.items()}
-    is_tensor = isinstance(labels, torch.Tensor)
-    values = labels.detach().cpu().numpy() if is_tensor else np.asarray(labels)
-    selected = _look_up(values, pairs).astype(_dtype_for(values.dtype, pairs.values()), copy=False)
-    if not is_tensor:
-        return selected
-    result = torch.as_tensor(selected, device=labels.device)
+    if not isinstance(labels, torch.Tensor):
+        return look_up(np.asarray(labels), label_map)
+    result = torch.as_tensor(look_up(labels.detach().cpu().numpy(), label_map), device=labels.device)
     if isinstance(labels, MetaTensor):
         return MetaTensor(result, meta=labels.meta, applied_operations=labels.applied_operations)
     return result
-
-
-def _look_up(values: np.ndarray, pairs: Mapping[int, int]) -> np.ndarray:
-    named = np.array(sorted(pairs), dtype=np.int64)
-    if not values.size or not named.size:
-        return np.zeros(values.shape, np.int64)
-    if values.dtype.kind in "iu" and named[-1] - named[0] < _TABLE:
-        # a table with a zero before and after the named values; anything outside falls on one of them
-        table = np.zeros(named[-1] - named[0] + 3, np.int64)
-        table[named - named[0] + 1] = [pairs[int(value)] for value in named]
-        return table[np.clip(values.astype(np.int64), named[0] - 1, named[-1] + 1) - (named[0] - 1)]
-    at = np.minimum(np.searchsorted(named, values), len(named) - 1)
-    return np.where(named[at] == values, np.array([pairs[int(value)] for value in named])[at], 0)
-
-
-def _dtype_for(dtype: np.dtype, ids: Iterable[int]) -> np.dtype:
-    if dtype.kind == "f":
-        return dtype
-    if dtype.kind in "iu" and all(np.iinfo(dtype).min <= new <= np.iinfo(dtype).max for new in ids):
-        return dtype
-    return np.dtype(np.int64)
 
 
 class SelectLabelsd(MapTransform):

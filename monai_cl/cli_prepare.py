@@ -1,0 +1,99 @@
+"""``python -m monai_cl prepare | verify | repair``: fill the store ahead of training, and look after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai_cl.errors import UserError
+
+
+def prepare_command(
+    data_list: str,
+    *,
+    data_root: str | None = None,
+    store: str = "store",
+    spacing: Any = (1.5, 1.5, 2.0),
+    layout: str = "volume",
+    antialias: bool = False,
+    uneven_slices: str = "error",
+    splits: Any = ("training", "validation", "test"),
+    workers: int = 1,
+    progress: bool = True,
+) -> None:
+    """Prepare every volume of a data list for training; what is there already is not made again.
+
+    Args:
+        data_list: JSON file.
+        data_root: folder the list's paths start from; default: the folder of the list.
+        store: folder of the prepared volumes, made if absent; several lists may share one.
+        spacing: millimetres for R, A, S, e.g. 1.5,1.5,2.0; or "native".
+        layout: "volume" for 3D crops, "slices" for axial slices.
+        antialias: average instead of picking neighbours where the spacing grows.
+        uneven_slices: "error", or "interpolate" DICOM series with missing slices.
+        splits: which parts of the list, e.g. training,validation.
+        workers: processes; each needs about four times a volume's size in memory.
+        progress: show a progress bar.
+    """
+    from monai_cl.data import Preparation, load_data_list, prepare
+
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise UserError(f"--workers: expected a whole number >= 1, got {workers!r}")
+    try:
+        preparation = Preparation(_spacing(spacing), layout, antialias, uneven_slices)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    content = load_data_list(data_list, data_root=data_root)
+    items = [item for split in _names(splits) for item in content.items(split)]
+    if not items:
+        raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
+    result = prepare(items, store, preparation, workers=workers, progress=progress, report=None)
+    print(result.summary())
+
+
+def verify_command(store: str, *, sources: bool = True) -> None:
+    """Check every prepared volume against its checksum, and against its source file.
+
+    Args:
+        store: folder of the prepared volumes.
+        sources: also look whether the source files have changed.
+
+    Raises:
+        UserError: with every problem found (so the command ends with status 2).
+    """
+    from monai_cl.data import VolumeStore
+
+    opened = VolumeStore.open(store)
+    problems = opened.verify(sources=sources)
+    if problems:
+        raise UserError("; ".join([*problems, f"run `python -m monai_cl repair {store}`"]))
+    print(f"{store}: {len(opened.all_keys())} volumes, no problem found")
+
+
+def repair_command(store: str, *, sources: bool = True) -> None:
+    """Make damaged and outdated volumes again from their sources, and remove what killed runs left.
+
+    Args:
+        store: folder of the prepared volumes.
+        sources: also replace volumes whose source file has changed.
+    """
+    from monai_cl.data import VolumeStore
+
+    done = VolumeStore.open(store).repair(sources=sources)
+    print("\n".join(done) if done else f"{store}: nothing to repair")
+
+
+def _spacing(value: Any) -> tuple[float, ...] | None:
+    if value is None or value == "native":
+        return None
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    try:
+        steps = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        steps = ()
+    if len(steps) != 3:
+        raise UserError(f'--spacing: expected three lengths in mm such as 1.5,1.5,2.0 or "native", got {value!r}')
+    return steps
+
+
+def _names(value: Any) -> list[str]:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else [str(part) for part in value]
