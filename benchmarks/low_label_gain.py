@@ -98,7 +98,9 @@ class Cohort:
                 self.keys["target" if name == "target" else dataset.name] = list(done.keys)
         self.store = VolumeStore.open(folder / "store")
         self.pretraining = {name: keys for name, keys in self.keys.items() if name != "target"}
-        self.class_counts = [1 + max(max(self.store.entry(k).classes) for k in keys) for keys in self.pretraining.values()]
+        self.class_counts = [
+            1 + max(max(self.store.entry(k).classes) for k in keys) for keys in self.pretraining.values()
+        ]
 
 
 def pretrain(study: Study, cohort: Cohort, preset: str, seed: int, *, options: dict | None = None) -> tuple[dict, dict]:
@@ -114,9 +116,13 @@ def pretrain(study: Study, cohort: Cohort, preset: str, seed: int, *, options: d
         classes=cohort.class_counts if supervised else (),
     ).to(memory_format=torch.channels_last_3d)
     loss_function = MixCLLoss(**weights, class_counts=cohort.class_counts if supervised else None)
-    optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=study.pretrain_lr, weight_decay=1e-5)
+    optimizer = torch.optim.AdamW(
+        [p for p in net.parameters() if p.requires_grad], lr=study.pretrain_lr, weight_decay=1e-5
+    )
     schedule = cosine_schedule(optimizer, iterations=study.pretrain_steps, warmup=20)
-    patches = MixCLPatches(cohort.store, cohort.pretraining, patch_size=study.patch, seed=seed, mu=8 * 1.5 / study.spacing)
+    patches = MixCLPatches(
+        cohort.store, cohort.pretraining, patch_size=study.patch, seed=seed, mu=8 * 1.5 / study.spacing
+    )
     batches = iter(DataLoader(patches, batch_size=1, sampler=PositionSampler(batch_size=1)))
     views, log, started = MixCLPrepareBatch(seed=seed), {}, time.perf_counter()
     positives = []
@@ -130,9 +136,7 @@ def pretrain(study: Study, cohort: Cohort, preset: str, seed: int, *, options: d
                 "terms": {name: float(term.detach()) for name, term in loss_function.terms.items()},
                 "weighted encoder gradient": {name: loss_function.weights[name] * n for name, n in norms.items()},
                 "diagnostics": {name: float(value) for name, value in loss_function.diagnostics.items()},
-                "effective rank": [
-                    None if z is None else effective_rank(z[0].flatten(1).T) for z in outputs["levels"]
-                ],
+                "effective rank": [None if z is None else effective_rank(z[0].flatten(1).T) for z in outputs["levels"]],
             }
         positives.append(float(loss_function.diagnostics.get("label_positive_share", float("nan"))))
         optimizer.zero_grad(set_to_none=True)
@@ -221,7 +225,9 @@ def encoder_of(folder: Path, study: Study, cohort: Cohort, preset: str, seed: in
     return torch.load(path, weights_only=True)
 
 
-def tune(folder: Path, study: Study, rates: list[float], factors: list[float], methods: list[str], seeds: list[int]) -> None:
+def tune(
+    folder: Path, study: Study, rates: list[float], factors: list[float], methods: list[str], seeds: list[int]
+) -> None:
     """Learning rate of scratch, then the encoder's factor for a pre-trained start, on seeds the study does not use."""
     cohort, results = Cohort(folder, study), Results(folder / "tuning.jsonl")
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""Public names re-exported from small files, imported on first use (PEP 562), so that ``import monai_cl`` stays light."""
+"""Public names re-exported from small files, imported on first use (PEP 562): ``import monai_cl`` stays light."""
 
 from __future__ import annotations
 

@@ -52,7 +52,9 @@ def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
     record = Path(checkpoint).parent / "results.json"
     if record.is_file():
         results = read_results(record)
-        about |= {k: results.get(k) for k in ("bundle", "name", "created", "seed", "iterations", "git_commit", "versions")}
+        about |= {
+            k: results.get(k) for k in ("bundle", "name", "created", "seed", "iterations", "git_commit", "versions")
+        }
         about["data_list"] = results["data_list"]
         about["config"] = results["config"]
     path = export_encoder(checkpoint, output, about=about)
@@ -86,7 +88,8 @@ class StoreCommands:
 class Commands:
     """Contrastive pre-training for CT that uses the labels you already have.
 
-    Training and inference run as MONAI bundles: python -m monai.bundle run --config_file bundles/NAME/configs/train.yaml
+    Training and inference run as MONAI bundles:
+    python -m monai.bundle run --config_file bundles/NAME/configs/train.yaml
     """
 
     demo = staticmethod(demo_command)

@@ -1,4 +1,4 @@
-"""The demonstration: synthetic cohort → MixCL pre-training → two fine-tunings, each from scratch and pre-trained → report.
+"""The demonstration: synthetic cohort → MixCL pre-training → fine-tuning from scratch and pre-trained → report.
 
 Every step is a command a user could type; each is printed, with its seed, before it runs.
 """
@@ -59,16 +59,15 @@ class Demo:
         cohort = self.output / "cohort"
         if not cohort.is_dir():
             self._command(
-                "phantom", "phantom", "--output", str(cohort), "--cases", str(self.size.cases), "--seed", str(self.seed),
-                "--spacing", str(self.size.spacing), "--workers", str(_cores()),
-            )  # fmt: skip
+                "phantom",
+                *("phantom", "--output", str(cohort), "--cases", str(self.size.cases), "--seed", str(self.seed)),
+                *("--spacing", str(self.size.spacing), "--workers", str(_cores())),
+            )
         pretraining = self.output / "pretraining"
         if not (pretraining / "results.json").is_file():
-            self._bundle(
-                "mixcl_ct_pretraining", pretraining, cohort, "pretraining.json", _cores(),
-                "--preset", self.size.preset, "--iterations", str(self.size.pretrain_iterations),
-                "--learning_rate", str(self.size.pretrain_learning_rate),
-            )  # fmt: skip
+            options = ["--preset", self.size.preset, "--iterations", str(self.size.pretrain_iterations)]
+            options += ["--learning_rate", str(self.size.pretrain_learning_rate)]
+            self._bundle("mixcl_ct_pretraining", pretraining, cohort, "pretraining.json", _cores(), *options)
         encoder = self.output / "encoder.pt"
         if not encoder.is_file():
             self._command("export_encoder", "export_encoder", str(pretraining / "model.pt"), "--output", str(encoder))
@@ -86,7 +85,9 @@ class Demo:
                 done.result()
         runs = [pretraining, *(self.output / f"{name}-{start}" for _, _, name, start in jobs)]
         self._command("report", "report", *map(str, runs), "--output", str(self.output / "report.html"))
-        return self._summary([self.output / f"{name}-{start}" for _, _, name, start in jobs], time.monotonic() - started)
+        return self._summary(
+            [self.output / f"{name}-{start}" for _, _, name, start in jobs], time.monotonic() - started
+        )
 
     def _finetune(self, bundle: str, data_list: str, name: str, start: str, encoder: Path, cohort: Path) -> None:
         folder = self.output / f"{name}-{start}"
@@ -95,13 +96,27 @@ class Demo:
         size = self.size
         labelled = 1 / (size.cases - size.cases // 5)  # of a fold's training part: one case
         options = ["--iterations", str(size.finetune_iterations), "--epoch_length", str(size.finetune_iterations)]
-        options += ["--label_fraction", f"{labelled / 2:.4f}", "--learning_rate", str(size.finetune_learning_rate), "--fold", "0"]
+        options += [
+            "--label_fraction",
+            f"{labelled / 2:.4f}",
+            "--learning_rate",
+            str(size.finetune_learning_rate),
+            "--fold",
+            "0",
+        ]
         if start == "pretrained":
             options += ["--pretrained_encoder", str(encoder)]
         self._bundle(bundle, folder, cohort, data_list, 1, *options)
 
     def _bundle(self, bundle: str, folder: Path, cohort: Path, data_list: str, threads: int, *options: str) -> None:
-        words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(_BUNDLES / bundle / "configs/train.yaml")]
+        words = [
+            sys.executable,
+            "-m",
+            "monai.bundle",
+            "run",
+            "--config_file",
+            str(_BUNDLES / bundle / "configs/train.yaml"),
+        ]
         words += ["--dataset_dir", str(cohort), "--data_list", str(cohort / data_list), "--output_dir", str(folder)]
         words += ["--store_dir", str(self.output / "store"), "--seed", str(self.seed), *self.size.overrides(), *options]
         self._execute(folder.name, words, threads)
@@ -137,9 +152,12 @@ class Demo:
                 }
             )
         record = run_record(
-            kind="demo", name="demo (synthetic CT)", seed=self.seed, data_list={"path": str(self.output / "cohort"), "synthetic": True},
+            kind="demo",
+            name="demo (synthetic CT)",
+            seed=self.seed,
+            data_list={"path": str(self.output / "cohort"), "synthetic": True},
             wall_seconds=seconds,
-        )  # fmt: skip
+        )
         record["runs"] = rows
         write_results(self.output / "results.json", record)
         return record

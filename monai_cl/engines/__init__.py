@@ -8,7 +8,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "checkpoint": ("Checkpoints",),
-        "distributed": ("distribute", "local_device", "rank", "start_process_group", "stop_process_group", "world_size"),
+        "distributed": (
+            "distribute",
+            "local_device",
+            "rank",
+            "start_process_group",
+            "stop_process_group",
+            "world_size",
+        ),
         "evaluation": ("evaluate", "load_network"),
         "export_config": ("export_config",),
         "invocation": ("Invocation", "invocation"),

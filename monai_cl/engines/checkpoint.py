@@ -43,7 +43,9 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoint files of a folder, newest iteration first."""
-    found = [(int(match[1]), path) for path in folder.glob("checkpoint_iteration=*.pt") if (match := _NAME.search(path.name))]
+    found = [
+        (int(match[1]), path) for path in folder.glob("checkpoint_iteration=*.pt") if (match := _NAME.search(path.name))
+    ]
     return [path for _, path in sorted(found, reverse=True)]
 
 
@@ -130,7 +132,9 @@ class Checkpoints:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"{path}: damaged, or no checkpoint of a run ({reason})") from error
         if not isinstance(content, dict) or not {"network", "iteration", "epoch"} <= content.keys():
-            raise UserError(f"{path}: expected a run's checkpoint with network, iteration and epoch; found another file")
+            raise UserError(
+                f"{path}: expected a run's checkpoint with network, iteration and epoch; found another file"
+            )
         return content
 
     def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> None:

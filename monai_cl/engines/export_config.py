@@ -15,7 +15,9 @@ from monai_cl.errors import UserError
 OVERLAYS = ("evaluate", "multi_gpu_train")
 
 
-def export_config(bundle: str, output: str | Path, *, config: str = "train", overrides: Mapping[str, Any] | None = None) -> Path:
+def export_config(
+    bundle: str, output: str | Path, *, config: str = "train", overrides: Mapping[str, Any] | None = None
+) -> Path:
     """Merge and write.
 
     Args:
@@ -34,7 +36,10 @@ def export_config(bundle: str, output: str | Path, *, config: str = "train", ove
     files = [folder / "configs" / f"{name}.yaml" for name in names]
     for file in files:
         if not file.is_file():
-            raise UserError(f"{file}: no such config; give a bundle (name or folder) and train, evaluate, inference or multi_gpu_train")
+            raise UserError(
+                f"{file}: no such config; give a bundle (name or folder) and train, evaluate, "
+                "inference or multi_gpu_train"
+            )
     output = Path(output)
     if output.suffix not in (".yaml", ".yml", ".json"):
         raise UserError(f"{output}: expected a file that ends in .yaml, .yml or .json")
@@ -46,7 +51,9 @@ def export_config(bundle: str, output: str | Path, *, config: str = "train", ove
         head = key.replace("#", ID_SEP_KEY).split(ID_SEP_KEY)[0]
         if head not in known:
             near = difflib.get_close_matches(head, known, n=1)
-            raise UserError(f"--{key}: {files[-1]} has no key {head!r}" + (f"; did you mean --{near[0]}?" if near else ""))
+            raise UserError(
+                f"--{key}: {files[-1]} has no key {head!r}" + (f"; did you mean --{near[0]}?" if near else "")
+            )
         parser[key] = value
     parser["bundle_root"] = str(folder.resolve())  # the copy may lie anywhere
     ConfigParser.export_config_file(parser.get(), str(output), fmt="json" if output.suffix == ".json" else "yaml")

@@ -51,7 +51,7 @@ class Invocation:
 
 
 def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
-    """Take this process's command line apart; None when it is no ``monai.bundle run`` (a test, MONAI Label, a notebook).
+    """Take this process's command line apart; None when it is no ``monai.bundle run`` (a test, a notebook).
 
     Args:
         arguments: the command line with the program first; default ``sys.argv``.

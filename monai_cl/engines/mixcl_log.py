@@ -27,7 +27,9 @@ class MixCLDiagnostics:
         images_every: iterations between pictures; 0 switches them off.
     """
 
-    def __init__(self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50, images_every: int = 100):
+    def __init__(
+        self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50, images_every: int = 100
+    ):
         self.network, self.loss, self.recorder = network, loss, recorder
         self.every, self.images_every = int(every), int(images_every)
 

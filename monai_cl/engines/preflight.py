@@ -58,7 +58,9 @@ def bundle_root(name: str) -> str:
     for folder in candidates:
         if (folder / "configs" / "metadata.json").is_file():
             return str(folder)
-    raise UserError(f"bundle {name!r}: no configs/metadata.json in {', '.join(map(str, candidates))}; pass --bundle_root")
+    raise UserError(
+        f"bundle {name!r}: no configs/metadata.json in {', '.join(map(str, candidates))}; pass --bundle_root"
+    )
 
 
 def shipped_list(name: str) -> str:

@@ -26,8 +26,8 @@ def class_counts(data_list: DataList) -> list[int]:
         ids = sorted(dataset.labels)
         if ids != list(range(len(ids))):
             raise UserError(
-                f"{data_list.path}: data set {dataset.name!r} declares the label ids {ids}; expected 0 … {len(ids) - 1} "
-                "without gaps. Renumber them with a label_map in the list"
+                f"{data_list.path}: data set {dataset.name!r} declares the label ids {ids}; expected "
+                f"0 … {len(ids) - 1} without gaps. Renumber them with a label_map in the list"
             )
         counts.append(len(ids))
     return counts
@@ -46,7 +46,12 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
 
 
 def prepare_all(
-    items: Sequence[Mapping[str, Any]], store: str | Path, *, spacing: Sequence[float], workers: int = 1, antialias: bool = False
+    items: Sequence[Mapping[str, Any]],
+    store: str | Path,
+    *,
+    spacing: Sequence[float],
+    workers: int = 1,
+    antialias: bool = False,
 ) -> list[str]:
     """Prepare every item into the store (those already there are not touched), and return their keys in order.
 
@@ -60,7 +65,10 @@ def prepare_all(
     )
     if done.skipped:
         lines = "; ".join(f"{item['id']}: {reason}" for item, reason in done.skipped)
-        raise UserError(f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. Mend them or take them off the list")
+        raise UserError(
+            f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. "
+            "Mend them or take them off the list"
+        )
     return list(done.keys)
 
 
@@ -87,7 +95,9 @@ def mixcl_patches(
     """
     items = [item for item in data_list.items(split) if "label" in item]
     if not items:
-        raise UserError(f"{data_list.path}: no item with image and label under {split!r}; MixCL learns from labelled volumes")
+        raise UserError(
+            f"{data_list.path}: no item with image and label under {split!r}; MixCL learns from labelled volumes"
+        )
     keys = prepare_all(items, store, spacing=spacing, workers=prepare_workers)
     grouped: dict[str, list[str]] = {dataset.name: [] for dataset in data_list.datasets}
     for item, key in zip(items, keys):

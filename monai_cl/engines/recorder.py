@@ -229,7 +229,8 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
     if table and len(table[0]) != len(organs):
         raise ValueError(f"expected a column for each of {list(organs)}, got {len(table[0])} columns")
     per_case = [
-        {**case, "dice": {o: None if math.isnan(v) else v for o, v in zip(organs, row)}} for case, row in zip(cases, table)
+        {**case, "dice": {o: None if math.isnan(v) else v for o, v in zip(organs, row)}}
+        for case, row in zip(cases, table)
     ]
     dice: dict[str, float | None] = {}
     for organ in organs:

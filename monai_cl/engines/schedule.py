@@ -10,7 +10,7 @@ from monai_cl.errors import UserError
 
 
 def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
-    """Epochs of a run counted in iterations; an "epoch" is ``epoch_length`` iterations, after which a run may validate and save.
+    """Epochs of a run counted in iterations: an "epoch" is ``epoch_length`` iterations, then a run validates and saves.
 
     Raises:
         UserError: when they do not divide, since the last model would be neither validated nor saved.
@@ -18,10 +18,11 @@ def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
     for name, value in (("iterations", iterations), ("epoch_length", epoch_length), ("val_interval", val_interval)):
         if int(value) != value or value < 1:
             raise UserError(f"{name} must be a whole number >= 1, got {value}")
-    if iterations % (epoch_length * val_interval):
+    step = epoch_length * val_interval
+    if iterations % step:
         raise UserError(
             f"iterations={iterations} is no multiple of epoch_length={epoch_length} times val_interval={val_interval}: "
-            f"the end of the run would not be validated; use {math.ceil(iterations / (epoch_length * val_interval)) * epoch_length * val_interval}"
+            f"the end of the run would not be validated; use {math.ceil(iterations / step) * step}"
         )
     return iterations // epoch_length
 

@@ -43,7 +43,9 @@ def foreground_names(data_list: DataList) -> list[str]:
     return [labels[i] for i in ids[1:]]
 
 
-def training_items(data_list: DataList, *, fold: int | None, label_fraction: float = 1.0, seed: int = 0) -> list[dict[str, Any]]:
+def training_items(
+    data_list: DataList, *, fold: int | None, label_fraction: float = 1.0, seed: int = 0
+) -> list[dict[str, Any]]:
     """Labelled training items of a fold, reduced to the nested label fraction."""
     items = fold_items(data_list, fold=fold, label_fraction=label_fraction, seed=seed, split="training")
     return _labelled(items, data_list, f"training part of fold {fold}")
@@ -51,7 +53,9 @@ def training_items(data_list: DataList, *, fold: int | None, label_fraction: flo
 
 def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str, Any]]:
     """Labelled validation items of a fold: this process's share of them when there are several processes."""
-    items = _labelled(fold_items(data_list, fold=fold, split="validation"), data_list, f"validation part of fold {fold}")
+    items = _labelled(
+        fold_items(data_list, fold=fold, split="validation"), data_list, f"validation part of fold {fold}"
+    )
     if len(items) < world_size():
         return items  # a process without cases would wait for ever; each computes all, and rank 0's are recorded
     return partition_dataset(items, num_partitions=world_size(), even_divisible=False)[rank()]
@@ -112,7 +116,9 @@ def volumes_in(folder: str | Path) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
-    found = [str(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
+    found = [
+        str(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)
+    ]
     found += [str(path) for path in sorted(folder.iterdir()) if path.is_dir() and next(path.glob("*.dcm"), None)]
     if not found:
         raise UserError(f"{folder}: expected volumes ({', '.join(VOLUME_ENDINGS)}) or DICOM series folders, found none")

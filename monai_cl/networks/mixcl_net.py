@@ -1,10 +1,9 @@
-"""MixCL's network: a UNETR whose encoder levels are projected, and whose decoder reconstructs (METHOD §1, arXiv 2203.02114)."""
+"""MixCL's network: a UNETR whose encoder levels are projected, and whose decoder reconstructs (arXiv 2203.02114)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from monai.networks.nets import UNETR
 from torch import Tensor, nn
 

@@ -90,7 +90,9 @@ def compare_encoder(network: nn.Module, weights: Mapping[str, Tensor], *, source
     """Compare encoder weights with a network's own encoder, key by key, without changing anything."""
     own, given = encoder_weights(network.state_dict()), encoder_weights(weights)
     shared = own.keys() & given.keys()
-    other = sorted(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in shared if own[k].shape != given[k].shape)
+    other = sorted(
+        f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in shared if own[k].shape != given[k].shape
+    )
     return TransferReport(
         matched=tuple(sorted(k for k in shared if own[k].shape == given[k].shape)),
         missing=tuple(sorted(own.keys() - given.keys())),
@@ -130,7 +132,9 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     return report
 
 
-def export_encoder(source: nn.Module | str | Path, output: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
+def export_encoder(
+    source: nn.Module | str | Path, output: str | Path, *, about: Mapping[str, Any] | None = None
+) -> Path:
     """Write the encoder of a pre-trained network as ``encoder.pt`` with a JSON of the same stem beside it.
 
     Args:
