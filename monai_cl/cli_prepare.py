@@ -1,4 +1,4 @@
-"""``python -m monai_cl prepare | verify | repair``: fill the store ahead of training, and look after it."""
+"""``python -m monai_cl prepare`` and ``store verify | repair``: fill the store ahead of training, and look after it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def prepare_command(
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
-    result = prepare(items, store, preparation, workers=workers, progress=progress, report=None)
+    result = prepare(items, str(store), preparation, workers=workers, progress=progress, report=None)
     print(result.summary())
 
 
@@ -62,10 +62,10 @@ def verify_command(store: str, *, sources: bool = True) -> None:
     """
     from monai_cl.data import VolumeStore
 
-    opened = VolumeStore.open(store)
+    opened = VolumeStore.open(str(store))
     problems = opened.verify(sources=sources)
     if problems:
-        raise UserError("; ".join([*problems, f"run `python -m monai_cl repair {store}`"]))
+        raise UserError("; ".join([*problems, f"run `python -m monai_cl store repair {store}`"]))
     print(f"{store}: {len(opened.all_keys())} volumes, no problem found")
 
 
@@ -78,7 +78,7 @@ def repair_command(store: str, *, sources: bool = True) -> None:
     """
     from monai_cl.data import VolumeStore
 
-    done = VolumeStore.open(store).repair(sources=sources)
+    done = VolumeStore.open(str(store)).repair(sources=sources)
     print("\n".join(done) if done else f"{store}: nothing to repair")
 
 

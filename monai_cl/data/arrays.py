@@ -31,7 +31,7 @@ class StoredArray:
             self._array = blosc2.open(os.fspath(path), mode="r", dparams={"nthreads": 1})
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"{path}: expected a stored array, found: {error}; run `python -m monai_cl repair`"
+                f"{path}: expected a stored array, found: {error}; run `python -m monai_cl store repair`"
             ) from error
         self._path = path
         self._reverse = layout == "slices"
@@ -42,7 +42,7 @@ class StoredArray:
             return self._array[box[::-1]].transpose(2, 1, 0) if self._reverse else self._array[box]
         except RuntimeError as error:
             raise UserError(
-                f"{self._path}: expected readable voxels, found: {error}; run `python -m monai_cl repair`"
+                f"{self._path}: expected readable voxels, found: {error}; run `python -m monai_cl store repair`"
             ) from error
 
 

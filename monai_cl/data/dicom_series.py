@@ -83,7 +83,8 @@ def _scan(path: Path) -> list[_Slice]:
     slices = [found for file in files if (found := _read_header(file)) is not None]
     if not slices:
         raise UserError(
-            f"{path}: expected a folder of DICOM slices, found no DICOM image among {len(files)} files in it"
+            f"{path}: expected a folder of DICOM slices, found no DICOM image among {len(files)} files in it; "
+            "name the folder of the series itself"
         )
     return slices
 

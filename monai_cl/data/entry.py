@@ -65,7 +65,8 @@ class StoreEntry:
         return _load_coordinates(str(self.folder / _COORDINATES), self.crc32[_COORDINATES], class_id)
 
 
-@lru_cache(maxsize=1024)
+# 120 kB a class at most
+@lru_cache(maxsize=256)
 def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
     # the checksum is in the signature so that an entry made anew is not answered from this cache
     with np.load(path, allow_pickle=False) as archive:
@@ -148,7 +149,7 @@ def load_entry(folder: Path) -> StoreEntry:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: expected the entry of a prepared volume, found a damaged file ({error}); "
-            "run `python -m monai_cl repair`"
+            "run `python -m monai_cl store repair`"
         ) from error
 
 

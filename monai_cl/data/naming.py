@@ -25,6 +25,11 @@ def entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparatio
     return ".".join((_slug(dataset) or "volume", _slug(name) or "unnamed", digest, preparation.digest))
 
 
+def is_key(name: str) -> bool:
+    """Whether a folder's name is that of an entry; other folders in a store are let alone."""
+    return re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[0-9a-f]{12}\.[0-9a-f]{8}", name) is not None
+
+
 def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
     """``("image",)`` or ``("image", "label")``; raises UserError without an image."""
     if not item.get("image"):

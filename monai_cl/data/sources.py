@@ -31,6 +31,13 @@ class Source:
     modified: int
     sha256: str
 
+    def is_current(self) -> bool:
+        """Whether the file still has this size and time."""
+        try:
+            return _state(Path(self.path)) == (self.size, self.modified)
+        except (OSError, UserError):
+            return False
+
 
 def fingerprint(path: str | os.PathLike, memory: Path | None = None) -> Source:
     """Describe a source; the hash is computed only where ``memory`` does not know this path with this size and time.
@@ -56,14 +63,8 @@ def fingerprint(path: str | os.PathLike, memory: Path | None = None) -> Source:
 def recall(path: str | os.PathLike, memory: Path) -> Source | None:
     """The description noted for this path, if its size and time are still those; no hash is computed."""
     path = Path(os.path.abspath(path))
-    try:
-        size, modified = _state(path)
-    except (OSError, UserError):
-        return None
     known = _read_note(_note(path, memory))
-    return (
-        known if known is not None and (known.path, known.size, known.modified) == (str(path), size, modified) else None
-    )
+    return known if known is not None and known.path == str(path) and known.is_current() else None
 
 
 def _files(path: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from monai_cl.data.atomic import new_directory, write_json
 from monai_cl.data.claims import Busy, claim
 from monai_cl.data.conversion import Converted, Preparation, convert
 from monai_cl.data.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
-from monai_cl.data.naming import entry_key, item_id, item_kinds, map_pairs
+from monai_cl.data.naming import entry_key, is_key, item_id, item_kinds, map_pairs
 from monai_cl.data.sources import Source, fingerprint, recall
 from monai_cl.errors import UserError
 
@@ -109,7 +109,9 @@ class VolumeStore:
             return key
         with claim(self.root, key, wait=wait):
             if key not in self:
-                self._write(key, item, sources, convert(item, self.preparation))
+                converted = convert(item, self.preparation)
+                _check_untouched(sources)
+                self._write(key, item, sources, converted)
         return key
 
     def keys(self) -> list[str]:
@@ -118,9 +120,7 @@ class VolumeStore:
 
     def all_keys(self) -> list[str]:
         """Every entry, of whatever preparation, sorted."""
-        return sorted(
-            folder.name for folder in self.root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
-        )
+        return sorted(folder.name for folder in self.root.iterdir() if is_key(folder.name) and folder.is_dir())
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and (self.root / key / "entry.json").is_file()
@@ -247,6 +247,13 @@ def _check_empty(root: Path) -> None:
     )
     if strangers and not (root / _STORE).exists():
         raise UserError(f"{root}: expected an empty folder or a store, found {strangers[0]} in it; name another folder")
+
+
+def _check_untouched(sources: Mapping[str, Source]) -> None:
+    """A file that was written to while it was read may not go under the name of its former content."""
+    for source in sources.values():
+        if not source.is_current():
+            raise UserError(f"{source.path}: expected a file at rest, found it changing while it was read; run again")
 
 
 def _read_description(path: Path) -> Preparation:

@@ -143,6 +143,14 @@ def test_a_held_claim_is_busy_and_a_free_one_sweeps(store):
         assert not left.exists()
 
 
+def test_folders_that_are_no_entries_are_let_alone(store):
+    (store.root / "my notes").mkdir()
+    assert store.verify() == []
+    assert store.repair() == []
+    assert (store.root / "my notes").is_dir()
+    assert len(store.all_keys()) == 2
+
+
 def test_a_damaged_array_is_an_error_when_read_not_noise(store, items):
     key = store.key(items[0])
     path = store.root / key / "image.b2nd"

@@ -29,7 +29,7 @@ def label_array(shape: Sequence[int] = (20, 16, 12), values: Sequence[int] = (1,
 
 
 def affine_of(
-    codes: str, spacing: Sequence[float] = (0.8, 0.9, 2.5), origin: Sequence[float] = (-7, 11, 3)
+    codes: str, spacing: Sequence[float] = (0.7, 0.9, 2.5), origin: Sequence[float] = (-7, 11, 3)
 ) -> np.ndarray:
     """The affine of an array whose axes point to ``codes``, e.g. ``"LPS"``."""
     affine = np.eye(4)
