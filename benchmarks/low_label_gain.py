@@ -40,7 +40,14 @@ from monai_cl.data import (
     prepare,
 )
 from monai_cl.data.phantom_cohort import write_cohort
-from monai_cl.engines import MixCLPrepareBatch, cosine_schedule, effective_rank, gradient_norms, identity_levels
+from monai_cl.engines import (
+    MixCLPrepareBatch,
+    cosine_schedule,
+    effective_rank,
+    gradient_norms,
+    identity_levels,
+    parameter_groups,
+)
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet
 from monai_cl.networks.transfer import encoder_weights
@@ -66,7 +73,7 @@ class Study:
     finetune_steps: int = 200
     finetune_batch: int = 2
     finetune_lr: float = 3e-3
-    encoder_lr_factor: float = 1.0  # of the fine-tuning rate, for a pre-trained encoder
+    encoder_lr_factor: float = 0.1  # of the fine-tuning rate, for a pre-trained encoder
 
     @property
     def unetr(self) -> dict[str, int]:
@@ -159,13 +166,9 @@ def finetune(study: Study, cohort: Cohort, encoder: dict | None, target: str, se
         net.load_state_dict(encoder, strict=False)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_("norm_cross_attn" not in name)
-    in_encoder = encoder_weights(dict(net.named_parameters()))
     factor = 1.0 if encoder is None else study.encoder_lr_factor
-    groups = [
-        {"params": [p for p in in_encoder.values() if p.requires_grad], "lr": study.finetune_lr * factor},
-        {"params": [p for n, p in net.named_parameters() if n not in in_encoder and p.requires_grad]},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=study.finetune_lr, weight_decay=1e-5)
+    groups = parameter_groups(net, learning_rate=study.finetune_lr, encoder_factor=factor)
+    optimizer = torch.optim.AdamW(groups, weight_decay=1e-5)
     schedule = cosine_schedule(optimizer, iterations=study.finetune_steps, warmup=10)
     patches = SegmentationPatches(cohort.store, training, patch_size=study.patch, seed=seed)
     size = study.finetune_batch

@@ -58,7 +58,7 @@ def label_consistency_by_loops(z1, labels1, z2, labels2, *, temperature, backgro
 
 
 def weighted_contrastive_by_loops(embeddings, weights, *, temperature: float, reduction: str = "mean") -> float:
-    """The one loss of METHOD's section on WSP; embeddings: (N, V, F), weights: (NV, NV)."""
+    """The weighted contrastive loss; embeddings: (N, V, F), weights: (NV, NV)."""
     z = [view for slice_ in embeddings for view in slice_]
     rows = []
     for t in range(len(z)):

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl._version import __version__
-from monai_cl.errors import UserError
 from monai_cl.data.results_schema import SCHEMA, check_results
+from monai_cl.errors import UserError
 
 FILE_NAME = "results.json"
 

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "measures": ("effective_rank", "gradient_norms"),
         "mixcl_log": ("MixCLDiagnostics",),
         "overlays": ("OverlayPictures",),
+        "parameters": ("parameter_groups",),
         "preflight": ("bundle_root", "preflight", "shipped_list"),
         "pretraining_data": ("class_counts", "describe", "identity_levels", "mixcl_patches", "read_list"),
         "progress": ("LossProgress",),

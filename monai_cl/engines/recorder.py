@@ -149,7 +149,7 @@ class RunRecorder:
             self.add(name, iteration, sum(values) / len(values))
         self._sums.clear()
         if self.optimizer is not None:
-            self.add("learning_rate", iteration, self.optimizer.param_groups[0]["lr"])
+            self.add("learning_rate", iteration, self.optimizer.param_groups[-1]["lr"])
 
     def _validation_start(self, evaluator: Engine) -> None:
         self._cases: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Losses as pure functions with thin modules over them; every formula is METHOD's, every symbol the paper's."""
+"""Losses as pure functions with thin modules over them; every formula and symbol is its paper's."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class MixCLNet(nn.Module):
     Raises:
         ValueError: for a patch size UNETR cannot take, or an unknown level.
 
-    Source: Li, Quan, Zhou, arXiv 2203.02114; the choices are METHOD §1's.
+    Source: Li, Quan, Zhou, arXiv 2203.02114; choices where it is silent: README, "Deviations from the papers".
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class MixCLNet(nn.Module):
         return self.reconstruct or self.segmentation_head is not None
 
     def _freeze_unused(self) -> None:
-        """Take out of training what no output depends on: DDP dies on parameters without a gradient (DESIGN trap 3)."""
+        """Take out of training what no output depends on: DDP dies on parameters without a gradient."""
         unetr, unused = self.unetr, []
         for name, parameter in unetr.named_parameters():
             if "norm_cross_attn" in name:

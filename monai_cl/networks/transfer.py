@@ -82,7 +82,7 @@ def _bare(name: str) -> str:
 
 
 def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries of a UNETR state dict that are transferred (METHOD §1: ``vit.*``, ``encoder1–4.*``)."""
+    """The entries of a UNETR state dict that are transferred (MixCL: ``vit.*``, ``encoder1–4.*``)."""
     return {name: tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIXES)}
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl._version import __version__
+from monai_cl.data.results import write_atomically
 from monai_cl.report.comparison import MEAN, Comparison, compare_runs, share_of_labels
 from monai_cl.report.pictures import data_uri, pictures_html
 from monai_cl.report.privacy import case_namer
-from monai_cl.data.results import write_atomically
 from monai_cl.report.run_tables import config_table, curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
 from monai_cl.report.statistics import paired_difference

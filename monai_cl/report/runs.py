@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from monai_cl.errors import UserError
 from monai_cl.data.results import FILE_NAME, read_results
+from monai_cl.errors import UserError
 
 SCRATCH = "scratch"
 # words in a data list's name or source that say the images were computed, not scanned

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cl.errors import UserError
 from monai_cl.data import data_list_record, read_results, run_record, write_results
 from monai_cl.data.results import git_state
+from monai_cl.errors import UserError
 from tests.report.examples import pretraining, segmentation
 
 

@@ -64,9 +64,7 @@ def test_the_encoder_and_decoder_compute_what_stock_unetr_computes():
     torch.testing.assert_close(net(x)["reconstruction"], stock(x))
 
 
-@pytest.mark.parametrize(
-    "preset", ["paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction"]
-)
+@pytest.mark.parametrize("preset", ["paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction"])
 def test_every_trained_parameter_gets_a_gradient(preset):
     net, loss = net_for(preset, [2, 3])
     loss(net(stacked()), targets(1, [2, 3])).backward()
