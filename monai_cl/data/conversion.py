@@ -20,6 +20,8 @@ LAYOUTS = ("volume", "slices")
 _REVISION = 1
 # image and label count as one grid when no corner differs by more than this part of the smallest spacing
 _GRID_TOLERANCE = 0.1
+# fractions within so narrow a range are no HU: rounded to int16 nothing would be left of them
+_SCALED_RANGE = 2.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     ``item["label_map"]`` (file value -> id of the list, others 0), then resampled by nearest neighbour.
 
     Raises:
-        UserError: as :func:`read_volume`; NaN or infinite HU; a label on another grid, with values that are not
-            integers or do not fit int16.
+        UserError: as :func:`read_volume`; NaN or infinite HU, or values scaled to [0, 1] or [-1, 1]; a label on another
+            grid, with values that are not integers or do not fit int16.
     """
     image = to_ras(read_volume(item["image"], uneven_slices=preparation.uneven_slices))
-    _check_finite(image)
+    _check_hounsfield(image)
     label = None
     if item.get("label"):
         label = to_ras(read_volume(item["label"], uneven_slices=preparation.uneven_slices))
@@ -104,9 +106,15 @@ def _hounsfield(array: np.ndarray) -> np.ndarray:
     return np.clip(array, limits.min, limits.max).astype(np.int16)
 
 
-def _check_finite(image: Volume) -> None:
+def _check_hounsfield(image: Volume) -> None:
     if image.array.dtype.kind != "f":
         return
+    low, high = float(image.array.min()), float(image.array.max())
+    if high - low <= _SCALED_RANGE and (image.array != np.rint(image.array)).any():
+        raise UserError(
+            f"{image.path}: expected Hounsfield units, found values from {low:g} to {high:g}; give the original scan, "
+            "not one scaled to the window already"
+        )
     bad = ~np.isfinite(image.array)
     if bad.any():
         first = tuple(int(index) for index in np.argwhere(bad)[0])

@@ -185,6 +185,11 @@ class TestDicom:
         expected[:3, 3] = 5, -4, 10
         np.testing.assert_allclose(volume.affine, expected)
 
+    def test_every_slice_has_its_own_intercept(self, tmp_path):
+        even = ct_array() // 2 * 2
+        folder = write_dicom(tmp_path / "ct", even, self.positions, intercepts=(-1024, -2000, 0))
+        np.testing.assert_array_equal(read_volume(folder).array, even)
+
     def test_other_files_in_the_folder_are_passed_over(self, tmp_path):
         folder = write_dicom(tmp_path / "ct", ct_array(), self.positions)
         (folder / "README.txt").write_text("not a slice")

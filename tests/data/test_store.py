@@ -284,6 +284,12 @@ class TestBadInput:
         write_nifti(items[0]["image"], array, affine_of("RAS"))
         self.refuse(store, items[0], r"case0\.nii\.gz: expected finite HU, found 1 NaN .*\(3, 4, 5\)")
 
+    @pytest.mark.parametrize("low", [0, -1])
+    def test_an_image_that_was_scaled_already(self, store, items, low):
+        array = np.random.default_rng(0).uniform(low, 1, (20, 16, 12)).astype(np.float32)
+        write_nifti(items[0]["image"], array, affine_of("LPS"))
+        self.refuse(store, items[0], r"case0\.nii\.gz: expected Hounsfield units, found values from")
+
     def test_a_label_with_fractions(self, store, items):
         write_nifti(items[0]["label"], label_array().astype(np.float32) / 2, affine_of("LPS"))
         self.refuse(store, items[0], r"case0_label.*expected whole label values, found \d\.5 and")

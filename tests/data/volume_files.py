@@ -84,8 +84,12 @@ def write_dicom(
     spacing: Sequence[float] = (0.8, 0.9),
     shift_per_mm: float = 0.0,
     prefix: str = "slice",
+    intercepts: Sequence[int] = (-1024,),
 ) -> Path:
-    """CT slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted."""
+    """CT slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted.
+
+    The rescale intercepts are taken in turn.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -104,7 +108,7 @@ def write_dicom(
             "0020|000e": uid,
             "0020|0032": "\\".join(str(value) for value in origin),
             "0020|0037": "1\\0\\0\\0\\1\\0",
-            "0028|1052": "-1024",
+            "0028|1052": str(intercepts[number % len(intercepts)]),
             "0028|1053": "2",
         }
         for tag, value in tags.items():
