@@ -30,6 +30,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "DepthAwareLoss",
             "WSPLoss",
         ),
+        "byol": ("BYOLLoss", "byol_loss"),
+        "gather": ("GatheredLoss", "gather_with_gradient"),
         "kernels": (
             "gaussian_kernel",
             "log_gaussian_kernel",

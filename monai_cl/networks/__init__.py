@@ -1,4 +1,4 @@
-"""Networks: MixCL's UNETR with projectors and reconstructor, and the transfer of encoder weights."""
+"""Networks: MixCL's UNETR with projectors and reconstructor, encoders of slices, transfer of weights."""
 
 from __future__ import annotations
 
@@ -9,5 +9,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "mixcl_net": ("MixCLNet",),
         "transfer": ("export_encoder", "load_encoder"),
+        "tinynet": ("TinyNet",),
+        "resnet": ("grey_convolution", "load_imagenet", "slice_resnet18"),
+        "heads": ("predictor", "projection_head"),
+        "encoder": ("SliceEncoder", "representation_size"),
+        "backbones": ("slice_encoder",),
+        "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
+        "byol_net": ("BYOLNet",),
     },
 )

@@ -1,0 +1,60 @@
+"""The encoders that are shipped, by name, and any other 2D network, from the plain options of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from monai_cl.networks.encoder import MEAN, STD, SliceEncoder, representation_size
+from monai_cl.networks.heads import projection_head
+from monai_cl.networks.resnet import slice_resnet18
+from monai_cl.networks.tinynet import TinyNet
+
+BACKBONES = ("tinynet", "resnet18")
+
+
+def slice_encoder(
+    backbone: str | nn.Module = "tinynet",
+    *,
+    in_channels: int = 1,
+    width: float = 1.0,
+    head: Sequence[int] | None = None,
+    weights: str | Path | None = None,
+    image_size: int | Sequence[int] = 224,
+    mean: float = MEAN,
+    std: float = STD,
+) -> SliceEncoder:
+    """Build a `SliceEncoder` from plain options, as a config gives them.
+
+    Args:
+        backbone: ``tinynet``, ``resnet18``, or a 2D network that takes ``in_channels``.
+        in_channels: 1, or 2k + 1 for k neighbours on either side.
+        width: factor on TinyNet's channels.
+        head: sizes behind the representation F; None takes F/2, F/4: 128, 64 for TinyNet, 256, 128 for ResNet-18.
+        weights: a file of ImageNet weights for ``resnet18``.
+        image_size: pixels, to try a network of the user's with; the others do not need it.
+        mean, std: see `SliceEncoder`.
+
+    Raises:
+        ValueError: an unknown name, or an option that the backbone does not have.
+        UserError: a weights file that does not fit.
+    """
+    if weights is not None and backbone != "resnet18":
+        raise ValueError(f"weights are of ImageNet's ResNet-18 and need the backbone resnet18, got {backbone!r}")
+    if width != 1 and backbone != "tinynet":
+        raise ValueError(f"width is an option of tinynet, got {width} with the backbone {backbone!r}")
+    if backbone == "tinynet":
+        network: nn.Module = TinyNet(in_channels=in_channels, width=width)
+    elif backbone == "resnet18":
+        network = slice_resnet18(in_channels=in_channels, weights=weights)
+    elif isinstance(backbone, nn.Module):
+        network = backbone
+    else:
+        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)} or a 2D network, got {backbone!r}")
+    size = getattr(network, "representation_size", None)
+    if not isinstance(size, int):
+        size = representation_size(network, in_channels=in_channels, image_size=image_size)
+    sizes = (size // 2, size // 4) if head is None else tuple(head)
+    return SliceEncoder(network, projection_head((size, *sizes)), mean=mean, std=std)

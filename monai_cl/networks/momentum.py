@@ -1,0 +1,94 @@
+"""A network that follows another as a moving average of its weights: the target of BYOL."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+
+def momentum_at(iteration: int, *, iterations: int, start: float = 0.996) -> float:
+    """``1 − (1 − start) · (cos(π k/K) + 1) / 2``: ``start`` at iteration k = 0, 1 from k = K on.
+
+    Args:
+        iteration: k, the updates made so far.
+        iterations: K, the updates of the whole run.
+
+    Raises:
+        ValueError: ``iterations`` below 1, a negative ``iteration``, ``start`` outside [0, 1].
+
+    Source: Grill et al., "Bootstrap your own latent", NeurIPS 2020, §3.2.
+    """
+    if iterations < 1:
+        raise ValueError(f"iterations must be >= 1, got {iterations}")
+    if iteration < 0:
+        raise ValueError(f"iteration must be >= 0, got {iteration}")
+    if not 0 <= start <= 1:
+        raise ValueError(f"start must be in [0, 1], got {start}")
+    return 1 - (1 - start) * (math.cos(math.pi * min(iteration / iterations, 1)) + 1) / 2
+
+
+@torch.no_grad()
+def move_towards(target: nn.Module, online: nn.Module, *, momentum: float) -> None:
+    """``ξ ← m ξ + (1 − m) θ`` in place, for parameters and buffers; integers (counters) are copied.
+
+    Raises:
+        ValueError: networks of different tensors, ``momentum`` outside [0, 1].
+    """
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must be in [0, 1], got {momentum}")
+    xi = {**dict(target.named_parameters()), **dict(target.named_buffers())}
+    theta = {**dict(online.named_parameters()), **dict(online.named_buffers())}
+    if xi.keys() != theta.keys():
+        odd = sorted(xi.keys() ^ theta.keys())
+        raise ValueError(f"target and online network must be of one make, got {odd[:3]} in one of them only")
+    for name, x in xi.items():
+        if x.is_floating_point():
+            x.lerp_(theta[name].to(x.dtype), 1 - momentum)
+        else:
+            x.copy_(theta[name])
+
+
+class MomentumEncoder(nn.Module):
+    """A copy of ``online`` without gradient that follows it by `move_towards` with the momentum of `momentum_at`.
+
+    Its normalisation uses the statistics of its own batch in training, as BYOL's does, but its *running* statistics
+    are averages of the online network's, like every other buffer. The number of updates made is part of the state
+    dict: a resumed run goes on where it was.
+
+    Args:
+        online: the network to follow.
+        iterations: updates of the whole run.
+        start: momentum at the first update.
+
+    Raises:
+        ValueError: see `momentum_at`.
+    """
+
+    def __init__(self, online: nn.Module, *, iterations: int, start: float = 0.996) -> None:
+        super().__init__()
+        momentum_at(0, iterations=iterations, start=start)  # its errors now, not at the first update
+        self.iterations, self.start = int(iterations), float(start)
+        self.target = copy.deepcopy(online).requires_grad_(False)
+        for module in self.target.modules():
+            if isinstance(module, _NormBase):
+                module.momentum = 0.0  # the share of a batch in the running statistics
+        self.register_buffer("updates", torch.tensor(0))
+
+    @property
+    def momentum(self) -> float:
+        """Momentum of the next update."""
+        return momentum_at(int(self.updates), iterations=self.iterations, start=self.start)
+
+    @torch.no_grad()
+    def forward(self, *args: Tensor) -> Tensor | dict[str, Tensor]:
+        """What the target gives, outside of the graph."""
+        return self.target(*args)
+
+    def update(self, online: nn.Module) -> None:
+        """Follow ``online`` by one step; call it after the optimiser's."""
+        move_towards(self.target, online, momentum=self.momentum)
+        self.updates += 1

@@ -1,0 +1,93 @@
+"""ResNet-18 for CT slices: MONAI's, set up as the standard one, and ImageNet's weights for it from the user's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from einops import repeat
+from monai.networks.nets import resnet18
+from torch import Tensor, nn
+
+from monai_cl.errors import UserError
+from monai_cl.networks.tinynet import odd_channels
+from monai_cl.networks.transfer import TransferReport, read_weights
+
+_FIRST = "conv1.weight"
+_CLASSIFIER = "fc."
+_COUNTER = "num_batches_tracked"  # absent from files of before 2018; counts batches, no weight
+
+
+def slice_resnet18(*, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
+    """The standard ResNet-18 in 2D without its classifier: images (B, C, H, W) → representations (B, 512).
+
+    MONAI's `resnet18` differs from it by default in two places, both set back here: its first convolution has
+    stride 1, its shortcuts' 1×1 convolutions a bias. With both set back, the names of its tensors are torchvision's.
+
+    Args:
+        in_channels: 1, or 2k + 1 for a slice with k neighbours on either side.
+        weights: a file of ImageNet weights, see `load_imagenet`; None for the random initialisation of He.
+
+    Raises:
+        ValueError: an even ``in_channels``.
+        UserError: a file that does not hold a ResNet-18.
+
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016.
+    """
+    network = resnet18(
+        spatial_dims=2,
+        n_input_channels=odd_channels(in_channels),
+        conv1_t_stride=2,
+        bias_downsample=False,
+        feed_forward=False,
+    )
+    network.representation_size = network.layer4[-1].conv2.out_channels
+    if weights is not None:
+        load_imagenet(network, weights)
+    return network
+
+
+def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
+    """Load a weights file in torchvision's format (e.g. ``resnet18-f37072fd.pth``) into a `slice_resnet18`.
+
+    The file's first convolution has three input channels, for colours; see `grey_convolution`. Its classifier
+    ``fc`` is left out. Nothing is unpickled but tensors.
+
+    Returns:
+        The names that matched; nothing else can be, for anything else is refused.
+
+    Raises:
+        UserError: no such file, a damaged one, or another network's; the message names what does not fit. The
+            network is unchanged then.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; pass a ResNet-18 weights file in torchvision's format, e.g. resnet18-f37072fd.pth"
+        )
+    given = {name: w for name, w in read_weights(path).items() if not name.startswith(_CLASSIFIER)}
+    own = network.state_dict()
+    if _FIRST in given and given[_FIRST].ndim == 4 and given[_FIRST].shape[1] == 3:
+        given[_FIRST] = grey_convolution(given[_FIRST], channels=own[_FIRST].shape[1])
+    shared = own.keys() & given.keys()
+    fits = {name for name in shared if own[name].shape == given[name].shape}
+    report = TransferReport(
+        matched=tuple(sorted(fits)),
+        missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(_COUNTER))),
+        other_shape=tuple(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in sorted(shared - fits)),
+        unknown=tuple(sorted(given.keys() - own.keys())),
+        source=str(path),
+    )
+    if report.missing or report.other_shape or report.unknown:
+        raise UserError(f"{report}; expected ImageNet's ResNet-18 with torchvision's names: it is another network")
+    network.load_state_dict({name: given[name] for name in fits}, strict=False)
+    return report
+
+
+def grey_convolution(weight: Tensor, *, channels: int) -> Tensor:
+    """A first convolution for colours (F, 3, h, w) turned into one for ``channels`` grey slices (F, channels, h, w).
+
+    Every channel gets the sum over the colours, divided by ``channels``: a slice repeated as all its neighbours then
+    has the very response that its grey picture has in the original network. Three channels too: neighbouring slices
+    are not red, green and blue.
+    """
+    return repeat(weight.sum(dim=1) / channels, "f h w -> f c h w", c=channels)
