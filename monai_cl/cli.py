@@ -73,7 +73,7 @@ def export_config_command(bundle: str, output: str, *, config: str = "train", **
         config: train, evaluate, inference or multi_gpu_train; overlays are merged over train.
         overrides: values to replace, as on the bundle's own command line.
     """
-    from monai_cl.engines.export_config import export_config
+    from monai_cl.engines.exported_config import export_config
 
     print(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
 

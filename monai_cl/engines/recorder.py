@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.results import run_record, write_results
-from monai_cl.engines.invocation import invocation
+from monai_cl.engines.command_line import invocation
 
 
 class Pictures(Protocol):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from monai_cl.engines.invocation import invocation
+from monai_cl.engines.command_line import invocation
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
