@@ -6,9 +6,9 @@ import torch
 from einops import pack, unpack
 from torch import Tensor, nn
 
+from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.heads import predictor
 from monai_cl.networks.momentum import MomentumEncoder
-from monai_cl.networks.encoder import SliceEncoder
 
 
 class BYOLNet(nn.Module):

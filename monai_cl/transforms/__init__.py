@@ -12,5 +12,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "labels": ("SelectLabelsd", "select_labels"),
         "warp": ("RandWarpd", "WarpParameters", "random_warp", "apply_warp"),
         "views": ("random_views",),
+        "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
     },
 )
