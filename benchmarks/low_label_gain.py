@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from monai.inferers import sliding_window_inference
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNETR
@@ -264,10 +265,57 @@ def run(folder: Path, study: Study, methods: list[str], seeds: list[int]) -> Non
                 print(method, seed, target, round(found["dice"], 3), flush=True)
 
 
+def table(folder: Path) -> str:
+    """Dice of every method and its paired difference to scratch and to the supervised control, in Markdown.
+
+    A pair is a (seed, target, test case); the interval resamples seeds and test cases together by their clusters.
+    """
+    rows = [row for path in sorted(folder.glob("results-*.jsonl")) for row in Results(path).rows]
+    fine = {(r["method"], r["target"], r["seed"]): r["per_case"] for r in rows if r["kind"] == "finetuning"}
+    methods = [m for m in ("scratch", *PRESETS) if any(key[0] == m for key in fine)]
+    seeds = sorted({seed for method, target, seed in fine if all((m, target, seed) in fine for m in methods)})
+    study = json.loads((folder / "study.json").read_text())
+    lines = [
+        f"Synthetic CT, one labelled case, {len(seeds)} seeds ({', '.join(map(str, seeds))}), {study['test_cases']} "
+        f"test cases a seed, {study['pretrain_steps']} pre-training and {study['finetune_steps']} fine-tuning steps. "
+        "Dice in points; ± is the standard deviation over seeds; differences are paired, 95 % bootstrap interval.",
+        "",
+        f"| method | {' | '.join(TARGETS)} | labelled in pre-training: against scratch "
+        "| never labelled: against scratch | labelled: against supervised |",
+        "| --- |" + " --- |" * (len(TARGETS) + 3),
+    ]
+    for method in methods:
+        cells = [method]
+        for target in TARGETS:
+            means = [100 * np.nanmean(fine[method, target, seed]) for seed in seeds]
+            cells.append(f"{np.mean(means):.1f} ± {np.std(means, ddof=1) if len(means) > 1 else 0:.1f}")
+        for group, control in ((LABELLED, "scratch"), (UNLABELLED, "scratch"), (LABELLED, "supervised")):
+            if method == control or control not in methods:
+                cells.append("")
+                continue
+            pairs = np.array([[fine[method, t, s], fine[control, t, s]] for t in group for s in seeds], dtype=float)
+            per_seed = rearrange(100 * (pairs[:, 0] - pairs[:, 1]), "(t s) c -> s (t c)", s=len(seeds))
+            low, high = seed_bootstrap(per_seed)
+            cells.append(f"{np.nanmean(per_seed):+.1f} [{low:+.1f}, {high:+.1f}]")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def seed_bootstrap(differences: np.ndarray, *, resamples: int = 10_000) -> tuple[float, float]:
+    """95 % interval of the mean of (seeds, cases) differences: seeds are resampled, then cases within them."""
+    rng = np.random.default_rng(0)
+    seeds, cases = differences.shape
+    means = np.empty(resamples)
+    for i in range(resamples):
+        drawn = differences[rng.integers(seeds, size=seeds)]
+        means[i] = np.nanmean(drawn[:, rng.integers(cases, size=cases)])
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("tune", "run"))
+    parser.add_argument("what", choices=("tune", "run", "table"))
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--methods", nargs="+", default=["scratch", *PRESETS])
@@ -281,6 +329,10 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     if options.what == "tune":
         tune(options.output, study, options.rates, options.factors, options.methods, options.seeds or [100, 101])
+    elif options.what == "table":
+        text = table(options.output)
+        (options.output / "table.md").write_text(text + "\n")
+        print(text)
     else:
         run(options.output, study, options.methods, options.seeds or list(range(5)))
 
