@@ -91,6 +91,7 @@ class Checkpoints:
     def attach(self, engine: Engine) -> None:
         """Register on start, on the end of epochs and on completion. Attach it after the validation handler."""
         engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write_best)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.write)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
@@ -163,13 +164,24 @@ class Checkpoints:
             self.evaluator.state.best_metric_epoch = content["best_metric_epoch"]
         logger.info("resumed %s at iteration %d", path, content["iteration"])
 
+    def _best(self) -> tuple[float | None, int | None]:
+        """The best metric so far and its epoch; None where nothing has been validated."""
+        if self.evaluator is None or self.evaluator.state.best_metric_epoch == -1:
+            return None, None
+        return float(self.evaluator.state.best_metric), int(self.evaluator.state.best_metric_epoch)
+
+    def write_best(self, engine: Engine) -> None:
+        """Write ``model.pt`` if this epoch's validation is the best so far."""
+        best, _ = self._best()
+        if self.is_writer and best is not None and best != self._best_saved:
+            save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / "model.pt")
+            self._best_saved = best
+
     def write(self, engine: Engine) -> None:
-        """Write the checkpoint of this epoch, then ``model.pt`` if it is the best, then remove the oldest."""
+        """Write the checkpoint of this epoch, then remove the oldest."""
         if not self.is_writer:
             return
-        best, best_epoch = None, None
-        if self.evaluator is not None and self.evaluator.state.best_metric_epoch != -1:
-            best, best_epoch = float(self.evaluator.state.best_metric), int(self.evaluator.state.best_metric_epoch)
+        best, best_epoch = self._best()
         scaler = getattr(engine, "scaler", None)
         content = {
             "iteration": engine.state.iteration,
@@ -180,9 +192,6 @@ class Checkpoints:
             **{name: _bare(source).state_dict() for name, source in self.save.items()},
         }
         path = self.output_dir / f"checkpoint_iteration={engine.state.iteration}.pt"
-        if best is not None and best != self._best_saved:
-            save_atomically(content["network"], self.output_dir / "model.pt")
-            self._best_saved = best
         save_atomically(content, path)
         for old in checkpoints_in(self.output_dir)[self.keep :]:
             old.unlink()

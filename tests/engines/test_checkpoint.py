@@ -1,0 +1,181 @@
+"""Checkpoints: what is kept, what is resumed, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from monai_cl.engines import Checkpoints
+from monai_cl.engines import checkpoint as checkpoint_module
+from monai_cl.errors import UserError
+from tests.engines.runs import TinyRun, same
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_last_two_are_kept_and_the_end_becomes_the_model(tmp_path):
+    run = TinyRun(tmp_path).go(epochs=4)
+    assert names(tmp_path) == ["checkpoint_iteration=6.pt", "checkpoint_iteration=8.pt", "model.pt"]
+    assert same(torch.load(tmp_path / "model.pt", weights_only=True), run.weights)
+
+
+def test_newest_is_by_number_and_not_by_name(tmp_path):
+    TinyRun(tmp_path).go(epochs=6)  # 8, 10, 12: "8" sorts last as text
+    assert names(tmp_path) == ["checkpoint_iteration=10.pt", "checkpoint_iteration=12.pt", "model.pt"]
+
+
+def test_the_model_is_that_of_the_best_validation(tmp_path):
+    scores = [0.2, 0.7, 0.5]
+    TinyRun(tmp_path, scores=scores, keep=3).go(epochs=3)
+    best = torch.load(tmp_path / "checkpoint_iteration=4.pt", weights_only=True)
+    assert same(torch.load(tmp_path / "model.pt", weights_only=True), best["network"])
+    assert best["best_metric"] == 0.7
+
+
+def test_the_best_between_two_checkpoints_is_the_model_too(tmp_path):
+    reference = TinyRun(tmp_path / "reference").go(epochs=1)
+    TinyRun(tmp_path / "run", scores=[0.9, 0.1], interval=2).go(epochs=2)
+    assert same(torch.load(tmp_path / "run" / "model.pt", weights_only=True), reference.weights)
+
+
+def test_without_a_valid_score_the_end_is_the_model(tmp_path):
+    run = TinyRun(tmp_path, scores=[float("nan")] * 2).go(epochs=2)
+    assert same(torch.load(tmp_path / "model.pt", weights_only=True), run.weights)
+
+
+@pytest.mark.parametrize("scores", [None, [0.1, 0.4, 0.3, 0.5], [0.9, 0.4, 0.3, 0.2]])
+def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, scores):
+    whole = TinyRun(tmp_path / "whole", scores=scores).go(epochs=4)
+    TinyRun(tmp_path / "cut", scores=scores).go(epochs=2)
+    resumed = TinyRun(tmp_path / "cut", scores=scores, seed=99).go(epochs=4)
+    assert same(resumed.weights, whole.weights)
+    assert resumed.seen == whole.seen[len(whole.seen) // 2 :]
+    for name in ("model.pt", "checkpoint_iteration=8.pt"):
+        one, other = (torch.load(tmp_path / f / name, weights_only=True) for f in ("whole", "cut"))
+        assert str(one) == str(other)
+    assert names(tmp_path / "cut") == names(tmp_path / "whole")
+
+
+def test_a_worse_score_after_a_resume_does_not_replace_the_model(tmp_path):
+    TinyRun(tmp_path, scores=[0.9]).go(epochs=1)
+    best = (tmp_path / "model.pt").read_bytes()
+    TinyRun(tmp_path, scores=[0.9, 0.3]).go(epochs=2)
+    assert (tmp_path / "model.pt").read_bytes() == best
+
+
+def test_a_finished_run_started_again_trains_no_further(tmp_path):
+    weights = TinyRun(tmp_path).go(epochs=2).weights
+    again = TinyRun(tmp_path, seed=99).go(epochs=2)
+    assert again.seen == []
+    assert same(again.weights, weights)
+
+
+def test_auto_in_an_empty_or_new_folder_starts_afresh(tmp_path):
+    (tmp_path / "empty").mkdir()
+    empty, new = TinyRun(tmp_path / "empty").go(epochs=1), TinyRun(tmp_path / "new" / "deep").go(epochs=1)
+    assert empty.seen == new.seen == [0, 1, 2, 3]
+
+
+def test_a_named_checkpoint_is_resumed_into_another_folder(tmp_path):
+    whole = TinyRun(tmp_path / "whole", keep=9).go(epochs=3)
+    resumed = TinyRun(tmp_path / "other", resume=str(tmp_path / "whole" / "checkpoint_iteration=2.pt")).go(epochs=3)
+    assert same(resumed.weights, whole.weights)
+
+
+@pytest.mark.parametrize("resume", ["none", "None", None, ""])
+def test_a_second_fresh_run_in_a_folder_is_refused_and_nothing_is_lost(tmp_path, resume):
+    TinyRun(tmp_path).go(epochs=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"checkpoint_iteration=4\.pt: .*--resume auto.*--output_dir"):
+        TinyRun(tmp_path, resume=resume).go(epochs=2)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other"])
+def test_a_damaged_newest_is_named_and_the_one_before_is_used(tmp_path, caplog, damage):
+    whole = TinyRun(tmp_path / "whole").go(epochs=3)
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoint_iteration=6.pt"
+    if damage == "other":
+        torch.save({"weights": torch.zeros(2)}, newest)
+    else:
+        content = {"cut": newest.read_bytes()[:300], "empty": b"", "text": b"hello"}[damage]
+        newest.write_bytes(content)
+    resumed = TinyRun(tmp_path / "run", seed=99).go(epochs=3)
+    assert same(resumed.weights, whole.weights)
+    assert resumed.seen == [8, 9, 10, 11]
+    assert any(str(newest) in message and "before it" in message for message in caplog.messages)
+
+
+def test_only_damaged_checkpoints_are_an_error_and_not_a_fresh_start(tmp_path):
+    TinyRun(tmp_path).go(epochs=2)
+    for path in tmp_path.glob("checkpoint*"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=f"{tmp_path}: none of its 2 checkpoints can be read"):
+        TinyRun(tmp_path).go(epochs=3)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_in_one_line(tmp_path):
+    TinyRun(tmp_path).go(epochs=1)
+    with pytest.raises(UserError, match=r"checkpoint_iteration=2\.pt: its network does not fit") as caught:
+        TinyRun(tmp_path, features=5).go(epochs=2)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
+    TinyRun(tmp_path).go(epochs=1)
+    run = TinyRun(tmp_path)
+    run.checkpoints.save["recorder"] = run.schedule
+    with pytest.raises(UserError, match="holds no 'recorder'"):
+        run.go(epochs=2)
+
+
+def test_another_epoch_length_is_refused(tmp_path):
+    TinyRun(tmp_path).go(epochs=1)
+    with pytest.raises(UserError, match="epoch_length=3; resume with the epoch_length it was started with"):
+        TinyRun(tmp_path).go(epochs=2, epoch_length=3)
+
+
+def test_a_named_checkpoint_that_is_missing_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.pt: no such checkpoint"):
+        TinyRun(tmp_path / "run", resume=str(tmp_path / "nothing.pt")).go(epochs=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    TinyRun(tmp_path).go(epochs=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(content, stream):
+        stream.write(b"half a checkpoint")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_module.torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        TinyRun(tmp_path).go(epochs=3)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_interval_that_skips_the_end_still_saves_the_end(tmp_path):
+    TinyRun(tmp_path, interval=2).go(epochs=3)
+    assert names(tmp_path) == ["checkpoint_iteration=4.pt", "checkpoint_iteration=6.pt", "model.pt"]
+
+
+def test_only_the_writer_writes(tmp_path):
+    TinyRun(tmp_path / "run", is_writer=False).go(epochs=2)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [{"keep": 0}, {"interval": 0}])
+def test_numbers_below_one_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match="interval and keep must be >= 1"):
+        TinyRun(tmp_path, **options)
+
+
+def test_a_network_must_be_saved(tmp_path):
+    with pytest.raises(ValueError, match="save must hold 'network'"):
+        Checkpoints(save={}, output_dir=tmp_path)
