@@ -1,4 +1,4 @@
-"""Collapse of a contrastive run: mean cosine and effective rank of its embeddings, logged, and a warning when they say so."""
+"""Collapse of a contrastive run: mean cosine and effective rank of its embeddings logged, and a warning, once."""
 
 from __future__ import annotations
 
@@ -91,9 +91,8 @@ class CollapseWatch:
             return
         self.warned = True
         logger.warning(
-            "the embeddings have collapsed: at iteration %d their mean cosine is %.4f (above %.2f), their effective rank "
-            "%.1f; the loss cannot fall below its plateau. Try float32 (amp off), a higher learning rate with a longer "
-            "warm-up, and inputs that are standardised",
+            "the embeddings have collapsed: at iteration %d their mean cosine is %.4f (above %.2f), their effective "
+            "rank %.1f. Try float32 (amp off), a higher learning rate with a longer warm-up, standardised input",
             iteration,
             cosine,
             self.limit,
