@@ -66,18 +66,18 @@ class RunRecorder:
         if interval < 1:
             raise ValueError(f"interval must be >= 1, got {interval}")
         self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
-        self.name = name or self.output_dir.name
+        self.name = name or self.output_dir.resolve().name
         self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
         self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
         self.interval, self.is_writer = int(interval), is_writer
         self._use_tensorboard = tensorboard and is_writer
+        self._trains = True
         self._writer: SummaryWriter | None = None
         self._sums: dict[str, list[float]] = {}
         self.curves: dict[str, list[list[float]]] = {}
         self.metrics: dict[str, Any] | None = None
         self.best: dict[str, Any] | None = None
         self.overlays: list[str] = []
-        self.iteration = 0
         self._seconds_before = 0.0
         self._started = 0.0
 
@@ -86,6 +86,7 @@ class RunRecorder:
         """Plain numbers and strings only."""
         return {
             "curves": {name: [list(point) for point in points] for name, points in self.curves.items()},
+            "sums": {name: list(values) for name, values in self._sums.items()},
             "metrics": self.metrics,
             "best": self.best,
             "overlays": list(self.overlays),
@@ -95,6 +96,7 @@ class RunRecorder:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the record of an interrupted run."""
         self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
+        self._sums = {name: list(values) for name, values in state.get("sums", {}).items()}
         self.metrics, self.best = state["metrics"], state["best"]
         self.overlays = list(state["overlays"])
         self._seconds_before = state["seconds"]
@@ -114,6 +116,7 @@ class RunRecorder:
     def attach_evaluation(self, evaluator: Engine) -> None:
         """Register on an evaluator that runs alone."""
         self._started, self._use_tensorboard = time.monotonic(), False
+        self._trains = False
         evaluator.add_event_handler(Events.STARTED, self._validation_start)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
         evaluator.add_event_handler(Events.COMPLETED, self._validation_end, evaluator)
@@ -142,9 +145,10 @@ class RunRecorder:
         output = engine.state.output
         first = output[0] if isinstance(output, list) else output
         self.add_to_mean("loss", float(first["loss"].detach()))
-        self.iteration = iteration = engine.state.iteration
-        if iteration % self.interval:
-            return
+        if engine.state.iteration % self.interval == 0:
+            self._add_means(engine.state.iteration)
+
+    def _add_means(self, iteration: int) -> None:
         for name, values in self._sums.items():
             self.add(name, iteration, sum(values) / len(values))
         self._sums.clear()
@@ -178,6 +182,8 @@ class RunRecorder:
                     self.writer.add_image(name, np.asarray(picture.convert("RGB")), iteration, dataformats="HWC")
 
     def _finish(self, engine: Engine) -> None:
+        if self._sums:  # iterations since the last point
+            self._add_means(engine.state.iteration)
         if self.is_writer:
             write_results(self.output_dir / "results.json", self.results(engine))
         self.close()
@@ -204,12 +210,13 @@ class RunRecorder:
             data_list=self.data_list,
             initialisation=self.initialisation,
             config=call.merged_config() if call else {},
-            curves=self.curves,
+            curves=self.curves if self._trains else {},
             metrics=self.metrics,
             overlays=self.overlays,
             wall_seconds=self.state_dict()["seconds"],
         )
-        record.update(iterations=engine.state.iteration, best=self.best)
+        if self._trains:
+            record.update(iterations=engine.state.iteration, best=self.best)
         return record
 
 
