@@ -17,6 +17,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "phantom": ("ORGANS", "PhantomCase", "phantom_case"),
         "phantom_cohort": ("write_cohort",),
         "results": ("data_list_record", "read_results", "run_record", "write_results"),
+        "slice_choice": ("central_part", "choose_slices", "slice_depths"),
+        "slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),
+        "patient_sampler": ("PatientSampler",),
         "patches": ("MixCLPatches", "SegmentationPatches"),
     },
 )

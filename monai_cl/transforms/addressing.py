@@ -23,6 +23,7 @@ class Stream(IntEnum):
     NOISE = 5
     SEGMENTATION = 6
     TRANSFORM = 7
+    PATIENTS = 8
 
 
 def address_seed(seed: int, *address: int) -> int:
