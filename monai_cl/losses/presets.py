@@ -22,7 +22,7 @@ _OFF = {"identity_weight": 0.0, "label_weight": 0.0, "reconstruction_weight": 0.
 _BALANCED = {
     **_COMMON,
     "identity_weight": 1.0,
-    "label_weight": 0.05,
+    "label_weight": 0.01,
     "reconstruction_weight": 1.0,
     "supervised_weight": 0.0,
     "identity_levels": [0, 1, 2, 3],  # the convolutional ones: the ViT level has fewer voxels than channels
