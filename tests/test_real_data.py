@@ -192,7 +192,7 @@ def test_a_dicom_series_is_segmented_in_its_own_geometry(real_data, tmp_path):
     series = real_data / "dicom" / "totalseg_upper_abdomen"
     bundle(
         "btcv_unetr_segmentation", "inference",
-        datalist=[str(series)], checkpoint=tmp_path / "model.pt", output_dir=tmp_path / "labels",
+        dataset_dir=series, checkpoint=tmp_path / "model.pt", output_dir=tmp_path / "labels",
     )  # fmt: skip
     (written,) = (tmp_path / "labels").iterdir()
     assert written.name == "totalseg_upper_abdomen_seg.nii.gz"

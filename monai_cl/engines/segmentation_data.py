@@ -108,7 +108,9 @@ def image_preprocessing(
 
 
 def volumes_in(folder: str | Path) -> list[str]:
-    """CT volumes directly in a folder: NIfTI, NRRD and MetaImage files, and sub-folders that hold a DICOM series.
+    """CT volumes of a folder: NIfTI, NRRD and MetaImage files in it, sub-folders with DICOM slices, or its own slices.
+
+    A file counts as a DICOM slice by its content, whatever its name: archives export slices without ``.dcm``.
 
     Raises:
         UserError: when there is none.
@@ -116,10 +118,23 @@ def volumes_in(folder: str | Path) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
-    found = [
-        str(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)
-    ]
-    found += [str(path) for path in sorted(folder.iterdir()) if path.is_dir() and next(path.glob("*.dcm"), None)]
+    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    found = [path for path in there if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
+    found += [path for path in there if path.is_dir() and _holds_dicom(path)]
+    if not found and _holds_dicom(folder):
+        found = [folder]
     if not found:
         raise UserError(f"{folder}: expected volumes ({', '.join(VOLUME_ENDINGS)}) or DICOM series folders, found none")
-    return found
+    return [str(path) for path in found]
+
+
+def _holds_dicom(folder: Path) -> bool:
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return any(_is_dicom(path) for path in files if path.name != "DICOMDIR")
+
+
+def _is_dicom(path: Path) -> bool:
+    if path.suffix.lower() == ".dcm":  # old files have no preamble
+        return True
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
