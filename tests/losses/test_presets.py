@@ -25,7 +25,7 @@ def test_paper_is_as_printed():
 
 
 def test_balanced_and_hybrid_differ_by_the_supervised_term_only():
-    assert weights("balanced") == (0.1, 1, 10, 0)
+    assert weights("balanced") == (1, 0.01, 1, 0)
     assert mixcl_preset("balanced")["identity_levels"] == [0, 1, 2, 3]
     assert mixcl_preset("hybrid") == {**mixcl_preset("balanced"), "supervised_weight": 1}
 
