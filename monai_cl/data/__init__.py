@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "preparation": ("PreparedItems", "prepare"),
         "phantom": ("ORGANS", "PhantomCase", "phantom_case"),
         "phantom_cohort": ("write_cohort",),
+        "features": ("SliceFeatures", "read_features", "write_features"),
         "results": ("data_list_record", "read_results", "run_record", "write_results"),
         "slice_choice": ("central_part", "choose_slices", "slice_depths"),
         "slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),

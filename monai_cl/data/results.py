@@ -40,7 +40,7 @@ def run_record(
     """Everything ``results.json`` holds; the circumstances (time, commit, versions, command) are collected here.
 
     Args:
-        kind: ``"pretraining"`` or ``"segmentation"``.
+        kind: ``"pretraining"``, ``"segmentation"`` or ``"classification"``.
         name: the run's name, as people will read it in tables.
         bundle: name of the bundle that ran.
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
@@ -48,7 +48,10 @@ def run_record(
         initialisation: encoder file the weights came from; None is ``"scratch"``.
         config: the merged configuration as plain values.
         curves: quantity -> [[iteration, value], ...].
-        metrics: for a segmentation ``{"mean_dice", "dice": {organ: x}, "per_case": [{"id", "patient", "dice"}]}``.
+        metrics: for a segmentation ``{"mean_dice", "dice": {organ: x}, "per_case": [{"id", "patient", "dice"}]}``; for
+            a classification ``{"auc", "auc_std", "auc_pooled", "auc_interval", "balanced_accuracy", "depth_r2",
+            "folds": [{"fold", "auc"}], "per_patient": [{"patient", "fold", "label", "probability", "n_slices"}]}``;
+            such a record gets ``method`` and ``cohort`` beside it.
         overlays: image files, relative to the folder of ``results.json``.
         wall_seconds: duration of the run.
     """

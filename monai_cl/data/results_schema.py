@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from monai_cl.errors import UserError
 
 SCHEMA = 1
 # a demo is the summary of runs that lie in folders below it
-KINDS = ("pretraining", "segmentation", "demo")
+KINDS = ("pretraining", "segmentation", "classification", "demo")
 
 _REQUIRED: dict[str, type | tuple[type, ...]] = {
     "kind": str,
@@ -71,6 +71,44 @@ def check_results(results: Any, *, where: str) -> None:
         for organ, value in case["dice"].items():
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 fail(f"{key}.dice.{organ}", "a number from 0 to 1, or null where the truth lacks the organ", value)
+    if results["kind"] == "classification":
+        _check_classification(results, fail)
+
+
+def _check_classification(results: Mapping, fail: Callable[[str, str, Any], None]) -> None:
+    """The metrics of a probe: fractions, one entry a fold and one a patient."""
+    metrics = results.get("metrics") or {}
+    for key in ("method", "cohort"):
+        if not isinstance(results.get(key), str):
+            fail(key, "a name", results.get(key))
+    for key in ("auc", "balanced_accuracy", "auc_pooled"):
+        if not _is_fraction(metrics.get(key)):
+            fail(f"metrics.{key}", "a number from 0 to 1", metrics.get(key))
+    interval = metrics.get("auc_interval")
+    if interval is not None and not (
+        isinstance(interval, list) and len(interval) == 2 and all(map(_is_fraction, interval))
+    ):
+        fail("metrics.auc_interval", "two numbers from 0 to 1, or null", interval)
+    for key in ("auc_std", "balanced_accuracy_std", "depth_r2", "depth_r2_std"):
+        if metrics.get(key) is not None and not _is_number(metrics[key]):
+            fail(f"metrics.{key}", "a number or null", metrics[key])
+    for key, entry in (("folds", "a list of folds"), ("per_patient", "a list of patients")):
+        if not isinstance(metrics.get(key), list) or not all(isinstance(row, Mapping) for row in metrics[key]):
+            fail(f"metrics.{key}", entry, metrics.get(key))
+    seen: set[str] = set()
+    for number, row in enumerate(metrics["per_patient"]):
+        key = f"metrics.per_patient[{number}]"
+        if not isinstance(row.get("patient"), str) or row["patient"] in seen:
+            fail(f"{key}.patient", "every patient id once", row.get("patient"))
+        seen.add(row["patient"])
+        if row.get("label") not in (0, 1):
+            fail(f"{key}.label", "0 or 1", row.get("label"))
+        if not _is_fraction(row.get("probability")):
+            fail(f"{key}.probability", "a number from 0 to 1", row.get("probability"))
+
+
+def _is_fraction(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_number(value: Any) -> bool:

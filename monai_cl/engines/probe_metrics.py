@@ -1,0 +1,129 @@
+"""How well probabilities of patients tell two classes apart: AUC, intervals by patient, paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from monai_cl.errors import UserError
+
+THRESHOLD = 0.5
+
+
+def patient_means(values: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(patients sorted, mean of their slices' values, number of slices), from the values and patients of slices."""
+    names, inverse, counts = np.unique(patients, return_inverse=True, return_counts=True)
+    return names, np.bincount(inverse, weights=values) / counts, counts
+
+
+def auc(labels: np.ndarray, probability: np.ndarray) -> float:
+    """Area under the ROC curve; labels 0 or 1, ties count one half."""
+    return float(roc_auc_score(labels, probability))
+
+
+def balanced_accuracy(labels: np.ndarray, probability: np.ndarray) -> float:
+    """Mean of sensitivity and specificity when a probability of 0.5 or more counts as class 1."""
+    return float(balanced_accuracy_score(labels, np.asarray(probability) >= THRESHOLD))
+
+
+def auc_interval(
+    labels: np.ndarray,
+    probability: np.ndarray,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the AUC, patients drawn with replacement within their class.
+
+    Within the class, so that no resample lacks one; the interval takes the numbers of both as given.
+
+    Args:
+        labels: (n,) 0 or 1, one a patient.
+        probability: (n,), or (s, n) for s runs (seeds) on the same patients; then the interval is of their mean AUC.
+        confidence: coverage, in (0, 1).
+        resamples: number of resamples.
+        seed: of the resampling; the order of the patients matters, sort them.
+
+    Raises:
+        ValueError: an option out of range, another shape, one class only.
+    """
+    low, high = _quantiles(_resampled(labels, probability, resamples=resamples, seed=seed), confidence)
+    return low, high
+
+
+@dataclass(frozen=True)
+class AUCDifference:
+    """``b - a`` on the same patients.
+
+    Attributes:
+        mean: difference of the AUCs (of the mean AUCs over seeds).
+        low, high: bootstrap interval, both methods on the same resampled patients.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_auc_difference(
+    labels: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> AUCDifference:
+    """AUC of ``b`` less that of ``a`` on the same patients, with a paired bootstrap interval.
+
+    Args:
+        labels: (n,) 0 or 1.
+        a, b: (n,), or (s, n) for s seeds each; the interval is over patients, the seeds at hand are taken as given.
+        confidence, resamples, seed: see `auc_interval`.
+
+    Raises:
+        ValueError: an option out of range, another shape, one class only.
+    """
+    both = [_resampled(labels, values, resamples=resamples, seed=seed) for values in (a, b)]
+    means = [np.mean([auc(labels, row) for row in np.atleast_2d(values)]) for values in (a, b)]
+    return AUCDifference(float(means[1] - means[0]), *_quantiles(both[1] - both[0], confidence))
+
+
+def check_binary(labels: dict[str, int], *, source: str) -> None:
+    """Raise a `UserError` naming the patient unless the classes are 0 and 1."""
+    for patient, label in labels.items():
+        if label not in (0, 1):
+            raise UserError(
+                f"{source}: patient {patient}: expected class 0 or 1, found {label}; a probe tells two classes "
+                "apart: map the labels in the data list"
+            )
+
+
+def _resampled(labels: np.ndarray, probability: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
+    labels, probability = np.asarray(labels), np.atleast_2d(np.asarray(probability, dtype=np.float64))
+    if resamples < 1:
+        raise ValueError(f"resamples must be >= 1, got {resamples}")
+    if labels.ndim != 1 or probability.shape[1:] != labels.shape:
+        raise ValueError(f"probability must be (…, {labels.shape[0]}), got {probability.shape}")
+    if set(np.unique(labels).tolist()) != {0, 1}:
+        raise ValueError(f"labels must hold both 0 and 1, got {sorted(set(labels.tolist()))}")
+    positive, negative = probability[:, labels == 1], probability[:, labels == 0]
+    # a resample's AUC is the mean over its pairs (positive, negative) of 1, 1/2 or 0: with the matrix of all pairs at
+    # hand, how often each patient was drawn weights its rows and columns
+    wins = np.mean([np.sign(p[:, None] - q[None, :]) / 2 + 0.5 for p, q in zip(positive, negative)], axis=0)
+    rng = np.random.default_rng(seed)
+    n, m = wins.shape
+    rows = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+    columns = rng.multinomial(m, np.full(m, 1 / m), size=resamples) / m
+    return np.einsum("bm,bm->b", rows @ wins, columns)
+
+
+def _quantiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
