@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "WSPLoss",
         ),
         "byol": ("BYOLLoss", "byol_loss"),
+        "slice_loss": ("SliceLoss",),
         "gather": ("GatheredLoss", "gather_with_gradient"),
         "kernels": (
             "gaussian_kernel",

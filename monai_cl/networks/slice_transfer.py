@@ -1,0 +1,46 @@
+"""The encoder of a pre-trained run, whatever its method, into a new network of slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_cl.errors import UserError
+from monai_cl.networks.encoder import SliceEncoder
+from monai_cl.networks.transfer import TransferReport, read_weights
+
+TRANSFERRED = ("backbone.", "mean", "std")
+
+
+def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferReport:
+    """Load backbone and standardisation from a checkpoint of a `SliceEncoder` or a `BYOLNet`; the head is left alone.
+
+    Args:
+        encoder: built with the backbone, width and channels of the pre-training.
+        path: a checkpoint of the run, or its bare state dict. Of BYOL's, the online encoder is taken.
+
+    Returns:
+        The names that matched: all of them, for nothing else is accepted.
+
+    Raises:
+        UserError: a file that is missing, damaged or of another backbone; the message names what does not fit. The
+            encoder is unchanged then.
+    """
+    given = {name.removeprefix("online."): tensor for name, tensor in read_weights(path).items()}
+    given = {name: tensor for name, tensor in given.items() if name.startswith(TRANSFERRED)}
+    own = {name: tensor for name, tensor in encoder.state_dict().items() if name.startswith(TRANSFERRED)}
+    shared = own.keys() & given.keys()
+    fits = {name for name in shared if own[name].shape == given[name].shape}
+    report = TransferReport(
+        matched=tuple(sorted(fits)),
+        missing=tuple(sorted(own.keys() - given.keys())),
+        other_shape=tuple(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in sorted(shared - fits)),
+        unknown=tuple(sorted(given.keys() - own.keys())),
+        source=str(path),
+    )
+    if report.missing or report.other_shape or report.unknown:
+        raise UserError(
+            f"{report}; expected an encoder of slices of the same make: build it as it was pre-trained "
+            "(backbone, width, in_channels)"
+        )
+    encoder.load_state_dict({name: given[name] for name in fits}, strict=False)
+    return report
