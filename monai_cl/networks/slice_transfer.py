@@ -25,6 +25,8 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
         UserError: a file that is missing, damaged or of another backbone; the message names what does not fit. The
             encoder is unchanged then.
     """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; pass a checkpoint of a pre-training on slices")
     given = {name.removeprefix("online."): tensor for name, tensor in read_weights(path).items()}
     given = {name: tensor for name, tensor in given.items() if name.startswith(TRANSFERRED)}
     own = {name: tensor for name, tensor in encoder.state_dict().items() if name.startswith(TRANSFERRED)}
