@@ -37,10 +37,7 @@ class SliceEncoder(nn.Module):
     def represent(self, images: Tensor) -> Tensor:
         """Representations (…, F) of slices (…, C, H, W), float32 or better; any number of leading axes."""
         flat, lead = pack([images], "* c h w")
-        # In half precision a slice's mean would swallow its contrast.
-        flat = flat if flat.dtype == torch.float64 else flat.float()
-        z = pooled(self.backbone((flat - self.mean) / self.std))
-        return unpack(z if z.dtype == torch.float64 else z.float(), lead, "* f")[0]
+        return unpack(self._represent(flat), lead, "* f")[0]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Encode slices.
@@ -51,10 +48,21 @@ class SliceEncoder(nn.Module):
         Returns:
             ``representation`` (…, F), what is evaluated, and ``embedding`` (…, E), what the loss sees.
         """
-        representation = self.represent(images)
+        flat, lead = pack([images], "* c h w")
+        representation = self._represent(flat)
         # Untrained embeddings point all one way: bfloat16 does not resolve the differences that are to grow.
         with torch.autocast(device_type=images.device.type, enabled=False):
-            return {"representation": representation, "embedding": self.head(representation)}
+            embedding = self.head(representation)
+        return {
+            "representation": unpack(representation, lead, "* f")[0],
+            "embedding": unpack(embedding, lead, "* e")[0],
+        }
+
+    def _represent(self, images: Tensor) -> Tensor:
+        # In half precision a slice's mean would swallow its contrast.
+        images = images if images.dtype == torch.float64 else images.float()
+        z = pooled(self.backbone((images - self.mean) / self.std))
+        return z if z.dtype == torch.float64 else z.float()
 
 
 def pooled(output: Tensor | Sequence) -> Tensor:

@@ -40,6 +40,12 @@ def test_views_are_encoded_as_one_batch():
     torch.testing.assert_close(net.represent(images(4, 2)), out["representation"])
 
 
+def test_a_batch_norm_in_the_head_sees_all_views_as_one_batch():
+    head = nn.Sequential(nn.Linear(8, 3), nn.BatchNorm1d(3))
+    out = SliceEncoder(small(), head)(images(4, 3))["embedding"].flatten(0, 1)
+    torch.testing.assert_close(out.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+
+
 def test_the_representation_is_the_average_of_the_standardised_slices_map():
     net, x = slice_encoder(small(), mean=0.3, std=0.5), images(3)
     expected = net.backbone((x - 0.3) / 0.5).mean(dim=(2, 3))
