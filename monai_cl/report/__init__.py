@@ -7,10 +7,14 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "classification": ("classification_tables", "patient_table"),
         "comparison": ("Column", "Comparison", "compare_runs"),
         "curves": ("curve_names", "curve_svg"),
         "html": ("render_html", "render_markdown", "write_report"),
+        "method_tables": ("method_table", "sigma_tables"),
         "overlays": ("overlay_figure", "write_overlay"),
+        "pca": ("pca_figure", "principal_plane"),
+        "roc": ("roc_figure",),
         "run_tables": ("config_table", "curves_table", "runs_table"),
         "runs": ("Run", "find_runs"),
         "slices": ("slice_grid",),

@@ -11,7 +11,15 @@ from typing import Any
 
 from monai_cl._version import __version__
 from monai_cl.data.results import write_atomically
+from monai_cl.report.classification import (
+    classification_results,
+    classification_tables,
+    patient_table,
+    pca_html,
+    roc_html,
+)
 from monai_cl.report.comparison import MEAN, Comparison, compare_runs, share_of_labels
+from monai_cl.report.method_tables import cohorts_of
 from monai_cl.report.pictures import data_uri, pictures_html
 from monai_cl.report.privacy import case_namer
 from monai_cl.report.run_tables import config_table, curves_table, runs_table
@@ -54,6 +62,8 @@ def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patie
             dice_table(comparison),
             case_table(comparison, organ=summary_rows(comparison)[-1], name_case=name_case),
         ]
+    tables += classification_tables(runs)
+    tables += [patient_table(runs, cohort, name_case=name_case) for cohort in cohorts_of(runs)]
     head = [f"# {escape_markdown(title or default_title(runs))}"] + [
         f"> {escape_markdown(line)}" for line in _synthetic_lines(runs)
     ]
@@ -68,8 +78,11 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
     pretrainings = [run for run in runs if run.kind == "pretraining"]
     segmentations = [run for run in runs if run.kind == "segmentation"]
     sections = [
-        ("Result", _result(comparisons)),
+        ("Result", _result(comparisons, runs)),
         ("Dice", "".join(dice_table(comparison).html() for comparison in comparisons)),
+        ("Classification", _classification(runs)),
+        ("Patients", _patients(runs, name_case)),
+        ("Representations", pca_html(runs, private=private)),
         ("Case by case", _cases(comparisons, name_case)),
         ("Overlays", pictures_html(segmentations, name_case, private=private)),
         ("Curves", _curves(runs, kind="segmentation")),
@@ -129,8 +142,8 @@ def _synthetic_lines(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _result(comparisons: Sequence[Comparison]) -> str:
-    """The answer in one sentence a comparison."""
+def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
+    """The answer in one sentence a comparison, and one a method that classifies."""
     sentences = []
     for comparison in comparisons:
         reference, *others = comparison.columns
@@ -153,7 +166,19 @@ def _result(comparisons: Sequence[Comparison]) -> str:
                 f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>; "
                 "nothing to compare it with among these runs.</li>"
             )
+    sentences += classification_results(runs)
     return f'<ul class="result">{"".join(sentences)}</ul>\n' if sentences else ""
+
+
+def _classification(runs: Sequence[Run]) -> str:
+    return "".join(table.html() for table in classification_tables(runs)) + roc_html(runs)
+
+
+def _patients(runs: Sequence[Run], name_case: Callable[[str], str]) -> str:
+    return "".join(
+        _details(f"Every patient of {cohort}", patient_table(runs, cohort, name_case=name_case).html())
+        for cohort in cohorts_of(runs)
+    )
 
 
 def _cases(comparisons: Sequence[Comparison], name_case: Callable[[str], str]) -> str:

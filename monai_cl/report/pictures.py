@@ -55,6 +55,27 @@ def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
     return "".join(parts)
 
 
+def file_pictures(runs: Sequence[tuple[Run, str]], name: str, *, alt: str, private: bool = False) -> str:
+    """The picture ``name`` of every run that has recorded it, under the caption given with the run.
+
+    Args:
+        private: leave out pictures that may bear an id in their pixels.
+    """
+    figures, notes = [], []
+    for run, caption in runs:
+        if name not in (run.results.get("overlays") or []):
+            continue
+        picture = _read_picture(run.folder, name)
+        if private and not isinstance(picture, str) and not is_untitled_png(picture[0]):
+            picture = "its picture may bear a name and was left out"
+        if isinstance(picture, str):
+            notes.append(f"<li>{escape(f'{caption}: {picture}.')}</li>")
+        else:
+            figures.append(_figure(*picture, caption=caption, alt=f"{caption}: {alt}"))
+    shown = f'<div class="pictures">{"".join(figures)}</div>\n' if figures else ""
+    return shown + (f'<ul class="notes">{"".join(notes)}</ul>\n' if notes else "")
+
+
 def _dice_of(run: Run, name: str) -> str:
     stem = Path(name.replace("\\", "/")).stem
     for case in run.per_case:

@@ -13,6 +13,8 @@ from monai_cl.report.tables import NOTHING, Table, fraction
 def runs_table(runs: Sequence[Run]) -> Table:
     """What ran: one row a run."""
     labels = initialisation_labels(runs)
+    # a column for the kinds at hand only
+    judged = any(run.kind == "classification" for run in runs)
     rows = []
     for run in runs:
         rows.append(
@@ -26,10 +28,12 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 str(run.seed),
                 str(len(run.data_list.get("training_cases") or [])),
                 fraction(mean_dice(run)),
+                *([fraction((run.results.get("metrics") or {}).get("auc"))] if judged else []),
                 _duration(run.results.get("wall_seconds")),
             )
         )
-    header = ("run", "kind", "start", "data", "device", "fold", "seed", "training cases", "mean Dice", "time")
+    header = ("run", "kind", "start", "data", "device", "fold", "seed", "training cases", "mean Dice")
+    header += (*(["AUC"] if judged else []), "time")
     return Table(caption="Runs", header=header, rows=tuple(rows), text_columns=5)
 
 

@@ -1,0 +1,123 @@
+"""The part of the report on classification runs: result, tables, ROC curves, patients, principal directions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from html import escape
+from statistics import fmean
+
+from monai_cl.report.method_tables import (
+    MEASURES,
+    cell,
+    classification_runs,
+    cohorts_of,
+    method_runs,
+    method_table,
+    sigma_tables,
+)
+from monai_cl.report.pictures import data_uri, file_pictures
+from monai_cl.report.roc import MEDIA_TYPES, roc_figure
+from monai_cl.report.runs import Run
+from monai_cl.report.tables import Table, fraction
+
+# beyond that the page would be all rows; the rest is in each run's patients.csv
+MOST_PATIENTS = 400
+
+
+def classification_tables(runs: Sequence[Run]) -> list[Table]:
+    """Every table there are numbers for: by method, then by σ."""
+    chosen = classification_runs(runs)
+    measures = [name for name in MEASURES if any(run.results["metrics"].get(name) is not None for run in chosen)]
+    return [method_table(chosen, measure=name) for name in measures] + [
+        table for name in measures for table in sigma_tables(chosen, measure=name)
+    ]
+
+
+def classification_results(runs: Sequence[Run]) -> list[str]:
+    """The answer in one sentence a method and cohort, as HTML list items."""
+    sentences = []
+    for cohort in cohorts_of(runs):
+        for group in method_runs(runs):
+            found = group.of(cohort)
+            if not found:
+                continue
+            text = f"AUC <b>{escape(cell(found, 'auc'))}</b>"
+            metrics = found[0].results["metrics"]
+            if len(found) == 1 and metrics.get("auc_interval"):
+                low, high = metrics["auc_interval"]
+                text += (
+                    f" (all patients {metrics['auc_pooled']:.3f}, {100 * (metrics.get('confidence') or 0.95):g} % "
+                    f"interval {low:.3f} to {high:.3f})"
+                )
+            text += f", balanced accuracy {escape(cell(found, 'balanced_accuracy'))}"
+            runs_text = "" if len(found) == 1 else f" over {len(found)} runs"
+            sentences.append(f"<li>{escape(cohort)}, {escape(group.name)}: {text}{runs_text}.</li>")
+    return sentences
+
+
+def roc_html(runs: Sequence[Run]) -> str:
+    """One figure a cohort, one curve a method; of several seeds each patient's mean probability."""
+    figures = []
+    for cohort in cohorts_of(runs):
+        curves = {}
+        for group in method_runs(runs):
+            labels, probability = _predictions(group.of(cohort))
+            if set(labels.values()) == {0, 1}:
+                curves[group.name] = (list(labels.values()), [probability[patient] for patient in labels])
+        if curves:
+            uri = data_uri(roc_figure(curves, title=cohort, file_format="svg"), MEDIA_TYPES["svg"])
+            alt = escape(f"ROC curves on {cohort}")
+            figures.append(f'<figure><img src="{uri}" width="442" height="422" alt="{alt}"></figure>\n')
+    return f'<div class="curves">{"".join(figures)}</div>\n' if figures else ""
+
+
+def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str], str] = str) -> Table:
+    """Probability of every patient of a cohort, a column a method; sorted by the name shown.
+
+    Args:
+        runs: classification runs.
+        cohort: which of their cohorts.
+        name_case: how a patient id is shown (pseudonyms).
+
+    Raises:
+        ValueError: no run on that cohort.
+    """
+    groups = [group for group in method_runs(runs) if group.of(cohort)]
+    if not groups:
+        raise ValueError(f"cohort must be one of {', '.join(cohorts_of(runs))}, got {cohort!r}")
+    found = [_predictions(group.of(cohort)) for group in groups]
+    labels = {patient: label for part, _ in found for patient, label in part.items()}
+    shown = sorted(labels, key=name_case)
+    rows = [
+        (name_case(patient), str(labels[patient]), *(fraction(part.get(patient)) for _, part in found))
+        for patient in shown[:MOST_PATIENTS]
+    ]
+    rest = len(shown) - len(rows)
+    return Table(
+        caption=f"Probability of class 1 by patient, {cohort}",
+        header=("patient", "class", *(group.name for group in groups)),
+        rows=tuple(rows),
+        notes=(f"{rest} more patients are in patients.csv of each run.",) if rest else (),
+    )
+
+
+def pca_html(runs: Sequence[Run], *, private: bool) -> str:
+    """The principal directions each run has drawn (``pca.png``)."""
+    return file_pictures(
+        [(run, f"{run.name}, seed {run.seed}") for run in classification_runs(runs)],
+        "pca.png",
+        alt="representations in their two principal directions, coloured by class and by depth",
+        private=private,
+    )
+
+
+def _predictions(runs: Sequence[Run]) -> tuple[dict[str, int], dict[str, float]]:
+    """Class, and mean probability over the runs, of every patient, sorted by id."""
+    labels: dict[str, int] = {}
+    values: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        for row in run.results["metrics"]["per_patient"]:
+            labels[row["patient"]] = row["label"]
+            values[row["patient"]].append(row["probability"])
+    return dict(sorted(labels.items())), {patient: fmean(found) for patient, found in values.items()}

@@ -1,0 +1,229 @@
+"""Methods by cohorts, and σ by cohorts: the layouts of the WSP paper's Tables 1 and 3, from classification runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from monai_cl.report.runs import Run
+from monai_cl.report.tables import NOTHING, Table, signed
+
+# the paper's names and order; other methods follow under the name they were given
+METHODS = {
+    "supervised": "supervised",
+    "random": "random",
+    "imagenet": "ImageNet",
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "supcon": "SupCon",
+    "depth_aware": "depth-aware",
+    "wsp": "WSP",
+}
+BACKBONES = {"resnet18": "ResNet-18", "tinynet": "TinyNet"}
+MEASURES = {"auc": "AUC", "balanced_accuracy": "Balanced accuracy", "depth_r2": "R² of depth"}
+_SWEPT = {"sigma": "σ", "temperature": "τ"}
+
+
+@dataclass(frozen=True)
+class MethodRuns:
+    """The runs of one method: its cohorts and seeds.
+
+    Attributes:
+        method, backbone: as in the results; backbone may be None.
+        label: name for people; with σ or τ where the runs at hand have several values of it.
+        runs: the runs.
+    """
+
+    method: str
+    backbone: str | None
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """Method and backbone in words."""
+        return self.label if self.backbone is None else f"{self.label}, {backbone_name(self.backbone)}"
+
+    def of(self, cohort: str) -> list[Run]:
+        """The runs on a cohort."""
+        return [run for run in self.runs if cohort_of(run) == cohort]
+
+
+def backbone_name(backbone: str | None) -> str:
+    """The backbone as the paper writes it."""
+    return NOTHING if backbone is None else BACKBONES.get(backbone, backbone)
+
+
+def cohort_of(run: Run) -> str:
+    """The cohort a classification run was judged on."""
+    return run.results["cohort"]
+
+
+def classification_runs(runs: Sequence[Run]) -> list[Run]:
+    """The classification runs among ``runs``."""
+    return [run for run in runs if run.kind == "classification"]
+
+
+def cohorts_of(runs: Sequence[Run]) -> list[str]:
+    """Cohorts of the classification runs, in order of appearance."""
+    return list(dict.fromkeys(cohort_of(run) for run in classification_runs(runs)))
+
+
+def method_runs(runs: Sequence[Run]) -> list[MethodRuns]:
+    """Classification runs grouped by backbone, method and, where it was varied, σ and τ; in the paper's order."""
+    found: dict[tuple, list[Run]] = {}
+    chosen = classification_runs(runs)
+    for run in chosen:
+        key = (_text(run, "backbone"), run.results["method"], *(run.results.get(name) for name in _SWEPT))
+        found.setdefault(key, []).append(run)
+    groups = []
+    for (backbone, method, *values), group in found.items():
+        label = METHODS.get(method, method)
+        kin = [key for key in found if key[:2] == (backbone, method)]
+        swept = [
+            f"{sign} = {_number(value)}"
+            for position, (sign, value) in enumerate(zip(_SWEPT.values(), values))
+            if len({key[2 + position] for key in kin}) > 1
+        ]
+        groups.append(
+            (
+                (_rank(BACKBONES, backbone), _rank(METHODS, method), *map(_sortable, values)),
+                MethodRuns(method, backbone, f"{label} ({', '.join(swept)})" if swept else label, tuple(group)),
+            )
+        )
+    return [group for _, group in sorted(groups, key=lambda pair: pair[0])]
+
+
+def method_table(runs: Sequence[Run], *, measure: str = "auc") -> Table:
+    """A row a method, a column a cohort (Table 1's layout).
+
+    With one run a cell is the mean over folds ± standard deviation over folds; with several seeds the mean of their
+    means ± standard deviation between seeds.
+
+    Args:
+        runs: runs of any kind; those of classification are taken.
+        measure: ``auc``, ``balanced_accuracy`` or ``depth_r2``.
+
+    Raises:
+        ValueError: an unknown measure, or no classification run.
+    """
+    groups, cohorts = _checked(runs, measure), cohorts_of(runs)
+    several = len({group.backbone for group in groups}) > 1
+    rows = []
+    for group in groups:
+        head = [backbone_name(group.backbone)] if several else []
+        rows.append((*head, group.label, *(cell(group.of(cohort), measure) for cohort in cohorts)))
+    backbone = "" if several or groups[0].backbone is None else f", {backbone_name(groups[0].backbone)}"
+    return Table(
+        caption=f"{MEASURES[measure]} by method{backbone}",
+        header=((*(["backbone"] if several else []), "method", *cohorts)),
+        rows=tuple(rows),
+        notes=tuple(_notes(groups, cohorts, measure)),
+        text_columns=2 if several else 1,
+    )
+
+
+def sigma_tables(runs: Sequence[Run], *, measure: str = "auc") -> list[Table]:
+    """A row a σ, a column a cohort (Table 3's layout); a table for every method and backbone with two σ or more.
+
+    Raises:
+        ValueError: an unknown measure.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
+    tables: dict[tuple, dict[float, list[Run]]] = {}
+    for run in classification_runs(runs):
+        sigma = run.results.get("sigma")
+        if isinstance(sigma, (int, float)) and not isinstance(sigma, bool):
+            key = (_text(run, "backbone"), run.results["method"], run.results.get("temperature"))
+            tables.setdefault(key, {}).setdefault(float(sigma), []).append(run)
+    made = []
+    for (backbone, method, temperature), by_sigma in tables.items():
+        if len(by_sigma) < 2:
+            continue
+        every = [run for group in by_sigma.values() for run in group]
+        cohorts = cohorts_of(every)
+        groups = [
+            MethodRuns(method, backbone, f"σ = {_number(sigma)}", tuple(group))
+            for sigma, group in sorted(by_sigma.items())
+        ]
+        parts = [METHODS.get(method, method)]
+        parts += [backbone_name(backbone)] if backbone else []
+        parts += [] if temperature is None else [f"τ = {_number(temperature)}"]
+        made.append(
+            Table(
+                caption=f"{MEASURES[measure]} by σ, {', '.join(parts)}",
+                header=("σ", *cohorts),
+                rows=tuple(
+                    (_number(sigma), *(cell(group.of(cohort), measure) for cohort in cohorts))
+                    for sigma, group in zip(sorted(by_sigma), groups)
+                ),
+                notes=tuple(_notes(groups, cohorts, measure)),
+            )
+        )
+    return made
+
+
+def cell(runs: Sequence[Run], measure: str) -> str:
+    """Mean ± standard deviation of a measure: over folds for one run, between runs for several."""
+    metrics = [run.results["metrics"] for run in runs]
+    values = [found[measure] for found in metrics if found.get(measure) is not None]
+    if not values:
+        return NOTHING
+    spread = stdev(values) if len(values) > 1 else metrics[0].get(f"{measure}_std")
+    mean = signed(fmean(values)).lstrip("+")
+    return mean if spread is None else f"{mean} ± {spread:.3f}"
+
+
+def _checked(runs: Sequence[Run], measure: str) -> list[MethodRuns]:
+    if measure not in MEASURES:
+        raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
+    groups = method_runs(runs)
+    if not groups:
+        raise ValueError("runs must hold a classification run, got none")
+    return groups
+
+
+def _notes(groups: Sequence[MethodRuns], cohorts: Sequence[str], measure: str) -> list[str]:
+    notes = []
+    for cohort in cohorts:
+        runs = [run for group in groups for run in group.of(cohort)]
+        metrics = [run.results["metrics"] for run in runs]
+        sizes = {(found.get("patients"), found.get("positive")) for found in metrics}
+        if len(sizes) == 1 and None not in (size := next(iter(sizes))):
+            notes.append(f"{cohort}: {size[0]} patients, {size[1]} of class 1.")
+        if len({found.get("folds_sha256") for found in metrics}) > 1:
+            notes.append(f"{cohort}: the runs were not judged on the same patients and folds; do not compare them.")
+    counts = {len(group.of(cohort)) for group in groups for cohort in cohorts} - {0}
+    if counts == {1}:
+        notes.append("± is the standard deviation over folds.")
+    elif 1 in counts:
+        notes.append("± is the standard deviation between seeds; over folds where there is one run.")
+    else:
+        notes.append("Mean over seeds; ± is the standard deviation between them.")
+    if len(counts) > 1:
+        notes.append(f"The methods have between {min(counts)} and {max(counts)} runs on a cohort.")
+    if measure == "balanced_accuracy":
+        notes.append("A patient counts as class 1 from a mean probability of 0.5 on.")
+    return notes
+
+
+def _rank(known: dict[str, str], name: str | None) -> tuple[int, str]:
+    names = list(known)
+    return (names.index(name) if name in known else len(names), name or "")
+
+
+def _sortable(value: Any) -> tuple[bool, float, str]:
+    number = isinstance(value, (int, float))
+    return (number, float(value) if number else 0.0, str(value))
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else "–" if value is None else str(value)
+
+
+def _text(run: Run, key: str) -> str | None:
+    value = run.results.get(key)
+    return None if value is None else str(value)

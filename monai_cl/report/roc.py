@@ -1,0 +1,74 @@
+"""ROC curves of one or several probes on one pair of axes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from monai_cl.report.curves import COLOURS, DASHES
+
+MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+
+
+def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, file_format: str = "png") -> bytes:
+    """Sensitivity against 1 − specificity, with the area under each curve in the legend.
+
+    Args:
+        predictions: name of the curve -> (labels (n,) 0 or 1, probabilities (n,)), one a patient.
+        title: drawn above.
+        file_format: ``png`` or ``svg``.
+
+    Returns:
+        the file's bytes; the same predictions give the same bytes.
+
+    Raises:
+        ValueError: no curve, a curve whose labels are not both 0 and 1, an unknown format.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    if not predictions:
+        raise ValueError("predictions must hold at least one curve, got none")
+    if file_format not in MEDIA_TYPES:
+        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="dotted")
+    for number, (name, (labels, probability)) in enumerate(predictions.items()):
+        labels, probability = np.asarray(labels), np.asarray(probability, dtype=np.float64)
+        if set(labels.tolist()) != {0, 1}:
+            raise ValueError(f"labels of {name!r} must hold both 0 and 1, got {sorted(set(labels.tolist()))}")
+        wrong, right, _ = roc_curve(labels, probability, drop_intermediate=False)
+        label = " ".join(f"{name}: AUC {roc_auc_score(labels, probability):.3f}".split())
+        axes.plot(
+            wrong, right, linewidth=1.8, label=f" {label}" if label.startswith("_") else label,
+            color=COLOURS[number % len(COLOURS)], linestyle=DASHES[number // len(COLOURS) % len(DASHES)],
+        )  # fmt: skip
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_xlabel("1 − specificity", fontsize=9)
+    axes.set_ylabel("sensitivity", fontsize=9)
+    axes.tick_params(labelsize=8.5, length=3)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    legend = axes.legend(fontsize=8.5, loc="lower right", framealpha=0.85, edgecolor="none", handlelength=2.6)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    if title is not None:
+        axes.set_title(title, fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
+    return saved(figure, file_format)
+
+
+def saved(figure: Figure, file_format: str, *, dpi: int = 150) -> bytes:
+    """A figure as bytes, without a date and with fixed ids, so that equal figures are equal files."""
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "monai_cl", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if file_format == "svg" else {"Software": None}
+        figure.savefig(buffer, format=file_format, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
