@@ -62,6 +62,7 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
     for word in argv[1:]:
         if word.startswith("--"):
             key, _, value = word[2:].partition("=")
+            key = key.replace("-", "_")  # as Fire does
             options[key] = value
             if value:
                 key = None

@@ -51,5 +51,5 @@ def distribute(network: torch.nn.Module, device: torch.device) -> torch.nn.Modul
         if "norm_cross_attn" in name:
             parameter.requires_grad_(False)
     return torch.nn.parallel.DistributedDataParallel(
-        network, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False
+        network, device_ids=[device.index] if device.type == "cuda" else None
     )

@@ -34,9 +34,12 @@ def cosine_schedule(
 
     Args:
         final_fraction: fraction of the initial rate that is left at the end.
+
+    Raises:
+        UserError: a warm-up that leaves no iteration after it.
     """
     if not 0 <= warmup < iterations:
-        raise ValueError(f"warmup must be in [0, iterations), got {warmup} of {iterations}")
+        raise UserError(f"warmup must be in [0, iterations), got {warmup} of {iterations}")
     return torch.optim.lr_scheduler.LambdaLR(optimizer, _Cosine(iterations, warmup, final_fraction))
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+import traceback
 from pathlib import Path
 from types import TracebackType
 
 from monai_cl.engines.command_line import invocation
 from monai_cl.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 def preflight() -> None:
@@ -26,13 +24,34 @@ def preflight() -> None:
     call.check_overrides()
 
 
-def user_error_in(error: BaseException | None) -> UserError | None:
-    """The `UserError` an exception stems from, if any, along its causes."""
-    while error is not None:
-        if isinstance(error, UserError):
+def user_error_in(error: BaseException | None) -> ValueError | None:
+    """The error a user can mend that an exception stems from, if any, along its causes.
+
+    That is a `UserError`, or a `ValueError` by which a function of this package refused an option; but not one from
+    within an engine's loop: there it is ours.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, UserError) or _refuses_an_option(error):
             return error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
+
+
+def _refuses_an_option(error: BaseException) -> bool:
+    if not isinstance(error, ValueError):
+        return False
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    in_engine = any(module.startswith("ignite.") for module in modules)
+    return bool(modules) and modules[-1].startswith("monai_cl.") and not in_engine
+
+
+def _one_line(error: ValueError) -> str:
+    text = str(error)
+    if text.startswith("Caught ") and "Original Traceback" in text:  # a loader's worker puts its traceback in front
+        text = text.rpartition(f"{type(error).__name__}: ")[2]
+    return " ".join(text.split())
 
 
 def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -40,7 +59,7 @@ def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace:
     if cause is None:
         sys.__excepthook__(kind, error, trace)
     else:
-        print(f"error: {cause}", file=sys.stderr)
+        print(f"error: {_one_line(cause)}", file=sys.stderr)
 
 
 def bundle_root(name: str) -> str:

@@ -1,0 +1,96 @@
+"""The command line of a bundle's run, taken apart as MONAI takes it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from monai_cl.engines import invocation
+from monai_cl.errors import UserError
+
+CONFIG = "learning_rate: 0.1\niterations: 10\ntrain:\n  handlers: [a, b]\n"
+
+
+@pytest.fixture
+def config(tmp_path) -> str:
+    path = tmp_path / "train.yaml"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def call(*words: str):
+    return invocation(["monai.bundle", "run", *words])
+
+
+def test_overrides_are_values_as_fire_reads_them(config):
+    found = call("--config_file", config, "--learning_rate", "0.5", "--spacing", "[1, 2.5]", "--preset", "paper")
+    assert found.config_files == (config,)
+    assert found.overrides == {"learning_rate": 0.5, "spacing": [1, 2.5], "preset": "paper"}
+
+
+def test_equals_signs_and_negative_numbers_are_understood(config):
+    found = call(f"--config_file={config}", "--window", "[-150,250]", "--shift=-3", "--fold", "-1")
+    assert found.overrides == {"window": [-150, 250], "shift": -3, "fold": -1}
+
+
+def test_hyphens_in_a_name_are_underscores_as_for_fire(config):
+    assert call("--config-file", config, "--learning-rate", "1").overrides == {"learning_rate": 1}
+
+
+def test_several_config_files_may_be_quoted_in_every_way(config):
+    for text in (f"['{config}','{config}']", f'["{config}", "{config}"]', f"[{config},{config}]", f"{config},{config}"):
+        assert call("--config_file", text).config_files == (config, config)
+
+
+def test_what_monais_run_takes_itself_is_no_override(config):
+    found = call(
+        "--config_file", config, "--meta_file", "m.json", "--logging_file", "l.conf", "--init_id", "initialize"
+    )
+    assert found.overrides == {}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["pytest", "tests"], ["monai.bundle", "run"], ["monai_cl", "prepare", "--data_list", "x"]]
+)
+def test_other_command_lines_are_none(arguments):
+    assert invocation(arguments) is None
+
+
+def test_this_process_is_no_run():
+    assert invocation() is None
+
+
+def test_this_process_s_own_command_line_is_the_default(config, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["monai.bundle", "run", "--config_file", config])
+    assert invocation().config_files == (config,)
+
+
+def test_the_merged_config_has_the_overrides_on_top(config, tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("iterations: 20\nname: $@iterations + 1\n")
+    found = call("--config_file", f"['{config}','{overlay}']", "--learning_rate", "1", "--train#handlers#1", "c")
+    assert found.merged_config() == {
+        "learning_rate": 1,
+        "iterations": 20,
+        "name": "$@iterations + 1",  # as written, not resolved
+        "train": {"handlers": ["a", "c"]},
+    }
+
+
+@pytest.mark.parametrize("key", ["iterations", "train#handlers#0", "train::handlers", "_meta_#version"])
+def test_keys_the_config_has_pass(config, key):
+    call("--config_file", config, f"--{key}", "1").check_overrides()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("itertions", r"--itertions: .*train\.yaml has no key 'itertions'; did you mean --iterations\?"),
+        ("trian#handlers", r"has no key 'trian'; did you mean --train\?"),
+        ("zzz", "has no key 'zzz'; it has iterations, learning_rate, train"),
+    ],
+)
+def test_a_typing_mistake_is_refused_with_the_nearest_key(config, key, message):
+    with pytest.raises(UserError, match=message):
+        call("--config_file", config, f"--{key}", "1").check_overrides()

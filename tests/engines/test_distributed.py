@@ -1,0 +1,65 @@
+"""The same calls in one process and in several."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.networks.nets import UNETR
+
+from monai_cl.engines import distribute, local_device, rank, start_process_group, stop_process_group, world_size
+
+
+def unetr() -> UNETR:
+    return UNETR(
+        in_channels=1, out_channels=2, img_size=32, feature_size=4, hidden_size=12, mlp_dim=12, num_heads=2
+    )  # fmt: skip
+
+
+@pytest.fixture
+def group_of_one(monkeypatch, tmp_path):
+    """A process group of one process, as ``torchrun --nproc_per_node=1`` lays it out."""
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", "29513")
+    start_process_group()
+    yield
+    stop_process_group()
+
+
+def test_a_process_alone_is_rank_zero_of_one(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    start_process_group()
+    assert not torch.distributed.is_initialized()
+    assert (rank(), world_size()) == (0, 1)
+    stop_process_group()
+
+
+def test_a_network_alone_is_moved_and_left_as_it_is():
+    network = unetr()
+    assert distribute(network, torch.device("cpu")) is network
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
+def test_without_a_gpu_the_device_is_the_cpu():
+    assert local_device() == torch.device("cpu")
+
+
+def test_a_group_is_joined_once_and_left(group_of_one):
+    start_process_group()  # again, as a second workflow in the process does
+    assert (rank(), world_size()) == (0, 1)
+    assert torch.distributed.get_backend() == ("nccl" if torch.cuda.is_available() else "gloo")
+    stop_process_group()
+    assert not torch.distributed.is_initialized()
+
+
+def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(group_of_one, monkeypatch):
+    monkeypatch.setattr("monai_cl.engines.distributed.world_size", lambda: 2)
+    wrapped = distribute(unetr(), torch.device("cpu"))
+    assert isinstance(wrapped, torch.nn.parallel.DistributedDataParallel)
+    frozen = {name for name, parameter in wrapped.module.named_parameters() if not parameter.requires_grad}
+    assert frozen
+    assert all("norm_cross_attn" in name for name in frozen)
+    for _ in range(2):  # DDP dies at the second step on a parameter without a gradient
+        wrapped(torch.rand(1, 1, 32, 32, 32)).square().mean().backward()
+    assert all(p.grad is not None for p in wrapped.parameters() if p.requires_grad)

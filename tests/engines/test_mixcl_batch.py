@@ -1,0 +1,105 @@
+"""The stacked batch [V1, V1', V2]: its order, what the views may differ in, and what the losses compare with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_cl.engines import MixCLPrepareBatch
+
+B, SIZE = 2, 12
+
+
+def batch(positions: list[int]) -> dict[str, torch.Tensor]:
+    """Patches as the loader gives them: a box in P1, another in P2, drawn from the position alone."""
+
+    def patch(seed: int) -> torch.Tensor:
+        noise = 0.05 * torch.rand(1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+        noise[:, 3:9, 3:9, 3:9] += 0.6
+        return noise
+
+    content = {
+        "image1": torch.stack([patch(2 * p) for p in positions]),
+        "image2": torch.stack([patch(2 * p + 1) for p in positions]),
+        "label1": torch.full((len(positions), 1, SIZE, SIZE, SIZE), 1, dtype=torch.uint8),
+        "label2": torch.full((len(positions), 1, SIZE, SIZE, SIZE), 2, dtype=torch.uint8),
+        "position": torch.tensor(positions),
+        "dataset": torch.arange(len(positions)),
+        "id1": ["a"] * len(positions),
+    }
+    for name in ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2"):
+        content[name] = torch.arange(5).repeat(len(positions), 1) + len(name)
+    return content
+
+
+def prepare(positions: list[int] | None = None, *, seed: int = 0, **views):
+    positions = [4, 5] if positions is None else positions
+    return MixCLPrepareBatch(seed=seed, views=views)(batch(positions), torch.device("cpu"))
+
+
+def test_rows_are_v1_then_the_other_view_then_v2():
+    inputs, targets = prepare(probability=0)
+    given = batch([4, 5])
+    assert inputs.shape == (3 * B, 1, SIZE, SIZE, SIZE)
+    assert torch.equal(inputs, torch.cat([given["image1"], given["image1"], given["image2"]]))
+    assert torch.equal(targets["clean"], inputs)
+    assert targets["labels"][:, 0, 0, 0, 0].tolist() == [1, 1, 2, 2]
+
+
+def test_targets_hold_the_drawn_voxels_and_the_data_set_and_no_more():
+    _, targets = prepare()
+    given = batch([4, 5])
+    names = {"voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset"}
+    assert targets.keys() == names | {"clean", "labels"}
+    assert all(torch.equal(targets[name], given[name]) for name in names)
+
+
+def test_clean_stays_clean():
+    inputs, targets = prepare(probability=1)
+    given = batch([4, 5])
+    assert torch.equal(targets["clean"], torch.cat([given["image1"], given["image1"], given["image2"]]))
+    for view, clean in zip(inputs, targets["clean"]):
+        assert not torch.equal(view, clean)
+
+
+def test_two_views_differ_by_intensity_and_are_voxel_aligned():
+    # without smoothing and noise a view is a function of the voxel's value alone
+    inputs, targets = prepare([7], probability=1, sigma=(0.0, 0.0), noise_std=0.0)
+    first, second, clean = inputs[0].flatten(), inputs[1].flatten(), targets["clean"][0].flatten()
+    assert not torch.allclose(first, second)
+    order = clean.argsort()
+    assert (first[order].diff() >= -1e-6).all()
+    assert (second[order].diff() >= -1e-6).all()
+
+
+@pytest.mark.parametrize("probability", [0.2, 1.0])
+def test_edges_stay_in_place_in_both_views(probability):
+    inputs, _ = prepare([11], probability=probability)
+    for view in inputs[:2, 0]:
+        # the box is brighter than its surroundings just inside and outside each of its faces
+        for axis in range(3):
+            profile = view.moveaxis(axis, 0)[:, 5:7, 5:7].mean((1, 2))
+            assert profile[3:9].mean() > profile[:3].mean() + 0.1
+            assert profile[3:9].mean() > profile[9:].mean() + 0.1
+
+
+def test_views_depend_on_seed_and_position_and_not_on_the_batch():
+    together, _ = prepare([4, 5], probability=1)
+    alone, _ = prepare([5], probability=1)
+    assert torch.equal(together[[1, 3, 5]], alone)
+    assert torch.equal(prepare([5], probability=1)[0], alone)
+    assert not torch.equal(prepare([5], seed=1, probability=1)[0], alone)
+
+
+def test_the_global_random_state_is_neither_read_nor_moved():
+    torch.manual_seed(0)
+    first, _ = prepare(probability=1)
+    state = torch.get_rng_state()
+    second, _ = prepare(probability=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, second)
+
+
+def test_a_misspelt_view_option_is_refused():
+    with pytest.raises(TypeError, match="probabilty"):
+        prepare(probabilty=0.1)
