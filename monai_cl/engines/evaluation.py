@@ -10,24 +10,28 @@ from torch import nn
 from monai_cl.data.results import write_results
 from monai_cl.engines.recorder import RunRecorder
 from monai_cl.errors import UserError
-from monai_cl.networks.transfer import read_weights
+from monai_cl.networks.transfer import bare_name, read_weights
 
 
-def load_network(network: nn.Module, checkpoint: str | Path) -> None:
+def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[str, ...] = ()) -> None:
     """Load all of a network's weights from ``model.pt`` or a run's checkpoint.
+
+    Args:
+        ignore: prefixes of the file's tensors that this network has no place for, such as MixCL's projectors.
 
     Raises:
         UserError: when the file is missing, damaged or of another architecture; names what did not match.
     """
-    weights = read_weights(checkpoint)
+    weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
     bare = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    own = bare.state_dict()
-    wrong = [f"{k} missing" for k in own if k not in weights]
-    wrong += [f"{k} unknown" for k in weights if k not in own]
+    place = {bare_name(name): name for name in bare.state_dict()}
+    own = {bare_name(name): tensor.shape for name, tensor in bare.state_dict().items()}
+    wrong = [f"{name} missing" for name in own if name not in weights]
+    wrong += [f"{name} unknown" for name in weights if name not in own]
     wrong += [
-        f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}"
-        for k in own
-        if k in weights and weights[k].shape != own[k].shape
+        f"{name} {tuple(weights[name].shape)} for {tuple(shape)}"
+        for name, shape in own.items()
+        if name in weights and weights[name].shape != shape
     ]
     if wrong:
         raise UserError(
@@ -35,7 +39,7 @@ def load_network(network: nn.Module, checkpoint: str | Path) -> None:
             + (f", … ({len(wrong)} in all)" if len(wrong) > 3 else "")
             + "; use the network options (patch_size, feature_size, hidden_size, data_list) it was trained with"
         )
-    bare.load_state_dict(weights)
+    bare.load_state_dict({place[name]: tensor for name, tensor in weights.items()})
 
 
 def evaluate(evaluator: Engine, recorder: RunRecorder) -> None:

@@ -65,13 +65,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected a state dict (name → tensor), found {type(content).__name__}")
-    weights = {_bare(str(k)): v for k, v in content.items() if isinstance(v, Tensor)}
+    weights = {bare_name(str(k)): v for k, v in content.items() if isinstance(v, Tensor)}
     if not weights:
         raise UserError(f"{path}: expected a state dict (name → tensor), found no tensor in it")
     return weights
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """A tensor's name without the prefixes of DDP (``module.``), `MixCLNet` (``unetr.``) and torch.compile."""
     stripped = True
     while stripped:
         stripped = False
@@ -147,7 +148,7 @@ def export_encoder(
     """
     output = Path(output)
     if isinstance(source, nn.Module):
-        weights = {_bare(name): tensor for name, tensor in source.state_dict().items()}
+        weights = {bare_name(name): tensor for name, tensor in source.state_dict().items()}
         origin = type(source).__name__
     else:
         weights, origin = read_weights(source), str(source)
