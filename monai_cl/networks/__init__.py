@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "resnet": ("grey_convolution", "load_imagenet", "slice_resnet18"),
         "heads": ("predictor", "projection_head"),
         "encoder": ("SliceEncoder", "representation_size"),
-        "backbones": ("slice_encoder",),
+        "backbones": ("slice_encoder", "slice_network"),
         "slice_transfer": ("load_slice_encoder",),
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),

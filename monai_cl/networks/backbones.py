@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from monai_cl.networks.byol_net import BYOLNet
 from monai_cl.networks.encoder import MEAN, STD, SliceEncoder, representation_size
 from monai_cl.networks.heads import projection_head
 from monai_cl.networks.resnet import slice_resnet18
@@ -21,6 +23,7 @@ def slice_encoder(
     in_channels: int = 1,
     width: float = 1.0,
     head: Sequence[int] | None = None,
+    head_norm: bool = False,
     weights: str | Path | None = None,
     image_size: int | Sequence[int] = 224,
     mean: float = MEAN,
@@ -33,6 +36,7 @@ def slice_encoder(
         in_channels: 1, or 2k + 1 for k neighbours on either side.
         width: factor on TinyNet's channels.
         head: sizes behind the representation F; None takes F/2, F/4: 128, 64 for TinyNet, 256, 128 for ResNet-18.
+        head_norm: batch norm in the head, see `projection_head`.
         weights: a file of ImageNet weights for ``resnet18``.
         image_size: pixels, to try a network of the user's with; the others do not need it.
         mean, std: see `SliceEncoder`.
@@ -57,4 +61,35 @@ def slice_encoder(
     if not isinstance(size, int):
         size = representation_size(network, in_channels=in_channels, image_size=image_size)
     sizes = (size // 2, size // 4) if head is None else tuple(head)
-    return SliceEncoder(network, projection_head((size, *sizes)), mean=mean, std=std)
+    return SliceEncoder(network, projection_head((size, *sizes), norm=head_norm), mean=mean, std=std)
+
+
+def slice_network(
+    method: str,
+    backbone: str | nn.Module = "tinynet",
+    *,
+    iterations: int,
+    classes: int = 2,
+    momentum: float = 0.996,
+    hidden: int | None = None,
+    **options: Any,
+) -> SliceEncoder | BYOLNet:
+    """The network that a method trains: an encoder with its head, which two methods want otherwise.
+
+    Args:
+        method: ``byol`` gets predictor and momentum encoder, and batch norm in the head; ``supervised`` a linear
+            layer to ``classes`` as head; any other the paper's head.
+        backbone: see `slice_encoder`.
+        iterations, momentum, hidden: of BYOL, see `BYOLNet`.
+        classes: of ``supervised``.
+        **options: of `slice_encoder`.
+
+    Raises:
+        ValueError, UserError: see `slice_encoder` and `BYOLNet`.
+    """
+    if method == "supervised":
+        return slice_encoder(backbone, **{**options, "head": (classes,)})
+    if method == "byol":
+        online = slice_encoder(backbone, **{"head_norm": True, **options})
+        return BYOLNet(online, iterations=iterations, momentum=momentum, hidden=hidden)
+    return slice_encoder(backbone, **options)

@@ -8,11 +8,13 @@ from itertools import pairwise
 from torch import nn
 
 
-def projection_head(sizes: Sequence[int]) -> nn.Sequential:
+def projection_head(sizes: Sequence[int], *, norm: bool = False) -> nn.Sequential:
     """Linear layers of ``sizes``, ReLU between and none after the last.
 
     Args:
         sizes: from the representation to the embedding: 256, 128, 64 for TinyNet and 512, 256, 128 for ResNet-18.
+        norm: batch norm before each ReLU, as in BYOL. The paper's head has none; but nothing in BYOL's loss pushes
+            the slices apart, and TinyNet, whose embeddings all start at cosine ≈ 1.000, stays there without it.
 
     Raises:
         ValueError: fewer than two sizes, or one below 1.
@@ -20,9 +22,9 @@ def projection_head(sizes: Sequence[int]) -> nn.Sequential:
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes must be at least two numbers >= 1, got {list(sizes)}")
     layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
+    for before, after in pairwise(sizes[:-1]):
+        layers += [nn.Linear(before, after), *([nn.BatchNorm1d(after)] if norm else []), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
 
 
 def predictor(features: int, *, hidden: int | None = None) -> nn.Sequential:

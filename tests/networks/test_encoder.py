@@ -7,7 +7,14 @@ import torch
 from monai.networks.nets import DenseNet121, ResNetFeatures, ViT
 from torch import nn
 
-from monai_cl.networks import SliceEncoder, projection_head, representation_size, slice_encoder
+from monai_cl.networks import (
+    BYOLNet,
+    SliceEncoder,
+    projection_head,
+    representation_size,
+    slice_encoder,
+    slice_network,
+)
 from monai_cl.networks.encoder import pooled
 
 
@@ -28,6 +35,24 @@ def test_heads_are_linear_relu_linear():
     assert [head[0].in_features, head[0].out_features, head[2].out_features] == [512, 256, 128]
     half = slice_encoder("tinynet", width=0.5).head
     assert [half[0].in_features, half[0].out_features, half[2].out_features] == [128, 64, 32]
+
+
+def test_a_head_with_norm_has_it_before_each_relu():
+    head = projection_head([8, 6, 4, 2], norm=True)
+    block = [nn.Linear, nn.BatchNorm1d, nn.ReLU]
+    assert [type(layer) for layer in head] == [*block, *block, nn.Linear]
+
+
+def test_each_method_gets_its_network():
+    wsp = slice_network("wsp", width=1 / 16, iterations=10)
+    assert [type(layer) for layer in wsp.head] == [nn.Linear, nn.ReLU, nn.Linear]
+    supervised = slice_network("supervised", width=1 / 16, iterations=10, classes=3)
+    assert supervised(torch.rand(2, 1, 156, 156))["embedding"].shape == (2, 3)
+    assert len(supervised.head) == 1
+    byol = slice_network("byol", width=1 / 16, iterations=10, momentum=0.9, hidden=5)
+    assert isinstance(byol, BYOLNet)
+    assert isinstance(byol.online.head[1], nn.BatchNorm1d)
+    assert (byol.momentum.momentum, byol.predictor[0].out_features) == (0.9, 5)
 
 
 def test_views_are_encoded_as_one_batch():
