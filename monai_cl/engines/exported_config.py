@@ -43,6 +43,8 @@ def export_config(
     output = Path(output)
     if output.suffix not in (".yaml", ".yml", ".json"):
         raise UserError(f"{output}: expected a file that ends in .yaml, .yml or .json")
+    if not output.parent.is_dir():
+        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
     if output.exists():
         raise UserError(f"{output}: exists already; choose another name")
     parser = ConfigParser(ConfigParser.load_config_files([str(f) for f in files]))

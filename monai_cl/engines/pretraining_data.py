@@ -34,12 +34,16 @@ def class_counts(data_list: DataList) -> list[int]:
 
 
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of a data list."""
+    """What ``results.json`` says of a data list; its training cases are the labelled ones unless ``more`` names others."""
+    sources = [str(d.document["source"]) for d in data_list.datasets if d.document.get("source")]
     return {
         "name": data_list.name,
-        "source": getattr(data_list, "source", None),
+        "source": "; ".join(dict.fromkeys(sources)) or None,
         "path": str(data_list.path),
         "sha256": data_list.sha256,
+        "fold": None,
+        "label_fraction": 1.0,
+        "training_cases": [item["id"] for item in data_list.items("training") if "label" in item],
         "datasets": {d.name: {"labels": list(d.labels.values())} for d in data_list.datasets},
         **more,
     }
