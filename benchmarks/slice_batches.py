@@ -56,16 +56,10 @@ def main() -> None:
             kept, keys = [*kept, item], [*keys, *prepared.keys]
             for kind in ("image", "label"):
                 Path(item[kind]).unlink()
-        begin = time.perf_counter()
-        volumes = slice_volumes(prepared.store, keys, kept, liver=1)
-        print(
-            f"choosing slices by mask, first time: {(time.perf_counter() - begin) / len(keys) * 1e3:.2f} ms a patient"
-        )
-        begin = time.perf_counter()
-        slice_volumes(prepared.store, keys, kept, liver=1)
-        print(
-            f"choosing slices by mask, afterwards: {(time.perf_counter() - begin) / len(keys) * 1e3:.2f} ms a patient"
-        )
+        for when in ("the first time", "afterwards"):
+            begin = time.perf_counter()
+            volumes = slice_volumes(prepared.store, keys, kept, liver=1)
+            print(f"choosing slices by mask, {when}: {(time.perf_counter() - begin) / len(keys) * 1e3:.2f} ms a patient")
         for size in options.size:
             dataset = CTSlices(prepared.store, volumes, size=size, neighbours=options.neighbours)
             sampler = PatientSampler(dataset.patients, dataset.targets, batch_size=64)

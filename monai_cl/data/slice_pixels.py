@@ -20,7 +20,7 @@ def window_slices(array: np.ndarray, window: tuple[float, float]) -> torch.Tenso
     low, high = window
     array = array.transpose(2, 1, 0)  # (z, y, x), the order in which the store keeps slices
     whole = float(low).is_integer() and float(high).is_integer()
-    if array.dtype == np.int16 and whole and -32768 <= low and high <= 32767 and high - low <= 32767:
+    if array.dtype == np.int16 and whole and low >= -32768 and high <= 32767 and high - low <= 32767:
         # half the bytes of float32: this is most of the time a slice takes
         array = np.clip(array, int(low), int(high), order="C")
         array -= np.int16(low)

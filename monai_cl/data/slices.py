@@ -182,8 +182,8 @@ class CTSlices(Dataset):
         """One slice.
 
         Returns:
-            image (2k + 1, size, size) float32 in [0, 1]; depth, () float32 in (0, 1); label, the class or -1; patient, id;
-            volume and slice, the place in ``volumes`` and the array index; index.
+            image (2k + 1, size, size) float32 in [0, 1]; depth, () float32 in (0, 1); label, the class or -1; patient,
+            id; volume and slice, the place in ``volumes`` and the array index; index.
 
         Raises:
             UserError: the slice is one constant value inside the window.
