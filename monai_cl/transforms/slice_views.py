@@ -51,7 +51,7 @@ def apply_slice_views(images: Tensor, views: Sequence[SliceView], *, air: float 
     with torch.autocast(device_type=images.device.type, enabled=False):
         warped = warp_affine(
             images[chosen].to(dtype) - air,
-            torch.from_numpy(matrices).to(images.device, dtype),
+            torch.from_numpy(matrices).to(dtype).to(images.device),
             dsize=(height, width),
             mode="bilinear",
             padding_mode="zeros",
