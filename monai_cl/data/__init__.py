@@ -21,6 +21,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cirrhosis_phantom": ("CirrhosisCase", "cirrhosis_case"),
         "cirrhosis_cohort": ("write_cirrhosis_cohort",),
         "cirrhosis_arrays": ("CirrhosisSlices", "cirrhosis_slices"),
+        "label_tables": ("TableLabels", "read_label_table"),
+        "table_list": ("list_from_list", "list_from_series"),
         "slice_choice": ("central_part", "choose_slices", "slice_depths"),
         "slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),
         "patient_sampler": ("PatientSampler",),

@@ -93,7 +93,8 @@ def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]
 
 
 def _dataset_document(dataset: DataSet, changed: dict[str, Sequence[dict]]) -> dict[str, Any]:
-    dropped = ("$schema", "name", "root", "numTraining", "numTest", *SPLITS)
+    # the items have their targets already, and the table's path would not hold in another folder
+    dropped = ("$schema", "name", "root", "numTraining", "numTest", "patient_labels", *SPLITS)
     document: dict[str, Any] = {"name": dataset.name}
     document |= {key: value for key, value in dataset.document.items() if key not in dropped}
     if dataset.sub_root:

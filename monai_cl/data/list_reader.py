@@ -13,6 +13,7 @@ from monai_cl.data.list_model import SPLITS, DataSet
 from monai_cl.data.list_problems import Problem
 from monai_cl.data.list_rules import item_problems
 from monai_cl.data.list_schema import schema_problems, where
+from monai_cl.data.patient_labels import add_targets, table_of
 from monai_cl.errors import UserError
 
 _IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img", ".dcm")
@@ -146,6 +147,10 @@ class ListReader:
                 item["label"] = self._path(raw["label"], root, path, f"{place}.label")
             items[split].append(item | {key: raw[key] for key in ("target", "meta") if key in raw})
             places[split].append(place)
+        if "patient_labels" in document and shape.is_sound(*parts, "patient_labels"):
+            self._add_targets(
+                document["patient_labels"], path, parts, [item for split in SPLITS for item in items[split]]
+            )
         dataset = DataSet(
             name=name,
             labels={int(label): organ for label, organ in labels.items()},
@@ -160,6 +165,16 @@ class ListReader:
         )
         self.problems += item_problems(dataset, sound=shape.is_sound(*parts))
         self.datasets.append(dataset)
+
+    def _add_targets(self, spec: dict[str, Any], path: Path, parts: tuple, items: list[dict[str, Any]]) -> None:
+        try:
+            labels = table_of(spec, path.parent)
+            add_targets(items, labels)
+        except UserError as error:
+            place, expected = where(*parts, "patient_labels"), "a label for each patient"
+            self._complain("patient labels", path, place, expected, str(error), file=spec["table"])
+            return
+        self.content.append({"table": spec["table"], "sha256": labels.sha256})
 
     def _join_root(self, sub_root: str, document: dict, path: Path, parts: tuple) -> str:
         root = document.get("root")

@@ -26,6 +26,7 @@ def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
         *_patient_problems(dataset),
         *_fold_problems(dataset),
         *_target_problems(dataset),
+        *_patient_target_problems(dataset),
         *(_count_problems(dataset) if sound else ()),
     ]
 
@@ -141,6 +142,19 @@ def _target_problems(dataset: DataSet) -> Iterator[Problem]:
             expected = f"one of the targets {', '.join(targets)}"
             file = dataset.relative(item["image"])
             yield Problem("target", dataset.list_file, f"{place}.target", expected, str(item["target"]), file=file)
+
+
+def _patient_target_problems(dataset: DataSet) -> Iterator[Problem]:
+    """A target belongs to the patient: two scans of one may not contradict each other."""
+    first_of: dict[str, tuple[int, str]] = {}
+    for _, place, item in dataset.entries():
+        if "target" not in item:
+            continue
+        first, first_place = first_of.setdefault(item["patient"], (item["target"], place))
+        if item["target"] != first:
+            expected = f'target {first} for patient "{item["patient"]}", as at {first_place}'
+            found, file = str(item["target"]), dataset.relative(item["image"])
+            yield Problem("two targets", dataset.list_file, f"{place}.target", expected, found, file=file)
 
 
 def _count_problems(dataset: DataSet) -> Iterator[Problem]:
