@@ -179,9 +179,10 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
     if not path.is_file():
         raise UserError(f"{path}: expected a features file (.npz), found no such file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            # np.load gives a bare array for .npy content
-            names = set(getattr(archive, "files", ()))
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            # an .npy file gives a bare array
+            names = set() if isinstance(archive, np.ndarray) else set(archive.files)
             missing = [name for name in _REQUIRED if name not in names]
             if missing:
                 raise UserError(

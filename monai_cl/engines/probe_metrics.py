@@ -38,7 +38,9 @@ def auc_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the AUC, patients drawn with replacement within their class.
 
-    Within the class, so that no resample lacks one; the interval takes the numbers of both as given.
+    Within the class, so that no resample lacks one; the interval takes the numbers of both as given. It takes the
+    fitted models as given too: with few patients it is narrower than the truth (of shuffled labels the 95 % interval
+    held 0.5 in 23 of 30 trials with 40 patients, in 27 of 30 with 100).
 
     Args:
         labels: (n,) 0 or 1, one a patient.
@@ -116,9 +118,10 @@ def _resampled(labels: np.ndarray, probability: np.ndarray, *, resamples: int, s
     wins = np.mean([np.sign(p[:, None] - q[None, :]) / 2 + 0.5 for p, q in zip(positive, negative)], axis=0)
     rng = np.random.default_rng(seed)
     n, m = wins.shape
-    rows = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
-    columns = rng.multinomial(m, np.full(m, 1 / m), size=resamples) / m
-    return np.einsum("bm,bm->b", rows @ wins, columns)
+    rows = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    columns = rng.multinomial(m, np.full(m, 1 / m), size=resamples)
+    # counts and halves are exact: divided last, a perfect score stays 1
+    return np.einsum("bm,bm->b", rows @ wins, columns) / (n * m)
 
 
 def _quantiles(values: np.ndarray, confidence: float) -> tuple[float, float]:

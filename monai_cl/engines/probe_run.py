@@ -78,10 +78,9 @@ def run_probe(
     write_folds(output / "folds.json", result.folds)
     write_atomically(output / "patients.csv", patients_csv(metrics).encode("utf-8"))
     final.save(output / "probe.npz")
-    label = f"{about['method']}"
     pictures = []
     if draw_roc is not None:
-        write_atomically(output / "roc.png", draw_roc({label: (result.labels, result.probability)}))
+        write_atomically(output / "roc.png", draw_roc({str(about["method"]): (result.labels, result.probability)}))
         pictures.append("roc.png")
     if draw_pca is not None:
         write_atomically(output / "pca.png", draw_pca(features.features, features.label, features.depth, seed=seed))
@@ -122,7 +121,8 @@ def describe_probe(metrics: Mapping[str, Any]) -> str:
         f"{len(metrics['folds'])} folds",
     ]
     if metrics["unlabelled_patients"]:
-        lines.append(f"{metrics['unlabelled_patients']} patients left out: their class is not known")
+        n = metrics["unlabelled_patients"]
+        lines.append(f"{n} patient{'' if n == 1 else 's'} left out: the class is not known")
     lines.append("fold  patients  class 1    AUC  balanced accuracy         C")
     for entry in metrics["folds"]:
         lines.append(

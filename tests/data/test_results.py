@@ -59,7 +59,7 @@ def test_a_missing_key_is_named_and_nothing_is_written(tmp_path: Path, key: str)
     ("change", "message"),
     [
         ({"schema": 2}, "schema: expected 1 .*found 2"),
-        ({"kind": "detection"}, "kind: expected one of pretraining, segmentation, classification, demo, found 'detection'"),
+        ({"kind": "detection"}, "kind: expected one of pretraining, segmentation, classification, demo, found 'detect"),
         ({"seed": True}, "seed: expected int, found True"),
         ({"curves": {"loss": [[1, "x"]]}}, r"curves\.loss: expected a list of \[iteration, value\]"),
         ({"curves": {"loss": [[None, 1.0]]}}, r"curves\.loss"),

@@ -65,6 +65,56 @@ def pretraining(**more: Any) -> dict[str, Any]:
     )
 
 
+def classification(
+    predictions: Mapping[str, tuple[int, float]],
+    *,
+    method: str = "wsp",
+    cohort: str = "D1",
+    backbone: str | None = "tinynet",
+    sigma: float | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
+    auc: float = 0.8,
+    folds_sha256: str = "f",
+    metrics: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A probe's record; ``predictions`` is patient -> (class, probability)."""
+    rows = [
+        {"patient": patient, "fold": number % 2, "label": label, "probability": probability, "n_slices": 3}
+        for number, (patient, (label, probability)) in enumerate(predictions.items())
+    ]
+    found = {
+        "auc": auc,
+        "auc_std": 0.05,
+        "auc_pooled": 0.79,
+        "auc_interval": [0.7, 0.88],
+        "confidence": 0.95,
+        "balanced_accuracy": 0.75,
+        "balanced_accuracy_std": 0.04,
+        "depth_r2": 0.5,
+        "depth_r2_std": 0.1,
+        "patients": len(rows),
+        "positive": sum(row["label"] for row in rows),
+        "folds_sha256": folds_sha256,
+        "folds": [{"fold": 0, "auc": auc, "balanced_accuracy": 0.75}],
+        "per_patient": rows,
+        **(metrics or {}),
+    }
+    record = run_record(
+        **{
+            "kind": "classification",
+            "name": f"{method}, {cohort}",
+            "seed": seed,
+            "data_list": {"name": cohort},
+            "metrics": found,
+            **more,
+        }
+    )
+    described = {"method": method, "cohort": cohort, "backbone": backbone, "sigma": sigma, "temperature": temperature}
+    return {**record, **described}
+
+
 def put(folder: Path, record: Mapping[str, Any]) -> Path:
     """Write the record as a run's folder."""
     folder.mkdir(parents=True, exist_ok=True)

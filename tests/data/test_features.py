@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_cl.data import SliceFeatures, read_features, write_features
+from monai_cl.errors import UserError
+
+
+def some(**more) -> SliceFeatures:
+    given = {
+        "features": np.arange(8.0).reshape(4, 2),
+        "patient": ["a", "a", "b", "c"],
+        "label": [0, 0, 1, -1],
+        "depth": [0.1, 0.9, 0.5, np.nan],
+        "slice": ["a:1", "a:2", "b:1", "c:1"],
+        "about": {"method": "wsp", "sigma": 0.1},
+    }
+    return SliceFeatures(**{**given, **more})
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    path = write_features(tmp_path / "deep" / "x.npz", some())
+    found = read_features(path)
+    for name in ("features", "patient", "label", "depth", "slice"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(some(), name))
+    assert found.about == {"method": "wsp", "sigma": 0.1}
+    assert found.source == str(path)
+    assert [file.name for file in path.parent.iterdir()] == ["x.npz"]
+    with np.load(path, allow_pickle=False) as archive:  # nothing in it needs pickle
+        assert all(archive[name].dtype.kind in "fiU" for name in archive.files)
+
+
+def test_three_arrays_are_enough(tmp_path):
+    np.savez(tmp_path / "x.npz", features=np.eye(3), patient=np.array([7, 7, 8]), label=np.array([0.0, 0.0, 1.0]))
+    found = read_features(tmp_path / "x.npz")
+    assert found.patient.tolist() == ["7", "7", "8"]
+    assert found.label.tolist() == [0, 0, 1]
+    assert np.isnan(found.depth).all()
+    assert len(set(found.slice.tolist())) == 3
+
+
+def test_ids_that_differ_in_blanks_are_one_patient():
+    assert some(patient=["a", " a", "b ", "c"]).patient_labels() == {"a": 0, "b": 1}
+
+
+def test_labels_that_are_not_known_are_left_out():
+    assert some(label=[0, 0, None, float("nan")]).patient_labels() == {"a": 0}
+
+
+def test_select_keeps_the_columns_together():
+    found = some().select(np.array([False, True, True, False]))
+    assert found.patient.tolist() == ["a", "b"]
+    assert found.features.tolist() == [[2, 3], [4, 5]]
+    assert found.about["method"] == "wsp"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": np.zeros(4)}, r"features: expected numbers \(slices, F\), found float64 \(4,\)"),
+        ({"features": np.zeros((0, 2))}, r"found float64 \(0, 2\)"),
+        ({"features": np.array([["x", "y"]] * 4)}, "features: expected numbers"),
+        ({"patient": ["a", "b"]}, "patient: expected 4 values, one for each slice, found 2"),
+        ({"label": [0]}, "label: expected 4 values"),
+        ({"depth": [0.5]}, "depth: expected 4 values"),
+        ({"slice": ["s"] * 5}, "slice: expected 4 values"),
+        ({"label": [0, 0, 1.5, 1]}, r"patient b: expected a class as an integer >= 0.*found label 1\.5"),
+        ({"label": [0, 0, "F4", 1]}, "patient a: expected a class as an integer"),
+        ({"label": [0, 0, -2, 1]}, "patient b: .*found label -2"),
+        ({"depth": [0.1, 0.9, 12.0, 0.5]}, r"patient b: depth: expected a number in \[0, 1\] \(or nan\), found 12"),
+        ({"depth": ["head"] * 4}, "depth: expected numbers"),
+        ({"patient": ["a", " ", "b", "c"]}, "slice a:2: expected a patient id, found none"),
+        ({"slice": ["1", "1", "1", "1"]}, "patient a: slice 1 comes twice"),
+    ],
+)
+def test_what_does_not_fit_is_told(change, message):
+    with pytest.raises(UserError, match=message):
+        some(**change)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_features_that_are_not_finite_are_told_with_patient_and_slice(value):
+    features = np.ones((4, 2))
+    features[2, 1] = value
+    with np.errstate(over="ignore"), pytest.raises(UserError, match=r"patient b, slice b:1: .*1 of 4 slices"):
+        some(features=features)
+
+
+@pytest.mark.parametrize(("labels", "found"), [([0, 1, 1, 1], "0 and 1"), ([-1, 1, 1, 1], "none and 1")])
+def test_a_patient_with_two_labels_is_named(labels, found):
+    with pytest.raises(UserError, match=f"patient a: expected one label on all slices, found {found}"):
+        some(label=labels).patient_labels()
+
+
+def test_a_file_of_another_kind_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"x\.npz: expected a features file \(\.npz\), found no such file"):
+        read_features(tmp_path / "x.npz")
+    (tmp_path / "text.npz").write_text("no arrays")
+    with pytest.raises(UserError, match=r"text\.npz: expected arrays as numpy\.savez writes them"):
+        read_features(tmp_path / "text.npz")
+    np.savez(tmp_path / "part.npz", features=np.eye(2))
+    with pytest.raises(UserError, match=r"part\.npz: expected the arrays features, patient, label, found features"):
+        read_features(tmp_path / "part.npz")
+    np.save(tmp_path / "one.npy", np.eye(2))
+    with pytest.raises(UserError, match=r"one\.npy: expected the arrays .*found none"):
+        read_features(tmp_path / "one.npy")
+    np.savez(tmp_path / "pickled.npz", features=np.eye(2), patient=np.array(["a", None], object), label=[0, 1])
+    with pytest.raises(UserError, match=r"pickled\.npz: .*without pickle"):
+        read_features(tmp_path / "pickled.npz")
+    whole = write_features(tmp_path / "whole.npz", some()).read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"cut\.npz: expected arrays"):
+        read_features(tmp_path / "cut.npz")
+    np.savez(tmp_path / "about.npz", features=np.eye(2), patient=["a", "b"], label=[0, 1], about="[1]")
+    with pytest.raises(UserError, match="about: expected a JSON object, found list"):
+        read_features(tmp_path / "about.npz")
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"x\.npz: cannot be written"):
+        write_features(tmp_path / "file" / "x.npz", some())
+    with pytest.raises(UserError, match=r"expected a name ending in \.npz"):
+        write_features(tmp_path / "x.npy", some())

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_cl.report import patient_table, pca_figure, write_report
+from monai_cl.report.classification import MOST_PATIENTS
+from tests.report.examples import classification, pretraining, put, segmentation
+from tests.report.test_html import EVIL, Page
+from tests.report.test_method_tables import runs
+
+PREDICTIONS = {f"patient{i}": (i % 2, 0.3 + 0.4 * (i % 2) + i / 100) for i in range(10)}
+
+
+def study(folder):
+    for number, method in enumerate(("wsp", "simclr")):
+        run = put(folder / method, classification(PREDICTIONS, method=method, seed=number, overlays=["pca.png"]))
+        picture = pca_figure(np.random.default_rng(0).normal(size=(10, 3)), np.arange(10) % 2, None)
+        (run / "pca.png").write_bytes(picture)
+    return folder
+
+
+def page(folder, **options):
+    text = write_report(folder / "report.html", folder, **options).read_text("utf-8")
+    return text, Page(text)
+
+
+def test_the_page_tells_result_tables_curves_patients_and_pictures(tmp_path):
+    text, found = page(study(tmp_path))
+    sections = [attributes["id"] for attributes in found.all("section")]
+    assert sections == ["result", "classification", "patients", "representations", "what-ran"]
+    assert (
+        "D1, WSP, TinyNet: AUC 0.800 ± 0.050 (all patients 0.790, 95 % interval 0.700 to 0.880), "
+        "balanced accuracy 0.750 ± 0.040." in found.text
+    )
+    for caption in ("AUC by method, TinyNet", "Balanced accuracy by method", "R² of depth by method"):
+        assert caption in found.text
+    images = found.all("img")
+    assert sum(attributes["src"].startswith("data:image/svg") for attributes in images) == 1
+    assert sum(attributes["src"].startswith("data:image/png") for attributes in images) == 2
+    assert all(attributes["alt"] for attributes in images)
+    assert "Every patient of D1" in found.text
+    assert "patient3" in found.text
+    assert '<th scope="col" class="n">AUC</th>' in text
+
+
+def test_other_runs_stay_as_they_are_beside_it(tmp_path):
+    put(tmp_path / "segmentation", segmentation({"a": {"spleen": 0.5}}))
+    put(tmp_path / "pretraining", pretraining())
+    text, _ = page(tmp_path)
+    assert ">AUC<" not in text
+    _, found = page(study(tmp_path))
+    assert {"dice", "classification", "pre-training"} <= {attributes["id"] for attributes in found.all("section")}
+
+
+def test_hidden_ids_appear_nowhere(tmp_path):
+    text, found = page(study(tmp_path), hash_patients=True)
+    assert "patient3" not in text
+    assert found.text.count("case ") >= 10
+    markdown = write_report(tmp_path / "x.md", tmp_path, hash_patients=True).read_text("utf-8")
+    assert "patient3" not in markdown
+    assert "case " in markdown
+
+
+def test_everything_shown_is_escaped(tmp_path):
+    record = classification(
+        {EVIL: (1, 0.5), "b": (0, 0.4)}, method=EVIL, cohort=EVIL, backbone=EVIL, overlays=["pca.png"]
+    )
+    put(tmp_path / "a", record)
+    text, found = page(tmp_path)
+    assert "<script" not in text
+    assert "its picture is missing" in found.text
+    assert "<script" not in write_report(tmp_path / "x.md", tmp_path).read_text("utf-8")
+
+
+def test_a_patients_probability_is_the_mean_over_seeds():
+    two = [classification({"b": (1, p), "a": (0, 0.2)}, seed=seed) for seed, p in enumerate((0.5, 0.8))]
+    other = classification({"b": (1, 0.4)}, method="random")
+    table = patient_table(runs(*two, other), "D1")
+    assert table.header == ("patient", "class", "random, TinyNet", "WSP, TinyNet")
+    assert table.rows == (("a", "0", "–", "0.200"), ("b", "1", "0.400", "0.650"))
+    with pytest.raises(ValueError, match="cohort must be one of D1, got 'D7'"):
+        patient_table(runs(other), "D7")
+
+
+def test_many_patients_are_cut_off_and_counted():
+    many = {f"p{i:04d}": (i % 2, 0.5) for i in range(MOST_PATIENTS + 7)}
+    table = patient_table(runs(classification(many)), "D1")
+    assert len(table.rows) == MOST_PATIENTS
+    assert table.notes == ("7 more patients are in patients.csv of each run.",)
+
+
+def test_a_run_of_one_class_or_without_patients_makes_a_page(tmp_path):
+    put(tmp_path / "a", classification({}))
+    put(tmp_path / "b", classification({"x": (1, 0.5)}, cohort="D2"))
+    text, _ = page(tmp_path)
+    assert "data:image/svg" not in text
