@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation_data": (
             "foreground_names",
             "image_preprocessing",
+            "inference_items",
             "segmentation_patches",
             "training_items",
             "validation_items",

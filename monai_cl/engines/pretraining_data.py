@@ -34,7 +34,7 @@ def class_counts(data_list: DataList) -> list[int]:
 
 
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of a data list; its training cases are the labelled ones unless ``more`` names others."""
+    """What ``results.json`` says of a data list; the training cases: all labelled ones, unless ``more`` names some."""
     sources = [str(d.document["source"]) for d in data_list.datasets if d.document.get("source")]
     return {
         "name": data_list.name,

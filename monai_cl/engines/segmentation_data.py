@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai.data import partition_dataset
+from monai.data.utils import create_file_basename
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -105,6 +106,33 @@ def image_preprocessing(
         SelectItemsd(keys=[*keys, "id", "patient"] if label else keys),
     ]
     return Compose(steps)
+
+
+def inference_items(volumes: str | Sequence[str], *, postfix: str = "seg") -> list[dict[str, str]]:
+    """Items of volumes that are there and whose results `SaveImaged` will not write over each other.
+
+    Args:
+        volumes: files or DICOM series folders; one may be given as it is.
+        postfix: of the results' names.
+
+    Raises:
+        UserError: no volume, one that is missing, or two with one name for their results.
+    """
+    paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
+    if not paths:
+        raise UserError("datalist: expected volumes, found none; pass --datalist \"['volume.nii.gz']\"")
+    named: dict[str, str] = {}
+    for path in paths:
+        if not Path(path).exists():
+            raise UserError(f"{path}: no such volume; correct --datalist")
+        name = Path(create_file_basename(postfix, path, "")).name
+        if name in named:
+            raise UserError(
+                f"{path}: its result would be called {name}, as that of {named[name]}; rename one, or run them "
+                "apart with an output_dir each"
+            )
+        named[name] = path
+    return [{"image": path} for path in paths]
 
 
 def volumes_in(folder: str | Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -14,12 +15,12 @@ from monai_cl.engines import (
     foreground_names,
     identity_levels,
     image_preprocessing,
+    inference_items,
     mixcl_patches,
     read_list,
     segmentation_patches,
     training_items,
     validation_items,
-    volumes_in,
 )
 from monai_cl.errors import UserError
 
@@ -186,17 +187,26 @@ def _list_of(folder, case, **content) -> str:
     return str(path)
 
 
-def test_volumes_of_a_folder_are_its_images_and_dicom_series(tmp_path):
-    for name in ("b.nii.gz", "a.NII", "c.mha", "notes.txt", ".hidden.nii.gz"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "series").mkdir()
-    (tmp_path / "series" / "1.dcm").write_bytes(b"")
-    (tmp_path / "empty").mkdir()
-    assert [path.split("/")[-1] for path in volumes_in(tmp_path)] == ["a.NII", "b.nii.gz", "c.mha", "series"]
+def test_items_of_an_inference_are_the_volumes_in_their_order(tmp_path):
+    paths = [str(tmp_path / name) for name in ("b.nii.gz", "a.nrrd")]
+    for path in paths:
+        Path(path).write_bytes(b"")
+    assert inference_items(paths) == [{"image": path} for path in paths]
+    assert inference_items(paths[0]) == [{"image": paths[0]}]
 
 
-@pytest.mark.parametrize(("name", "message"), [("empty", "expected volumes"), ("missing", "no such folder")])
-def test_a_folder_without_volumes_is_refused(tmp_path, name, message):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=f"{name}: {message}"):
-        volumes_in(tmp_path / name)
+@pytest.mark.parametrize(
+    "names", [("p1/ct.nii.gz", "p2/ct.nii.gz"), ("ct.nii.gz", "ct.nrrd"), ("1.2.840.7", "1.2.840.8"), ("a", "a")]
+)
+def test_results_of_one_name_are_refused_before_anything_runs(tmp_path, names):
+    for name in names:
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError, match=f"{names[1]}: its result would be called .*_seg, as that of .*{names[0]}; "):
+        inference_items([str(tmp_path / name) for name in names])
+
+
+def test_an_inference_without_volumes_or_with_a_missing_one_is_refused(tmp_path):
+    with pytest.raises(UserError, match="datalist: expected volumes, found none"):
+        inference_items([])
+    with pytest.raises(UserError, match=r"gone\.nii\.gz: no such volume"):
+        inference_items([str(tmp_path / "gone.nii.gz")])

@@ -1,0 +1,142 @@
+"""One tiny synthetic cohort, and one run of every step on it, shared by all tests of the bundles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from monai_cl.data import read_results, write_cohort
+from tests.bundles.launcher import Finished, Launcher
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+PRETRAINING, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
+SPACING = [8.0, 8.0, 8.0]
+NETWORK = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
+TINY = {"spacing": SPACING, **NETWORK}
+
+
+def words(options: dict[str, object]) -> list[str]:
+    """Options as MONAI's command line takes them."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+    return [word for key, text in texts.items() for word in (f"--{key}", text if text != "null" else "None")]
+
+
+def config_files(bundle: str, *names: str) -> list[str]:
+    """Paths of a bundle's config files."""
+    return [str(BUNDLES / bundle / "configs" / f"{name}.yaml") for name in names]
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """See `Launcher`."""
+    server = Launcher()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory) -> Path:
+    """Five synthetic cases a data set at 8 mm."""
+    folder = tmp_path_factory.mktemp("synthetic") / "cohort"
+    write_cohort(folder, cases=5, spacing=8, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def training_options(cohort) -> Callable[..., dict[str, object]]:
+    """Options of a tiny training; whatever is given replaces them."""
+
+    def options(bundle: str, **more: object) -> dict[str, object]:
+        data_list = {PRETRAINING: "pretraining.json", SPLEEN: "spleen.json", ORGANS: "target.json"}[bundle]
+        own = {"dataset_dir": str(cohort), "data_list": str(cohort / data_list)}
+        own |= {"store_dir": str(cohort.parent / "store"), "prepare_workers": 1, "num_workers": 0, **TINY}
+        return {**own, "iterations": 4, "epoch_length": 2, **more}
+
+    return options
+
+
+@pytest.fixture(scope="session")
+def train(launcher, training_options, tmp_path_factory) -> Callable[..., Finished]:
+    """``train(bundle, output_dir, **options)``: a training as a process of its own, in an empty folder elsewhere."""
+
+    def run(bundle: str, output_dir: str | Path, *overlays: str, **options: object) -> Finished:
+        files = "['" + "','".join(config_files(bundle, "train", *overlays)) + "']"
+        chosen = words({**training_options(bundle, **options), "output_dir": str(output_dir)})
+        cwd = tmp_path_factory.mktemp("cwd")
+        finished = launcher.run("monai.bundle", "run", "--config_file", files, *chosen, cwd=cwd)
+        assert not any(cwd.iterdir()), "a run left something in the current folder"
+        return finished
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pretraining(train, tmp_path_factory) -> Path:
+    """A finished pre-training: four iterations in two epochs, every term on. Look, do not touch."""
+    folder = tmp_path_factory.mktemp("runs") / "pretraining"
+    train(PRETRAINING, folder, preset="hybrid").check()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(launcher, pretraining) -> Path:
+    """Its exported encoder."""
+    path = pretraining.parent / "encoder.pt"
+    launcher.run("monai_cl", "export_encoder", pretraining / "model.pt", "--output", path, cwd=path.parent).check()
+    return path
+
+
+@pytest.fixture(scope="session")
+def spleen(train, encoder) -> Path:
+    """A finished fine-tuning from that encoder: four iterations, validated after every second on an LPS volume."""
+    folder = encoder.parent / "spleen"
+    train(SPLEEN, folder, pretrained_encoder=str(encoder), label_fraction=0.5, fold=1, learning_rate=0.003).check()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def organs(train, encoder) -> Path:
+    """A finished fine-tuning of several organs from scratch."""
+    folder = encoder.parent / "organs"
+    train(ORGANS, folder, iterations=2, overlay_cases=1, learning_rate=0.003).check()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluation(train, spleen, encoder) -> Path:
+    """The best model of that run evaluated on its fold once more, alone."""
+    train(SPLEEN, spleen, "evaluate", fold=1).check()
+    return spleen / "evaluation"
+
+
+@pytest.fixture(scope="session")
+def infer(launcher, spleen, tmp_path_factory) -> Callable[..., Finished]:
+    """``infer(bundle, output_dir, **options)``: inference with the spleen's model, unless told otherwise."""
+
+    def run(bundle: str, output_dir: str | Path, **options: object) -> Finished:
+        chosen = words({**TINY, "checkpoint": str(spleen / "model.pt"), **options, "output_dir": str(output_dir)})
+        file = config_files(bundle, "inference")[0]
+        return launcher.run("monai.bundle", "run", "--config_file", file, *chosen, cwd=tmp_path_factory.mktemp("cwd"))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def spleen_maps(infer, cohort, spleen) -> Path:
+    """Label maps of every case of the spleen's data set."""
+    folder = spleen.parent / "spleen maps"
+    infer(SPLEEN, folder, dataset_dir=str(cohort / "synthetic_spleen" / "images")).check()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def organ_maps(infer, cohort, organs) -> Path:
+    """The label map of the case that the organs' run validated on."""
+    names = read_results(organs)["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
+    case = cohort / "synthetic_target" / "images" / "target_0000.nii.gz"
+    folder = organs.parent / "organ maps"
+    infer(ORGANS, folder, checkpoint=str(organs / "model.pt"), organs=names, datalist=[str(case)]).check()
+    return folder

@@ -1,0 +1,121 @@
+"""``python -m MODULE …`` without the seconds its imports take: one process has imported them, and forks one a command.
+
+Run as a script it reads a JSON job a line and answers with its exit status. `Launcher` is its other end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def last_error_line(self) -> str:
+        """What a user sees last."""
+        return (self.err.strip().splitlines() or [""])[-1]
+
+    def check(self) -> Finished:
+        """Fail, with what the command printed, unless it succeeded."""
+        assert self.status == 0, f"status {self.status}\n{self.out[-2000:]}\n{self.err[-6000:]}"
+        return self
+
+
+class Launcher:
+    """Starts commands as fresh processes of a warmed-up interpreter."""
+
+    def __init__(self) -> None:
+        # One thread: the test machine is small, and a process with running threads must not fork.
+        self._server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        )
+
+    def run(self, module: str, *arguments: object, cwd: str | Path, env: Mapping[str, str] | None = None) -> Finished:
+        """``python -m module arguments`` in ``cwd``."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            job = {"module": module, "arguments": [str(a) for a in arguments], "cwd": str(cwd), "env": dict(env or {})}
+            self._server.stdin.write(json.dumps({**job, "out": str(out), "err": str(err)}) + "\n")
+            self._server.stdin.flush()
+            status = int(self._server.stdout.readline())
+            return Finished(status, out.read_text(errors="replace"), err.read_text(errors="replace"))
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.stdin.close()
+        self._server.wait(timeout=30)
+        self._server.stdout.close()
+
+
+def _serve() -> None:
+    # what every bundle imports sooner or later
+    import monai.bundle.scripts  # noqa: F401
+    import torch.utils.tensorboard  # noqa: F401
+
+    import monai_cl.engines
+    import monai_cl.losses
+    import monai_cl.networks
+    import monai_cl.report
+
+    for package in (monai_cl.engines, monai_cl.losses, monai_cl.networks, monai_cl.report):
+        for name in package.__all__:
+            getattr(package, name)
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _run(job)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _run(job: dict) -> None:
+    """In the forked process: become ``python -m module arguments``. Does not return."""
+    import atexit
+    import runpy
+
+    for number, name, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, job["out"], os.O_WRONLY | os.O_CREAT),
+        (2, job["err"], os.O_WRONLY | os.O_CREAT),
+    ):
+        os.dup2(os.open(name, flags, 0o600), number)
+    os.chdir(job["cwd"])
+    os.environ.update(job["env"])
+    sys.path[0] = job["cwd"]
+    sys.argv = [job["module"], *job["arguments"]]
+    status = 0
+    try:
+        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve()

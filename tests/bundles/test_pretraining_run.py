@@ -1,0 +1,170 @@
+"""A MixCL pre-training from the command line to its encoder."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_cl.data import read_results
+from monai_cl.engines import segmentation_unetr
+from tests.bundles.conftest import BUNDLES, NETWORK, PRETRAINING
+
+TERMS = ("identity", "label", "reconstruction", "supervised")
+
+
+def weights(file: Path) -> dict[str, torch.Tensor]:
+    """A state dict, of ``model.pt`` or a checkpoint."""
+    content = torch.load(file, weights_only=True)
+    return content.get("network", content)
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    """Equal to the last bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_leaves_its_model_two_checkpoints_and_its_record(pretraining):
+    names = sorted(path.name for path in pretraining.iterdir())
+    assert names == [
+        "checkpoint_iteration=2.pt",
+        "checkpoint_iteration=4.pt",
+        "model.pt",
+        "results.json",
+        "tensorboard",
+    ]
+    assert any((pretraining / "tensorboard").iterdir())
+
+
+def test_nothing_is_written_into_the_bundle(pretraining):
+    assert {path.name for path in (BUNDLES / PRETRAINING).iterdir()} <= {"configs", "docs", "LICENSE"}
+
+
+def test_results_hold_what_their_readers_expect(pretraining, cohort):
+    results = read_results(pretraining)  # checks the schema
+    assert (results["schema"], results["kind"], results["bundle"]) == (1, "pretraining", PRETRAINING)
+    assert (results["name"], results["seed"], results["iterations"]) == ("pretraining", 0, 4)
+    assert results["initialisation"] == "scratch"
+    assert results["device"].startswith(("cpu", "cuda"))
+    assert results["wall_seconds"] > 0
+    assert results["versions"].keys() >= {"monai_cl", "monai", "torch", "numpy", "python"}
+    data_list = results["data_list"]
+    assert data_list["path"] == str(cohort / "pretraining.json")
+    assert len(data_list["sha256"]) == 64
+    assert len(data_list["training_cases"]) == 20
+    assert data_list["fold"] is None
+    config = results["config"]
+    assert (config["preset"], config["feature_size"], config["iterations"]) == ("hybrid", 4, 4)
+    assert config["optimizer"]["lr"] == "@learning_rate"  # merged, not resolved
+    assert "run --config_file" in results["command"]
+
+
+def test_every_term_and_what_explains_it_is_a_curve(pretraining):
+    curves = read_results(pretraining)["curves"]
+    expected = {"loss", "learning_rate", "label_positive_share", *TERMS}
+    expected |= {f"encoder_gradient/{term}" for term in TERMS}
+    for level in range(4):
+        expected |= {f"identity_diagonal/{level}", f"identity_offdiagonal/{level}", f"effective_rank/level{level}"}
+    assert expected <= curves.keys()
+    assert all(math.isfinite(value) for points in curves.values() for _, value in points)
+    assert all(value > 0 for _, value in curves["encoder_gradient/label"])
+
+
+def test_training_moves_every_part_of_the_network(train, pretraining, tmp_path):
+    first, last = (weights(pretraining / f"checkpoint_iteration={i}.pt") for i in (2, 4))
+    still = {name for name in last if torch.equal(first[name], last[name])}
+    # the last steps of four are small; biases before an instance norm and what never has a gradient stay
+    moved = {name.split(".")[0] + "." + name.split(".")[1] for name in last.keys() - still}
+    parts = {"unetr.vit", "unetr.encoder1", "unetr.encoder2", "unetr.encoder3", "unetr.encoder4", "unetr.decoder2"}
+    parts |= {"unetr.out", "projectors.0", "projectors.1", "segmentation_head.weight"}
+    assert parts <= moved
+
+
+def test_the_exported_encoder_fits_monais_unetr_and_says_where_it_is_from(encoder, pretraining):
+    about = json.loads(encoder.with_suffix(".json").read_text())
+    assert about["checkpoint"] == str(pretraining / "model.pt")
+    assert (about["seed"], about["iterations"], about["config"]["preset"]) == (0, 4, "hybrid")
+    network = segmentation_unetr(
+        pretrained_encoder=str(encoder),
+        in_channels=1,
+        out_channels=2,
+        img_size=NETWORK["patch_size"],
+        **{key: NETWORK[key] for key in ("feature_size", "hidden_size", "mlp_dim", "num_heads")},
+    )
+    trained = weights(pretraining / "model.pt")
+    exported = torch.load(encoder, weights_only=True)
+    assert all(name.startswith(("vit.", "encoder")) for name in exported)
+    for name, tensor in exported.items():
+        assert torch.equal(tensor, trained[f"unetr.{name}"])
+        assert torch.equal(tensor, network.state_dict()[name])
+
+
+@pytest.mark.parametrize("preset", ["paper", "balanced", "supervised", "identity", "label", "reconstruction"])
+def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
+    train(PRETRAINING, tmp_path / "run", preset=preset, iterations=2).check()
+    curves = read_results(tmp_path / "run")["curves"]
+    on = {"paper": set(TERMS[:3]), "balanced": set(TERMS[:3])}.get(preset, {preset})
+    assert {term for term in TERMS if term in curves} == on
+    assert all(math.isfinite(value) for points in curves.values() for _, value in points)
+    gradients = {term: curves[f"encoder_gradient/{term}"][0][1] for term in on}
+    assert all(norm > 0 for norm in gradients.values()), gradients
+
+
+def test_a_weight_of_its_own_goes_over_the_presets(train, tmp_path):
+    train(PRETRAINING, tmp_path / "run", preset="paper", label_weight=0, iterations=2).check()
+    assert "label" not in read_results(tmp_path / "run")["curves"]
+
+
+def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(train, pretraining, tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copy(pretraining / "checkpoint_iteration=2.pt", tmp_path / "run")
+    finished = train(PRETRAINING, tmp_path / "run", preset="hybrid").check()
+    assert "resumed" in finished.out + finished.err
+    assert same(weights(tmp_path / "run" / "model.pt"), weights(pretraining / "model.pt"))
+    whole, resumed = (
+        torch.load(folder / "checkpoint_iteration=4.pt", weights_only=True)
+        for folder in (pretraining, tmp_path / "run")
+    )
+    for part in ("optimizer", "lr_scheduler"):
+        assert str(whole[part]) == str(resumed[part])
+    assert read_results(tmp_path / "run")["curves"] == read_results(pretraining)["curves"]
+
+
+def test_workers_do_not_change_the_result(train, pretraining, tmp_path):
+    train(PRETRAINING, tmp_path / "run", preset="hybrid", num_workers=2).check()
+    assert same(weights(tmp_path / "run" / "model.pt"), weights(pretraining / "model.pt"))
+    assert read_results(tmp_path / "run")["curves"] == read_results(pretraining)["curves"]
+
+
+def test_another_seed_is_another_run(train, pretraining, tmp_path):
+    train(PRETRAINING, tmp_path / "run", preset="hybrid", seed=1).check()
+    assert read_results(tmp_path / "run")["seed"] == 1
+    assert not same(weights(tmp_path / "run" / "model.pt"), weights(pretraining / "model.pt"))
+
+
+def test_a_finished_run_started_again_changes_nothing(train, pretraining, tmp_path):
+    run = shutil.copytree(pretraining, tmp_path / "run")
+    train(PRETRAINING, run, preset="hybrid").check()
+    assert same(weights(run / "model.pt"), weights(pretraining / "model.pt"))
+    assert read_results(run)["curves"] == read_results(pretraining)["curves"]
+    assert read_results(run)["iterations"] == 4
+
+
+def test_a_longer_run_goes_on_from_a_finished_one(train, pretraining, tmp_path):
+    run = shutil.copytree(pretraining, tmp_path / "run")
+    train(PRETRAINING, run, preset="hybrid", iterations=6).check()
+    assert read_results(run)["iterations"] == 6
+    assert (run / "checkpoint_iteration=6.pt").is_file()
+
+
+def test_a_pretrained_network_is_evaluated_on_patches(train, pretraining, tmp_path):
+    run = shutil.copytree(pretraining, tmp_path / "run")
+    before = (run / "results.json").read_bytes()
+    train(PRETRAINING, run, "evaluate", preset="hybrid", split="training", evaluation_patches=2).check()
+    results = read_results(run / "evaluation")
+    assert results["curves"].keys() >= {"loss", *TERMS}
+    assert (run / "results.json").read_bytes() == before
