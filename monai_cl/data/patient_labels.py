@@ -35,7 +35,7 @@ def add_targets(items: Iterable[MutableMapping[str, Any]], labels: TableLabels) 
             continue
         if item.setdefault("target", target) != target:
             raise UserError(
-                f"patient {item['patient']}: {item['image']}: expected target {target} as in table {labels.path}, found "
+                f"patient {item['patient']}: {item['image']}: expected {target} as in table {labels.path}, found "
                 f"{item['target']}; correct one of them"
             )
     return len(patients - labels.targets.keys())
