@@ -56,7 +56,8 @@ class SliceFeatures:
         patient = self._column("patient", [str(name).strip() for name in np.asarray(self.patient).ravel().tolist()], n)
         slices = [str(i) for i in range(n)] if self.slice is None else np.asarray(self.slice).ravel().tolist()
         set_ = object.__setattr__
-        set_(self, "features", features.astype(np.float32, copy=False))
+        with np.errstate(over="ignore"):  # told below, with the patient
+            set_(self, "features", features.astype(np.float32, copy=False))
         set_(self, "patient", patient)
         set_(self, "slice", self._column("slice", [str(name).strip() for name in slices], n))
         set_(self, "label", self._labels(n))

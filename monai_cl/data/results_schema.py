@@ -81,6 +81,9 @@ def _check_classification(results: Mapping, fail: Callable[[str, str, Any], None
     for key in ("method", "cohort"):
         if not isinstance(results.get(key), str):
             fail(key, "a name", results.get(key))
+    for key, kind in (("backbone", str), ("sigma", (int, float)), ("temperature", (int, float))):
+        if results.get(key) is not None and not isinstance(results[key], kind):
+            fail(key, "a name or null" if kind is str else "a number or null", results[key])
     for key in ("auc", "balanced_accuracy", "auc_pooled"):
         if not _is_fraction(metrics.get(key)):
             fail(f"metrics.{key}", "a number from 0 to 1", metrics.get(key))
@@ -89,7 +92,7 @@ def _check_classification(results: Mapping, fail: Callable[[str, str, Any], None
         isinstance(interval, list) and len(interval) == 2 and all(map(_is_fraction, interval))
     ):
         fail("metrics.auc_interval", "two numbers from 0 to 1, or null", interval)
-    for key in ("auc_std", "balanced_accuracy_std", "depth_r2", "depth_r2_std"):
+    for key in ("auc_std", "balanced_accuracy_std", "depth_r2", "depth_r2_std", "confidence", "patients", "positive"):
         if metrics.get(key) is not None and not _is_number(metrics[key]):
             fail(f"metrics.{key}", "a number or null", metrics[key])
     for key, entry in (("folds", "a list of folds"), ("per_patient", "a list of patients")):

@@ -1,4 +1,4 @@
-"""Frozen features judged by patient: a linear probe in stratified cross-validation, as METHOD of the WSP paper."""
+"""Frozen features judged by patient: a linear probe in stratified cross-validation, as the WSP paper does it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def probe_patients(
     resamples: int = 2000,
     confidence: float = 0.95,
 ) -> ProbeResult:
-    """Cross-validated linear probe (METHOD: standardise → L2 logistic regression → mean probability per patient).
+    """Cross-validated linear probe: standardise → L2 logistic regression → mean probability per patient.
 
     Everything that is learnt (mean, standard deviation, C, weights) is learnt in a fold's training part, in which no
     patient of its test part is. The result depends neither on the order of the slices nor on other methods' features.

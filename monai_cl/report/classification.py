@@ -17,7 +17,6 @@ from monai_cl.report.method_tables import (
     sigma_tables,
 )
 from monai_cl.report.pictures import data_uri, file_pictures
-from monai_cl.report.roc import MEDIA_TYPES, roc_figure
 from monai_cl.report.runs import Run
 from monai_cl.report.tables import Table, fraction
 
@@ -58,6 +57,8 @@ def classification_results(runs: Sequence[Run]) -> list[str]:
 
 def roc_html(runs: Sequence[Run]) -> str:
     """One figure a cohort, one curve a method; of several seeds each patient's mean probability."""
+    from monai_cl.report.roc import MEDIA_TYPES, roc_figure
+
     figures = []
     for cohort in cohorts_of(runs):
         curves = {}

@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_told(change, message):
 def test_features_that_are_not_finite_are_told_with_patient_and_slice(value):
     features = np.ones((4, 2))
     features[2, 1] = value
-    with np.errstate(over="ignore"), pytest.raises(UserError, match=r"patient b, slice b:1: .*1 of 4 slices"):
+    with pytest.raises(UserError, match=r"patient b, slice b:1: .*1 of 4 slices"):
         some(features=features)
 
 

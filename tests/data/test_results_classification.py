@@ -18,6 +18,9 @@ def test_a_classification_is_written_and_read_back(tmp_path):
     [
         ({"method": None}, "method: expected a name, found None"),
         ({"cohort": 3}, "cohort: expected a name, found 3"),
+        ({"sigma": [0.1]}, r"sigma: expected a number or null, found \[0\.1\]"),
+        ({"backbone": 18}, "backbone: expected a name or null, found 18"),
+        ({"metrics": {"patients": "many"}}, r"metrics\.patients: expected a number or null"),
         ({"metrics": {"auc": 84.0}}, r"metrics\.auc: expected a number from 0 to 1, found 84"),
         ({"metrics": {"balanced_accuracy": None}}, r"metrics\.balanced_accuracy: expected a number from 0 to 1"),
         ({"metrics": {"auc_interval": [0.7]}}, r"metrics\.auc_interval: expected two numbers"),

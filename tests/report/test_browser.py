@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from monai_cl.report import write_report
+from tests.report.test_classification import study
 from tests.report.test_html import pair
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -40,6 +41,7 @@ frame.addEventListener("load", () => {
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_the_page_fits_the_screen_and_its_pictures_load(tmp_path: Path, width: int):
     folder = pair(tmp_path / "runs", config={"a_very_long_key_" * 20: "value " * 100})
+    study(folder / "probes")
     write_report(tmp_path / "report.html", folder)
     (tmp_path / "probe.html").write_text(PROBE.replace("WIDTH", str(width)))
     command = [
