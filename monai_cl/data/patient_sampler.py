@@ -73,7 +73,8 @@ class PatientSampler(Sampler[int]):
         self._groups = list(groups.values())
         total, wanted = sum(self.counts.values()), self.batch_size * self.world_size
         self.repeats = total < wanted
-        self._log(total, wanted)
+        if self.rank == 0:
+            self._log(total, wanted)
 
     @property
     def start(self) -> int:
@@ -95,10 +96,13 @@ class PatientSampler(Sampler[int]):
         quotas = shares(wanted, limits, order=rng.permutation(len(limits)))
         drawn = []
         for members, quota in zip(self._groups, quotas):
-            rounds = [rng.permutation(len(members)) for _ in range(-(-quota // len(members)))]
-            chosen = np.concatenate(rounds)[:quota] if rounds else []
-            # spread evenly over the batch, so that every process's part is balanced
-            drawn += [((place + rng.random()) / quota, int(rng.choice(members[i]))) for place, i in enumerate(chosen)]
+            order = np.concatenate([rng.permutation(len(members)) for _ in range(-(-quota // len(members)))] or [[]])
+            slices: dict[int, list[int]] = {}
+            for place, patient in enumerate(order[:quota].astype(int).tolist()):
+                if not slices.get(patient):  # a repeated patient goes through all his slices before one comes again
+                    slices[patient] = rng.permutation(members[patient]).tolist()
+                # spread evenly over the batch, so that every process's part is balanced
+                drawn.append(((place + rng.random()) / quota, slices[patient].pop()))
         return [index for _, index in sorted(drawn)]
 
     def __iter__(self) -> Iterator[int]:
