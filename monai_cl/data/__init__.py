@@ -25,7 +25,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "table_list": ("list_from_list", "list_from_series"),
         "slice_choice": ("central_part", "choose_slices", "slice_depths"),
         "slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),
-        "slice_data": ("ct_slices",),
         "patient_sampler": ("PatientSampler",),
         "patches": ("MixCLPatches", "SegmentationPatches"),
     },

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from monai_cl.data import (
+    CTSlices,
     PatientSampler,
+    Preparation,
     cirrhosis_case,
     cirrhosis_slices,
-    ct_slices,
     load_data_list,
+    organ_ids,
+    prepare,
+    slice_volumes,
     validate_data_list,
     write_cirrhosis_cohort,
 )
@@ -76,7 +80,10 @@ def test_histology_has_stratified_folds(cohort):
 
 
 def test_slices_through_files_and_store_are_those_in_memory(cohort, tmp_path):
-    dataset = ct_slices(load_data_list(cohort["histology"]), store=tmp_path / "store", size=48, progress=False)
+    data_list = load_data_list(cohort["histology"])
+    done = prepare(data_list.items(), tmp_path / "store", Preparation(spacing=None, layout="slices"), progress=False)
+    volumes = slice_volumes(done.store, done.keys, done.items, liver=organ_ids(data_list))
+    dataset = CTSlices(done.store, volumes, size=48)
     made = cirrhosis_slices(5, 12, cohort="histology", size=48)
     assert len(dataset) == len(made)
     np.testing.assert_allclose(dataset.depths, made.depths, atol=1e-6)

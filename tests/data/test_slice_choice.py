@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monai_cl.data.conversion import Preparation
 from monai_cl.data.preparation import prepare
 from monai_cl.data.slice_choice import central_part, choose_slices, slice_depths, slices_with
-from monai_cl.data.slice_data import NATIVE_SLICES
 from monai_cl.errors import UserError
 
 from .volume_files import affine_of, ct_array, write_nifti
@@ -21,7 +21,7 @@ def prepared(tmp_path, label, *, codes="RAS", name="a", spacing=(0.7, 0.9, 2.5))
         "label": str(write_nifti(tmp_path / f"{name}_label.nii.gz", label, affine)),
         "patient": f"patient {name}",
     }
-    result = prepare([item], tmp_path / "store", NATIVE_SLICES, progress=False)
+    result = prepare([item], tmp_path / "store", Preparation(spacing=None, layout="slices"), progress=False)
     return result.store, result.keys[0]
 
 

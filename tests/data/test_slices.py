@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from monai_cl.data import CTSlices, ct_slices, load_data_list, organ_ids, prepare, slice_volumes
+from monai_cl.data import CTSlices, Preparation, load_data_list, organ_ids, prepare, slice_volumes
 from monai_cl.data.arrays import StoredArray
 from monai_cl.data.list_json import write_json
-from monai_cl.data.slice_data import NATIVE_SLICES
 from monai_cl.data.slice_pixels import fit_slices, window_slices
 from monai_cl.errors import UserError
 
 from .volume_files import affine_of, ct_array, write_nifti
 
 SHAPE = (24, 24, 20)
+NATIVE = Preparation(spacing=None, layout="slices")
 
 
 def write_item(folder: Path, name: str, *, codes="RAS", shape=SHAPE, spacing=(0.8, 0.8, 2.5), array=None, **more):
@@ -40,7 +40,7 @@ def write_item(folder: Path, name: str, *, codes="RAS", shape=SHAPE, spacing=(0.
 
 
 def dataset_of(folder: Path, items, *, liver=1, **options) -> CTSlices:
-    done = prepare(items, folder / "store", NATIVE_SLICES, progress=False)
+    done = prepare(items, folder / "store", NATIVE, progress=False)
     assert not done.skipped, done.skipped
     return CTSlices(done.store, slice_volumes(done.store, done.keys, done.items, liver=liver), **options)
 
@@ -97,7 +97,7 @@ def test_neighbours_are_channels_and_the_ends_repeat(tmp_path):
     array = ct_array(SHAPE)
     item = write_item(tmp_path, "P", array=array)
     del item["label"]
-    done = prepare([item], tmp_path / "store", NATIVE_SLICES, progress=False)
+    done = prepare([item], tmp_path / "store", NATIVE, progress=False)
     volumes = slice_volumes(done.store, done.keys, done.items, fraction=1.0)
     plain = CTSlices(done.store, volumes, size=24)
     deep = CTSlices(done.store, volumes, size=24, neighbours=2)
@@ -199,37 +199,13 @@ def test_patients_of_two_data_sets_are_told_apart(tmp_path):
     assert sorted(set(dataset.patients)) == ["a/P1", "b/P1"]
 
 
-def test_data_list_becomes_slices(tmp_path):
-    items = [write_item(tmp_path, name, target=i % 2) for i, name in enumerate(("P1", "P02", "P003"))]
-    training = [
-        {key: Path(item[key]).name for key in ("image", "label")}
-        | {"patient": item["patient"], "target": item["target"]}
-        for item in items
-    ]
-    write_json(
-        tmp_path / "list.json",
-        {"name": "small", "labels": {"0": "background", "1": "liver"}, "training": training},
-    )
-    data_list = load_data_list(tmp_path / "list.json")
-    dataset = ct_slices(data_list, store=tmp_path / "store", size=24, progress=False)
-    assert len(dataset) == 21
-    assert dataset.targets[::7] == [0, 1, 0]
-    whole = ct_slices(data_list, store=tmp_path / "store", organ=None, size=24, progress=False)
-    assert len(whole) == 3 * 14
-
-
-def test_mask_on_another_grid_names_patient_and_file(tmp_path):
-    item = write_item(tmp_path, "P5", target=0)
+def test_mask_on_another_grid_names_the_file(tmp_path):
+    item = write_item(tmp_path, "P5")
     write_nifti(Path(item["label"]), np.ones((24, 24, 19), np.uint8), affine_of("RAS", (0.8, 0.8, 2.5)))
-    training = [{"image": "P5.nii.gz", "label": "P5_label.nii.gz", "patient": "P5"}]
-    good = write_item(tmp_path, "P6")
-    training.append({"image": "P6.nii.gz", "label": "P6_label.nii.gz", "patient": good["patient"]})
-    write_json(
-        tmp_path / "list.json",
-        {"name": "small", "labels": {"0": "background", "1": "liver"}, "training": training},
-    )
-    with pytest.raises(UserError, match=r"(?s)1 of 2 scans.*patient P5: .*P5_label.nii.gz: expected the grid of"):
-        ct_slices(load_data_list(tmp_path / "list.json"), store=tmp_path / "store", progress=False)
+    done = prepare([item, write_item(tmp_path, "P06")], tmp_path / "store", NATIVE, progress=False)
+    ((skipped, reason),) = done.skipped
+    assert skipped["patient"] == "P5"
+    assert "P5_label.nii.gz: expected the grid of" in reason
 
 
 def test_masks_without_liver_are_all_named_at_once(tmp_path):
@@ -276,7 +252,7 @@ def test_real_scan_gives_slices_of_its_liver(real_data, tmp_path):
     item = {"image": str(folder / "totalseg_ct.nii.gz"), "label": str(folder / "totalseg_structures.nii.gz")}
     if not Path(item["image"]).is_file():
         pytest.skip("another layout of the real data")
-    done = prepare([item], tmp_path / "store", NATIVE_SLICES, progress=False)
+    done = prepare([item], tmp_path / "store", NATIVE, progress=False)
     volumes = slice_volumes(done.store, done.keys, done.items, liver=5)
     dataset = CTSlices(done.store, volumes, size=160)
     sample = dataset[len(dataset) // 2]
