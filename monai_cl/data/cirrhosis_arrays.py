@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_cl.data.cirrhosis_anatomy import LIVER
 from monai_cl.data.cirrhosis_phantom import cirrhosis_case
+from monai_cl.data.cirrhosis_structure import LIVER
 from monai_cl.data.slice_choice import central_part, slice_depths
 from monai_cl.data.slice_pixels import window_slices
 from monai_cl.data.slices import WINDOW

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_cl.data.cirrhosis_anatomy import LABELS, sample_patient
+from monai_cl.data.cirrhosis_anatomy import sample_patient
 from monai_cl.data.cirrhosis_lattice import AxialLattice
 from monai_cl.data.cirrhosis_render import render_slices
 from monai_cl.data.cirrhosis_shape import (
@@ -17,6 +17,7 @@ from monai_cl.data.cirrhosis_shape import (
     histology,
     read_grade,
 )
+from monai_cl.data.cirrhosis_structure import LABELS
 
 __all__ = ["COHORTS", "LABELS", "CirrhosisCase", "cirrhosis_case"]
 

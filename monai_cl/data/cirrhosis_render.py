@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_cl.data.cirrhosis_anatomy import CirrhosisPatient, Coat
 from monai_cl.data.cirrhosis_lattice import AxialLattice
+from monai_cl.data.cirrhosis_structure import CirrhosisPatient, Coat
 
 AIR = -1000.0
 _LEAST_GAP = np.float32(1.0)  # mm of fat that nodules leave between the liver and the wall

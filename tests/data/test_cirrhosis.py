@@ -13,10 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from monai_cl.data import cirrhosis_case, cirrhosis_slices
-from monai_cl.data.cirrhosis_anatomy import LIVER, SPLEEN
 from monai_cl.data.cirrhosis_arrays import CirrhosisSlices
 from monai_cl.data.cirrhosis_lattice import AxialLattice
 from monai_cl.data.cirrhosis_shape import draw_shape, draw_stage, read_grade
+from monai_cl.data.cirrhosis_structure import LIVER, SPLEEN
 from monai_cl.data.phantom_shapes import Ellipsoid, Lattice
 
 SMALL = dict(cohort="histology", size=88)
