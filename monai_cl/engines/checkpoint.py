@@ -109,7 +109,10 @@ class Checkpoints:
         else:
             self._restore(engine, self._read(Path(self.resume)), Path(self.resume))
         if self.is_writer:
-            self.output_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                self.output_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"{self.output_dir}: cannot be made ({error}); choose another --output_dir") from error
 
     def _resume_newest(self, engine: Engine, existing: list[Path]) -> None:
         for path in existing:

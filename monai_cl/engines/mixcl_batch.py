@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from monai_cl.errors import UserError
 from monai_cl.transforms import random_views
+from monai_cl.transforms.views import draw_view
 
 TARGET_KEYS = ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset")
 
@@ -22,10 +25,17 @@ class MixCLPrepareBatch:
     Args:
         seed: the run's seed.
         views: options of `monai_cl.transforms.random_views` (probability, ranges).
+
+    Raises:
+        ValueError: a view option that is unknown or out of its range.
     """
 
     def __init__(self, *, seed: int, views: Mapping[str, Any] | None = None) -> None:
         self.seed, self.views = int(seed), dict(views or {})
+        try:
+            draw_view(np.random.default_rng(0), **self.views)  # refuses bad options here and not in the first step
+        except TypeError as error:
+            raise UserError(f"views: {error}") from error
 
     def __call__(
         self, batch: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any

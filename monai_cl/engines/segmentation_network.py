@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.networks.nets import UNETR
 
+from monai_cl.errors import UserError
 from monai_cl.networks import load_encoder
 
 logger = logging.getLogger(__name__)
@@ -20,8 +21,13 @@ def segmentation_unetr(*, pretrained_encoder: str | None = None, **unetr: Any) -
         unetr: UNETR's own arguments.
 
     Raises:
-        UserError: when the file is not an encoder of this architecture; the message names what did not match.
+        UserError: when the file is not an encoder of this architecture; the message names what did not match. Or a
+            patch size that UNETR cannot take.
     """
+    size = unetr["img_size"]
+    sizes = [size] * 3 if isinstance(size, int) else list(size)
+    if len(sizes) != 3 or any(edge % 16 or edge < 32 for edge in sizes):  # UNETR itself fails in the first forward
+        raise UserError(f"patch_size must be three multiples of 16, at least 32 voxels, got {sizes}")
     network = UNETR(**unetr)
     if pretrained_encoder:
         logger.info("%s", load_encoder(network, pretrained_encoder))

@@ -165,6 +165,12 @@ def test_an_interval_that_skips_the_end_still_saves_the_end(tmp_path):
     assert names(tmp_path) == ["checkpoint_iteration=4.pt", "checkpoint_iteration=6.pt", "model.pt"]
 
 
+def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/run: cannot be made .*--output_dir"):
+        TinyRun(tmp_path / "file" / "run").go(epochs=1)
+
+
 def test_only_the_writer_writes(tmp_path):
     TinyRun(tmp_path / "run", is_writer=False).go(epochs=2)
     assert not (tmp_path / "run").exists()

@@ -100,6 +100,14 @@ def test_the_global_random_state_is_neither_read_nor_moved():
     assert torch.equal(first, second)
 
 
-def test_a_misspelt_view_option_is_refused():
-    with pytest.raises(TypeError, match="probabilty"):
-        prepare(probabilty=0.1)
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ({"probabilty": 0.1}, "views: .*'probabilty'"),
+        ({"probability": 2}, r"probability must be in \[0, 1\], got 2"),
+        ({"gamma": (0, 2)}, "gamma must be a range"),
+    ],
+)
+def test_bad_view_options_are_refused_before_the_first_step(views, message):
+    with pytest.raises(ValueError, match=message):
+        MixCLPrepareBatch(seed=0, views=views)

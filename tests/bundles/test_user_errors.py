@@ -1,0 +1,179 @@
+"""What goes wrong by the user's hand ends with one line that says what, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.bundles.conftest import BUNDLES, PRETRAINING, SPLEEN, config_files, words
+
+
+@pytest.fixture
+def broken_list(cohort, tmp_path):
+    """``broken_list(change)``: the spleen's list after ``change(document)``, and its root."""
+
+    def make(change, name: str = "spleen.json") -> dict[str, str]:
+        document = json.loads((cohort / name).read_text())
+        change(document)
+        path = tmp_path / "broken.json"
+        path.write_text(json.dumps(document))
+        return {"data_list": str(path), "dataset_dir": str(cohort)}
+
+    return make
+
+
+def check(finished, *parts: str) -> None:
+    """It failed, its last line is the error, and holds every part."""
+    assert finished.status != 0
+    assert finished.last_error_line.startswith("error: "), finished.err[-3000:]
+    for part in parts:
+        assert part in finished.last_error_line, finished.last_error_line
+    assert "Traceback" not in finished.err.splitlines()[-1]
+
+
+MISTAKES = {
+    "misspelt key": ({"itertions": 10}, ["--itertions", "train.yaml", "did you mean --iterations?"]),
+    "missing list": ({"data_list": "/nowhere/list.json"}, ["/nowhere/list.json"]),
+    "unknown fold": ({"fold": 9}, ["spleen.json", "fold 9"]),
+    "label fraction": ({"label_fraction": 15}, ["label_fraction", "0.15"]),
+    "iterations": ({"iterations": 5}, ["iterations=5", "epoch_length=2"]),
+    "warm-up": ({"warmup": 9}, ["warmup", "got 9 of 4"]),
+    "missing encoder": ({"pretrained_encoder": "/nowhere/encoder.pt"}, ["/nowhere/encoder.pt"]),
+    "missing resume": ({"resume": "/nowhere/checkpoint.pt"}, ["/nowhere/checkpoint.pt"]),
+    "patch size": ({"patch_size": [50, 50, 50]}, ["multiples of 16", "[50, 50, 50]"]),
+    "several data sets": ({"data_list": "PRETRAINING"}, ["pretraining.json", "expected one data set, found 4"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_an_option_is_one_line(train, cohort, tmp_path, mistake):
+    options, parts = MISTAKES[mistake]
+    if options.get("data_list") == "PRETRAINING":
+        options = {"data_list": str(cohort / "pretraining.json")}
+    check(train(SPLEEN, tmp_path / "run", **options), *parts)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"preset": "hybird"}, ["hybird", "hybrid"]),
+        ({"patch_size": [50, 50, 50]}, ["multiples of 16", "50"]),
+        ({"identity_weight": -1}, ["identity_weight", "-1"]),
+        ({"views": {"probability": 2}}, ["probability must be in [0, 1], got 2"]),
+        ({"foreground_probability": 1.5}, ["foreground_probability", "1.5"]),
+    ],
+)
+def test_a_mistake_in_an_option_of_the_pretraining_is_one_line(train, tmp_path, options, parts):
+    check(train(PRETRAINING, tmp_path / "run", **options), *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_list_is_one_line(train, broken_list, tmp_path):
+    options = broken_list(lambda document: document.update(training=[]))
+    check(train(SPLEEN, tmp_path / "run", **options), "broken.json")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gap_in_the_organs_ids_is_one_line(train, broken_list, tmp_path):
+    options = broken_list(lambda document: document.update(labels={"0": "background", "2": "spleen"}))
+    check(train(SPLEEN, tmp_path / "run", **options), "broken.json", "[0, 2]", "label_map")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("bundle", [SPLEEN, PRETRAINING])
+def test_a_missing_scan_is_named(train, broken_list, tmp_path, bundle):
+    def change(document):
+        (document["datasets"][0] if "datasets" in document else document)["training"][2]["image"] = "images/gone.nii.gz"
+
+    name = "spleen.json" if bundle == SPLEEN else "pretraining.json"
+    options = {**broken_list(change, name), "store_dir": str(tmp_path / "store")}
+    check(train(bundle, tmp_path / "run", **options), "gone.nii.gz")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_scan_is_named(train, cohort, tmp_path):
+    damaged = shutil.copytree(cohort, tmp_path / "cohort")
+    scan = damaged / "synthetic_spleen" / "images" / "spleen_0002.nii.gz"
+    content = bytearray(scan.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    scan.write_bytes(content)
+    options = {"dataset_dir": str(damaged), "data_list": str(damaged / "spleen.json")}
+    check(train(SPLEEN, tmp_path / "run", store_dir=str(tmp_path / "store"), **options), "spleen_0002")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_json_is_named_as_such(train, tmp_path):
+    (tmp_path / "list.json").write_text("{'training': ")
+    check(train(SPLEEN, tmp_path / "run", data_list=str(tmp_path / "list.json")), "list.json")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_of_another_size_is_refused(train, encoder, tmp_path):
+    finished = train(SPLEEN, tmp_path / "run", pretrained_encoder=str(encoder), feature_size=8)
+    check(finished, str(encoder), "another shape", "feature_size")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_is_no_encoder_is_refused(train, tmp_path):
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
+    check(train(SPLEEN, tmp_path / "run", pretrained_encoder=str(tmp_path / "other.pt")), "other.pt", "no")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_with_another_network_is_refused_and_the_run_is_unharmed(train, spleen, tmp_path):
+    run = shutil.copytree(spleen, tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    check(train(SPLEEN, run, feature_size=8, iterations=6), "checkpoint_iteration=4.pt", "does not fit")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_fresh_start_in_a_finished_run_is_refused_and_the_run_is_unharmed(train, spleen, tmp_path):
+    run = shutil.copytree(spleen, tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    check(train(SPLEEN, run, resume="none"), "checkpoint_iteration=4.pt", "--resume auto")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_evaluating_or_inferring_without_a_model_is_one_line(train, infer, cohort, tmp_path):
+    check(train(SPLEEN, tmp_path / "run", "evaluate"), "run/model.pt", "no such checkpoint")
+    images = str(cohort / "synthetic_spleen" / "images")
+    check(infer(SPLEEN, tmp_path / "maps", checkpoint="/nowhere.pt", dataset_dir=images), "/nowhere.pt")
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "maps").exists()
+
+
+def test_inference_with_another_network_or_without_volumes_is_one_line(infer, cohort, tmp_path):
+    images = str(cohort / "synthetic_spleen" / "images")
+    check(infer(SPLEEN, tmp_path / "maps", feature_size=8, dataset_dir=images), "model.pt", "does not fit this network")
+    (tmp_path / "empty").mkdir()
+    check(infer(SPLEEN, tmp_path / "maps", dataset_dir=str(tmp_path / "empty")), "empty", "expected volumes")
+    check(infer(SPLEEN, tmp_path / "maps", datalist=["/nowhere/a.nii.gz"]), "/nowhere/a.nii.gz")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(train, tmp_path):
+    (tmp_path / "file").write_text("")
+    check(train(SPLEEN, tmp_path / "file" / "run"), "file")
+
+
+def test_a_real_process_ends_like_that_too(training_options, tmp_path):
+    options = {**training_options(SPLEEN, data_list="/nowhere/list.json"), "output_dir": str(tmp_path / "run")}
+    command = ["-m", "monai.bundle", "run", "--config_file", *config_files(SPLEEN, "train"), *words(options)]
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "/nowhere/list.json" in last
+    assert not (tmp_path / "run").exists()
+
+
+def test_bundles_lie_where_the_tests_look():
+    assert all(Path(file).is_file() for file in config_files(SPLEEN, "train", "evaluate", "inference"))
+    assert BUNDLES.name == "bundles"
