@@ -32,6 +32,15 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def gather(values: list) -> list:
+    """The lists of all processes, one after the other by rank; every process must call it."""
+    if world_size() == 1:
+        return list(values)
+    lists: list[list] = [[] for _ in range(world_size())]
+    dist.all_gather_object(lists, list(values))
+    return [value for own in lists for value in own]
+
+
 def local_device() -> torch.device:
     """The device of this process: its own GPU, or the CPU."""
     if torch.cuda.is_available():

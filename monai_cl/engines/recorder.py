@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.results import run_record, write_results
 from monai_cl.engines.command_line import invocation
+from monai_cl.engines.distributed import gather
 
 
 class Pictures(Protocol):
@@ -164,7 +165,8 @@ class RunRecorder:
             self._cases.append({"id": str(item["id"]), "patient": str(item["patient"])})
 
     def _validation_end(self, evaluator: Engine, trainer: Engine) -> None:
-        self.metrics = dice_metrics(evaluator.state.metric_details["val_mean_dice"], self._cases, self.organs)
+        # the metric's details are of all processes by now, in the order of their ranks
+        self.metrics = dice_metrics(evaluator.state.metric_details["val_mean_dice"], gather(self._cases), self.organs)
         iteration = trainer.state.iteration
         if self.metrics["mean_dice"] is not None:
             self.add("mean_dice", iteration, self.metrics["mean_dice"])
@@ -225,7 +227,7 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
 
     Args:
         details: (cases, organs) Dice; nan where the organ is absent from the truth.
-        cases: id and patient of each row.
+        cases: id and patient of each row; of a case that is there twice the first row counts.
         organs: name of each column.
 
     Returns:
@@ -235,6 +237,10 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
     table = details.reshape(len(cases), -1).tolist()
     if table and len(table[0]) != len(organs):
         raise ValueError(f"expected a column for each of {list(organs)}, got {len(table[0])} columns")
+    # with fewer cases than processes each measures all
+    first = {case["id"]: number for number, case in reversed(list(enumerate(cases)))}
+    kept = [number for number, case in enumerate(cases) if first[case["id"]] == number]
+    cases, table = [cases[number] for number in kept], [table[number] for number in kept]
     per_case = [
         {**case, "dice": {o: None if math.isnan(v) else v for o, v in zip(organs, row)}}
         for case, row in zip(cases, table)

@@ -7,6 +7,7 @@ import torch
 from monai.networks.nets import UNETR
 
 from monai_cl.engines import distribute, local_device, rank, start_process_group, stop_process_group, world_size
+from monai_cl.engines.distributed import gather
 
 
 def unetr() -> UNETR:
@@ -51,6 +52,19 @@ def test_a_group_is_joined_once_and_left(group_of_one):
     assert torch.distributed.get_backend() == ("nccl" if torch.cuda.is_available() else "gloo")
     stop_process_group()
     assert not torch.distributed.is_initialized()
+
+
+def test_one_process_gathers_what_it_has():
+    assert gather([{"id": "a"}, 2]) == [{"id": "a"}, 2]
+
+
+def test_lists_of_several_processes_are_gathered_by_rank(group_of_one, monkeypatch):
+    def exchange(lists: list, own: list) -> None:
+        lists[0], lists[1] = ["from rank 0"], own
+
+    monkeypatch.setattr("monai_cl.engines.distributed.world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", exchange)
+    assert gather([1, 2]) == ["from rank 0", 1, 2]
 
 
 def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(group_of_one, monkeypatch):

@@ -184,6 +184,27 @@ def test_mean_dice_is_that_of_monais_metric(seed):
         assert value is None or value == pytest.approx(theirs, abs=1e-6)
 
 
+def test_a_case_that_two_processes_measured_counts_once():
+    details = torch.tensor([[0.5], [0.9], [0.5]])
+    cases = [{"id": name, "patient": name} for name in ("a", "b", "a")]
+    metrics = dice_metrics(details, cases, ["spleen"])
+    assert [case["id"] for case in metrics["per_case"]] == ["a", "b"]
+    assert metrics["mean_dice"] == pytest.approx(0.7)
+    assert metrics["dice"]["spleen"] == pytest.approx(0.7)
+
+
+def test_cases_of_all_processes_belong_to_the_rows_of_the_metric(tmp_path, monkeypatch):
+    # MONAI's metric has the rows of every process; this one validated the second half
+    evaluator = validation([[0.1], [0.2], [0.3]], ["c"])
+    others = [{"id": "a", "patient": "p"}, {"id": "b", "patient": "q"}]
+    monkeypatch.setattr("monai_cl.engines.recorder.gather", lambda cases: others + cases)
+    record = recorder(tmp_path, kind="segmentation", organs=["spleen"], is_writer=False)
+    record.attach_evaluation(evaluator)
+    evaluator.run(evaluator.state.dataloader, max_epochs=1)
+    found = {case["id"]: case["dice"]["spleen"] for case in record.metrics["per_case"]}
+    assert found == pytest.approx({"a": 0.1, "b": 0.2, "c": 0.3})
+
+
 def test_another_number_of_organs_is_refused():
     with pytest.raises(ValueError, match=r"a column for each of \['spleen'\], got 2 columns"):
         dice_metrics(torch.zeros(1, 2), [{"id": "a", "patient": "a"}], ["spleen"])
