@@ -8,29 +8,11 @@ from typing import Any
 from monai_cl.cli_datalist import DataListCommands
 from monai_cl.cli_demo import demo_command
 from monai_cl.cli_prepare import prepare_command, repair_command, verify_command
+from monai_cl.cli_probe import probe_command
 from monai_cl.cli_report import report_command
+from monai_cl.cli_synthetic import cirrhosis_command, phantom_command
+from monai_cl.cli_tables import datalist_from_table_command
 from monai_cl.errors import UserError
-
-
-def phantom_command(
-    output: str, *, cases: int = 6, seed: int = 0, spacing: float = 3.0, workers: int = 1, overwrite: bool = False
-) -> None:
-    """Write a synthetic cohort of partly annotated abdominal CT data sets, with their data lists.
-
-    Example:
-        python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
-
-    Args:
-        output: folder to make.
-        cases: cases per data set (four that annotate some organs, two target sets).
-        seed: of the whole cohort; the same seed gives the same files.
-        spacing: geometric mean voxel spacing in mm; larger is faster.
-        workers: processes.
-        overwrite: replace a cohort that is there.
-    """
-    from monai_cl.data.phantom_cohort import phantom_command as write
-
-    write(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
 
 
 def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
@@ -85,6 +67,12 @@ class StoreCommands:
     repair = staticmethod(repair_command)
 
 
+class ListCommands(DataListCommands):
+    """Make, check and divide data lists."""
+
+    from_table = staticmethod(datalist_from_table_command)
+
+
 class Commands:
     """Contrastive pre-training for CT that uses the labels you already have.
 
@@ -94,9 +82,11 @@ class Commands:
 
     demo = staticmethod(demo_command)
     phantom = staticmethod(phantom_command)
-    datalist = DataListCommands()
+    cirrhosis = staticmethod(cirrhosis_command)
+    datalist = ListCommands()
     prepare = staticmethod(prepare_command)
     store = StoreCommands()
+    probe = staticmethod(probe_command)
     export_encoder = staticmethod(export_encoder_command)
     export_config = staticmethod(export_config_command)
     report = staticmethod(report_command)

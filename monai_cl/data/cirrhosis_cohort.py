@@ -82,37 +82,6 @@ def write_cirrhosis_cohort(
     return {cohort: output / name for cohort, name in _LISTS.items()}
 
 
-def cirrhosis_command(
-    output: str,
-    *,
-    patients: int = 300,
-    biopsies: int = 100,
-    seed: int = 0,
-    size: int = 176,
-    workers: int = 1,
-    overwrite: bool = False,
-) -> None:
-    """Write a synthetic cirrhosis cohort: abdominal CT slices with weak grades for many patients, histology for few.
-
-    Example:
-        python -m monai_cl cirrhosis --output /data/synthetic_cirrhosis --patients 300 --biopsies 100
-
-    Args:
-        output: folder to make; it must be new or empty, or see --overwrite.
-        patients: patients with a radiological grade, for pre-training.
-        biopsies: other patients with histology, for the probe.
-        seed: the same seed writes the same files.
-        size: pixels a side.
-        workers: processes to use.
-        overwrite: replace a cohort that is there.
-    """
-    lists = write_cirrhosis_cohort(
-        output, patients=patients, biopsies=biopsies, seed=seed, size=size, workers=workers, overwrite=overwrite
-    )
-    for name, path in lists.items():
-        print(f"{name:10} {path}")
-
-
 def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int) -> dict[str, Any]:
     case = cirrhosis_case(seed, index, cohort=cohort, size=size)
     name = f"{cohort}_{index:04d}"

@@ -68,36 +68,6 @@ def write_cohort(
     return {name: output / file for name, file in _LISTS.items()}
 
 
-def phantom_command(
-    output: str,
-    *,
-    cases: int = 6,
-    seed: int = 0,
-    spacing: float = 3.0,
-    workers: int = 1,
-    overwrite: bool = False,
-) -> None:
-    """Write a synthetic abdominal CT cohort, to try everything without patient data.
-
-    Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
-    pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
-    lists pretraining.json, target.json and spleen.json.
-
-    Args:
-        output: folder to make; it must be new or empty, or see --overwrite.
-        cases: cases per data set (six data sets).
-        seed: the same seed writes the same files.
-        spacing: mean voxel spacing in mm; 3 gives about 110 x 75 x 60 voxels, 1.5 eight times as many.
-        workers: processes to use.
-        overwrite: replace a cohort that is there.
-    """
-    lists = write_cohort(
-        output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite, progress=True
-    )
-    for name, path in lists.items():
-        print(f"{name:12} {path}")
-
-
 def _write_case(root: Path, kind: str, index: int, seed: int, spacing: float) -> None:
     case = phantom_case(seed, index, kind=kind, spacing=spacing, orientation=None)
     name = _case_id(kind, index)

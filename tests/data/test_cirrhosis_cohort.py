@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_cl.cli_synthetic import cirrhosis_command
 from monai_cl.data import (
     CTSlices,
     PatientSampler,
@@ -23,7 +24,6 @@ from monai_cl.data import (
     write_cirrhosis_cohort,
 )
 from monai_cl.data import cirrhosis_cohort as module
-from monai_cl.data.cirrhosis_cohort import cirrhosis_command
 from monai_cl.errors import UserError
 
 QUICK = dict(patients=3, biopsies=12, seed=5, size=48, progress=False)

@@ -9,10 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_cl.cli_synthetic import phantom_command
 from monai_cl.data import phantom_cohort
 from monai_cl.data.data_list import load_data_list
 from monai_cl.data.phantom import phantom_case
-from monai_cl.data.phantom_cohort import phantom_command, write_cohort
+from monai_cl.data.phantom_cohort import write_cohort
 from monai_cl.data.phantom_kinds import KINDS, PRETRAINING
 from monai_cl.errors import UserError
 
