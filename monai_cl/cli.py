@@ -12,6 +12,7 @@ from monai_cl.cli_probe import probe_command
 from monai_cl.cli_report import report_command
 from monai_cl.cli_synthetic import cirrhosis_command, phantom_command
 from monai_cl.cli_tables import datalist_from_table_command
+from monai_cl.cli_words import check_words, help_words
 from monai_cl.errors import UserError
 
 
@@ -96,8 +97,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; a `UserError` is printed as one line, exit status 2."""
     import fire
 
+    words, commands = sys.argv[1:] if arguments is None else arguments, Commands()
     try:
-        fire.Fire(Commands(), command=arguments, name="python -m monai_cl")
+        shown = help_words(commands, words)
+        if shown is None:
+            check_words(commands, words)
+        fire.Fire(commands, command=shown or words, name="python -m monai_cl")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,238 @@
+"""``python -m monai_cl``: help for everything, one line for a user's mistake, and what the commands leave."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_cl.cli import Commands, main
+from monai_cl.cli_words import check_words
+from monai_cl.data import read_results
+from monai_cl.errors import UserError
+from monai_cl.networks import MixCLNet
+
+GROUPS = {"datalist", "store"}
+COMMANDS = sorted(name for name in dir(Commands) if not name.startswith("_") and name not in GROUPS)
+SUBCOMMANDS = sorted(
+    (group, name) for group in GROUPS for name in dir(getattr(Commands, group)) if not name.startswith("_")
+)
+
+
+def run(*arguments: object) -> int:
+    """A command; its exit status."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def text_of(capsys) -> str:
+    captured = capsys.readouterr()
+    return captured.out + captured.err  # Fire shows help on stderr
+
+
+def test_the_commands_of_the_design_are_there():
+    design = {"demo", "phantom", "prepare", "export_encoder", "export_config", "report"}
+    assert design <= set(COMMANDS)
+    assert {("datalist", name) for name in ("create", "validate", "split", "subset", "summary")} <= set(SUBCOMMANDS)
+
+
+@pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + SUBCOMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*command, "--help") == 0
+    shown = text_of(capsys)
+    assert "DESCRIPTION" in shown or "SYNOPSIS" in shown
+    assert "--" in shown
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_front_page_names_every_command(capsys):
+    assert run("--help") == 0
+    shown = text_of(capsys)
+    for name in [*COMMANDS, *GROUPS]:
+        assert name in shown, name
+    assert "monai.bundle run" in shown
+
+
+MISTAKES = [
+    (["report", "nowhere"], "nowhere"),
+    (["export_encoder", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
+    (["export_config", "spleen", "mine.yaml"], "spleen/configs/train.yaml: no such config"),
+    (["export_config", "spleen_unetr_segmentation", "mine.yaml", "--iteration", "1"], "did you mean --iterations?"),
+    (["prepare", "nowhere.json"], "nowhere.json"),
+    (["phantom", "new", "--cases", "0"], "cases must be >= 1, got 0"),
+    (["datalist", "validate", "nowhere.json"], "nowhere.json"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else ""
+)
+def test_a_users_mistake_is_one_line_and_status_two(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("error: ")
+    assert message in error[0]
+    assert not any(tmp_path.iterdir())
+
+
+def test_as_a_process_it_ends_the_same_way(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "monai_cl", "report", "nowhere"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_command_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("phantoms") != 0
+    assert run("datalist", "creat") != 0
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        # Fire would write the cohort first and complain then
+        (
+            ["phantom", "--output", "new", "--case", "3"],
+            "error: --case: phantom has no such option; did you mean --cases?",
+        ),
+        (["phantom", "new", "3", "--zzz=1"], "--zzz: phantom has no such option; it has --output, --cases"),
+        (["phantom", "new", "3"], "error: 3: phantom has no place for it"),
+        (["datalist", "summary", "list.json", "--dataroot", "x"], "datalist summary has no such option"),
+        (["demo", "--quik"], "did you mean --quick?"),
+    ],
+)
+def test_an_unknown_option_is_refused_before_anything_runs(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+class Sample:
+    """Commands of every shape."""
+
+    @staticmethod
+    def plain(first, second=1, *, flag=False, some_name=None): ...
+
+    @staticmethod
+    def many(*values, flag=False): ...
+
+    @staticmethod
+    def free(first, **overrides): ...
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plain 1",
+        "plain 1 2 --flag",
+        "plain 1 --second 2 --some-name x --noflag",
+        "plain --first=1 --second=-3",
+        "plain -f 1",
+        "plain 1 -3",
+        "many a b c --flag",
+        "many",
+        "free 1 --anything 2",
+        "plain 1 -- --trace",
+        "nothing --of --ours",
+        "",
+    ],
+)
+def test_words_with_a_place_pass(words):
+    check_words(Sample, words.split())
+
+
+@pytest.mark.parametrize(
+    "words", ["plain 1 2 3", "plain --first 1 2 3", "plain 1 --flagg", "many a --flog x", "free 1 2", "plain 1 --sec 2"]
+)
+def test_words_without_a_place_are_refused(words):
+    with pytest.raises(UserError):
+        check_words(Sample, words.split())
+
+
+def test_an_interrupt_ends_without_a_traceback(capsys, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monai_cl.report.write_report", interrupted)
+    assert run("report", "x") == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_phantom_writes_a_cohort_and_refuses_a_folder_with_files(capsys, tmp_path):
+    assert run("phantom", "--output", tmp_path / "cohort", "--cases", 1, "--spacing", 12) == 0
+    shown = capsys.readouterr().out
+    for name in ("pretraining.json", "target.json", "spleen.json"):
+        assert (tmp_path / "cohort" / name).is_file()
+        assert name in shown
+    before = sorted(path for path in (tmp_path / "cohort").rglob("*"))
+    assert run("phantom", "--output", tmp_path / "cohort", "--cases", 1, "--spacing", 12) == 2
+    assert "expected a new or empty folder" in capsys.readouterr().err
+    assert sorted(path for path in (tmp_path / "cohort").rglob("*")) == before
+
+
+def test_export_encoder_writes_the_weights_and_what_they_are(capsys, tmp_path):
+    network = MixCLNet(img_size=32, feature_size=4, hidden_size=12, mlp_dim=12, num_heads=2)
+    torch.save({"network": network.state_dict(), "iteration": 1, "epoch": 1}, tmp_path / "model.pt")
+    encoder = tmp_path / "encoder.pt"
+    assert run("export_encoder", tmp_path / "model.pt", "--output", encoder) == 0
+    assert str(encoder) in capsys.readouterr().out
+    assert all(name.startswith(("vit.", "encoder")) for name in torch.load(encoder, weights_only=True))
+    assert json.loads(encoder.with_suffix(".json").read_text())["checkpoint"] == str(tmp_path / "model.pt")
+
+
+def test_export_encoder_of_something_else_writes_nothing(capsys, tmp_path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "model.pt")
+    assert run("export_encoder", tmp_path / "model.pt", "--output", tmp_path / "encoder.pt") == 2
+    assert "no UNETR encoder to export" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_export_config_writes_a_config_with_its_overrides(capsys, tmp_path):
+    path = tmp_path / "mine.yaml"
+    assert run("export_config", "spleen_unetr_segmentation", path, "--config", "evaluate", "--iterations", 500) == 0
+    import yaml
+
+    content = yaml.safe_load(path.read_text())
+    assert content["iterations"] == 500
+    assert "evaluation_dir" in content
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):
+    assert run("demo", "--output", tmp_path / "demo", "--quick") == 0
+    shown = capfd.readouterr().out
+    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    assert results["kind"] == "demo"
+    names = [row["name"] for row in results["runs"]]
+    assert names == ["spleen-scratch", "spleen-pretrained", "organs-scratch", "organs-pretrained"]
+    for row in results["runs"]:
+        assert 0 <= row["mean_dice"] <= 1
+        assert len(row["training_cases"]) == 1
+        assert row["name"] in shown
+        assert read_results(tmp_path / "demo" / row["name"])["seed"] == 0
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "synthetic" in page.lower()
+    # a second call does no step again
+    before = {path: path.stat().st_mtime_ns for path in Path(tmp_path / "demo").rglob("model.pt")}
+    assert run("demo", "--output", tmp_path / "demo", "--quick") == 0
+    assert {path: path.stat().st_mtime_ns for path in Path(tmp_path / "demo").rglob("model.pt")} == before
