@@ -75,7 +75,7 @@ def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int) -
     lists, weights = read_list(data_list), mixcl_preset(preset)
     classes = class_counts(lists) if weights["supervised_weight"] else []
     torch.manual_seed(0)
-    begin = time.perf_counter()
+    begin = time.perf_counter(), time.process_time()
     network = MixCLNet(
         levels=identity_levels(weights["identity_levels"], weights["identity_weight"]),
         label_level=weights["label_level"] if weights["label_weight"] else None,
@@ -92,8 +92,11 @@ def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int) -
 
     def done(what: str) -> None:
         nonlocal begin
-        parts[-1][what] = {"seconds": round(time.perf_counter() - begin, 2), "peak_gib": round(peak_gib(), 2)}
-        begin = time.perf_counter()
+        end = time.perf_counter(), time.process_time()
+        # processor seconds tell a slow step from a busy machine
+        seconds = dict(zip(("seconds", "processor_seconds"), (round(b - a, 2) for a, b in zip(begin, end))))
+        parts[-1][what] = {**seconds, "peak_gib": round(peak_gib(), 2)}
+        begin = time.perf_counter(), time.process_time()
 
     parts.append({})
     done("network and store")
@@ -118,9 +121,10 @@ def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int) -
         "trained parameters": sum(p.numel() for p in trained),
         "start": parts[0],
         "steps": parts[1:],
-        "seconds a step": [
-            round(sum(p["seconds"] for p in step.values() if isinstance(p, dict)), 2) for step in parts[1:]
-        ],
+        **{
+            f"{kind} a step": [round(sum(p[kind] for p in s.values() if isinstance(p, dict)), 2) for s in parts[1:]]
+            for kind in ("seconds", "processor_seconds")
+        },
         "peak_gib": round(peak_gib(), 2),
     }
 
