@@ -1,0 +1,75 @@
+"""MONAI's own check of a bundle: the properties its tools (MONAI Label, the model zoo) reach for, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from tests.bundles.conftest import BUNDLES, ORGANS, PRETRAINING, SPLEEN, TINY, config_files
+
+# Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture
+def workflow(training_options, tmp_path) -> Callable[..., ConfigWorkflow]:
+    """A workflow as MONAI's tools make it, initialised."""
+
+    def make(bundle: str, *names: str, kind: str, **options: object) -> ConfigWorkflow:
+        known = set(training_options(bundle)) if names[0] == "train" else set(TINY)
+        given = {key: value for key, value in training_options(bundle).items() if key in known}
+        made = ConfigWorkflow(
+            config_file=config_files(bundle, *names),
+            meta_file=str(BUNDLES / bundle / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type=kind,
+            **{**given, "output_dir": str(tmp_path / "run"), **options},
+        )
+        made.initialize()
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("bundle", [PRETRAINING, SPLEEN, ORGANS])
+def test_training_has_every_property_and_the_right_references(workflow, bundle):
+    assert workflow(bundle, "train", kind="train").check_properties() == []
+
+
+def test_properties_are_live_objects(workflow):
+    made = workflow(SPLEEN, "train", kind="train")
+    assert made.max_epochs == 2
+    assert isinstance(made.network_def, torch.nn.Module)
+    assert made.train_dataset_data is None or len(made.train_dataset_data) == 4
+    assert made.version == made.parser["_meta_#version"]
+    assert set(made.channel_def) == {"0", "1"}
+    assert made.spatial_shape == [96, 96, 96]
+
+
+def test_the_evaluation_overlay_has_every_property(workflow, spleen):
+    made = workflow(SPLEEN, "train", "evaluate", kind="train", checkpoint=str(spleen / "model.pt"))
+    assert made.check_properties() == []
+
+
+@pytest.mark.parametrize("bundle", [SPLEEN, ORGANS])
+def test_inference_has_every_property(workflow, cohort, spleen, organs, bundle):
+    run, images = (spleen, "synthetic_spleen") if bundle == SPLEEN else (organs, "synthetic_target")
+    more = {} if bundle == SPLEEN else {"organs": [str(i) for i in range(7)]}
+    made = workflow(
+        bundle,
+        "inference",
+        kind="infer",
+        checkpoint=str(run / "model.pt"),
+        dataset_dir=str(cohort / images / "images"),
+        **more,
+    )
+    assert made.check_properties() == []
+    assert len(made.dataset_data) == 5
+
+
+def test_inference_of_the_pretraining_has_every_property(workflow, cohort, pretraining):
+    options = {"checkpoint": str(pretraining / "model.pt"), "dataset_dir": str(cohort / "synthetic_liver" / "images")}
+    assert workflow(PRETRAINING, "inference", kind="infer", **options).check_properties() == []

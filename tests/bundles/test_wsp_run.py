@@ -1,0 +1,344 @@
+"""Pre-training on slices, probe, fine-tuning and inference, end to end on a tiny synthetic cirrhosis cohort."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from monai_cl.data import read_features, read_results, write_cirrhosis_cohort
+from monai_cl.engines import LinearProbe, slice_classifier
+from monai_cl.errors import UserError
+from monai_cl.losses.slice_loss import METHODS
+from monai_cl.networks import load_slice_encoder, slice_encoder
+from tests.bundles.conftest import BUNDLES, config_files, words
+
+# Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
+pytestmark = pytest.mark.filterwarnings("default")
+PRETRAINING, CLASSIFICATION = "wsp_ct_pretraining", "cirrhosis_classification"
+NETWORK = {"image_size": 160, "width": 0.125}
+LISTS = {PRETRAINING: "cirrhosis_grades.json", CLASSIFICATION: "cirrhosis_histology.json"}
+
+Run = Callable[..., ConfigWorkflow]
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Path:
+    """Ten patients with a grade, twelve with histology."""
+    folder = tmp_path_factory.mktemp("synthetic") / "cohort"
+    write_cirrhosis_cohort(folder, patients=10, biopsies=12, size=160, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(cohort) -> Callable[[str], dict[str, object]]:
+    """What makes a training of a bundle tiny."""
+
+    def of(bundle: str) -> dict[str, object]:
+        small = {"batch_size": 4, "iterations": 2, "epoch_length": 1, "learning_rate": 1e-3}
+        data = {"dataset_dir": str(cohort), "data_list": str(cohort / LISTS[bundle])}
+        more = {"fold_count": 2} if bundle == CLASSIFICATION else {}
+        work = {"store_dir": str(cohort.parent / "store"), "num_workers": 0, "prepare_workers": 1}
+        return {**data, **work, **small, **NETWORK, **more}
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def run(options) -> Run:
+    """``run(bundle, "train", …, output_dir=…)``: a workflow run in this process, in one thread."""
+
+    def start(bundle: str, *names: str, run_id: str = "run", **more: object) -> ConfigWorkflow:
+        given = options(bundle) if names[0] == "train" else dict(NETWORK)
+        made = ConfigWorkflow(
+            config_file=config_files(bundle, *names),
+            logging_file=False,
+            workflow_type="train" if names[0] == "train" else "infer",
+            run_id=run_id,
+            **{**given, **more},
+        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            made.initialize()
+            made.run()
+            made.finalize()
+        finally:
+            torch.set_num_threads(threads)
+        return made
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def wsp(run, tmp_path_factory) -> Path:
+    """A finished pre-training by WSP: four iterations in two epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "wsp"
+    run(PRETRAINING, "train", output_dir=str(folder), iterations=4, epoch_length=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def probe(run, wsp) -> Path:
+    """Its encoder probed."""
+    run(CLASSIFICATION, "train", output_dir=str(wsp.parent / "probe"), encoder=str(wsp / "model.pt"))
+    return wsp.parent / "probe"
+
+
+@pytest.fixture(scope="module")
+def scans(cohort) -> list[str]:
+    """Two scans that no list knows as such."""
+    return [str(cohort / "synthetic_cirrhosis_histology" / "images" / f"histology_000{i}.nii.gz") for i in (0, 1)]
+
+
+def weights(folder: Path, name: str = "model.pt") -> dict[str, torch.Tensor]:
+    return torch.load(folder / name, weights_only=True)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def properties(bundle: str, *names: str, kind: str, **given: object) -> list[str]:
+    workflow = ConfigWorkflow(
+        config_file=config_files(bundle, *names),
+        meta_file=str(BUNDLES / bundle / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type=kind,
+        **given,
+    )
+    workflow.parser.parse(reset=True)
+    return workflow.check_properties()
+
+
+@pytest.mark.parametrize("bundle", [PRETRAINING, CLASSIFICATION])
+@pytest.mark.parametrize("names", [("train",), ("train", "evaluate"), ("train", "multi_gpu_train"), ("inference",)])
+def test_a_bundle_has_every_property(bundle, names):
+    assert properties(bundle, *names, kind="train" if names[0] == "train" else "infer") == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_and_leaves_an_encoder(run, method, tmp_path):
+    run(PRETRAINING, "train", output_dir=str(tmp_path / method), method=method)
+    results = read_results(tmp_path / method)
+    assert results["kind"] == "pretraining"
+    assert results["data_list"]["method"] == method
+    assert results["data_list"]["patients"] == 10
+    assert np.isfinite(results["curves"]["loss"][-1][1])
+    encoder = slice_encoder("tinynet", width=NETWORK["width"])
+    before = encoder.state_dict()["backbone.layers.0.weight"].clone()
+    load_slice_encoder(encoder, tmp_path / method / "model.pt")
+    assert not torch.equal(before, encoder.backbone.layers[0].weight)
+
+
+def test_byols_target_has_followed(run, tmp_path):
+    run(PRETRAINING, "train", output_dir=str(tmp_path), method="byol")
+    state = weights(tmp_path)
+    assert state["momentum.updates"] == 2
+    assert not torch.equal(
+        state["momentum.target.backbone.layers.0.weight"], state["online.backbone.layers.0.weight"]
+    )
+
+
+def test_a_network_of_monais_is_a_backbone_by_config(run, tmp_path):
+    backbone = {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 3, "out_channels": 8}
+    more = {"block_config": [1, 1], "init_features": 8, "growth_rate": 4}
+    run(
+        PRETRAINING,
+        "train",
+        output_dir=str(tmp_path),
+        backbone={**backbone, **more},
+        width=1.0,
+        image_size=64,
+        neighbours=1,
+        iterations=1,
+    )
+    results = read_results(tmp_path)
+    assert results["data_list"]["backbone"] == "DenseNet121"
+    assert weights(tmp_path)["backbone.features.conv0.weight"].shape[1] == 3
+
+
+def test_a_resumed_run_is_the_same_run(run, wsp, tmp_path):
+    first = {"epoch_length": 2, "output_dir": str(tmp_path)}
+    # the schedule of four iterations, stopped after two
+    run(PRETRAINING, "train", **first, iterations=4, **{"train#trainer#max_epochs": 1})
+    assert not (tmp_path / "checkpoint_iteration=4.pt").exists()
+    run(PRETRAINING, "train", **first, iterations=4)
+    assert_equal(weights(tmp_path), weights(wsp))
+    curves, whole = read_results(tmp_path)["curves"], read_results(wsp)["curves"]
+    assert curves["learning_rate"][-1] == whole["learning_rate"][-1]
+
+
+def test_workers_change_nothing(run, wsp, tmp_path):
+    run(PRETRAINING, "train", output_dir=str(tmp_path), iterations=4, epoch_length=2, num_workers=2)
+    assert_equal(weights(tmp_path), weights(wsp))
+
+
+def test_evaluation_compares_with_random_initialisation(run, wsp):
+    run(PRETRAINING, "train", "evaluate", output_dir=str(wsp), split="training", evaluation_folds=2)
+    results = read_results(wsp / "evaluation")
+    assert {"depth_r2", "depth_r2_random", "effective_rank", "mean_cosine_random"} <= set(results["curves"])
+    assert read_features(wsp / "evaluation" / "features.npz").about["method"] == "wsp"
+    assert read_features(wsp / "evaluation" / "features_random.npz").about["method"] == "random"
+
+
+def test_features_of_new_scans(run, wsp, scans, tmp_path):
+    run(PRETRAINING, "inference", datalist=scans, checkpoint=str(wsp / "model.pt"), output_dir=str(tmp_path))
+    features = read_features(tmp_path / "features.npz")
+    assert set(features.patient) == {"histology_0000", "histology_0001"}
+    assert features.features.shape[1] == 32
+    assert features.about["method"] == "wsp"
+    assert (np.diff(features.depth[features.patient == "histology_0000"]) > 0).all()
+
+
+def test_the_probe_leaves_results_and_a_classifier(probe, wsp):
+    results = read_results(probe)
+    assert results["kind"] == "classification"
+    assert (results["method"], results["backbone"], results["sigma"]) == ("wsp", "tinynet", 0.1)
+    assert results["cohort"] == "synthetic_cirrhosis_histology"
+    assert results["initialisation"] == str(wsp / "model.pt")
+    assert len(results["metrics"]["folds"]) == 2
+    assert {"features.npz", "folds.json", "patients.csv", "pca.png", "roc.png"} <= {p.name for p in probe.iterdir()}
+    network, fitted = slice_classifier("tinynet", width=NETWORK["width"]), LinearProbe.load(probe / "probe.npz")
+    network.load_state_dict(weights(probe))
+    features = read_features(probe / "features.npz").features
+    logits = network.head(torch.from_numpy(features))
+    assert torch.sigmoid(logits)[:, 0].detach().numpy() == pytest.approx(fitted.slice_probability(features), abs=1e-12)
+
+
+def test_inference_gives_what_the_probe_gives_for_the_same_scan(run, probe, cohort, scans, tmp_path):
+    masks = str(cohort / "synthetic_cirrhosis_histology" / "labels")
+    chosen = {"liver_mask": masks, "liver_label": 1, "checkpoint": str(probe / "model.pt")}
+    run(CLASSIFICATION, "inference", datalist=scans, output_dir=str(tmp_path), **chosen)
+    features, fitted = read_features(probe / "features.npz"), LinearProbe.load(probe / "probe.npz")
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    assert [row["id"] for row in rows] == ["histology_0000", "histology_0001"]
+    for row in rows:
+        own = features.patient == row["id"]
+        expected = fitted.slice_probability(features.features[own])
+        scan = json.loads((tmp_path / f"{row['id']}.json").read_text())
+        assert [one["probability"] for one in scan["slices"]] == pytest.approx(expected, abs=1e-4)
+        assert [one["depth"] for one in scan["slices"]] == pytest.approx(features.depth[own], abs=1e-6)
+        assert float(row["probability"]) == pytest.approx(expected.mean(), abs=1e-4)
+        most = expected.argmax() if expected.mean() >= 0.5 else expected.argmin()
+        assert scan["decisive_slices"][0] == scan["slices"][most]["slice"]
+        with Image.open(tmp_path / scan["picture"]) as picture:
+            assert min(picture.size) > 300
+    assert len(list(csv.DictReader((tmp_path / "slices.csv").open()))) == sum(int(row["n_slices"]) for row in rows)
+
+
+def test_an_encoder_and_a_probes_file_are_a_classifier(run, probe, wsp, scans, tmp_path):
+    files = {"one": {"checkpoint": str(probe / "model.pt")}}
+    files["two"] = {"checkpoint": str(wsp / "model.pt"), "probe": str(probe / "probe.npz")}
+    for name, more in files.items():
+        run(CLASSIFICATION, "inference", datalist=scans[:1], grad_cam=0, output_dir=str(tmp_path / name), **more)
+    one, two = ((tmp_path / name / "slices.csv").read_text() for name in files)
+    assert one == two
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_fine_tuning_a_fold_and_evaluating_it_alone(run, wsp, tmp_path):
+    out = {"output_dir": str(tmp_path), "fold": 1}
+    run(CLASSIFICATION, "train", run_id="finetune", encoder=str(wsp / "model.pt"), **out)
+    results = read_results(tmp_path)
+    tested = {row["patient"] for row in results["metrics"]["per_patient"]}
+    assert results["method"] == "wsp, fine-tuned"
+    assert len(results["curves"]["auc"]) == 2
+    assert tested
+    assert not tested & set(results["data_list"]["training_cases"])
+    assert len(tested) + len(results["data_list"]["training_cases"]) == 12
+    before, after = weights(wsp), weights(tmp_path, "checkpoint_iteration=2.pt")["network"]
+    assert not torch.equal(before["backbone.layers.0.weight"], after["backbone.layers.0.weight"])
+    run(CLASSIFICATION, "train", "evaluate", **out)
+    alone = read_results(tmp_path / "evaluation")["metrics"]
+    best = next(value for iteration, value in results["curves"]["auc"] if iteration == results["best"]["iteration"])
+    assert alone["auc"] == best
+    assert {row["patient"] for row in alone["per_patient"]} == tested
+
+
+def test_probe_and_fine_tuning_have_the_same_folds(run, probe, tmp_path):
+    folds = json.loads((probe / "folds.json").read_text())["folds"]
+    run(CLASSIFICATION, "train", run_id="finetune", output_dir=str(tmp_path), iterations=1)
+    assert [row["patient"] for row in read_results(tmp_path)["metrics"]["per_patient"]] == folds[0]
+    assert read_results(tmp_path)["method"] == "supervised"
+
+
+def test_an_evaluation_takes_every_patient_of_another_list(run, probe, tmp_path):
+    (tmp_path / "model.pt").write_bytes((probe / "model.pt").read_bytes())
+    run(CLASSIFICATION, "train", "evaluate", output_dir=str(tmp_path))
+    assert read_results(tmp_path / "evaluation")["metrics"]["patients"] == 12
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(launcher, wsp, probe, options, scans, tmp_path):
+    files = {"config_file": config_files(CLASSIFICATION, "inference")[0], "datalist": scans}
+    wide = {**files, "checkpoint": str(probe / "model.pt"), "image_size": 160, "width": 0.25}
+    wrong = launcher.run("monai.bundle", "run", *words({**wide, "output_dir": str(tmp_path)}), cwd=tmp_path)
+    assert wrong.status != 0
+    assert wrong.last_error_line.startswith(f"error: {probe / 'model.pt'}: does not fit this network")
+    assert "width" in wrong.last_error_line
+    assert "Traceback" not in wrong.err
+
+
+def test_an_encoder_without_a_head_is_not_taken_for_a_classifier(run, wsp, scans, tmp_path):
+    with pytest.raises(Exception) as found:
+        run(
+            CLASSIFICATION,
+            "inference",
+            datalist=scans,
+            checkpoint=str(wsp / "model.pt"),
+            output_dir=str(tmp_path),
+        )
+    assert "does not fit this network" in str(_user_error(found.value))
+
+
+def test_a_mask_on_another_grid_is_named(run, probe, cohort, scans, tmp_path):
+    mask = str(cohort / "synthetic_cirrhosis_histology" / "labels" / "histology_0001.nii.gz")
+    with pytest.raises(Exception) as found:
+        run(
+            CLASSIFICATION,
+            "inference",
+            datalist=scans[:1],
+            liver_mask=mask,
+            liver_label=1,
+            checkpoint=str(probe / "model.pt"),
+            output_dir=str(tmp_path),
+        )
+    assert f"{mask}: expected the grid of {scans[0]}" in str(_user_error(found.value))
+
+
+def _user_error(error: BaseException | None) -> UserError:
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    assert error is not None
+    return error
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(launcher, options, tmp_path):
+    from tests.bundles import conftest
+
+    assert conftest.BUNDLES  # the launcher's interpreter is this checkout's
+    import os
+    import subprocess
+    import sys
+
+    given = {**options(PRETRAINING), "iterations": 2, "epoch_length": 2}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for processes, batch in ((1, 8), (2, 4)):
+        files = config_files(PRETRAINING, "train", "multi_gpu_train")
+        chosen = words({**given, "batch_size": batch, "output_dir": str(tmp_path / str(processes))})
+        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=29611"]
+        command += ["-m", "monai.bundle", "run", "--config_file", str(files), *chosen]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, two[name], atol=1e-6), name
