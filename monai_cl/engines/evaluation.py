@@ -34,10 +34,14 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
         if name in weights and weights[name].shape != shape
     ]
     if wrong:
+        of_slices = any(name.startswith(("backbone.", "online.")) for name in own)
+        options = (
+            "method, backbone, width, neighbours" if of_slices else "patch_size, feature_size, hidden_size, data_list"
+        )
         raise UserError(
             f"{checkpoint}: does not fit this network: {', '.join(wrong[:3])}"
             + (f", … ({len(wrong)} in all)" if len(wrong) > 3 else "")
-            + "; use the network options (patch_size, feature_size, hidden_size, data_list) it was trained with"
+            + f"; use the network options ({options}) it was trained with"
         )
     bare.load_state_dict({place[name]: tensor for name, tensor in weights.items()})
 

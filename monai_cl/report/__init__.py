@@ -7,6 +7,7 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "cam_figure": ("class_activation_figure",),
         "classification": ("classification_tables", "patient_table"),
         "comparison": ("Column", "Comparison", "compare_runs"),
         "curves": ("curve_names", "curve_svg"),

@@ -1,0 +1,128 @@
+"""What inference leaves of every scan: probability, probability of every slice, pictures of the decisive ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from monai_cl.data.results import write_atomically
+from monai_cl.engines.activation_maps import class_activation
+from monai_cl.engines.patient_auc import slice_probabilities
+
+THRESHOLD = 0.5
+
+
+def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
+    """The slices that speak most for the scan's call, the most decisive first: highest, or lowest, probabilities."""
+    order = np.argsort(probability, kind="stable")
+    return (order[::-1] if probability.mean() >= THRESHOLD else order)[:count]
+
+
+class PredictionFiles:
+    """Handler of an evaluator over `LoadSlices` whose ``pred`` are a classifier's logits (1, S, 1).
+
+    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan as it is done, and at the end ``predictions.csv`` (a row
+    a scan) and ``slices.csv`` (a row a slice).
+
+    Args:
+        network: the classifier.
+        output_dir: folder for the files.
+        classes: names of class 0 and 1.
+        checkpoint: of the classifier; recorded.
+        draw: `monai_cl.report.class_activation_figure`; handed in, so that engines do not depend on the report.
+        pictures: decisive slices in a picture; 0: no pictures.
+        layer: see `class_activation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Any,
+        output_dir: str | Path,
+        classes: Sequence[str] = ("no cirrhosis", "cirrhosis"),
+        checkpoint: str | Path | None = None,
+        draw: Callable[..., bytes] | None = None,
+        pictures: int = 4,
+        layer: str | None = None,
+    ) -> None:
+        if len(classes) != 2:
+            raise ValueError(f"classes must name class 0 and 1, got {list(classes)}")
+        if pictures < 0:
+            raise ValueError(f"pictures must be >= 0, got {pictures}")
+        self.network, self.output_dir, self.classes = network, Path(output_dir), tuple(map(str, classes))
+        self.checkpoint, self.draw, self.pictures, self.layer = checkpoint, draw, int(pictures), layer
+        self.scans: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register on an evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._scan)
+        engine.add_event_handler(Events.COMPLETED, self._tables)
+
+    def _scan(self, engine: Engine) -> None:
+        batch = engine.state.batch
+        probability = slice_probabilities(engine.state.output["pred"])
+        mean = float(probability.mean())
+        chosen = decisive_slices(probability, count=self.pictures)
+        columns = (batch[key][0].tolist() for key in ("slice", "z", "depth"))
+        rows = [
+            {"slice": number, "z_mm": round(z, 3), "depth": round(depth, 6), "probability": float(p)}
+            for number, z, depth, p in zip(*columns, probability)
+        ]
+        scan = {
+            "id": batch["id"][0],
+            "file": batch["file"][0],
+            "liver_mask": batch["mask"][0] or None,
+            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
+            "call": self.classes[int(mean >= THRESHOLD)],
+            "probability": mean,
+            "class": self.classes[1],
+            "decisive_slices": [rows[i]["slice"] for i in chosen],
+            "picture": None,
+            "slices": rows,
+        }
+        if len(chosen) and self.draw is not None:
+            scan["picture"] = f"{scan['id']}_gradcam.png"
+            content = self._picture(engine.state.output["image"][0][chosen.tolist()], [rows[i] for i in chosen], mean)
+            write_atomically(self.output_dir / scan["picture"], content)
+        text = json.dumps(scan, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.output_dir / f"{scan['id']}.json", text.encode("utf-8"))
+        self.scans.append(scan)
+        print(f"{scan['id']}: probability of {self.classes[1]} {mean:.3f}, {len(rows)} slices", flush=True)
+
+    def _picture(self, images: Any, rows: Sequence[Mapping[str, Any]], mean: float) -> bytes:
+        maps = class_activation(self.network, images, positive=mean >= THRESHOLD, layer=self.layer)
+        middle = images[:, images.shape[1] // 2]
+        titles = [f"slice {row['slice']}: {row['probability']:.2f}" for row in rows]
+        call = self.classes[int(mean >= THRESHOLD)]
+        title = f"probability of {self.classes[1]} {mean:.2f}; what speaks for {call}"
+        return self.draw(middle.cpu().numpy(), maps.cpu().numpy(), titles=titles, title=title)
+
+    def _tables(self, engine: Engine) -> None:
+        scans = [
+            {
+                "id": scan["id"],
+                "file": scan["file"],
+                "probability": f"{scan['probability']:.6f}",
+                "call": scan["call"],
+                "n_slices": len(scan["slices"]),
+            }
+            for scan in self.scans
+        ]
+        slices = [
+            {"id": scan["id"], **row, "probability": f"{row['probability']:.6f}"}
+            for scan in self.scans
+            for row in scan["slices"]
+        ]
+        for name, rows in (("predictions.csv", scans), ("slices.csv", slices)):
+            text = io.StringIO()
+            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            write_atomically(self.output_dir / name, text.getvalue().encode("utf-8"))
