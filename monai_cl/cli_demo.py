@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = False) -> None:
-    """Run the whole way on synthetic CT: cohort, pre-training, fine-tuning with one labelled case, Dice table, report.
+    """Run the whole way on synthetic CT: cohort, pre-training, fine-tuning with few labels, Dice table, report.
 
     Takes up to ten minutes on two CPU cores. Steps whose results lie in the output folder are not run again.
 
@@ -18,10 +18,15 @@ def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = Fals
     """
     from monai_cl.demo import Demo, DemoSize
 
-    size = DemoSize(cases=5, pretrain_iterations=50, finetune_iterations=10) if quick else DemoSize()
+    size = (
+        DemoSize(cases=5, pretrain_iterations=50, spleen_iterations=10, organs_iterations=10) if quick else DemoSize()
+    )
     record = Demo(output, seed=seed, size=size).run()
-    print(f"\nDice on synthetic CT, original image space, seed {seed}, one labelled case:")
+    print(f"\nDice on synthetic CT, original image space, seed {seed}:")
     for run in record["runs"]:
         organs = "  ".join(f"{organ} {'—' if x is None else f'{x:.3f}'}" for organ, x in run["dice"].items())
-        print(f"  {run['name']:20s} mean {run['mean_dice']:.3f}   {organs}   ({run['test_cases']} test cases)")
+        print(
+            f"  {run['name']:20s} mean {run['mean_dice']:.3f}   {organs}   "
+            f"({len(run['training_cases'])} labelled, {run['test_cases']} test cases)"
+        )
     print(f"\n{output}/results.json\n{output}/report.html")
