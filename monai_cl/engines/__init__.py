@@ -69,9 +69,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "describe_slices",
             "list_slices",
             "patient_slices",
-            "patient_targets",
         ),
         "slice_evaluation": ("evaluate_slices",),
+        "slice_trial": ("try_slice",),
         "scan_series": ("LoadSlices", "SeriesInferer", "SliceSeries", "slice_series"),
     },
 )

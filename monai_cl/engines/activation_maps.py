@@ -124,7 +124,8 @@ def class_activation(network: nn.Module, images: Tensor, *, positive: bool, laye
     layer = map_layer(network, images[:1]) if layer is None else layer
     stride = map_stride(network, layer, images[:1])
     trained = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
-    wrapped = CallLogits(network)
+    wrapped = CallLogits(network).train(network.training)  # MONAI puts all back into the wrapper's mode
+    inplace = {module: module.inplace for module in network.modules() if hasattr(module, "inplace")}
     hooks_before = {module: (dict(module._forward_hooks), dict(module._backward_hooks)) for module in wrapped.modules()}
     try:
         network.requires_grad_(True)
@@ -140,6 +141,8 @@ def class_activation(network: nn.Module, images: Tensor, *, positive: bool, laye
         for module, (forward, backward) in hooks_before.items():  # MONAI leaves its hooks
             _restore(module._forward_hooks, forward)
             _restore(module._backward_hooks, backward)
+        for module, value in inplace.items():
+            module.inplace = value
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(trained[name])
             parameter.grad = None

@@ -28,8 +28,8 @@ def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
 class PredictionFiles:
     """Handler of an evaluator over `LoadSlices` whose ``pred`` are a classifier's logits (1, S, 1).
 
-    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan as it is done, and at the end ``predictions.csv`` (a row
-    a scan) and ``slices.csv`` (a row a slice).
+    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (a row a scan) and ``slices.csv`` (a
+    row a slice), each as soon as a scan is done: a damaged one later in the row takes nothing away.
 
     Args:
         network: the classifier.
@@ -63,7 +63,6 @@ class PredictionFiles:
     def attach(self, engine: Engine) -> None:
         """Register on an evaluator."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._scan)
-        engine.add_event_handler(Events.COMPLETED, self._tables)
 
     def _scan(self, engine: Engine) -> None:
         batch = engine.state.batch
@@ -94,6 +93,7 @@ class PredictionFiles:
         text = json.dumps(scan, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self.output_dir / f"{scan['id']}.json", text.encode("utf-8"))
         self.scans.append(scan)
+        self._tables()
         print(f"{scan['id']}: probability of {self.classes[1]} {mean:.3f}, {len(rows)} slices", flush=True)
 
     def _picture(self, images: Any, rows: Sequence[Mapping[str, Any]], mean: float) -> bytes:
@@ -104,7 +104,7 @@ class PredictionFiles:
         title = f"probability of {self.classes[1]} {mean:.2f}; what speaks for {call}"
         return self.draw(middle.cpu().numpy(), maps.cpu().numpy(), titles=titles, title=title)
 
-    def _tables(self, engine: Engine) -> None:
+    def _tables(self) -> None:
         scans = [
             {
                 "id": scan["id"],

@@ -28,23 +28,9 @@ logger = logging.getLogger(__name__)
 SLICES = Preparation(spacing=None, layout="slices")
 
 
-def patient_targets(items: Sequence[Mapping[str, Any]], *, where: str | Path) -> dict[str, int | None]:
-    """Patient -> class, or None where it is not known.
-
-    Raises:
-        UserError: a patient with two classes, or with one on some scans only; names patient, file and list.
-    """
-    targets: dict[str, int | None] = {}
-    several = len({item.get("dataset") for item in items}) > 1
-    for item in items:
-        patient = f"{item['dataset']}/{item['patient']}" if several else str(item["patient"])
-        target = item.get("target")
-        if targets.setdefault(patient, target) != target:
-            raise UserError(
-                f"{where}: patient {patient}: {item['image']}: expected one target for all scans of a patient, found "
-                f"{targets[patient]} and {target}; correct the data list"
-            )
-    return targets
+def patient_targets(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int | None]:
+    """(Data set, patient) -> class, or None where it is not known; that a patient has one only, the list has made sure."""
+    return {(item["dataset"], item["patient"]): item.get("target") for item in items}
 
 
 def class_count(data_list: DataList, *, split: str = "training") -> int:
@@ -53,7 +39,7 @@ def class_count(data_list: DataList, *, split: str = "training") -> int:
     Raises:
         UserError: names the list when there are not two classes, or the targets have a gap.
     """
-    targets = patient_targets(data_list.items(split), where=data_list.path)
+    targets = patient_targets(data_list.items(split))
     found = sorted({target for target in targets.values() if target is not None})
     if len(found) < 2 or found != list(range(len(found))):
         raise UserError(
@@ -90,7 +76,7 @@ def list_slices(
         UserError: no item, an item that cannot be prepared, a mask without the organ, a patient with two targets.
     """
     items = data_list.items(split)
-    targets = patient_targets(items, where=data_list.path)
+    targets = patient_targets(items)
     if labelled:
         unknown = sum(target is None for target in targets.values())
         items = [item for item in items if item.get("target") is not None]

@@ -33,7 +33,9 @@ def encoder_origin(
     except UserError:  # a checkpoint that was moved: its folder's name must do
         results = None
     if results is not None:
-        found |= {key: results["data_list"][key] for key in KNOWN if results["data_list"].get(key) is not None}
+        # a pre-training describes itself in its data list, a classification beside it
+        told = {**results["data_list"], **{key: results[key] for key in KNOWN if results.get(key) is not None}}
+        found |= {key: told[key] for key in KNOWN if told.get(key) is not None}
         found["seed"] = results["seed"]
     return {**found, "encoder": str(encoder)}
 
