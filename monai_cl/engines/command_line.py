@@ -35,19 +35,24 @@ class Invocation:
         return parser.get()
 
     def check_overrides(self) -> None:
-        """Refuse an override whose first key the config does not have: MONAI would take it silently.
+        """Refuse what MONAI would take silently: an override whose first key the config does not have, or of None.
 
         Raises:
             UserError: names the key, the nearest known one and the config file.
         """
-        known = set(ConfigParser.load_config_files(list(self.config_files)))
-        for key in self.overrides:
+        parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
+        known = set(parser.get())
+        for key, value in self.overrides.items():
             head = key.replace("#", ID_SEP_KEY).split(ID_SEP_KEY)[0]
-            if head in known or head.startswith("_"):
-                continue
-            near = difflib.get_close_matches(head, sorted(known), n=1)
-            hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-            raise UserError(f"--{key}: {self.config_files[-1]} has no key {head!r}; {hint}")
+            if head not in known and not head.startswith("_"):
+                near = difflib.get_close_matches(head, sorted(known), n=1)
+                hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+                raise UserError(f"--{key}: {self.config_files[-1]} has no key {head!r}; {hint}")
+            if value is None and parser.get(key) is not None:
+                raise UserError(
+                    f"--{key} None: MONAI leaves such an option out and {parser.get(key)!r} would stay; write "
+                    f"--{key} none where the option knows that word (fold, resume), or null in a config file of your own"
+                )
 
 
 def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:

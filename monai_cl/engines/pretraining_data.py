@@ -33,6 +33,11 @@ def class_counts(data_list: DataList) -> list[int]:
     return counts
 
 
+def fold_of(fold: int | str | None) -> int | None:
+    """A fold as the data layer takes it; ``none`` or ``null`` is None, which MONAI's command line cannot say."""
+    return None if isinstance(fold, str) and fold.lower() in ("none", "null") else fold
+
+
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
     """What ``results.json`` says of a data list; the training cases: all labelled ones, unless ``more`` names some."""
     sources = [str(d.document["source"]) for d in data_list.datasets if d.document.get("source")]
@@ -41,11 +46,11 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
         "source": "; ".join(dict.fromkeys(sources)) or None,
         "path": str(data_list.path),
         "sha256": data_list.sha256,
-        "fold": None,
         "label_fraction": 1.0,
         "training_cases": [item["id"] for item in data_list.items("training") if "label" in item],
         "datasets": {d.name: {"labels": list(d.labels.values())} for d in data_list.datasets},
         **more,
+        "fold": fold_of(more.get("fold")),
     }
 
 

@@ -22,7 +22,7 @@ from monai.transforms import (
 
 from monai_cl.data import CTReader, DataList, SegmentationPatches, VolumeStore, fold_items
 from monai_cl.engines.distributed import rank, world_size
-from monai_cl.engines.pretraining_data import prepare_all
+from monai_cl.engines.pretraining_data import fold_of, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.transforms import SelectLabelsd, Spacingd
 
@@ -49,14 +49,14 @@ def training_items(
     data_list: DataList, *, fold: int | None, label_fraction: float = 1.0, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Labelled training items of a fold, reduced to the nested label fraction."""
-    items = fold_items(data_list, fold=fold, label_fraction=label_fraction, seed=seed, split="training")
+    items = fold_items(data_list, fold=fold_of(fold), label_fraction=label_fraction, seed=seed, split="training")
     return _labelled(items, data_list, f"training part of fold {fold}")
 
 
 def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str, Any]]:
     """Labelled validation items of a fold: this process's share of them when there are several processes."""
     items = _labelled(
-        fold_items(data_list, fold=fold, split="validation"), data_list, f"validation part of fold {fold}"
+        fold_items(data_list, fold=fold_of(fold), split="validation"), data_list, f"validation part of fold {fold}"
     )
     if len(items) < world_size():
         return items  # a process without cases would wait for ever; each computes all, and rank 0's are recorded

@@ -114,6 +114,14 @@ def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
     assert all(norm > 0 for norm in gradients.values()), gradients
 
 
+@pytest.mark.parametrize("options", [{"batch_size": 2}, {"amp": True}, {"balance": "datasets"}])
+def test_other_batches_and_precisions_train_as_well(train, tmp_path, options):
+    train(PRETRAINING, tmp_path / "run", preset="hybrid", iterations=2, **options).check()
+    curves = read_results(tmp_path / "run")["curves"]
+    assert all(math.isfinite(value) for points in curves.values() for _, value in points)
+    assert set(TERMS) <= curves.keys()
+
+
 def test_a_weight_of_its_own_goes_over_the_presets(train, tmp_path):
     train(PRETRAINING, tmp_path / "run", preset="paper", label_weight=0, iterations=2).check()
     assert "label" not in read_results(tmp_path / "run")["curves"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import nibabel as nib
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.transforms import Compose, SaveImaged
 
+from monai_cl.engines import load_network
 from tests.bundles.conftest import BUNDLES, ORGANS, PRETRAINING, SPLEEN, TINY, config_files
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
@@ -73,3 +76,21 @@ def test_inference_has_every_property(workflow, cohort, spleen, organs, bundle):
 def test_inference_of_the_pretraining_has_every_property(workflow, cohort, pretraining):
     options = {"checkpoint": str(pretraining / "model.pt"), "dataset_dir": str(cohort / "synthetic_liver" / "images")}
     assert workflow(PRETRAINING, "inference", kind="infer", **options).check_properties() == []
+
+
+def test_the_inference_file_alone_serves_monai_label(cohort, spleen, tmp_path):
+    # MONAI Label reads this one file, without metadata, adds image_path to the item and saves the result itself
+    parser = ConfigParser()
+    parser.read_config(config_files(SPLEEN, "inference")[0])
+    parser.config.update({**TINY, "bundle_root": str(BUNDLES / SPLEEN), "output_dir": str(tmp_path)})
+    transforms = parser.get_parsed_content("preprocessing").transforms
+    network = parser.get_parsed_content("network_def")
+    load_network(network, spleen / "model.pt")
+    inferer = parser.get_parsed_content("inferer")
+    post = [step for step in parser.get_parsed_content("postprocessing").transforms if not isinstance(step, SaveImaged)]
+    scan = cohort / "synthetic_spleen" / "images" / "spleen_0001.nii.gz"
+    item = Compose(transforms)({"image": str(scan), "image_path": str(scan), "label_info": {"spleen": 1}})
+    assert item["image_path"] == str(scan)
+    with torch.no_grad():
+        item["pred"] = inferer(item["image"][None], network.eval())[0]
+    assert Compose(post)(item)["pred"].shape[1:] == nib.load(scan).shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 import SimpleITK
 import torch
 
-from monai_cl.data import read_results
-from tests.bundles.conftest import ORGANS, SPLEEN
+from monai_cl.data import read_results, read_volume
+from tests.bundles.conftest import ORGANS, SPLEEN, config_files, words
 from tests.bundles.test_pretraining_run import same, weights
+from tests.data.volume_files import ct_array, write_dicom, write_nifti
 
 
 def volume(path: Path) -> np.ndarray:
@@ -169,3 +171,62 @@ def test_label_fraction_and_fold_choose_the_training_cases(organs):
     assert [case["id"] for case in results["metrics"]["per_case"]] == ["target_0000"]
     assert list(results["metrics"]["dice"]) == results["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
     assert results["bundle"] == ORGANS
+
+
+def test_an_evaluation_may_be_written_anywhere(launcher, training_options, spleen, tmp_path):
+    options = {**training_options(SPLEEN, fold=1), "output_dir": str(spleen), "evaluation_dir": "measured"}
+    files = str(config_files(SPLEEN, "train", "evaluate"))
+    launcher.run("monai.bundle", "run", "--config_file", files, *words(options), cwd=tmp_path).check()
+    assert read_results(tmp_path / "measured")["name"] == "spleen"
+    assert [path.name for path in tmp_path.iterdir()] == ["measured"]
+
+
+def test_a_dicom_series_is_segmented_like_its_nifti(infer, tmp_path):
+    array = ct_array((40, 36, 20))
+    series = write_dicom(tmp_path / "in" / "series", array, 5.0 * np.arange(array.shape[2]))
+    volume = read_volume(series)
+    write_nifti(tmp_path / "in" / "volume.nii.gz", volume.array.astype(np.int16), volume.affine)
+    infer(SPLEEN, tmp_path / "out", dataset_dir=str(tmp_path / "in")).check()
+    from_series, from_file = (nib.load(tmp_path / "out" / f"{name}_seg.nii.gz") for name in ("series", "volume"))
+    assert from_series.shape == volume.array.shape
+    assert np.allclose(from_series.affine, volume.affine, atol=1e-3)
+    assert np.array_equal(np.asanyarray(from_series.dataobj), np.asanyarray(from_file.dataobj))
+
+
+def test_an_exported_config_runs_from_anywhere(launcher, training_options, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    options = words({**training_options(SPLEEN, iterations=2), "output_dir": str(tmp_path / "run")})
+    launcher.run("monai_cl", "export_config", SPLEEN, mine, *options, cwd=tmp_path).check()
+    launcher.run("monai.bundle", "run", "--config_file", mine, "--seed", 3, cwd=tmp_path).check()
+    results = read_results(tmp_path / "run")
+    assert (results["bundle"], results["iterations"], results["seed"]) == (SPLEEN, 2, 3)
+    assert results["config"]["seed"] == 3
+
+
+def test_without_folds_the_lists_own_validation_is_measured(train, cohort, tmp_path):
+    document = json.loads((cohort / "spleen.json").read_text())
+    document["validation"] = document["training"][3:]
+    document["training"] = document["training"][:3]
+    (tmp_path / "list.json").write_text(json.dumps(document))
+    train(SPLEEN, tmp_path / "run", fold="none", data_list=str(tmp_path / "list.json"), iterations=2).check()
+    results = read_results(tmp_path / "run")
+    assert results["data_list"]["training_cases"] == ["spleen_0000", "spleen_0001", "spleen_0002"]
+    assert results["data_list"]["fold"] is None
+    assert [case["id"] for case in results["metrics"]["per_case"]] == ["spleen_0003", "spleen_0004"]
+    per_case = [case["dice"]["spleen"] for case in results["metrics"]["per_case"]]
+    assert results["metrics"]["mean_dice"] == pytest.approx(np.mean(per_case))
+
+
+def test_a_validation_case_without_the_organ_counts_for_nothing(train, cohort, tmp_path):
+    copy = shutil.copytree(cohort / "synthetic_spleen", tmp_path / "synthetic_spleen")
+    label = nib.load(copy / "labels" / "spleen_0001.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(label.shape, np.uint8), label.affine), copy / "labels" / "spleen_0001.nii.gz")
+    document = json.loads((cohort / "spleen.json").read_text())
+    for number, item in enumerate(document["training"]):
+        item["fold"] = int(number > 1)
+    (tmp_path / "list.json").write_text(json.dumps(document))
+    options = {"dataset_dir": str(tmp_path), "data_list": str(tmp_path / "list.json"), "iterations": 2}
+    train(SPLEEN, tmp_path / "run", store_dir=str(tmp_path / "store"), **options).check()
+    with_it, without = read_results(tmp_path / "run")["metrics"]["per_case"]
+    assert without["dice"] == {"spleen": None}
+    assert read_results(tmp_path / "run")["metrics"]["mean_dice"] == with_it["dice"]["spleen"]

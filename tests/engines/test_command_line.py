@@ -94,3 +94,13 @@ def test_keys_the_config_has_pass(config, key):
 def test_a_typing_mistake_is_refused_with_the_nearest_key(config, key, message):
     with pytest.raises(UserError, match=message):
         call("--config_file", config, f"--{key}", "1").check_overrides()
+
+
+def test_none_is_refused_where_monai_would_keep_the_configs_value(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("fold: 0\nencoder: null\n")
+    with pytest.raises(
+        UserError, match="--fold None: MONAI leaves such an option out and 0 would stay; write --fold none"
+    ):
+        call("--config_file", str(path), "--fold", "None").check_overrides()
+    call("--config_file", str(path), "--encoder", "None", "--fold", "none").check_overrides()

@@ -134,6 +134,13 @@ def test_folds_part_the_items_and_label_fraction_thins_the_training_part(tmp_pat
         training_items(content, fold=7)
 
 
+@pytest.mark.parametrize("word", ["none", "null", "None"])
+def test_no_fold_can_be_said_by_a_word(tmp_path, word):
+    content = write_list(tmp_path)
+    assert training_items(content, fold=word) == training_items(content, fold=None)
+    assert describe(content, fold=word)["fold"] is None
+
+
 @pytest.mark.parametrize(("processes", "share"), [(1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (4, [3, 3, 3, 3])])
 def test_processes_share_the_validation_and_none_is_left_without(tmp_path, monkeypatch, processes, share):
     items = [{**write_case(tmp_path, f"c{i}"), "fold": 0} for i in range(3)]
