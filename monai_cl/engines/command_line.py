@@ -51,7 +51,7 @@ class Invocation:
             if value is None and parser.get(key) is not None:
                 raise UserError(
                     f"--{key} None: MONAI leaves such an option out and {parser.get(key)!r} would stay; write "
-                    f"--{key} none where the option knows that word (fold, resume), or null in a config file of your own"
+                    f"--{key} none where the option knows that word (fold, resume), or null in a config of your own"
                 )
 
 
