@@ -142,7 +142,7 @@ def measure_bundle(data_list: Path, *, preset: str, steps: int, batch_size: int,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
     seconds = time.perf_counter() - begin
     if done.returncode:
@@ -193,7 +193,7 @@ def main() -> None:
             measured = measure_bundle(data_list, **what, threads=options.threads)
         else:
             words = [sys.executable, __file__, *sys.argv[1:], "--list", str(data_list)]
-            child = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+            child = subprocess.run(words, stdout=subprocess.PIPE, encoding="utf-8", check=True)
             measured = json.loads(child.stdout.splitlines()[-1])
     commit, dirty = git_state()
     record = {

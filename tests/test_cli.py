@@ -90,7 +90,7 @@ def test_as_a_process_it_ends_the_same_way(tmp_path):
         [sys.executable, "-m", "monai_cl", "report", "nowhere"],
         cwd=tmp_path,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=200,
     )
     assert done.returncode == 2

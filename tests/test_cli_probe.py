@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_told(tmp_path):
 @pytest.mark.slow
 def test_the_command_line_ends_with_one_line_on_an_error(tmp_path):
     command = [sys.executable, "-m", "monai_cl", "probe", str(tmp_path / "no.npz")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'no.npz'}: expected a features file")
     assert len(done.stderr.splitlines()) == 1

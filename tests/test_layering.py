@@ -148,7 +148,7 @@ def test_light_imports_leave_the_heavy_packages_alone(statement):
         "sklearn",
     )
     code = f"{statement}\nimport sys\nprint('loaded:', *sorted(set({heavy!r}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 

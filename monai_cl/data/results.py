@@ -187,7 +187,7 @@ def git_state() -> tuple[str | None, bool | None]:
             done = subprocess.run(
                 ["git", "-C", str(package), *arguments],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=20,
                 # a look must not take the index lock from somebody who is committing
                 env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},

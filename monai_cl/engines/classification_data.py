@@ -95,7 +95,7 @@ def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> Pa
         number = items.get((slices.store.entry(volume.key).dataset, volume.id))
         if number is None:
             raise UserError(
-                f"{data_list.path}: patient {volume.patient}: expected a fold, found none; use --folds None"
+                f"{data_list.path}: patient {volume.patient}: expected a fold, found none; leave --folds out"
             )
         if fold.setdefault(volume.patient, int(number)) != number:
             raise UserError(

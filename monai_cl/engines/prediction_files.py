@@ -28,8 +28,8 @@ def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
 class PredictionFiles:
     """Handler of an evaluator over `LoadSlices` whose ``pred`` are a classifier's logits (1, S, 1).
 
-    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (a row a scan) and ``slices.csv`` (a
-    row a slice), each as soon as a scan is done: a damaged one later in the row takes nothing away.
+    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (a row a scan) and ``slices.csv``
+    (a row a slice), each as soon as a scan is done: a damaged one later in the row takes nothing away.
 
     Args:
         network: the classifier.

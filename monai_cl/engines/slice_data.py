@@ -29,7 +29,7 @@ SLICES = Preparation(spacing=None, layout="slices")
 
 
 def patient_targets(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int | None]:
-    """(Data set, patient) -> class, or None where it is not known; that a patient has one only, the list has made sure."""
+    """(Data set, patient) -> class, or None where it is not known; the list has made sure that there is one only."""
     return {(item["dataset"], item["patient"]): item.get("target") for item in items}
 
 

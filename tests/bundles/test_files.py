@@ -154,3 +154,10 @@ def test_no_option_is_set_twice(bundle):
     for file in (BUNDLES / bundle / "configs").glob("*.yaml"):
         with file.open(encoding="utf-8") as stream:
             yaml.load(stream, Strict)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(BUNDLES.glob("*/configs/*")), ids=lambda path: f"{path.parents[1].name}/{path.name}"
+)
+def test_configs_are_ascii_since_monai_reads_them_in_the_locales_encoding(path):
+    assert path.read_bytes().isascii()

@@ -42,7 +42,7 @@ print("result", float(value), float(norm), finite, resource.getrusage(resource.R
 
 
 def test_one_step_at_the_papers_size_is_finite_and_fits_a_desktop(record_property):
-    done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, text=True, timeout=1700)
+    done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, encoding="utf-8", timeout=1700)
     assert done.returncode == 0, done.stderr[-3000:]
     _, value, norm, finite, gib = done.stdout.splitlines()[-1].split()
     record_property("peak_rss_gib", gib)

@@ -31,7 +31,7 @@ def torchrun(training_options, tmp_path):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         done = subprocess.run(
             [*launch, "-m", "monai.bundle", "run", "--config_file", files, *chosen],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=800,
+            cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=800,
         )  # fmt: skip
         return done, tmp_path / folder
 

@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(train, tmp_path):
 def test_a_real_process_ends_like_that_too(training_options, tmp_path):
     options = {**training_options(SPLEEN, data_list="/nowhere/list.json"), "output_dir": str(tmp_path / "run")}
     command = ["-m", "monai.bundle", "run", "--config_file", *config_files(SPLEEN, "train"), *words(options)]
-    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=280)
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")

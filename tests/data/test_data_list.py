@@ -196,7 +196,7 @@ def test_reading_imports_neither_torch_nor_monai():
         f"d.load_data_list({str(LISTS / 'btcv.json')!r})\n"
         "print([name for name in ('torch', 'monai', 'nibabel', 'SimpleITK') if name in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert result.stdout.strip() == "[]"
 
 

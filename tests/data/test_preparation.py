@@ -172,7 +172,7 @@ def start(folder, name, stuck="-"):
         [sys.executable, "-c", _RUN, str(folder), name, stuck],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 

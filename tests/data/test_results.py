@@ -134,7 +134,7 @@ def test_the_commit_is_that_of_the_package_and_null_where_it_is_not_tracked(tmp_
     def git(*arguments: str) -> str:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
         done = subprocess.run(
-            ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, text=True
+            ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, encoding="utf-8"
         )
         return done.stdout.strip()
 

@@ -101,7 +101,7 @@ def test_a_position_is_a_draw_of_the_sampler_whoever_asks(slices):
 
 def test_methods_that_learn_from_classes_refuse_patients_without(slices, data_list, tmp_path):
     options = {"batch_size": 2, "seed": 0}
-    with pytest.raises(UserError, match="method wsp: .*balance=false takes patients without one"):
+    with pytest.raises(UserError, match=r"method wsp: .*balance=false takes patients without one"):
         patient_slices(slices, method="wsp", balance=False, **options)
     unlabelled = list_slices(load_data_list(write_list(tmp_path, [None] * 3)), store=tmp_path / "s", size=24)
     for method in ("wsp", "supcon", "supervised"):

@@ -86,7 +86,7 @@ def test_a_mask_that_is_missing_is_asked_for_by_name(scan, tmp_path):
 
 
 def test_a_mask_of_several_organs_wants_the_livers_number(tmp_path, scan):
-    image, label = volume(3)
+    label = volume(3)[1]
     label[0, 0, :] = 5
     scan["label"] = write_scan(tmp_path / "organs.nii.gz", label)
     with pytest.raises(
@@ -174,5 +174,5 @@ def test_a_bundle_that_cannot_do_it_is_refused(bundle, scan, tmp_path):
         segment_with_bundle(tmp_path, scan["image"], tmp_path / "out")
     with pytest.raises(UserError, match="as 'bundle'"):
         FindLiverMask({"checkpoint": "model.pt"})
-    with pytest.raises(UserError, match="expected one mask of .* found none"):
+    with pytest.raises(UserError, match=r"expected one mask of .* found none"):
         segment_with_bundle(bundle, scan["image"], tmp_path / "out", overrides={"steps": "$lambda item: item"})

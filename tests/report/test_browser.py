@@ -50,7 +50,7 @@ def test_the_page_fits_the_screen_and_its_pictures_load(tmp_path: Path, width: i
         "--allow-file-access-from-files", "--virtual-time-budget=8000", f"--window-size={max(width, 500)},900",
         "--dump-dom", (tmp_path / "probe.html").as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
     found = json.loads(unescape(re.search('<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
     assert found["width"] == pytest.approx(width, abs=20)  # less a scroll bar
     assert found["content"] <= found["width"]
