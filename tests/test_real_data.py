@@ -177,7 +177,11 @@ def bundle(name: str, config: str, **options: object) -> None:
 def run(words: list[str]) -> None:
     """A command that must succeed."""
     done = subprocess.run(
-        words, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        words,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout[-4000:]
 
