@@ -160,6 +160,21 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_file_appears_by_a_rename_when_it_is_whole(tmp_path, monkeypatch):
+    renamed = []
+
+    def rename(source, target):
+        assert not target.exists()  # nobody sees half a file under its name
+        torch.load(source, weights_only=True)
+        renamed.append(target.name)
+        source.rename(target)
+
+    monkeypatch.setattr(checkpoint_module.os, "replace", rename)
+    TinyRun(tmp_path).go(epochs=1)
+    assert renamed == ["checkpoint_iteration=2.pt", "model.pt"]
+    assert names(tmp_path) == renamed
+
+
 def test_an_interval_that_skips_the_end_still_saves_the_end(tmp_path):
     TinyRun(tmp_path, interval=2).go(epochs=3)
     assert names(tmp_path) == ["checkpoint_iteration=4.pt", "checkpoint_iteration=6.pt", "model.pt"]
