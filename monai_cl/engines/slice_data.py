@@ -133,7 +133,7 @@ def patient_slices(
     balance: bool | None = None,
     world_size: int = 1,
 ) -> PatientSlices:
-    """Batches of distinct patients, classes balanced, one slice each (METHOD: the paper's sampler).
+    """Batches of distinct patients, classes balanced, one slice each (the sampler of WSP).
 
     Args:
         slices: `CTSlices`.

@@ -1,4 +1,4 @@
-"""TinyNet: five unpadded convolutions and a global average, small enough to train on a hundred patients (METHOD §2)."""
+"""TinyNet: five unpadded convolutions and a global average, small enough to train on a hundred patients (WSP)."""
 
 from __future__ import annotations
 

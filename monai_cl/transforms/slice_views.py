@@ -1,4 +1,4 @@
-"""Views of CT slices, a batch at a time on its device: flip, flip, crop-resize, translation, rotation (METHOD §2).
+"""Views of CT slices, a batch at a time on its device: flip, flip, crop-resize, translation, rotation (WSP).
 
 A slice's operations are composed into one affine map and resampled once (Kornia), which blurs once instead of three
 times. What a crop leaves outside the frame can come back by the translation or rotation after it, where a chain of
