@@ -13,7 +13,7 @@ from monai_cl.cli_report import report_command
 from monai_cl.cli_synthetic import cirrhosis_command, phantom_command
 from monai_cl.cli_tables import datalist_from_table_command
 from monai_cl.cli_words import check_words, help_words
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, printable
 
 
 def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
             check_words(commands, words)
         fire.Fire(commands, command=shown or words, name="python -m monai_cl")
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, printable
 
 
 class DataListCommands:
@@ -88,7 +88,7 @@ class DataListCommands:
             data_root: folder the paths start from; default: the folder of the list.
             read_voxels: False checks headers only, in seconds.
             workers: processes that read; -1 for one a processor.
-            allow_outside: accept absolute paths and paths that leave the root.
+            allow_outside: accept absolute paths, and paths and links that leave the root.
         """
         from monai_cl.data.validation import validate_data_list
 
@@ -101,7 +101,7 @@ class DataListCommands:
             progress=True,
         )
         for problem in problems:
-            print(problem)
+            print(printable(problem))
         if problems:
             raise UserError(
                 f"data list {path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}, listed above"
@@ -133,7 +133,7 @@ class DataListCommands:
             stratify: "target" (equal shares of each target) or "classes" (of each set of organs in a label file).
             data_root: folder the paths start from; needed for "classes" only.
             replace_folds: give new folds to a list that has some.
-            allow_outside: accept absolute paths and paths that leave the root.
+            allow_outside: accept absolute paths, and paths and links that leave the root.
             overwrite: replace an existing file.
         """
         from monai_cl.data.data_list import load_data_list
@@ -146,7 +146,7 @@ class DataListCommands:
         replace = _flag("replace_folds", replace_folds)
         document = with_folds(data_list, folds=folds, seed=seed, stratify=stratify, replace=replace, progress=True)
         _write(document, target, overwrite=overwrite)
-        print(format_summary(load_data_list(target, allow_outside=allow_outside)))
+        print(printable(format_summary(load_data_list(target, allow_outside=allow_outside))))
 
     def subset(
         self,
@@ -172,7 +172,7 @@ class DataListCommands:
             fraction: one fraction or several, each above 0 and at most 1.
             fold: one fold or several; default: every fold of the list, or its own split if it has none.
             seed: another seed, another choice.
-            allow_outside: accept absolute paths and paths that leave the root.
+            allow_outside: accept absolute paths, and paths and links that leave the root.
             overwrite: replace existing files.
         """
         from monai_cl.data.data_list import load_data_list
@@ -211,7 +211,7 @@ class DataListCommands:
 
         Args:
             paths: the lists.
-            allow_outside: accept absolute paths and paths that leave the root.
+            allow_outside: accept absolute paths, and paths and links that leave the root.
         """
         from monai_cl.data.data_list import load_data_list
         from monai_cl.data.list_summary import format_summary
@@ -219,7 +219,9 @@ class DataListCommands:
         if not paths:
             raise UserError("summary: expected the name of a data list, found none")
         allowed = _flag("allow_outside", allow_outside)
-        print("\n\n".join(format_summary(load_data_list(str(path), allow_outside=allowed)) for path in paths))
+        print(
+            printable("\n\n".join(format_summary(load_data_list(str(path), allow_outside=allowed)) for path in paths))
+        )
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, printable
 
 
 def prepare_command(
@@ -19,6 +19,7 @@ def prepare_command(
     splits: Any = ("training", "validation", "test"),
     workers: int = 1,
     progress: bool = True,
+    allow_outside: bool = False,
 ) -> None:
     """Prepare every volume of a data list for training; what is there already is not made again.
 
@@ -33,6 +34,7 @@ def prepare_command(
         splits: which parts of the list, e.g. training,validation.
         workers: processes; each needs about four times a volume's size in memory.
         progress: show a progress bar.
+        allow_outside: trust a list whose paths or links leave data_root.
     """
     from monai_cl.data import Preparation, load_data_list, prepare
 
@@ -42,12 +44,14 @@ def prepare_command(
         preparation = Preparation(_spacing(spacing), layout, antialias, uneven_slices)
     except ValueError as error:
         raise UserError(str(error)) from error
-    content = load_data_list(data_list, data_root=data_root)
+    if not isinstance(allow_outside, bool):
+        raise UserError(f"--allow_outside: expected True or False, got {allow_outside!r}")
+    content = load_data_list(data_list, data_root=data_root, allow_outside=allow_outside)
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
     result = prepare(items, str(store), preparation, workers=workers, progress=progress, report=None)
-    print(result.summary())
+    print(printable(result.summary()))
 
 
 def verify_command(store: str, *, sources: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that means "the user's data, list or option is at fault", with a message that stands alone."""
+"""The one exception that means "the user's data, list or option is at fault", and how its message is shown."""
 
 from __future__ import annotations
 
@@ -8,3 +8,11 @@ class UserError(ValueError):
 
     The command line prints it as one line and exits with status 2; library users catch it as a ``ValueError``.
     """
+
+
+def printable(text: object) -> str:
+    """Text as a terminal may show it: what would move its cursor, or cannot be encoded, stands as an escape.
+
+    File names and data lists come from elsewhere; line feeds stay, for a message may have several lines.
+    """
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))

@@ -18,8 +18,8 @@ from monai_cl.errors import UserError
 class CTReader(ImageReader):
     """:func:`read_volume` for MONAI: ``LoadImaged(keys, reader=CTReader)``.
 
-    MONAI tries its other readers, which do not notice a damaged file, when ``read`` fails. So ``read`` only takes note
-    of the paths of the formats above, and ``get_data`` reads them and raises.
+    MONAI tries its other readers when ``read`` fails: they do not notice a damaged file, and one of them unpickles what
+    a .npy file holds. So ``read`` only takes note of the paths, and ``get_data`` reads them and raises.
 
     Args:
         series: Series Instance UID for a folder with several series.
@@ -36,11 +36,8 @@ class CTReader(ImageReader):
         return all(path.is_dir() or path.name.lower().endswith((*NIFTI, *ITK, *DICOM)) for path in _paths(filename))
 
     def read(self, data: Sequence[str | os.PathLike] | str | os.PathLike, **kwargs: Any) -> list[Path]:
-        """The paths, unread; raises UserError for a format of another reader."""
-        paths = _paths(data)
-        if not self.verify_suffix(paths):
-            raise UserError(f"{paths[0]}: expected one of {', '.join((*NIFTI, *ITK, *DICOM))} or a DICOM folder")
-        return paths
+        """The paths, unread."""
+        return _paths(data)
 
     def get_data(self, img: Sequence[Path]) -> tuple[np.ndarray, dict]:
         """Array (X, Y, Z), or (N, X, Y, Z) of several files on one grid, and MONAI's metadata.

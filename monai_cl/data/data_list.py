@@ -22,7 +22,9 @@ def load_data_list(path: str | Path, *, data_root: str | Path | None = None, all
         path: the JSON file.
         data_root: folder that the relative paths start from; default: the folder of the list file. A ``root`` in the
             list is a sub-folder of it; a ``root`` beside an included list is put in front of that list's own.
-        allow_outside: accept absolute paths and ``..`` that leave the root.
+        allow_outside: accept what leaves the root: absolute paths, ``..``, symbolic links. Without it no file that lies
+            elsewhere than below ``data_root`` (a table or included list: below the folder of its list) can be named;
+            links are looked up, files are not.
 
     Raises:
         UserError: with every complaint at once, each naming the place in the list, what was expected and found.

@@ -53,6 +53,8 @@ def read_grid(path: str | Path) -> Grid | None:
         return None
     if not path.exists():
         raise UserError(f"{path}: expected a file, found nothing there")
+    if not path.is_file():
+        raise UserError(f"{path}: expected a file, found a pipe or device, which may never end; give the image itself")
     if name.endswith(_DICOM):
         return None
     if name.endswith(_NIFTI):

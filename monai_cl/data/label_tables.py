@@ -75,6 +75,8 @@ def read_table(path: str | Path, *, skip_rows: int = 0) -> Table:
         UserError: no such file, no text, no rows, or a row with another number of cells.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise UserError(f"table {path}: expected a file, found a pipe or device; save its content to a file")
     if isinstance(skip_rows, bool) or not isinstance(skip_rows, int) or skip_rows < 0:
         raise UserError(f"skip_rows must be a whole number of at least 0, got {skip_rows!r}")
     try:

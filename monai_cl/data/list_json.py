@@ -41,6 +41,8 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
         UserError: the file is missing, is a folder, is not UTF-8 or is not JSON; says the line and column.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise UserError(f"{what} {path}: expected a JSON file, found a pipe or device; save its content to a file")
     try:
         raw = path.read_bytes()
     except IsADirectoryError:

@@ -45,7 +45,7 @@ class ListReader:
 
     Args:
         data_root: absolute path that the roots of the data sets start from.
-        allow_outside: accept absolute paths and ``..`` that leave the root.
+        allow_outside: accept absolute paths, ``..`` and symbolic links that leave the root.
 
     Attributes:
         datasets: what could be read. An item with a complaint about its shape is left out; labels with one are empty.
@@ -56,6 +56,7 @@ class ListReader:
     def __init__(self, data_root: str, *, allow_outside: bool) -> None:
         self.data_root = data_root
         self.allow_outside = allow_outside
+        self._real: dict[str, str] = {}
         self.datasets: list[DataSet] = []
         self.problems: list[Problem] = []
         self.content: list[Any] = []
@@ -103,6 +104,9 @@ class ListReader:
             self._complain("outside", path, place, "a list in or below the folder of this one", reason)
             return
         target = path.parent / entry["list"]
+        if reason := self._link_fault(str(target), str(path.parent)):
+            self._complain("outside", path, place, "a list in or below the folder of this one", reason)
+            return
         chain = (*chain, path)
         if os.path.realpath(target) in map(os.path.realpath, chain):
             circle = " -> ".join([*(link.name for link in chain), target.name])
@@ -167,6 +171,11 @@ class ListReader:
         self.datasets.append(dataset)
 
     def _add_targets(self, spec: dict[str, Any], path: Path, parts: tuple, items: list[dict[str, Any]]) -> None:
+        reason = None if self.allow_outside else path_fault(spec["table"])
+        if reason := reason or self._link_fault(str(path.parent / spec["table"]), str(path.parent)):
+            place = where(*parts, "patient_labels", "table")
+            self._complain("outside", path, place, "a table in or below the folder of the list", reason)
+            return
         try:
             labels = table_of(spec, path.parent)
             add_targets(items, labels)
@@ -185,6 +194,8 @@ class ListReader:
             self._complain("outside", path, where(*parts, "root"), "a sub-folder of the data root", reason)
             return sub_root
         joined = posixpath.normpath(posixpath.join(sub_root, root))
+        if reason := self._link_fault(os.path.join(self.data_root, joined), self.data_root):
+            self._complain("outside", path, where(*parts, "root"), "a sub-folder of the data root", reason)
         return "" if joined == "." else joined
 
     def _path(self, relative: str, root: str, path: Path, place: str) -> str:
@@ -192,15 +203,51 @@ class ListReader:
         if reason and not self.allow_outside:
             expected = "a relative path below the root of the data set"
             self._complain("outside", path, place, expected, reason, file=relative)
-        return os.path.normpath(os.path.join(root, relative))
+        file = os.path.normpath(os.path.join(root, relative))
+        # where the root itself is a link that leaves the data root, one complaint is enough
+        found = None if reason or self._link_fault(root, self.data_root) else self._link_fault(file, self.data_root)
+        if found:
+            expected = "a file that lies below the data root"
+            self._complain("outside", path, place, expected, found, file=relative)
+        return file
+
+    def _link_fault(self, file: str, root: str) -> str | None:
+        """Where ``file`` leads, if symbolic links take it out of ``root`` and that is not allowed."""
+        if self.allow_outside:
+            return None
+        folder = os.path.dirname(file)
+        for known in (root, folder):
+            if known not in self._real:
+                self._real[known] = _real_path(known)
+        found = os.path.join(self._real[folder], os.path.basename(file))
+        if _is_link(found):
+            found = _real_path(found)
+        inside = self._real[root]
+        if found == inside or found.startswith(inside.rstrip(os.sep) + os.sep):
+            return None
+        return f"a symbolic link to {found}, outside {root}"
 
     def _complain(
         self, kind: str, path: Path, place: str, expected: str, found: str, *, file: str | None = None
     ) -> None:
         remedy = None
         if kind == "outside":
-            remedy = "set data_root and write the path from there, or allow it with allow_outside (--allow_outside)"
+            remedy = "set data_root and write the path from there, or trust the list and --allow_outside True"
         self.problems.append(Problem(kind, str(path), place, expected, found, file=file, remedy=remedy))
+
+
+def _real_path(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # no name that a file could have
+        return path
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return os.path.islink(path)
+    except ValueError:
+        return False
 
 
 class _Shape:

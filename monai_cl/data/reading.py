@@ -56,10 +56,12 @@ def read_volume(path: str | os.PathLike, *, series: str | None = None, uneven_sl
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: expected an image file or a DICOM folder, found nothing there; correct the path")
-    if path.is_dir() or path.name.lower().endswith(DICOM):
+    if path.is_dir() or (path.is_file() and path.name.lower().endswith(DICOM)):
         from monai_cl.data.dicom_series import read_dicom_series
 
         array, affine = read_dicom_series(path, series=series, uneven_slices=uneven_slices)
+    elif not path.is_file():
+        raise UserError(f"{path}: expected a file, found a pipe or device, which may never end; give the image itself")
     elif path.name.lower().endswith(NIFTI):
         from monai_cl.data.nifti import read_nifti
 

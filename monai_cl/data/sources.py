@@ -71,6 +71,8 @@ def _files(path: Path) -> list[Path]:
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
         raise UserError(f"{path}: expected an image file or a DICOM folder, found nothing there; correct the path")
+    if not path.is_dir() and not path.is_file():
+        raise UserError(f"{path}: expected a file, found a pipe or device, which may never end; give the image itself")
     return files
 
 

@@ -45,7 +45,7 @@ def validate_data_list(
         path: the list file.
         data_root: as for :func:`monai_cl.data.load_data_list`.
         read_voxels: False looks at headers only (DICOM: that the folder holds files) and takes milliseconds a scan.
-        allow_outside: accept paths that leave the root.
+        allow_outside: accept paths and links that leave the root.
         workers: processes that read; -1 for one a processor.
         progress: show a progress bar.
 

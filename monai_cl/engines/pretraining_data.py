@@ -10,9 +10,15 @@ from monai_cl.data import DataList, MixCLPatches, Preparation, VolumeStore, load
 from monai_cl.errors import UserError
 
 
-def read_list(data_list: str | Path, *, data_root: str | Path | None = None) -> DataList:
-    """`load_data_list` for configs, where an unset root is written ``null`` or an empty string."""
-    return load_data_list(data_list, data_root=data_root or None)
+def read_list(data_list: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False) -> DataList:
+    """`load_data_list` for configs, where an unset root is written ``null`` or an empty string.
+
+    Raises:
+        UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything.
+    """
+    if not isinstance(allow_outside, bool):
+        raise UserError(f"allow_outside must be true or false, got {allow_outside!r}")
+    return load_data_list(data_list, data_root=data_root or None, allow_outside=allow_outside)
 
 
 def class_counts(data_list: DataList) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from monai_cl.engines.command_line import invocation
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, printable
 
 
 def preflight() -> None:
@@ -59,7 +59,7 @@ def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace:
     if cause is None:
         sys.__excepthook__(kind, error, trace)
     else:
-        print(f"error: {_one_line(cause)}", file=sys.stderr)
+        print(f"error: {printable(_one_line(cause))}", file=sys.stderr)
 
 
 def bundle_root(name: str) -> str:

@@ -45,7 +45,7 @@ def class_activation_figure(
             # opacity follows the map: the anatomy stays to be seen where nothing was looked at
             axes[1, column].imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * np.clip(heat, 0, 1))
             if titles:
-                axes[0, column].set_title(titles[column], fontsize=9)
+                axes[0, column].set_title(titles[column], fontsize=9, parse_math=False)
         if title:
-            figure.suptitle(title, fontsize=10)
+            figure.suptitle(title, fontsize=10, parse_math=False)
         return saved(figure, "png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,11 @@ from monai.transforms import LoadImaged
 from monai_cl.data.reading import CTReader, Volume, read_volume, to_ras
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, rotated, write_dicom, write_itk, write_nifti
+
+
+def touch(path: str) -> None:
+    """Leave a trace."""
+    Path(path).touch()
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
@@ -291,10 +297,17 @@ class TestCTReader:
         with pytest.raises((UserError, RuntimeError), match="damaged"):
             LoadImaged("image", reader=CTReader)({"image": str(path)})
 
-    def test_other_formats_go_to_monais_readers(self, tmp_path):
-        np.save(tmp_path / "a.npy", ct_array())
-        loaded = LoadImaged("image", reader=CTReader)({"image": str(tmp_path / "a.npy")})["image"]
-        assert loaded.shape == (20, 16, 12)
+    def test_a_format_of_another_reader_is_refused_and_what_is_pickled_in_it_is_not_run(self, tmp_path):
+        class Bomb:
+            def __reduce__(self):
+                return (touch, (str(tmp_path / "ran"),))
+
+        np.save(tmp_path / "a.npy", np.array([Bomb()], object), allow_pickle=True)
+        with pytest.raises(UserError, match=r"a\.npy: expected one of \.nii.*another kind of file"):
+            LoadImaged("image", reader=CTReader)({"image": str(tmp_path / "a.npy")})
+        assert not (tmp_path / "ran").exists()
+        np.load(tmp_path / "a.npy", allow_pickle=True)  # as MONAI's reader of these files does
+        assert (tmp_path / "ran").exists()
 
     def test_files_on_one_grid_become_channels(self, tmp_path):
         paths = [str(write_nifti(tmp_path / f"{n}.nii.gz", ct_array(seed=n))) for n in range(2)]

@@ -31,3 +31,8 @@ def test_what_does_not_fit_is_refused():
         class_activation_figure(np.zeros((1, 4, 4)), np.zeros((1, 4, 5)))
     with pytest.raises(ValueError, match="titles must be one for each of 1 slices, got 2"):
         class_activation_figure(np.zeros((1, 4, 4)), np.zeros((1, 4, 4)), titles=["a", "b"])
+
+
+def test_names_with_dollar_signs_are_no_formulas():
+    image = np.zeros((1, 8, 8))
+    assert class_activation_figure(image, image, titles=[r"$\frac{$"], title=r"patient $x^{$")[:4] == b"\x89PNG"
