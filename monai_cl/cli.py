@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from monai_cl.cli_bundle import BundleCommands, datalist_path_command
 from monai_cl.cli_datalist import DataListCommands
 from monai_cl.cli_demo import demo_command
 from monai_cl.cli_prepare import prepare_command, repair_command, verify_command
@@ -72,16 +73,18 @@ class ListCommands(DataListCommands):
     """Make, check and divide data lists."""
 
     from_table = staticmethod(datalist_from_table_command)
+    path = staticmethod(datalist_path_command)
 
 
 class Commands:
     """Contrastive pre-training for CT that uses the labels you already have.
 
     Training and inference run as MONAI bundles:
-    python -m monai.bundle run --config_file bundles/NAME/configs/train.yaml
+    python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
     """
 
     demo = staticmethod(demo_command)
+    bundle = BundleCommands()
     phantom = staticmethod(phantom_command)
     cirrhosis = staticmethod(cirrhosis_command)
     datalist = ListCommands()

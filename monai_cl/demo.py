@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.results import read_results, run_record, write_results
+from monai_cl.data.shipped import bundle_folder
 from monai_cl.errors import UserError
-
-_BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class Demo:
             "monai.bundle",
             "run",
             "--config_file",
-            str(_BUNDLES / bundle / "configs/train.yaml"),
+            str(bundle_folder(bundle) / "configs/train.yaml"),
         ]
         words += ["--dataset_dir", str(cohort), "--data_list", str(cohort / data_list), "--output_dir", str(folder)]
         words += ["--store_dir", str(self.output / "store"), "--seed", str(self.seed), *self.size.overrides(), *options]

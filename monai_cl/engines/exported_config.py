@@ -10,6 +10,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_SEP_KEY
 
+from monai_cl.data.shipped import shipped_folder
 from monai_cl.errors import UserError
 
 OVERLAYS = ("evaluate", "multi_gpu_train")
@@ -31,7 +32,7 @@ def export_config(
     """
     folder = Path(bundle)
     if not (folder / "configs").is_dir():
-        folder = Path(__file__).resolve().parents[2] / "bundles" / bundle
+        folder = shipped_folder("bundles") / bundle
     names = ["train", config] if config in OVERLAYS else [config]
     files = [folder / "configs" / f"{name}.yaml" for name in names]
     for file in files:

@@ -7,7 +7,8 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from monai_cl.engines.command_line import invocation
+from monai_cl.data.shipped import is_installed, list_file, shipped_folder
+from monai_cl.engines.command_line import Invocation, invocation
 from monai_cl.errors import UserError, printable
 
 
@@ -22,6 +23,26 @@ def preflight() -> None:
         return
     sys.excepthook = _one_line_excepthook
     call.check_overrides()
+    _check_places(call)
+
+
+def _check_places(call: Invocation) -> None:
+    """Refuse to write into the installed package, where the next upgrade would delete it.
+
+    Raises:
+        UserError: names the options to give.
+    """
+    config = call.merged_config()
+    root = str(config.get("bundle_root", ""))
+    if root.startswith(("$", "@")):
+        root = str(Path(call.config_files[0]).resolve().parent.parent)
+    inside = [key for key in ("output_dir", "store_dir") if str(config.get(key, "")).startswith("$@bundle_root")]
+    if inside and is_installed(root):
+        options = " and ".join(f"--{key} FOLDER" for key in inside)
+        raise UserError(
+            f"{root} is part of the installed package; say where results go: {options}, "
+            f"or work in a copy of your own: python -m monai_cl bundle copy {Path(root).name} FOLDER"
+        )
 
 
 def user_error_in(error: BaseException | None) -> ValueError | None:
@@ -73,7 +94,7 @@ def bundle_root(name: str) -> str:
     """
     call = invocation()
     candidates = [Path(f).resolve().parent.parent for f in call.config_files] if call else []
-    candidates += [Path.cwd(), Path(__file__).resolve().parents[2] / "bundles" / name]
+    candidates += [Path.cwd(), shipped_folder("bundles") / name]
     for folder in candidates:
         if (folder / "configs" / "metadata.json").is_file():
             return str(folder)
@@ -84,7 +105,4 @@ def bundle_root(name: str) -> str:
 
 def shipped_list(name: str) -> str:
     """Path of a data list that comes with the project, such as ``msd_spleen``."""
-    path = Path(__file__).resolve().parents[2] / "data_lists" / f"{name}.json"
-    if not path.is_file():
-        raise UserError(f"data list {name!r}: expected {path}; pass --data_list FILE")
-    return str(path)
+    return str(list_file(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,5 +162,45 @@ def test_an_unknown_bundle_is_refused_with_the_folders_looked_in(tmp_path, monke
 
 def test_shipped_lists_are_there_and_others_are_refused():
     assert shipped_list("msd_spleen").endswith("data_lists/msd_spleen.json")
-    with pytest.raises(UserError, match=r"data list 'msd_heart': .*pass --data_list FILE"):
+    with pytest.raises(UserError, match="'msd_heart': no such data list; did you mean msd_"):
         shipped_list("msd_heart")
+
+
+@pytest.fixture
+def an_installed_run(tmp_path, monkeypatch):
+    """A run of a bundle inside the installed package; a function to add options."""
+    bundle = tmp_path / "site-packages" / "monai_cl" / "bundles" / "mine"
+    (bundle / "configs").mkdir(parents=True)
+    path = bundle / "configs" / "train.yaml"
+    path.write_text(
+        'bundle_root: $monai_cl.engines.bundle_root("mine")\n'
+        'output_dir: $@bundle_root + "/models"\nstore_dir: $@bundle_root + "/store"\n'
+    )
+    monkeypatch.setattr("monai_cl.data.shipped.PACKAGE", bundle.parents[1])
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+
+    def start(*words: str, file: Path = path) -> None:
+        monkeypatch.setattr(sys, "argv", ["monai.bundle", "run", "--config_file", str(file), *words])
+        preflight()
+
+    return start
+
+
+def test_nothing_is_written_into_the_installed_package(an_installed_run):
+    with pytest.raises(UserError, match=r"--output_dir FOLDER and --store_dir FOLDER, .* bundle copy mine FOLDER"):
+        an_installed_run()
+    with pytest.raises(UserError, match=r"where results go: --store_dir FOLDER, "):
+        an_installed_run("--output_dir", "run")
+    an_installed_run("--output_dir", "run", "--store_dir", "store")
+
+
+def test_a_config_elsewhere_with_its_root_in_the_installed_package_writes_nothing_there_either(
+    an_installed_run, tmp_path
+):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        f'bundle_root: {tmp_path / "site-packages/monai_cl/bundles/mine"}\noutput_dir: $@bundle_root + "/m"\n'
+    )
+    with pytest.raises(UserError, match="is part of the installed package"):
+        an_installed_run(file=mine)
+    an_installed_run("--bundle_root", str(tmp_path), file=mine)

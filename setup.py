@@ -1,0 +1,44 @@
+"""Puts bundles and data lists into the wheel, inside the package; everything else about the project is in setup.cfg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+SHIPPED = ("bundles", "data_lists")
+RESULTS = {"models", "eval", "store"}  # what runs leave in a checkout's bundle
+
+
+class BuildWithBundles(build_py):
+    """`build_py` that copies the folders to where `monai_cl.data.shipped` looks for them in an installed package."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:  # an editable install finds them in the checkout
+            for source, target in self._shipped_files():
+                self.mkpath(str(Path(target).parent))
+                self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        shipped = [] if self.editable_mode else [target for _, target in self._shipped_files()]
+        return super().get_outputs(include_bytecode) + shipped
+
+    def get_source_files(self) -> list[str]:
+        return super().get_source_files() + [source for source, _ in self._shipped_files()]
+
+    def _shipped_files(self) -> list[tuple[str, str]]:
+        """(source, target), both as setuptools wants them: the source relative to this file's folder."""
+        found = []
+        for folder in SHIPPED:
+            for file in sorted((ROOT / folder).rglob("*")):
+                inner = file.relative_to(ROOT)
+                hidden = any(part.startswith((".", "__pycache__")) for part in inner.parts)
+                if file.is_file() and not hidden and inner.parts[2:3] not in [(name,) for name in RESULTS]:
+                    found.append((inner.as_posix(), str(Path(self.build_lib) / "monai_cl" / inner)))
+        return found
+
+
+setup(cmdclass={"build_py": BuildWithBundles})
