@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,15 @@ def real_data() -> Path:
     if not (folder / "ct_organs").is_dir():
         pytest.skip(f"no real CT at {folder} (set MONAI_CL_REAL_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """``free_port()``: a port of this machine that nobody listens on now."""
+
+    def find() -> int:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            return free.getsockname()[1]
+
+    return find

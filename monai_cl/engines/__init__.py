@@ -7,6 +7,7 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "agreement": ("require_same",),
         "checkpoint": ("Checkpoints",),
         "activation_maps": ("class_activation",),
         "classification_data": ("fold_slices", "patient_folds"),
@@ -14,9 +15,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "classifier_recorder": ("ClassifierRecorder",),
         "collapse": ("CollapseWatch",),
         "distributed": (
+            "SameBuffers",
+            "bare",
             "distribute",
             "local_device",
+            "own_share",
             "rank",
+            "require_alone",
             "start_process_group",
             "stop_process_group",
             "world_size",

@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_cl.data import PositionSampler
+from monai_cl.engines.agreement import require_same
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,10 @@ class Checkpoints:
             self._resume_newest(engine, existing)
         else:
             self._restore(engine, self._read(Path(self.resume)), Path(self.resume))
+        require_same(
+            {"iteration to go on from": engine.state.iteration},
+            remedy="every machine must see the same checkpoints: put output_dir on a file system they share",
+        )
         if self.is_writer:
             try:
                 self.output_dir.mkdir(parents=True, exist_ok=True)

@@ -3,23 +3,68 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_cl.errors import UserError
+
+TIMEOUT = 1800.0  # PyTorch's own for gloo; nccl's is 600
 
 
-def start_process_group() -> None:
-    """Join the group that ``torchrun`` laid out: nccl with CUDA, gloo without; does nothing in a single process."""
-    if "RANK" in os.environ and not dist.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+def start_process_group(*, timeout: float = TIMEOUT) -> None:
+    """Join the group that ``torchrun`` laid out: nccl with CUDA, gloo without; does nothing in a single process.
+
+    Args:
+        timeout: seconds that a process waits for the others, in any exchange, before it ends with an error.
+
+    Raises:
+        UserError: more processes on this machine than GPUs, or processes that were started differently.
+    """
+    # late: both look at this process's number
+    from monai_cl.engines.agreement import require_same_start
+    from monai_cl.engines.startup import report_errors
+
+    report_errors()
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise UserError(f"process_timeout: expected a number of seconds > 0, got {timeout!r}")
+    if "RANK" not in os.environ or dist.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(own_gpu(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()))
+    dist.init_process_group(backend(), timeout=timedelta(seconds=timeout))
+    require_same_start()
 
 
 def stop_process_group() -> None:
     """Leave the group."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def backend() -> str:
+    """What processes exchange tensors by: nccl with CUDA, gloo without."""
+    return "nccl" if torch.cuda.is_available() else "gloo"
+
+
+def own_gpu(local_rank: int, count: int) -> int:
+    """The GPU of a machine's process ``local_rank`` among ``count``.
+
+    Raises:
+        UserError: there are more processes than GPUs.
+    """
+    if local_rank >= count:
+        raise UserError(
+            f"process {local_rank} of machine {socket.gethostname()} has no GPU of its own: {count} visible; start "
+            f"torchrun with --nproc_per_node={count} or less, or set CUDA_VISIBLE_DEVICES="
+            '"" to run on the CPU'
+        )
+    return local_rank
 
 
 def rank() -> int:
@@ -41,6 +86,26 @@ def gather(values: list) -> list:
     return [value for own in lists for value in own]
 
 
+def mean_over_processes(values: Sequence[float]) -> list[float]:
+    """Each number's mean over all processes, which must all call it with as many numbers."""
+    if world_size() == 1 or not values:
+        return list(values)
+    total = torch.tensor(list(values), dtype=torch.float64, device=local_device())
+    dist.all_reduce(total)
+    return (total / world_size()).tolist()
+
+
+def require_alone(what: str) -> None:
+    """Refuse to be one of several processes.
+
+    Raises:
+        UserError: ``torchrun`` started more than one.
+    """
+    started = max(world_size(), int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1)
+    if started > 1:
+        raise UserError(f"{what} is a matter of one process, and torchrun started {started}; run it without torchrun")
+
+
 def local_device() -> torch.device:
     """The device of this process: its own GPU, or the CPU."""
     if torch.cuda.is_available():
@@ -48,10 +113,11 @@ def local_device() -> torch.device:
     return torch.device("cpu")
 
 
-def distribute(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+def distribute(network: nn.Module, device: torch.device) -> nn.Module:
     """Wrap a network for data-parallel training where there are several processes.
 
-    Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP dies on them.
+    Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP dies on them. On GPUs batch
+    norms take their statistics from all processes, as one process with the whole batch would; PyTorch cannot on CPUs.
     """
     network = network.to(device)
     if world_size() == 1:
@@ -59,6 +125,42 @@ def distribute(network: torch.nn.Module, device: torch.device) -> torch.nn.Modul
     for name, parameter in network.named_parameters():
         if "norm_cross_attn" in name:
             parameter.requires_grad_(False)
-    return torch.nn.parallel.DistributedDataParallel(
-        network, device_ids=[device.index] if device.type == "cuda" else None
-    )
+    if device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return nn.parallel.DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """The network inside its DDP wrapper, for evaluators: processes have different numbers of cases, and a forward of
+    the wrapper may wait for the others."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
+class SameBuffers:
+    """Handler of an evaluator: before it runs, all processes take the buffers (batch norm's statistics) of rank 0.
+
+    So that a validation divided among processes is that of the network which rank 0 saves.
+
+    Args:
+        network: bare or wrapped.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = bare(network)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on ``STARTED``."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if world_size() > 1:
+            for buffer in self.network.buffers():
+                dist.broadcast(buffer, 0)
+
+
+def own_share(count: int) -> list[int]:
+    """Which of ``count`` cases this process measures: every world-size-th; all of them where some would have none.
+
+    An engine cannot run on no case, so that with fewer cases than processes each measures all.
+    """
+    return list(range(count)) if count < world_size() else list(range(rank(), count, world_size()))

@@ -12,6 +12,7 @@ from monai_cl.data import CTSlices, write_features
 from monai_cl.engines.checkpoint import save_atomically
 from monai_cl.engines.classifier_network import set_probe
 from monai_cl.engines.command_line import invocation
+from monai_cl.engines.distributed import require_alone
 from monai_cl.engines.extraction import extract_features
 from monai_cl.engines.linear_probe import LinearProbe
 from monai_cl.engines.probe import ProbeResult
@@ -50,8 +51,9 @@ def probe_encoder(
         draw_roc, draw_pca, tensorboard: see `run_probe`.
 
     Raises:
-        UserError: what `run_probe` refuses.
+        UserError: what `run_probe` refuses, or several processes.
     """
+    require_alone("the probe")
     output_dir = Path(output_dir)
     note = {"cohort": data_list["name"], **about, "data_list": dict(data_list)}
     features = extract_features(

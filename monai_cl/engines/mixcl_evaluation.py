@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from monai_cl.data import run_record, write_results
 from monai_cl.engines.command_line import invocation
+from monai_cl.engines.distributed import require_alone
 
 
 @torch.no_grad()
@@ -46,6 +47,7 @@ def evaluate_mixcl(
     """
     if patches < 1:
         raise ValueError(f"patches must be >= 1, got {patches}")
+    require_alone("this evaluation")
     started, sums = time.monotonic(), {}
     network.eval()
     batches = DataLoader(torch.utils.data.Subset(dataset, range(patches)), batch_size=1)

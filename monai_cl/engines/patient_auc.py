@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
 
+from monai_cl.engines.distributed import gather
 from monai_cl.engines.probe_metrics import auc, auc_interval, balanced_accuracy, check_binary, patient_means
 from monai_cl.errors import UserError
 
@@ -21,6 +22,8 @@ def slice_probabilities(logits: torch.Tensor) -> np.ndarray:
 
 class PatientAUC(Metric):
     """Metric of an evaluator over `SliceSeries`: area under the ROC curve over patients, whose scans count together.
+
+    Where the scans are divided among processes, every process gets the AUC of all.
 
     Args:
         source: the data list, for messages.
@@ -36,21 +39,18 @@ class PatientAUC(Metric):
 
     def reset(self) -> None:
         """Forget the patients."""
-        self._patients: list[str] = []
-        self._values: list[float] = []
-        self._labels: dict[str, int] = {}
+        self._scans: dict[int, tuple[str, int, list[float]]] = {}
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take up a scan."""
         batch = engine.state.batch
-        self.update((batch["patient"][0], int(batch["label"][0]), slice_probabilities(engine.state.output["pred"])))
+        probabilities = slice_probabilities(engine.state.output["pred"])
+        self.update((int(batch["number"][0]), batch["patient"][0], int(batch["label"][0]), probabilities))
 
-    def update(self, output: tuple[str, int, np.ndarray]) -> None:
-        """Add a scan's patient, class and slices' probabilities."""
-        patient, label, values = output
-        self._labels[patient] = label
-        self._patients += [patient] * len(values)
-        self._values += values.tolist()
+    def update(self, output: tuple[int, str, int, np.ndarray]) -> None:
+        """Add a scan's number, patient, class and slices' probabilities."""
+        number, patient, label, values = output
+        self._scans[number] = (patient, label, values.tolist())
 
     def compute(self) -> float:
         """The AUC.
@@ -58,15 +58,19 @@ class PatientAUC(Metric):
         Raises:
             UserError: a class other than 0 and 1, or one class only.
         """
-        check_binary(self._labels, source=self.source)
-        if len(set(self._labels.values())) < 2:
+        # a scan that several processes measured comes once; in their order, a sum over slices is that of one process
+        scans = [scan for _, scan in sorted(dict(gather(list(self._scans.items()))).items())]
+        labels = {patient: label for patient, label, _ in scans}
+        check_binary(labels, source=self.source)
+        if len(set(labels.values())) < 2:
             raise UserError(
-                f"{self.source}: expected patients of class 0 and 1 for an AUC, found {len(self._labels)} of class "
-                f"{next(iter(self._labels.values()), 'none')} only"
+                f"{self.source}: expected patients of class 0 and 1 for an AUC, found {len(labels)} of class "
+                f"{next(iter(labels.values()), 'none')} only"
             )
-        names, means, counts = patient_means(np.array(self._values), np.array(self._patients))
+        values = np.array([value for _, _, own in scans for value in own])
+        names, means, counts = patient_means(values, np.array([patient for patient, _, own in scans for _ in own]))
         self.predictions = [
-            {"patient": name, "label": self._labels[name], "probability": mean, "n_slices": count}
+            {"patient": name, "label": labels[name], "probability": mean, "n_slices": count}
             for name, mean, count in zip(names.tolist(), means.tolist(), counts.tolist())
         ]
         return auc(np.array([row["label"] for row in self.predictions]), means)

@@ -15,8 +15,9 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.results import run_record, write_results
+from monai_cl.engines.agreement import require_same
 from monai_cl.engines.command_line import invocation
-from monai_cl.engines.distributed import gather
+from monai_cl.engines.distributed import gather, mean_over_processes
 
 
 class Pictures(Protocol):
@@ -74,6 +75,7 @@ class RunRecorder:
         self._use_tensorboard = tensorboard and is_writer
         self._trains = True
         self._writer: SummaryWriter | None = None
+        self._now: dict[str, float] = {}
         self._sums: dict[str, list[float]] = {}
         self.curves: dict[str, list[list[float]]] = {}
         self.metrics: dict[str, Any] | None = None
@@ -136,16 +138,26 @@ class RunRecorder:
             self.writer.add_scalar(name, value, iteration)
 
     def add_to_mean(self, name: str, value: float) -> None:
-        """Add to the mean that becomes the curve's next point."""
-        self._sums.setdefault(name, []).append(float(value))
+        """Add to the mean, over iterations and processes, that becomes the curve's next point.
+
+        At most once a name and iteration; every process adds the same names.
+        """
+        self._now[name] = float(value)
 
     def _start(self, engine: Engine) -> None:
         self._started = time.monotonic()
+        require_same(
+            {"content of the data list (sha256)": self.data_list.get("sha256")},
+            remedy="give every machine the same data list",
+        )
 
     def _iteration(self, engine: Engine) -> None:
         output = engine.state.output
         first = output[0] if isinstance(output, list) else output
         self.add_to_mean("loss", float(first["loss"].detach()))
+        for name, value in zip(self._now, mean_over_processes(list(self._now.values()))):
+            self._sums.setdefault(name, []).append(value)
+        self._now.clear()
         if engine.state.iteration % self.interval == 0:
             self._add_means(engine.state.iteration)
 

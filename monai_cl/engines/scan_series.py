@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,17 +36,24 @@ def slice_series(slices: CTSlices, number: int) -> dict[str, Any]:
 
 
 class SliceSeries(Dataset):
-    """The scans of `CTSlices`, one a sample; a loader takes them one at a time, for they differ in length."""
+    """The scans of `CTSlices`, one a sample; a loader takes them one at a time, for they differ in length.
 
-    def __init__(self, slices: CTSlices) -> None:
+    Args:
+        slices: of all scans.
+        share: numbers of the scans that are samples here; None: all. `own_share` where processes divide them.
+    """
+
+    def __init__(self, slices: CTSlices, *, share: Sequence[int] | None = None) -> None:
         self.slices = slices
+        self.share = list(range(len(slices.volumes)) if share is None else share)
 
     def __len__(self) -> int:
-        return len(self.slices.volumes)
+        return len(self.share)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        """See `slice_series`."""
-        return slice_series(self.slices, number)
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        """See `slice_series`; ``number`` is the scan's among all."""
+        number = self.share[place]
+        return {**slice_series(self.slices, number), "number": number}
 
 
 class LoadSlices(Transform):

@@ -14,6 +14,7 @@ from monai_cl.data import CTSlices, run_record, write_features, write_results
 from monai_cl.engines.collapse import mean_cosine
 from monai_cl.engines.command_line import invocation
 from monai_cl.engines.depth_probe import probe_depth
+from monai_cl.engines.distributed import require_alone
 from monai_cl.engines.evaluation import load_network
 from monai_cl.engines.extraction import extract_features
 from monai_cl.engines.measures import effective_rank
@@ -54,6 +55,7 @@ def evaluate_slices(
     Raises:
         UserError: a checkpoint of another network, fewer than two patients, a list whose slices have one depth.
     """
+    require_alone("this evaluation")
     started, output_dir = time.monotonic(), Path(output_dir)
     patients = {volume.patient for volume in slices.volumes}
     if len(patients) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -9,6 +10,8 @@ from types import TracebackType
 
 from monai_cl.data.shipped import is_installed, list_file, shipped_folder
 from monai_cl.engines.command_line import Invocation, invocation
+from monai_cl.engines.distributed import world_size
+from monai_cl.engines.lost_process import lost_process_in
 from monai_cl.errors import UserError, printable
 
 
@@ -21,7 +24,14 @@ def preflight() -> None:
     call = invocation()
     if call is None:
         return
-    sys.excepthook = _one_line_excepthook
+    report_errors()
+    started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if started > 1 and world_size() == 1:
+        raise UserError(
+            f"torchrun started {started} processes, and {call.config_files[-1]} does not join them: each would do the "
+            "whole work and write over the others; add the bundle's configs/multi_gpu_train.yaml as the last of "
+            "--config_file, or run without torchrun"
+        )
     call.check_overrides()
     _check_places(call)
 
@@ -43,6 +53,12 @@ def _check_places(call: Invocation) -> None:
             f"{root} is part of the installed package; say where results go: {options}, "
             f"or work in a copy of your own: python -m monai_cl bundle copy {Path(root).name} FOLDER"
         )
+
+
+def report_errors() -> None:
+    """In a process of ``monai.bundle run``: print a `UserError`, or the loss of another process, in one line."""
+    if invocation() is not None:
+        sys.excepthook = _one_line_excepthook
 
 
 def user_error_in(error: BaseException | None) -> ValueError | None:
@@ -77,10 +93,12 @@ def _one_line(error: ValueError) -> str:
 
 def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     cause = user_error_in(error)
-    if cause is None:
-        sys.__excepthook__(kind, error, trace)
-    else:
+    if cause is not None:
         print(f"error: {printable(_one_line(cause))}", file=sys.stderr)
+    elif (lost := lost_process_in(error)) is not None:
+        print(f"error: {printable(lost)}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def bundle_root(name: str) -> str:

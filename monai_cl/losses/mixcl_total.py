@@ -177,7 +177,9 @@ def _identity(levels: Mapping[int, Tensor], batch: int, log: dict[str, Tensor], 
     if not kept:
         shapes = [tuple(z.shape) for z in views]
         raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
-    return torch.stack(kept).sum()
+    # a level that is left out stays attached, with gradient 0: DDP dies on parameters without one
+    left_out = [z.flatten()[:0].sum().to(kept[0].dtype) for z, level in zip(views, found) if level.term is None]
+    return torch.stack([*kept, *left_out]).sum()
 
 
 def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tensor], **options) -> Tensor:

@@ -39,8 +39,8 @@ def network():
 
 def evaluated(metric: PatientAUC, scans: list[tuple[str, int, list[float]]]) -> float:
     metric.reset()
-    for patient, label, logits in scans:
-        batch = {"patient": [patient], "label": torch.tensor([label])}
+    for number, (patient, label, logits) in enumerate(scans):
+        batch = {"number": torch.tensor([number]), "patient": [patient], "label": torch.tensor([label])}
         output = {"pred": torch.tensor(logits, dtype=torch.float64)[None, :, None]}
         metric.iteration_completed(SimpleNamespace(state=SimpleNamespace(batch=batch, output=output)))
     return metric.compute()
