@@ -7,7 +7,8 @@ import torch
 from monai.networks.nets import UNETR
 
 from monai_cl.engines import distribute, local_device, rank, start_process_group, stop_process_group, world_size
-from monai_cl.engines.distributed import gather
+from monai_cl.engines.distributed import gather, own_gpu
+from monai_cl.errors import UserError
 
 
 def unetr() -> UNETR:
@@ -77,3 +78,15 @@ def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(gro
     for _ in range(2):  # DDP dies at the second step on a parameter without a gradient
         wrapped(torch.rand(1, 1, 32, 32, 32)).square().mean().backward()
     assert all(p.grad is not None for p in wrapped.parameters() if p.requires_grad)
+
+
+def test_a_process_without_a_gpu_of_its_own_is_told_how_many_there_are():
+    assert own_gpu(1, 2) == 1
+    with pytest.raises(UserError, match=r"process 2 of machine .* has no GPU of its own: 2 visible; .*node=2"):
+        own_gpu(2, 2)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon", True, float("nan")])
+def test_a_time_out_is_a_number_of_seconds(timeout):
+    with pytest.raises(UserError, match="process_timeout: expected a number of seconds > 0, got"):
+        start_process_group(timeout=timeout)
