@@ -1,4 +1,4 @@
-"""Puts bundles and data lists into the wheel, inside the package; everything else about the project is in setup.cfg."""
+"""Puts bundles, data lists and the tested versions into the wheel, inside the package; all else is in setup.cfg."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHIPPED = ("bundles", "data_lists")
+SHIPPED = ("bundles", "data_lists", "constraints.txt")
 RESULTS = {"models", "eval", "store"}  # what runs leave in a checkout's bundle
 
 
@@ -33,7 +33,7 @@ class BuildWithBundles(build_py):
         """(source, target), both as setuptools wants them: the source relative to this file's folder."""
         found = []
         for folder in SHIPPED:
-            for file in sorted((ROOT / folder).rglob("*")):
+            for file in [ROOT / folder, *sorted((ROOT / folder).rglob("*"))]:
                 inner = file.relative_to(ROOT)
                 hidden = any(part.startswith((".", "__pycache__")) for part in inner.parts)
                 if file.is_file() and not hidden and inner.parts[2:3] not in [(name,) for name in RESULTS]:

@@ -8,6 +8,7 @@ from typing import Any
 from monai_cl.cli_bundle import BundleCommands, datalist_path_command
 from monai_cl.cli_datalist import DataListCommands
 from monai_cl.cli_demo import demo_command
+from monai_cl.cli_doctor import doctor_command
 from monai_cl.cli_prepare import prepare_command, repair_command, verify_command
 from monai_cl.cli_probe import probe_command
 from monai_cl.cli_report import report_command
@@ -83,6 +84,7 @@ class Commands:
     python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
     """
 
+    doctor = staticmethod(doctor_command)
     demo = staticmethod(demo_command)
     bundle = BundleCommands()
     phantom = staticmethod(phantom_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from monai_cl.errors import UserError
@@ -13,12 +14,19 @@ METADATA_SCHEMA = Path(__file__).with_name("metadata_schema.json")
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder ``bundles`` or ``data_lists``.
+    """The folder ``bundles`` or ``data_lists``, or the file ``constraints.txt``.
 
     A wheel carries both inside the package; a checkout has them beside it, so that they are found there to be edited.
     """
     inside = PACKAGE / name
-    return inside if inside.is_dir() else PACKAGE.parent / name
+    return inside if inside.exists() else PACKAGE.parent / name
+
+
+def tested_versions() -> dict[str, str]:
+    """Package -> the version that the tests run with, from ``constraints.txt``; names as pip writes them."""
+    lines = shipped_folder("constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = (line.partition("#")[0].split("==") for line in lines if "==" in line.partition("#")[0])
+    return {re.sub(r"[-_.]+", "-", name.strip()).lower(): version.strip() for name, version in pins}
 
 
 def is_installed(path: str | Path) -> bool:

@@ -1,11 +1,12 @@
-"""Data-parallel training under torchrun: it runs, writes once, and measures every case once."""
+"""Data-parallel training under torchrun: it writes once, measures every case once, ends when a process dies."""
 
 from __future__ import annotations
 
+import json
 import os
-import socket
-import subprocess
-import sys
+import re
+import signal
+import time
 
 import pytest
 import torch
@@ -13,26 +14,38 @@ import torch
 from monai_cl.data import read_results
 from tests.bundles.conftest import ORGANS, PRETRAINING, config_files, words
 from tests.bundles.test_pretraining_run import same, weights
+from tests.bundles.torchrun import Agents
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
-def torchrun(training_options, tmp_path):
-    """``torchrun(bundle, **options)``: two processes on the CPU."""
+def agents(training_options, free_port, tmp_path):
+    """``agents(bundle, folder, *overlays, machines=1, **options)``: two processes, started."""
+    started = []
+
+    def start(
+        bundle: str, folder: str, *overlays: str, machines: int = 1, joined: bool = True, **options: object
+    ) -> Agents:
+        names = ("train", "multi_gpu_train") if joined else ("train",)
+        files = "['" + "','".join(config_files(bundle, *names, *overlays)) + "']"
+        chosen = words({**training_options(bundle, **options), "output_dir": str(tmp_path / folder)})
+        arguments = ["--config_file", files, *chosen]
+        cwd, processes = tmp_path / "cwd" / folder, 2 // machines
+        started.append(Agents(arguments, cwd, free_port(), machines=machines, processes=processes))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def torchrun(agents, tmp_path):
+    """``torchrun(bundle, folder, **options)``: two processes on the CPU, finished."""
 
     def run(bundle: str, folder: str, *overlays: str, **options: object):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        files = "['" + "','".join(config_files(bundle, "train", "multi_gpu_train", *overlays)) + "']"
-        chosen = words({**training_options(bundle, **options), "output_dir": str(tmp_path / folder)})
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(
-            [*launch, "-m", "monai.bundle", "run", "--config_file", files, *chosen],
-            cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=800,
-        )  # fmt: skip
+        (done,) = agents(bundle, folder, *overlays, **options).wait()
         return done, tmp_path / folder
 
     return run
@@ -42,7 +55,7 @@ def test_pretraining_in_two_processes_writes_once_and_is_repeatable(torchrun):
     found = []
     for folder in ("one", "two"):
         done, run = torchrun(PRETRAINING, folder, preset="hybrid")
-        assert done.returncode == 0, done.stderr[-4000:]
+        assert done.status == 0, done.err[-4000:]
         names = sorted(path.name for path in run.iterdir())
         assert names == [
             "checkpoint_iteration=2.pt",
@@ -60,7 +73,7 @@ def test_pretraining_in_two_processes_writes_once_and_is_repeatable(torchrun):
 
 def test_two_processes_see_two_different_samples_a_step(torchrun, train, tmp_path):
     done, run = torchrun(PRETRAINING, "two", iterations=2)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.status == 0, done.err[-4000:]
     train(PRETRAINING, tmp_path / "one", iterations=2).check()
     assert not same(weights(run / "model.pt"), weights(tmp_path / "one" / "model.pt"))
 
@@ -69,7 +82,7 @@ def test_a_batch_over_two_processes_is_that_batch_in_one(torchrun, train, tmp_pa
     # reconstruction is a mean over samples: gradients of two halves average to those of the whole
     options = {"preset": "reconstruction", "iterations": 2, "views": {"probability": 0.0}}
     done, run = torchrun(PRETRAINING, "two", **options)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.status == 0, done.err[-4000:]
     train(PRETRAINING, tmp_path / "one", batch_size=2, **options).check()
     one, two = weights(tmp_path / "one" / "model.pt"), weights(run / "model.pt")
     assert one.keys() == two.keys()
@@ -80,22 +93,20 @@ def test_a_batch_over_two_processes_is_that_batch_in_one(torchrun, train, tmp_pa
 def test_fine_tuning_in_two_processes_measures_every_case_once(torchrun):
     # four cases in two halves, one with the fifth: both ways of sharing
     done, run = torchrun(ORGANS, "run", iterations=2, batch_size=1, fold=0)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.status == 0, done.err[-4000:]
     results = read_results(run)
     assert [case["id"] for case in results["metrics"]["per_case"]] == ["target_0000"]
     assert list(results["metrics"]["dice"]) == results["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
 
 
 def test_an_uneven_share_of_cases_is_measured_as_by_one_process(torchrun, train, cohort, tmp_path):
-    import json
-
     document = json.loads((cohort / "target.json").read_text())
     for number, item in enumerate(document["training"]):
         item["fold"] = int(number >= 3)  # fold 0 has three cases: two for one process, one for the other
     (tmp_path / "list.json").write_text(json.dumps(document))
     options = {"iterations": 2, "fold": 0, "data_list": str(tmp_path / "list.json"), "learning_rate": 0}
     done, run = torchrun(ORGANS, "two", batch_size=1, **options)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.status == 0, done.err[-4000:]
     train(ORGANS, tmp_path / "one", batch_size=2, **options).check()
     two, one = (read_results(folder)["metrics"] for folder in (run, tmp_path / "one"))
     assert two["mean_dice"] == pytest.approx(one["mean_dice"], abs=1e-6)
@@ -106,7 +117,102 @@ def test_an_uneven_share_of_cases_is_measured_as_by_one_process(torchrun, train,
 
 def test_a_users_error_in_several_processes_ends_all_of_them(torchrun):
     done, run = torchrun(PRETRAINING, "run", data_list="/nowhere/list.json")
-    assert done.returncode != 0
-    assert "error: " in done.stderr
-    assert "/nowhere/list.json" in done.stderr
+    assert done.status != 0
+    assert "error: " in done.err
+    assert "/nowhere/list.json" in done.err
     assert not run.exists()
+
+
+def test_two_machines_learn_what_two_processes_on_one_do(agents, tmp_path):
+    options = {"preset": "hybrid", "iterations": 2}
+    one = agents(PRETRAINING, "one", **options).wait()
+    two = agents(PRETRAINING, "two", machines=2, **options).wait()
+    for done in [*one, *two]:
+        done.check()
+    assert same(weights(tmp_path / "one" / "model.pt"), weights(tmp_path / "two" / "model.pt"))
+    curves = [read_results(tmp_path / name)["curves"] for name in ("one", "two")]
+    assert curves[0] == curves[1]
+
+
+def test_processes_of_different_configs_are_refused(training_options, free_port, tmp_path):
+    files = "['" + "','".join(config_files(PRETRAINING, "train", "multi_gpu_train")) + "']"
+    port, ended = free_port(), []
+    for machine, size in enumerate((1, 2)):
+        chosen = words({**training_options(PRETRAINING, batch_size=size), "output_dir": str(tmp_path / "run")})
+        arguments = ["--config_file", files, *chosen]
+        # each is one of two machines, and has been given another command
+        ended.append(Agents(arguments, tmp_path / str(machine), port, machines=2, processes=1, only=machine))
+    found = [done for one in ended for done in one.wait(300)]
+    for done in found:
+        assert done.status != 0
+        assert "error: config key batch_size: process 1 (on " in done.err
+        assert "start every machine with the same config files and options" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_when_started_again(machines, agents, tmp_path):
+    run = agents(PRETRAINING, "run", machines=machines, iterations=400, epoch_length=2)
+    run.when(lambda: (tmp_path / "run" / "checkpoint_iteration=2.pt").exists())
+    os.kill(run.process(1), signal.SIGKILL)
+    began = time.monotonic()
+    found = run.wait(120)
+    assert time.monotonic() - began < 100
+    for done in found:
+        assert done.status != 0
+    said = "".join(done.err for done in found)
+    assert re.search(r"error: process 0 of 2 \(on \S+\) lost another one, which has ended or hangs", said), said[-4000:]
+    assert "SIGKILL" in said  # torchrun tells how it ended
+    before = max(int(path.stem.split("=")[1]) for path in (tmp_path / "run").glob("checkpoint_iteration=*.pt"))
+    for done in agents(PRETRAINING, "run", machines=machines, iterations=before + 2, epoch_length=2).wait():
+        done.check()
+    assert read_results(tmp_path / "run")["iterations"] == before + 2
+
+
+def test_a_process_that_hangs_is_given_up_after_the_time_out(agents, tmp_path):
+    run = agents(PRETRAINING, "run", machines=2, iterations=400, epoch_length=2, process_timeout=10)
+    run.when(lambda: (tmp_path / "run" / "checkpoint_iteration=2.pt").exists())
+    os.kill(run.process(1), signal.SIGSTOP)
+    began = time.monotonic()
+    run.agents[0].wait(120)
+    assert 5 < time.monotonic() - began < 100
+    said = run.err(0).read_text()
+    assert re.search(r"error: process 0 of 2 \(on \S+\) lost another one, .* Timed out waiting", said), said[-4000:]
+    assert (tmp_path / "run" / "checkpoint_iteration=2.pt").exists()
+
+
+def test_processes_that_the_config_does_not_join_are_refused(agents, tmp_path):
+    (done,) = agents(PRETRAINING, "run", joined=False).wait()
+    assert done.status != 0
+    assert "add the bundle's configs/multi_gpu_train.yaml as the last of --config_file" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_fine_tuning_over_two_processes_is_that_of_one(torchrun, train, tmp_path):
+    options = {"iterations": 2, "fold": 0, "learning_rate": 1e-4}
+    done, run = torchrun(ORGANS, "two", batch_size=1, **options)
+    done.check()
+    train(ORGANS, tmp_path / "one", batch_size=2, **options).check()
+    one, two = weights(tmp_path / "one" / "model.pt"), weights(run / "model.pt")
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.allclose(one[name], two[name], atol=3e-5), name
+    metrics = [read_results(folder)["metrics"] for folder in (tmp_path / "one", run)]
+    assert metrics[0]["mean_dice"] == pytest.approx(metrics[1]["mean_dice"], abs=1e-3)
+    losses = [read_results(folder)["curves"]["loss"][-1] for folder in (tmp_path / "one", run)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_an_evaluation_over_two_processes_is_that_of_one(agents, train, organs, cohort, tmp_path):
+    document = json.loads((cohort / "target.json").read_text())
+    for number, item in enumerate(document["training"]):
+        item["fold"] = int(number >= 3)  # fold 0 has three cases: two for one process, one for the other
+    (tmp_path / "list.json").write_text(json.dumps(document))
+    options = {"fold": 0, "data_list": str(tmp_path / "list.json"), "checkpoint": str(organs / "model.pt")}
+    train(ORGANS, tmp_path / "one", "evaluate", **options).check()
+    (done,) = agents(ORGANS, "two", "evaluate", "multi_gpu_train", **options).wait()
+    done.check()
+    one, two = (read_results(tmp_path / name / "evaluation")["metrics"] for name in ("one", "two"))
+    assert len(one["per_case"]) == 3
+    assert one["mean_dice"] == pytest.approx(two["mean_dice"], abs=1e-6)
+    assert {c["id"]: c["dice"] for c in one["per_case"]} == {c["id"]: c["dice"] for c in two["per_case"]}
