@@ -8,6 +8,7 @@ from typing import Any
 from monai_cl.cli_bundle import BundleCommands, datalist_path_command
 from monai_cl.cli_datalist import DataListCommands
 from monai_cl.cli_demo import demo_command
+from monai_cl.cli_dicom import dicom_seg_command
 from monai_cl.cli_doctor import doctor_command
 from monai_cl.cli_prepare import prepare_command, repair_command, verify_command
 from monai_cl.cli_probe import probe_command
@@ -95,6 +96,7 @@ class Commands:
     probe = staticmethod(probe_command)
     export_encoder = staticmethod(export_encoder_command)
     export_config = staticmethod(export_config_command)
+    dicom_seg = staticmethod(dicom_seg_command)
     report = staticmethod(report_command)
 
 

@@ -12,6 +12,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "folds": ("fold_items",),
         "validation": ("Problem", "validate_data_list"),
         "reading": ("CTReader", "Volume", "read_volume", "to_ras"),
+        "dicom_seg": ("write_dicom_seg",),
+        "dicom_seg_reader": ("read_dicom_seg",),
         "store": ("Preparation", "StoreEntry", "VolumeStore"),
         "preparation": ("PreparedItems", "prepare"),
         "phantom": ("ORGANS", "PhantomCase", "phantom_case"),

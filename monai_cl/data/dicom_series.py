@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from monai_cl.data.dicom_frames import read_frames
+from monai_cl.data.dicom_spacing import are_even, interpolate_slices
 from monai_cl.errors import UserError
 
-# a gap may differ from the usual one by this much: scanners round positions to 0.1 mm
-_GAP_TOLERANCE_MM = 0.11
-_DUPLICATE_MM = 1e-3
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
 # media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
@@ -39,7 +38,8 @@ def read_dicom_series(
     """Read the DICOM series in a folder, or one multi-frame file.
 
     Args:
-        path: folder with the slices of one series (other files in it are passed over), or one DICOM file.
+        path: folder with the slices of one series (other files in it are passed over), or one DICOM file; for one of
+            several frames the extra ``dicom`` is needed.
         series: the Series Instance UID to take where the folder holds several.
         uneven_slices: ``"error"``, or ``"interpolate"``: drop repeated positions and interpolate linearly to the
             median slice distance.
@@ -53,29 +53,81 @@ def read_dicom_series(
     """
     if uneven_slices not in ("error", "interpolate"):
         raise ValueError(f'uneven_slices must be "error" or "interpolate", got {uneven_slices!r}')
+    slices = _stack(path, series)
+    first = slices[0]
+    if len(slices) == 1 and first.size[2:] not in ((), (1,)):
+        return _read_frames(first.path, uneven_slices=uneven_slices)
+    if len(slices) == 1:
+        return _decode([first.path]), _frame_affine(first)
+    origins, names = np.stack([item.origin for item in slices]), [item.path.name for item in slices]
+    positions = origins @ _normal(first)
+    even = are_even(path, names, positions, uneven_slices=uneven_slices)
+    array = _decode([item.path for item in slices])
+    if not even:
+        array, origins = interpolate_slices(array, origins, positions)
+    return array, _stack_affine(first.direction, first.spacing, origins)
+
+
+def _read_frames(path: Path, *, uneven_slices: str) -> tuple[np.ndarray, np.ndarray]:
+    frames = read_frames(path)
+    order = frames.order
+    origins, positions = frames.origins[order], frames.positions[order]
+    even = are_even(path, [f"frame {n + 1}" for n in order], positions, uneven_slices=uneven_slices)
+    array = _decode([path])
+    if array.shape[2] != len(order):
+        raise UserError(f"{path}: expected {len(order)} frames, found {array.shape[2]}; copy or export the file again")
+    array = array[..., order]
+    if not even:
+        array, origins = interpolate_slices(array, origins, positions)
+    return array, _stack_affine(frames.direction, frames.spacing, origins)
+
+
+def series_grid(path: Path, *, series: str | None = None) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape and affine that :func:`read_dicom_series` gives, from the headers alone.
+
+    Raises:
+        UserError: as :func:`read_dicom_series`, but for pixels that cannot be decoded.
+    """
+    slices = _stack(path, series)
+    first = slices[0]
+    if len(slices) == 1 and first.size[2:] not in ((), (1,)):
+        frames = read_frames(first.path)
+        origins, names = frames.origins[frames.order], [f"frame {n + 1}" for n in frames.order]
+        direction, spacing = frames.direction, frames.spacing
+    elif len(slices) == 1:
+        return (*first.size[:2], 1), _frame_affine(first)
+    else:
+        origins, names = np.stack([item.origin for item in slices]), [item.path.name for item in slices]
+        direction, spacing = first.direction, first.spacing
+    are_even(path, names, origins @ np.cross(direction[:, 0], direction[:, 1]), uneven_slices="error")
+    return (*first.size[:2], len(origins)), _stack_affine(direction, spacing, origins)
+
+
+def series_files(path: Path, *, series: str | None = None) -> list[Path]:
+    """The files of a series in the order of the z axis of :func:`read_dicom_series`; one multi-frame file is alone.
+
+    Raises:
+        UserError: as :func:`read_dicom_series`, but for what is wrong with the distances of the slices.
+    """
+    return [item.path for item in _stack(path, series)]
+
+
+def _stack(path: Path, series: str | None) -> list[_Slice]:
+    """The slices of one series, along their normal."""
     slices = _one_series(path, _scan(path), series)
     first = slices[0]
     if first.modality == "SEG":
         raise UserError(
             f"{first.path}: expected a CT image, found DICOM SEG; convert the segmentation to NIfTI or NRRD first"
         )
-    if len(slices) == 1:
-        return _decode([first.path]), _frame_affine(first)
-    _check_same_frame(path, slices)
-    normal = np.cross(first.direction[:, 0], first.direction[:, 1])
-    slices = sorted(slices, key=lambda item: float(item.origin @ normal))
-    positions = np.array([item.origin @ normal for item in slices])
-    faults = _spacing_faults(slices, positions)
-    if faults and uneven_slices == "error":
-        raise UserError(
-            f"{path}: expected evenly spaced slices, found {'; '.join(faults)}; export the series again, or read it "
-            'with uneven_slices="interpolate"'
-        )
-    array = _decode([item.path for item in slices])
-    origins = np.stack([item.origin for item in slices])
-    if faults:
-        array, origins = _interpolate(array, origins, positions)
-    return array, _stack_affine(first, origins)
+    if len(slices) > 1:
+        _check_same_frame(path, slices)
+    normal = _normal(first)
+    return sorted(slices, key=lambda item: float(item.origin @ normal))
+
+
+def _normal(item: _Slice) -> np.ndarray:
+    return np.cross(item.direction[:, 0], item.direction[:, 1])
 
 
 def _scan(path: Path) -> list[_Slice]:
@@ -166,29 +218,6 @@ def _check_same_frame(path: Path, slices: Sequence[_Slice]) -> None:
             )
 
 
-def _spacing_faults(slices: Sequence[_Slice], positions: np.ndarray) -> list[str]:
-    gaps = np.diff(positions)
-    moving = gaps[gaps > _DUPLICATE_MM]
-    if not moving.size:
-        return [f"all {len(slices)} slices at the same position"]
-    usual = float(np.median(moving))
-    tolerance = min(_GAP_TOLERANCE_MM, 0.35 * usual)
-    faults = []
-    for index in np.flatnonzero((gaps <= _DUPLICATE_MM) | (np.abs(gaps - usual) > tolerance)):
-        gap, below, above = gaps[index], slices[index].path.name, slices[index + 1].path.name
-        if gap <= _DUPLICATE_MM:
-            faults.append(f"{below} and {above} at the same position {positions[index]:.3f} mm")
-            continue
-        multiple = gap / usual
-        kind = (
-            f"{round(multiple) - 1} missing"
-            if round(multiple) > 1 and abs(multiple - round(multiple)) < 0.1
-            else "uneven"
-        )
-        faults.append(f"a gap of {gap:.3f} mm instead of {usual:.3f} mm between {below} and {above} ({kind})")
-    return faults if len(faults) <= 4 else [*faults[:4], f"and {len(faults) - 4} more"]
-
-
 def _decode(files: Sequence[Path]) -> np.ndarray:
     """Pixels (X, Y, Z) with rescale slope and intercept applied."""
     reader = sitk.ImageSeriesReader()
@@ -201,26 +230,17 @@ def _decode(files: Sequence[Path]) -> np.ndarray:
         raise UserError(
             f"{files[0].parent}: expected decodable DICOM slices, found: {reason}; copy or export the series again"
         ) from error
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]  # one file of several frames
     if array.ndim != 3:
         raise UserError(f"{files[0]}: expected one grey value a voxel, found an array of shape {array.shape}")
     return array.transpose(2, 1, 0)
 
 
-def _interpolate(array: np.ndarray, origins: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    keep = np.concatenate([[True], np.diff(positions) > _DUPLICATE_MM])
-    array, origins, positions = array[..., keep], origins[keep], positions[keep]
-    step = float(np.median(np.diff(positions)))
-    wanted = np.arange(positions[0], positions[-1] + 1e-6 * step, step)
-    above = np.clip(np.searchsorted(positions, wanted), 1, len(positions) - 1)
-    weight = (wanted - positions[above - 1]) / (positions[above] - positions[above - 1])
-    mixed = array[..., above - 1] * (1 - weight) + array[..., above] * weight
-    return mixed.astype(np.float32), origins[above - 1] + weight[:, None] * (origins[above] - origins[above - 1])
-
-
-def _stack_affine(first: _Slice, origins: np.ndarray) -> np.ndarray:
+def _stack_affine(direction: np.ndarray, spacing: Sequence[float], origins: np.ndarray) -> np.ndarray:
     affine = np.eye(4)
-    affine[:3, 0] = first.direction[:, 0] * first.spacing[0]
-    affine[:3, 1] = first.direction[:, 1] * first.spacing[1]
+    affine[:3, 0] = direction[:, 0] * spacing[0]
+    affine[:3, 1] = direction[:, 1] * spacing[1]
     affine[:3, 2] = (origins[-1] - origins[0]) / (len(origins) - 1)
     affine[:3, 3] = origins[0]
     affine[:3] = _LPS_TO_RAS @ affine[:3]

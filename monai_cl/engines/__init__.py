@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "classifier_network": ("ClassifierLoss", "load_classifier", "slice_classifier"),
         "classifier_recorder": ("ClassifierRecorder",),
         "collapse": ("CollapseWatch",),
+        "dicom_output": ("SaveDicomSegd",),
         "distributed": (
             "SameBuffers",
             "bare",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +23,7 @@ def preflight() -> None:
     MONAI's config parser wraps what goes wrong in an exception of its own with a long traceback. In a process
     started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone.
     """
+    _quiet_decoders()
     call = invocation()
     if call is None:
         return
@@ -59,6 +62,13 @@ def report_errors() -> None:
     """In a process of ``monai.bundle run``: print a `UserError`, or the loss of another process, in one line."""
     if invocation() is not None:
         sys.excepthook = _one_line_excepthook
+
+
+def _quiet_decoders() -> None:
+    """MONAI's LoadImage makes all of its readers, whichever is asked for, and where pydicom is installed one of them
+    complains of a GPU decoder that is absent. Scans are read by `CTReader`."""
+    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 
 def user_error_in(error: BaseException | None) -> ValueError | None:

@@ -193,6 +193,36 @@ def test_a_dicom_series_is_segmented_like_its_nifti(infer, tmp_path):
     assert np.array_equal(np.asanyarray(from_series.dataobj), np.asanyarray(from_file.dataobj))
 
 
+def test_inference_on_dicom_writes_a_dicom_seg_that_holds_what_the_nifti_holds(infer, cohort, tmp_path):
+    pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
+    from monai_cl.data import read_dicom_seg
+
+    case = read_volume(cohort / "synthetic_spleen" / "images" / "spleen_0000.nii.gz")
+    array = (np.asarray(case.array) // 2 * 2).astype(np.int16)
+    series = write_dicom(tmp_path / "in" / "scan", array, 8.0 * np.arange(array.shape[2]), spacing=(8.0, 8.0))
+    finished = infer(SPLEEN, tmp_path / "out", dataset_dir=str(tmp_path / "in"), dicom_seg=True).check()
+    assert "nvimgcodec" not in finished.err.lower(), "MONAI tells of a decoder that nobody asked for"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scan_seg.dcm", "scan_seg.nii.gz"]
+    nifti = nib.load(tmp_path / "out" / "scan_seg.nii.gz")
+    labels, affine, names = read_dicom_seg(tmp_path / "out" / "scan_seg.dcm", source=series)
+    assert np.array_equal(labels, np.asanyarray(nifti.dataobj))
+    assert np.allclose(affine, nifti.affine, atol=1e-3)
+    assert names == {1: "spleen"}
+    assert labels.any()
+    assert not labels.all()
+
+
+def test_a_scan_that_is_no_dicom_series_stops_dicom_seg_before_anything_ran(infer, cohort, tmp_path):
+    pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
+    scan = cohort / "synthetic_spleen" / "images" / "spleen_0000.nii.gz"
+    finished = infer(SPLEEN, tmp_path / "out", datalist=[str(scan)], dicom_seg=True)
+    assert finished.status == 1
+    assert finished.last_error_line.endswith(
+        "spleen_0000.nii.gz: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_exported_config_runs_from_anywhere(launcher, training_options, tmp_path):
     mine = tmp_path / "mine.yaml"
     options = words({**training_options(SPLEEN, iterations=2), "output_dir": str(tmp_path / "run")})

@@ -85,6 +85,7 @@ def write_dicom(
     shift_per_mm: float = 0.0,
     prefix: str = "slice",
     intercepts: Sequence[int] = (-1024,),
+    frame_of_reference: str | None = "1.2.3.5",
 ) -> Path:
     """CT slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted.
 
@@ -111,6 +112,8 @@ def write_dicom(
             "0028|1052": str(intercepts[number % len(intercepts)]),
             "0028|1053": "2",
         }
+        if frame_of_reference is not None:
+            tags["0020|0052"] = frame_of_reference
         for tag, value in tags.items():
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{prefix}{names[number]:03d}.dcm"))

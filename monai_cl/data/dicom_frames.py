@@ -1,0 +1,94 @@
+"""Where the frames of a multi-frame DICOM image (enhanced CT) lie; by pydicom, which the extra ``dicom`` brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames in the order they are stored.
+
+    Attributes:
+        origins: (n, 3), LPS mm.
+        direction: (3, 3), columns are the image axes and their normal in LPS.
+        spacing: mm along the columns' and the rows' axis.
+    """
+
+    origins: np.ndarray
+    direction: np.ndarray
+    spacing: tuple[float, float]
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(n,), mm along the normal."""
+        return self.origins @ self.direction[:, 2]
+
+    @property
+    def order(self) -> np.ndarray:
+        """(n,), stored numbers of the frames along the normal."""
+        return np.argsort(self.positions, kind="stable")
+
+
+def read_frames(path: Path) -> Frames:
+    """Geometry of a file's frames.
+
+    Raises:
+        UserError: pydicom is not installed, frames without a position, or of different direction, spacing or rescaling.
+    """
+    try:
+        from pydicom import dcmread
+    except ImportError as error:
+        raise UserError(
+            f"{path}: expected single slices, found a multi-frame file, for which pydicom is needed; "
+            'pip install "monai-cl[dicom]"'
+        ) from error
+    return frames_of(dcmread(path, stop_before_pixels=True), path)
+
+
+def frames_of(header: Dataset, path: Path) -> Frames:
+    """:func:`read_frames` of a header that has been read."""
+    shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+
+    def group(frame: Any, name: str) -> Any:
+        found = frame.get(name) or shared.get(name)
+        return found[0] if found else {}
+
+    origins = [group(frame, "PlanePositionSequence").get("ImagePositionPatient") for frame in frames]
+    turns = [group(frame, "PlaneOrientationSequence").get("ImageOrientationPatient") for frame in frames]
+    sizes = [group(frame, "PixelMeasuresSequence").get("PixelSpacing") for frame in frames]
+    if not frames or any(value is None for value in (*origins, *turns, *sizes)):
+        raise UserError(
+            f"{path}: expected frames with position, orientation and spacing, found a multi-frame file without them; "
+            "export the series as single slices"
+        )
+    _same(path, "direction", turns, tolerance=1e-3)
+    _same(path, "pixel spacing", sizes, tolerance=1e-3)
+    rescaling = [group(frame, "PixelValueTransformationSequence") for frame in frames]
+    slopes = [[item.get("RescaleSlope", 1), item.get("RescaleIntercept", 0)] for item in rescaling]
+    _same(path, "rescale slope and intercept", slopes, tolerance=0.0)
+    axes = np.array(turns[0], dtype=float).reshape(2, 3)
+    direction = np.stack([axes[0], axes[1], np.cross(axes[0], axes[1])], axis=1)
+    between_rows, between_columns = map(float, sizes[0])
+    return Frames(np.array(origins, dtype=float), direction, (between_columns, between_rows))
+
+
+def _same(path: Path, what: str, values: Sequence[Any], *, tolerance: float) -> None:
+    array = np.array(values, dtype=float)
+    other = np.flatnonzero((np.abs(array - array[0]) > tolerance).any(axis=1))
+    if other.size:
+        raise UserError(
+            f"{path}: expected frames of one {what}, found {array[0].tolist()} in frame 1 and "
+            f"{array[other[0]].tolist()} in frame {other[0] + 1}; export the series as single slices"
+        )

@@ -1,0 +1,88 @@
+"""What an organ's name means to other programs: SNOMED CT codes as DICOM uses them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded word: value, coding scheme, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class OrganCode:
+    """What a segment shows.
+
+    Attributes:
+        category: anatomical structure, or morphologically abnormal structure for tumours.
+        type: the organ, or neoplasm.
+        modifier: left or right.
+        region: the organ a tumour sits in.
+    """
+
+    category: Code
+    type: Code
+    modifier: Code | None = None
+    region: Code | None = None
+
+
+ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
+ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+NEOPLASM = Code("108369006", "SCT", "Neoplasm")
+SIDES = {"left": Code("7771000", "SCT", "Left"), "right": Code("24028007", "SCT", "Right")}
+ORGANS = {
+    "adrenal gland": Code("23451007", "SCT", "Adrenal gland"),
+    "aorta": Code("15825003", "SCT", "Aorta"),
+    "colon": Code("71854001", "SCT", "Colon"),
+    "duodenum": Code("38848004", "SCT", "Duodenum"),
+    "esophagus": Code("32849002", "SCT", "Esophagus"),
+    "gallbladder": Code("28231008", "SCT", "Gallbladder"),
+    "heart": Code("80891009", "SCT", "Heart"),
+    "inferior vena cava": Code("64131007", "SCT", "Inferior vena cava"),
+    "kidney": Code("64033007", "SCT", "Kidney"),
+    "liver": Code("10200004", "SCT", "Liver"),
+    "lung": Code("39607008", "SCT", "Lung"),
+    "pancreas": Code("15776009", "SCT", "Pancreas"),
+    # BTCV's label of both veins; SNOMED has a code for either, and the segment's label says what is meant
+    "portal vein and splenic vein": Code("32764006", "SCT", "Portal vein"),
+    "prostate": Code("41216001", "SCT", "Prostate"),
+    "spleen": Code("78961009", "SCT", "Spleen"),
+    "stomach": Code("69695003", "SCT", "Stomach"),
+}
+_OTHER_WORDS = {"oesophagus": "esophagus", "pancreatic": "pancreas", "hepatic": "liver", "renal": "kidney"}
+_TUMOUR = re.compile(r"^(?P<organ>.*?)\s*(tumou?rs?|lesions?|cancer|neoplasms?)$")
+
+
+def organ_code(name: str) -> OrganCode:
+    """The code of an organ or tumour by its name in a data list; an unknown name gets one of a private scheme.
+
+    Plurals, British spelling, underscores and a side in front or behind are understood.
+
+    Args:
+        name: such as ``spleen``, ``right kidney``, ``adrenal_gland_left``, ``liver tumour``.
+    """
+    words = " ".join(re.sub(r"[^a-z0-9]+", " ", name.lower()).split())
+    side = next((side for side in SIDES if side in words.split()), None)
+    plain = " ".join(word for word in words.split() if word != side)
+    tumour = _TUMOUR.match(plain)
+    organ = _organ(tumour["organ"] if tumour else plain)
+    modifier = SIDES[side] if side else None
+    if tumour:
+        return OrganCode(ABNORMAL, NEOPLASM, modifier, organ)
+    return OrganCode(ANATOMY, organ, modifier) if organ else OrganCode(ANATOMY, _own(words, name))
+
+
+def _organ(words: str) -> Code | None:
+    words = _OTHER_WORDS.get(words, words)
+    return ORGANS.get(words) or ORGANS.get(words.removesuffix("s"))
+
+
+def _own(words: str, name: str) -> Code:
+    # a scheme that begins with 99 is private (DICOM PS3.16, 8.2); a value holds 16 characters, a meaning 64
+    return Code(words.replace(" ", "-")[:16] or "unnamed", "99MONAI_CL", name[:64])

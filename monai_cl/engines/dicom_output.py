@@ -1,0 +1,73 @@
+"""Inference's label maps as DICOM SEG beside their NIfTI, for scans that are DICOM series."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.data.utils import create_file_basename
+from monai.transforms import MapTransform
+
+from monai_cl.data import write_dicom_seg
+from monai_cl.data.dicom_source import open_source
+from monai_cl.engines.segmentation_data import VOLUME_ENDINGS
+from monai_cl.errors import UserError
+
+
+class SaveDicomSegd(MapTransform):
+    """Save a label map in its image's own space as ``<name>_<postfix>.dcm`` with the series it belongs to.
+
+    Stands after the transforms that invert and binarise a prediction.
+
+    Args:
+        keys: of label maps (1, X, Y, Z) with metadata: affine, and ``filename_or_obj``, the series' folder.
+        organs: names of the values 1, 2, …
+        output_dir: folder for the files.
+        output_postfix: of their names.
+        model: name of the model, recorded as the algorithm.
+        volumes: the scans that will come, checked at once: one that is no DICOM series should not stop a run half way.
+
+    Raises:
+        UserError: highdicom is not installed, or one of ``volumes`` cannot be referred to.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        organs: Sequence[str],
+        output_dir: str | Path,
+        output_postfix: str = "seg",
+        model: str = "monai_cl",
+        volumes: str | Sequence[str] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.organs, self.output_dir, self.postfix = list(organs), Path(output_dir), output_postfix
+        self.model = model
+        for volume in [volumes] if isinstance(volumes, str) else volumes:
+            if Path(volume).name.lower().endswith(VOLUME_ENDINGS):
+                raise UserError(
+                    f"{volume}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg"
+                )
+            open_source(volume)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        for key in self.key_iterator(data):
+            found = data[key]
+            source = str(found.meta["filename_or_obj"])
+            labels = np.asarray(found.cpu())[0].round().astype(np.int64)
+            name = create_file_basename(self.postfix, source, self.output_dir, separate_folder=False)
+            write_dicom_seg(
+                f"{name}.dcm",
+                labels,
+                np.asarray(found.affine.cpu()),
+                source=source,
+                organs=self.organs,
+                model=self.model,
+                description=f"Segmentation by {self.model}",
+            )
+        return dict(data)
