@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from monai_cl.cli_bundle import BundleCommands, datalist_path_command
+from monai_cl.cli_completion import completion_command
 from monai_cl.cli_datalist import DataListCommands
 from monai_cl.cli_demo import demo_command
 from monai_cl.cli_dicom import dicom_seg_command
@@ -98,6 +99,7 @@ class Commands:
     export_config = staticmethod(export_config_command)
     dicom_seg = staticmethod(dicom_seg_command)
     report = staticmethod(report_command)
+    completion = staticmethod(completion_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

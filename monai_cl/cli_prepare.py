@@ -23,6 +23,9 @@ def prepare_command(
 ) -> None:
     """Prepare every volume of a data list for training; what is there already is not made again.
 
+    Example:
+        python -m monai_cl prepare folds.json --data_root /data --store /data/store --workers 4
+
     Args:
         data_list: JSON file.
         data_root: folder the list's paths start from; default: the folder of the list.
@@ -57,6 +60,9 @@ def prepare_command(
 def verify_command(store: str, *, sources: bool = True) -> None:
     """Check every prepared volume against its checksum, and against its source file.
 
+    Example:
+        python -m monai_cl store verify /data/store
+
     Args:
         store: folder of the prepared volumes.
         sources: also look whether the source files have changed.
@@ -75,6 +81,9 @@ def verify_command(store: str, *, sources: bool = True) -> None:
 
 def repair_command(store: str, *, sources: bool = True) -> None:
     """Make damaged and outdated volumes again from their sources, and remove what killed runs left.
+
+    Example:
+        python -m monai_cl store repair /data/store
 
     Args:
         store: folder of the prepared volumes.

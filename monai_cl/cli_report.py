@@ -15,6 +15,9 @@ def report_command(
 ) -> None:
     """Write one page about one or more runs: Dice side by side, curves, overlays, what ran.
 
+    Example:
+        python -m monai_cl report runs/scratch runs/pretrained --output report.html
+
     Args:
         runs: folders of finished runs (a folder above them will do), or their results.json.
         output: the page to write; a name ending in .md gives the tables alone, as Markdown.

@@ -25,13 +25,14 @@ def help_words(commands: Any, words: list[str]) -> list[str] | None:
 
 
 def check_words(commands: Any, words: list[str]) -> None:
-    """Refuse an option or a value that the command has no place for.
+    """Refuse a command that does not exist, and an option or a value that a command has no place for.
 
     Raises:
-        UserError: names the command and the nearest option.
+        UserError: names the nearest command or option.
     """
     named, command = find_command(commands, words)
     if not inspect.isroutine(command):
+        _check_command(command, named, words[len(named) :])
         return
     parameters = inspect.signature(command).parameters.values()
     kinds = {parameter.kind for parameter in parameters}
@@ -49,6 +50,16 @@ def check_words(commands: Any, words: list[str]) -> None:
     left = [name for name in places if name not in options]
     if inspect.Parameter.VAR_POSITIONAL not in kinds and len(values) > len(left):
         raise UserError(f"{values[len(left)]}: {' '.join(named)} has no place for it; name the option it belongs to")
+
+
+def _check_command(group: Any, named: list[str], left: list[str]) -> None:
+    """Refuse a word that names no command of a group."""
+    if not left or left[0].startswith("-"):
+        return
+    known = [name for name in dir(group) if not name.startswith("_")]
+    near = difflib.get_close_matches(left[0], known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    raise UserError(f"{left[0]}: {' '.join(['no such command', *(['of'] if named else []), *named])}; {hint}")
 
 
 def find_command(commands: Any, words: list[str]) -> tuple[list[str], Any]:

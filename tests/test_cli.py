@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 import torch
 
 from monai_cl.cli import Commands, main
-from monai_cl.cli_words import check_words
+from monai_cl.cli_words import check_words, find_command
 from monai_cl.data import read_results
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet
@@ -98,11 +101,37 @@ def test_as_a_process_it_ends_the_same_way(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_unknown_command_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["phantoms"], "error: phantoms: no such command; did you mean phantom?"),
+        (["datalist", "creat", "x"], "error: creat: no such command of datalist; did you mean create?"),
+        (["zzz"], "error: zzz: no such command; there are bundle, "),
+    ],
+)
+def test_an_unknown_command_is_refused(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run("phantoms") != 0
-    assert run("datalist", "creat") != 0
+    assert run(*words) == 2
+    assert capsys.readouterr().err.startswith(message)
     assert not any(tmp_path.iterdir())
+
+
+def examples(command: tuple[str, ...]) -> list[list[str]]:
+    """The command lines in a command's help, from the name of the command on."""
+    _, function = find_command(Commands(), list(command))
+    text = (inspect.getdoc(function) or "").replace("\\\n", " ")
+    found = re.findall(r"^ .*python -m monai_cl (.+?)\)?$", text, flags=re.MULTILINE)
+    return [shlex.split(line) for line in found]
+
+
+@pytest.mark.parametrize("command", [(name,) for name in COMMANDS] + SUBCOMMANDS, ids=" ".join)
+def test_every_command_has_an_example_that_it_would_take(command, capsys):
+    assert examples(command)
+    for words in examples(command):
+        assert tuple(words[: len(command)]) == command
+        check_words(Commands(), words)
+    run(*command, "--help")
+    assert "python -m monai_cl " + " ".join(command) in text_of(capsys)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +181,7 @@ class Sample:
         "many",
         "free 1 --anything 2",
         "plain 1 -- --trace",
-        "nothing --of --ours",
+        "-- --completion",
         "",
     ],
 )
@@ -161,7 +190,17 @@ def test_words_with_a_place_pass(words):
 
 
 @pytest.mark.parametrize(
-    "words", ["plain 1 2 3", "plain --first 1 2 3", "plain 1 --flagg", "many a --flog x", "free 1 2", "plain 1 --sec 2"]
+    "words",
+    [
+        "plain 1 2 3",
+        "plain --first 1 2 3",
+        "plain 1 --flagg",
+        "many a --flog x",
+        "free 1 2",
+        "plain 1 --sec 2",
+        "nothing --of --ours",
+        "plan 1",
+    ],
 )
 def test_words_without_a_place_are_refused(words):
     with pytest.raises(UserError):
