@@ -55,6 +55,11 @@ def prepare_command(
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
     result = prepare(items, str(store), preparation, workers=workers, progress=progress, report=None)
     print(printable(result.summary()))
+    if result.skipped:
+        raise UserError(
+            f"{data_list}: {len(result.skipped)} of {len(items)} volumes cannot be prepared, named above with the "
+            "reason; mend them or take them off the list"
+        )
 
 
 def verify_command(store: str, *, sources: bool = True) -> None:

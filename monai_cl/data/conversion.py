@@ -13,6 +13,7 @@ import numpy as np
 from monai_cl.data.reading import Volume, read_volume, to_ras
 from monai_cl.data.resampling import resample
 from monai_cl.errors import UserError
+from monai_cl.transforms.hounsfield import hounsfield_fault
 from monai_cl.transforms.label_table import look_up
 
 LAYOUTS = ("volume", "slices")
@@ -20,8 +21,6 @@ LAYOUTS = ("volume", "slices")
 _REVISION = 1
 # image and label count as one grid when no corner differs by more than this part of the smallest spacing
 _GRID_TOLERANCE = 0.1
-# fractions within so narrow a range are no HU: rounded to int16 nothing would be left of them
-_SCALED_RANGE = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,8 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     ``item["label_map"]`` (file value -> id of the list, others 0), then resampled by nearest neighbour.
 
     Raises:
-        UserError: as :func:`read_volume`; NaN or infinite HU, or values scaled to [0, 1] or [-1, 1]; a label on another
-            grid, with values that are not integers or do not fit int16.
+        UserError: as :func:`read_volume`; what is no CT in HU (see :func:`hounsfield_fault`); a label on another grid,
+            with values that are not integers, are negative or do not fit int16.
     """
     image = to_ras(read_volume(item["image"], uneven_slices=preparation.uneven_slices))
     _check_hounsfield(image)
@@ -85,7 +84,7 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         label = to_ras(read_volume(item["label"], uneven_slices=preparation.uneven_slices))
         _check_same_grid(image, label)
         values, label_map = _integers(label), item.get("label_map")
-        values = values if label_map is None else look_up(values, label_map)
+        values = look_up(values, label_map) if label_map is not None else _not_negative(values, label)
         label = Volume(_narrow(values, label), image.affine, label.path)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
@@ -107,21 +106,10 @@ def _hounsfield(array: np.ndarray) -> np.ndarray:
 
 
 def _check_hounsfield(image: Volume) -> None:
-    if image.array.dtype.kind != "f":
-        return
-    low, high = float(image.array.min()), float(image.array.max())
-    if high - low <= _SCALED_RANGE and (image.array != np.rint(image.array)).any():
-        raise UserError(
-            f"{image.path}: expected Hounsfield units, found values from {low:g} to {high:g}; give the original scan, "
-            "not one scaled to the window already"
-        )
-    bad = ~np.isfinite(image.array)
-    if bad.any():
-        first = tuple(int(index) for index in np.argwhere(bad)[0])
-        raise UserError(
-            f"{image.path}: expected finite HU, found {int(bad.sum())} NaN or infinite voxels "
-            f"(one at RAS index {first}); replace them by air (-1024) in the file"
-        )
+    fault = hounsfield_fault(image.array)
+    if fault is not None:
+        _, expected, found, remedy = fault
+        raise UserError(f"{image.path}: expected {expected}, found {found}; {remedy}")
 
 
 def _check_same_grid(image: Volume, label: Volume) -> None:
@@ -156,12 +144,20 @@ def _integers(label: Volume) -> np.ndarray:
     return rounded
 
 
+def _not_negative(values: np.ndarray, label: Volume) -> np.ndarray:
+    if values.size and values.min() < 0:
+        raise UserError(
+            f"{label.path}: expected label values of 0 and more, found {int(values.min())}; give the label map, "
+            "not the image, or say under label_map what the values mean"
+        )
+    return values
+
+
 def _narrow(values: np.ndarray, label: Volume) -> np.ndarray:
     low, high = int(values.min()), int(values.max())
     for dtype in (np.uint8, np.int16):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return values.astype(dtype)
     raise UserError(
-        f"{label.path}: expected label values within -32768..32767, found {low}..{high}; "
-        "name the wanted ones in label_map"
+        f"{label.path}: expected label values of at most 32767, found {high}; name the wanted ones in label_map"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+
+from monai_cl.errors import UserError
 
 _COUNTABLE = 1 << 20  # a wider range of values than this is sorted instead of counted
 
@@ -45,3 +48,25 @@ def present_labels(values: Mapping[int, int], label_map: Mapping[int, int] | Non
     """The foreground label ids behind the ``values`` of a file (unnamed values are background where there is a map)."""
     ids = values if label_map is None else {label_map.get(value, 0) for value in values}
     return frozenset(ids) - {0}
+
+
+def check_label_ids(item: Mapping[str, Any], values: Iterable[int]) -> None:
+    """Refuse labels that the data list does not declare: a network has no channel for them.
+
+    Args:
+        item: of a data list; one without ``label_ids`` may hold anything.
+        values: the foreground of its label, in ids of the list.
+
+    Raises:
+        UserError: names the file and the values.
+    """
+    declared = item.get("label_ids")
+    if declared is None:
+        return
+    unknown = sorted(value for value in values if value > 0 and value not in declared)
+    if unknown:
+        raise UserError(
+            f"{item['label']}: expected values among the declared ids {', '.join(map(str, declared))}, found "
+            f"{', '.join(map(str, unknown[:8]))}{' and more' if len(unknown) > 8 else ''}; declare them under "
+            '"labels", or say under "label_map" what they mean'
+        )

@@ -148,7 +148,10 @@ class ListReader:
                 "label_map": label_map,
             }
             if "label" in raw:
-                item["label"] = self._path(raw["label"], root, path, f"{place}.label")
+                item |= {
+                    "label": self._path(raw["label"], root, path, f"{place}.label"),
+                    "label_ids": tuple(sorted(int(label) for label in labels)),
+                }
             items[split].append(item | {key: raw[key] for key in ("target", "meta") if key in raw})
             places[split].append(place)
         if "patient_labels" in document and shape.is_sound(*parts, "patient_labels"):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from monai_cl.data.label_values import check_label_ids
 from monai_cl.data.store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
 
@@ -84,7 +85,7 @@ def prepare(
     outcomes: dict[int, tuple[str, str]] = {}
     for index, item in enumerate(items):
         if item.get("image") and (key := store.find(item)) is not None:
-            outcomes[index] = ("reused", key)
+            outcomes[index] = _reused(store, key, item)
     todo = [index for index in range(len(items)) if index not in outcomes]
     _work(store, items, todo, outcomes, workers=workers, progress=progress)
     result = PreparedItems(store)
@@ -142,12 +143,22 @@ def _results(store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Seque
     yield from run(joblib.delayed(_prepare_one)(store, items[index], index) for index in todo)
 
 
+def _reused(store: VolumeStore, key: str, item: Mapping[str, Any]) -> tuple[str, str]:
+    """The entry was made for this list or for another one, which declares other labels."""
+    try:
+        check_label_ids(item, store.entry(key).classes)
+    except UserError as error:
+        return "skipped", str(error)
+    return "reused", key
+
+
 def _prepare_one(
     store: VolumeStore, item: Mapping[str, Any], index: int, *, wait: bool = False
 ) -> tuple[int, str, str]:
     try:
-        there = store.key(item) in store
-        return index, "reused" if there else "made", store.add(item, wait=wait)
+        if (key := store.key(item)) in store:
+            return index, *_reused(store, key, item)
+        return index, "made", store.add(item, wait=wait)
     except Busy:
         return index, "busy", ""
     except UserError as error:

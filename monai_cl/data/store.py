@@ -22,6 +22,7 @@ from monai_cl.data.atomic import new_directory, write_json
 from monai_cl.data.claims import Busy, claim
 from monai_cl.data.conversion import Converted, Preparation, convert
 from monai_cl.data.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
+from monai_cl.data.label_values import check_label_ids
 from monai_cl.data.naming import entry_key, is_key, item_id, item_kinds, map_pairs
 from monai_cl.data.sources import Source, fingerprint, recall
 from monai_cl.errors import UserError
@@ -97,7 +98,7 @@ class VolumeStore:
         """Prepare an item unless its entry is there, and return the key.
 
         Args:
-            item: ``image`` path; optional ``label``, ``label_map``, ``dataset``, ``id``, ``patient``.
+            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``dataset``, ``id``, ``patient``.
             wait: wait for another process at work on the same item, or raise :class:`Busy`.
 
         Raises:
@@ -184,6 +185,7 @@ class VolumeStore:
     def _write(self, key: str, item: Mapping[str, Any], sources: Mapping[str, Source], converted: Converted) -> None:
         arrays = {"image": converted.image, "label": converted.label}
         coordinates, voxels = draw_coordinates(converted.image, converted.label, seed=zlib.crc32(key.encode()))
+        check_label_ids(item, voxels)
         with new_directory(self.root / key) as folder:
             for kind, array in arrays.items():
                 if array is not None:

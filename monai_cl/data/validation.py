@@ -137,20 +137,11 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
 
 
 def _image_faults(array: np.ndarray) -> Iterator[tuple[str, ...]]:
-    import numpy as np
+    from monai_cl.transforms.hounsfield import hounsfield_fault
 
-    from monai_cl.data.label_values import voxels
-
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        nan, bad = np.count_nonzero(np.isnan(array)), np.count_nonzero(~np.isfinite(array))
-        yield (
-            "not a number",
-            "finite HU in every voxel",
-            f"{voxels(nan)} NaN and {bad - nan} infinite",
-            "export it again",
-        )
-    elif array.min() == array.max():
-        yield "constant image", "a CT", f"the value {array.flat[0]} in every voxel"
+    fault = hounsfield_fault(array)
+    if fault is not None:
+        yield fault
 
 
 def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:

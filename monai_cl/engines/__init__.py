@@ -65,6 +65,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "segmentation_patches",
             "training_items",
             "validation_items",
+            "checked_items",
             "volumes_in",
         ),
         "segmentation_network": ("segmentation_unetr",),

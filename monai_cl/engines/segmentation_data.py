@@ -24,7 +24,7 @@ from monai_cl.data import CTReader, DataList, SegmentationPatches, VolumeStore, 
 from monai_cl.engines.distributed import rank, world_size
 from monai_cl.engines.pretraining_data import fold_of, prepare_all
 from monai_cl.errors import UserError
-from monai_cl.transforms import SelectLabelsd, Spacingd
+from monai_cl.transforms import CheckHounsfieldd, SelectLabelsd, Spacingd
 
 VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -63,6 +63,21 @@ def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str,
     return partition_dataset(items, num_partitions=world_size(), even_divisible=False)[rank()]
 
 
+def checked_items(
+    items: Sequence[dict[str, Any]], *, store: str | Path, spacing: Sequence[float], prepare_workers: int = 1
+) -> list[dict[str, Any]]:
+    """Validation items whose files are sound: prepared like the others, though they are validated on as they are.
+
+    A damaged scan or a label on another grid is so found before the first iteration, not after the first epoch. What
+    is prepared serves the folds in which these items train.
+
+    Raises:
+        UserError: names every item that cannot be used, with the reason.
+    """
+    prepare_all(items, store, spacing=spacing, workers=prepare_workers)
+    return list(items)
+
+
 def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -> list[dict[str, Any]]:
     labelled = [item for item in items if "label" in item]
     if not labelled:
@@ -95,7 +110,11 @@ def image_preprocessing(
             original image space.
     """
     keys = ["image", "label"] if label else ["image"]
-    steps: list[Transform] = [LoadImaged(keys=keys, reader=CTReader), EnsureChannelFirstd(keys=keys)]
+    steps: list[Transform] = [
+        LoadImaged(keys=keys, reader=CTReader),
+        CheckHounsfieldd(keys=["image"]),
+        EnsureChannelFirstd(keys=keys),
+    ]
     if label:
         steps.append(SelectLabelsd(keys=["label"]))
     steps += [

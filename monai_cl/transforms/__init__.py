@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "voxel_sampling": ("boundary_weight_map", "sample_voxels"),
         "spacing": ("Spacingd",),
+        "check_hounsfield": ("CheckHounsfieldd",),
         "labels": ("SelectLabelsd", "select_labels"),
         "warp": ("RandWarpd", "WarpParameters", "random_warp", "apply_warp"),
         "views": ("random_views",),

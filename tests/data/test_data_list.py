@@ -55,6 +55,7 @@ def test_items_are_ready_for_monai(tmp_path):
         "id": "a",
         "dataset": "small",
         "label_map": None,
+        "label_ids": (0, 1),
     }
 
 

@@ -1,0 +1,65 @@
+"""Whether an array can be a CT in Hounsfield units; NumPy alone, for the processes that prepare volumes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# fractions within so narrow a range are no HU: rounded to int16 nothing would be left of them
+_SCALED_RANGE = 2.0
+# below it there is air and lung, above it tissue
+TISSUE_HU = -500
+
+
+def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
+    """Why an image is no CT to learn from or to segment.
+
+    Args:
+        array: voxels in HU, as the file has them.
+
+    Returns:
+        a short fixed word for programs, what was expected, what was found, what to do; None if nothing is wrong.
+    """
+    if array.dtype.kind == "f" and (fault := _not_finite(array)):
+        return fault
+    low, high = float(array.min()), float(array.max())
+    shown = f"{low:g} to {high:g}"
+    if low == high:
+        return "constant image", "a CT", f"the value {low:g} in every voxel", "export it again"
+    if array.dtype.kind == "f" and high - low <= _SCALED_RANGE and (array != np.rint(array)).any():
+        return (
+            "not in HU",
+            "Hounsfield units",
+            f"values from {shown}",
+            "give the original scan, not one scaled to the window already",
+        )
+    if low >= 0:
+        return (
+            "not in HU",
+            "Hounsfield units, where air is -1000",
+            f"no value below 0 ({shown})",
+            "give a CT with its rescale intercept applied, no MR and no picture of 8 bits",
+        )
+    if high <= TISSUE_HU:
+        return (
+            "no tissue",
+            f"tissue, of more than {TISSUE_HU} HU",
+            f"air alone ({shown} HU)",
+            "give the scan itself, or correct its rescale slope and intercept",
+        )
+    return None
+
+
+def _not_finite(array: np.ndarray) -> tuple[str, str, str, str] | None:
+    bad = ~np.isfinite(array)
+    count = int(np.count_nonzero(bad))
+    if not count:
+        return None
+    nan = int(np.count_nonzero(np.isnan(array)))
+    first = tuple(int(index) for index in np.unravel_index(int(bad.argmax()), array.shape))
+    voxels = f"{nan} voxel{'' if nan == 1 else 's'} NaN and {count - nan} infinite, the first at index {first}"
+    return (
+        "not a number",
+        "finite HU in every voxel",
+        voxels,
+        "replace them by air (-1024) in the file, or export it again",
+    )
