@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -69,8 +70,14 @@ class StoreEntry:
 @lru_cache(maxsize=256)
 def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
     # the checksum is in the signature so that an entry made anew is not answered from this cache
-    with np.load(path, allow_pickle=False) as archive:
-        coordinates = archive[str(class_id)].astype(np.int32)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            coordinates = archive[str(class_id)].astype(np.int32)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path}: expected the coordinates of class {class_id}, found a damaged or absent file ({error}); "
+            "run `python -m monai_cl store repair`"
+        ) from error
     coordinates.setflags(write=False)
     return coordinates
 

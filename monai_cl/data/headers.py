@@ -49,7 +49,9 @@ def read_grid(path: str | Path) -> Grid | None:
     name = path.name.lower()
     if path.is_dir():
         if not any(file.is_file() for file in path.rglob("*")):
-            raise UserError(f"{path}: expected a folder of DICOM slices, found an empty folder")
+            raise UserError(
+                f"{path}: expected a folder of DICOM slices, found an empty one; name the folder of the series itself"
+            )
         return None
     if not path.exists():
         raise UserError(f"{path}: expected a file, found nothing there")
@@ -99,6 +101,9 @@ def _bytes(raw: bytes) -> str:
 def _itk_grid(path: Path) -> Grid:
     import SimpleITK as sitk
 
+    from monai_cl.data.itk_header import check_itk_file
+
+    check_itk_file(path, voxels=False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -99,7 +99,8 @@ def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
             yield Problem("duplicate item", dataset.list_file, f"{place}.id", "every id once", found, file=file)
         if item["image"] == item.get("label"):
             expected, found = "an image and its label map", "the same file twice"
-            yield Problem("same file", dataset.list_file, place, expected, found, file=file)
+            remedy = "name the label's own file"
+            yield Problem("same file", dataset.list_file, place, expected, found, file=file, remedy=remedy)
 
 
 def _patient_problems(dataset: DataSet) -> Iterator[Problem]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +13,7 @@ from isal import igzip, isal_zlib
 
 from monai_cl.errors import UserError
 
+logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
 # pixdim and sform may differ by this part: they are rounded apart
 _SPACING_RATIO = 0.01
@@ -44,7 +47,14 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: expected a readable NIfTI file, found: {error}; export or download it again"
         ) from error
     _check_spacings_agree(path, header, affine)
+    if header["sform_code"] == 0 and header["qform_code"] == 0:
+        _warn_of_orientation(path)
     return array, affine
+
+
+@lru_cache(maxsize=4096)
+def _warn_of_orientation(path: Path) -> None:
+    logger.warning("%s: its header says no orientation; taken as NIfTI's default, x to the left, y to the front", path)
 
 
 def _file_bytes(path: Path) -> bytes:

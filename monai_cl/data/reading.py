@@ -91,6 +91,9 @@ def to_ras(volume: Volume) -> Volume:
 def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import SimpleITK as sitk
 
+    from monai_cl.data.itk_header import check_itk_file
+
+    check_itk_file(path)
     try:
         image = sitk.ReadImage(os.fspath(path))
     except RuntimeError as error:

@@ -155,7 +155,7 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
             "label values",
             f"whole numbers among the declared ids {declared}",
             str(error),
-            "resample labels by nearest neighbour",
+            "give the label map, not a probability or an interpolated one",
         )
         return
     if (

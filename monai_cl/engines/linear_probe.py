@@ -64,7 +64,7 @@ class LinearProbe:
             UserError: no such file, or another content.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
                 return cls(found["weight"], float(found["bias"]), float(found["C"]))
         except Exception as error:
             raise UserError(f"{path}: expected a probe as `python -m monai_cl probe` writes it ({error})") from error

@@ -1,0 +1,315 @@
+"""Headers that say nothing, or nonsense, of where the voxels lie."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+
+from monai_cl.data.reading import read_volume
+from tests.bad_input.case import Case
+from tests.bad_input.cases_bytes import LABEL, SCAN, itk
+from tests.bad_input.world import AFFINE, Maker, World, image, label
+from tests.data.volume_files import ct_array, label_array, rotated, write_dicom
+
+
+def header(**fields) -> Maker:
+    """The bad scan (and its label) with fields of the header overwritten."""
+
+    def make(world: World) -> None:
+        image(lambda array: array, name="bad.nii")(world)
+        raw = bytearray(world.image.read_bytes())
+        head = nib.Nifti1Header(bytes(raw[:348]), check=False)
+        for name, value in fields.items():
+            head[name] = value
+        raw[:348] = head.binaryblock
+        world.image.write_bytes(bytes(raw))
+        del world.bad["label"]
+
+    return make
+
+
+UNKNOWN = {"sform_code": 0, "qform_code": 0}
+SFORM = {"sform_code": 1, "qform_code": 0}
+
+
+def _text(find: bytes, put: bytes) -> Maker:
+    def make(world: World) -> None:
+        raw = world.image.read_bytes()
+        assert find in raw
+        world.image.write_bytes(raw.replace(find, put))
+        del world.bad["label"]
+
+    return make
+
+
+def _nrrd_line(key: bytes) -> Maker:
+    def make(world: World) -> None:
+        head, _, data = world.image.read_bytes().partition(b"\n\n")
+        kept = [line for line in head.split(b"\n") if not line.startswith(key)]
+        assert len(kept) < len(head.split(b"\n"))
+        world.image.write_bytes(b"\n".join(kept) + b"\n\n" + data)
+        del world.bad["label"]
+
+    return make
+
+
+def _series(positions, **options) -> Maker:
+    def make(world: World) -> None:
+        world.bad.update(image="bad_series")
+        del world.bad["label"]
+        array = ct_array((20, 16, len(positions))) // 2 * 2
+        write_dicom(world.root / "bad_series", array, positions, **options)
+
+    return make
+
+
+def _two_series(world: World) -> None:
+    _series(np.arange(4) * 2.0)(world)
+    write_dicom(world.image, ct_array((20, 16, 4), 5), np.arange(4) * 2.0, uid="1.2.3.9", prefix="other")
+
+
+def _localizer(world: World) -> None:
+    _series(np.arange(4) * 2.0)(world)
+    write_dicom(world.image, ct_array((32, 32, 1), 5), [50.0], prefix="scout")
+
+
+def _turned_label(world: World) -> None:
+    given = nib.Nifti1Image(label_array(), AFFINE)
+    turned = given.as_reoriented(nib.io_orientation(np.diag([1.0, 1, -1, 1]) @ np.eye(4)[[2, 0, 1, 3]]))
+    assert turned.shape != given.shape
+    nib.save(turned, world.label)
+
+
+def _check_turned(world: World) -> None:
+    store, entry = world.prepared()
+    expected = nib.as_closest_canonical(nib.Nifti1Image(label_array(), AFFINE)).get_fdata()
+    np.testing.assert_array_equal(store.read(entry.key, kind="label"), expected)
+
+
+def _check_shape(shape: tuple[int, ...]) -> Maker:
+    def check(world: World) -> None:
+        if world.stored():
+            assert world.prepared()[1].shape == shape
+        else:
+            assert read_volume(world.image).array.shape == shape
+
+    return check
+
+
+def _check_default_orientation(world: World) -> None:
+    _, entry = world.prepared()
+    np.testing.assert_allclose(entry.affine[:3, :3], np.diag([1.5, 1.5, 3.0]))
+    # x runs to the left in the file, as NIfTI has it where nothing is said
+    np.testing.assert_allclose(read_volume(world.image).affine[:3, :3], np.diag([-1.5, 1.5, 3.0]))
+
+
+def _check_oblique(world: World) -> None:
+    store, entry = world.prepared()
+    assert nib.aff2axcodes(entry.affine) == ("R", "A", "S")
+    np.testing.assert_array_equal(np.sort(store.read(entry.key), axis=None), np.sort(ct_array(seed=2), axis=None))
+
+
+def _check_even(world: World) -> None:
+    _, entry = world.prepared(uneven_slices="interpolate")
+    assert entry.shape == (20, 16, 5)
+    np.testing.assert_allclose(entry.spacing[2], 2.0)
+
+
+OBLIQUE = rotated(AFFINE, (8, -5, 12))
+
+
+def _oblique(world: World) -> None:
+    image(lambda array: array, OBLIQUE)(world)
+    label(lambda array: array, OBLIQUE)(world)
+
+
+GEOMETRY = [
+    Case(
+        "geometry",
+        "a NIfTI header without orientation (sform and qform 0)",
+        SCAN,
+        header(**UNKNOWN),
+        repair="the header's spacing, and NIfTI's default orientation (x to the left); a warning names the file",
+        check=_check_default_orientation,
+    ),
+    Case(
+        "geometry",
+        "a singular affine: two axes that coincide",
+        SCAN,
+        header(**SFORM, srow_x=[1.5, 1.5, 0, 0], srow_y=[0, 0, 0, 0], srow_z=[0, 0, 3, 0]),
+        ("bad.nii", "invertible affine", "correct the header"),
+    ),
+    Case(
+        "geometry",
+        "an affine with NaN",
+        SCAN,
+        header(**SFORM, srow_x=[np.nan, 0, 0, 0]),
+        ("bad.nii", "finite affine", "correct the header"),
+    ),
+    Case(
+        "geometry",
+        "an affine of zeros",
+        SCAN,
+        header(**SFORM, srow_x=[0] * 4, srow_y=[0] * 4, srow_z=[0] * 4),
+        ("bad.nii", "invertible affine", "correct the header"),
+    ),
+    Case(
+        "geometry",
+        "a spacing of 0 mm",
+        SCAN,
+        header(**UNKNOWN, pixdim=[1, 0, 1.5, 3, 0, 0, 0, 0]),
+        ("bad.nii", "spacing > 0 mm", "correct pixdim in the header"),
+    ),
+    Case(
+        "geometry",
+        "a spacing in micrometres",
+        SCAN,
+        header(**SFORM, srow_x=[1500, 0, 0, 0], srow_y=[0, 1500, 0, 0], pixdim=[1, 1500, 1500, 3, 0, 0, 0, 0]),
+        ("bad.nii", "spacing of 0.001 to 100.0 mm", "its unit must be mm"),
+    ),
+    Case(
+        "geometry",
+        "two spacings that contradict each other (pixdim and sform)",
+        SCAN,
+        header(pixdim=[1, 3, 3, 3, 0, 0, 0, 0]),
+        ("bad.nii", "one voxel spacing", "correct the header"),
+    ),
+    Case(
+        "geometry",
+        "a .nrrd that says no spacing",
+        SCAN,
+        itk("bad.nrrd", _nrrd_line(b"space directions")),
+        ("bad.nrrd", "a voxel spacing", "export it with its geometry"),
+    ),
+    Case(
+        "geometry",
+        "a .mha that says no spacing",
+        SCAN,
+        itk("bad.mha", _text(b"ElementSpacing", b"XlementSpacing")),
+        ("bad.mha", "a voxel spacing", "export it with its geometry"),
+    ),
+    Case(
+        "geometry",
+        "an oblique scan, turned by up to 12 degrees",
+        SCAN,
+        _oblique,
+        repair="its axes count as the nearest of right, anterior, superior; no voxel is resampled for it",
+        check=_check_oblique,
+    ),
+    Case(
+        "geometry",
+        "a single 2D image",
+        SCAN,
+        image(lambda array: array[..., 0]),
+        ("bad.nii.gz", "expected a 3D volume", "stack single slices"),
+    ),
+    Case(
+        "geometry",
+        "a time series (4D)",
+        SCAN,
+        image(lambda array: np.stack([array, array], -1)),
+        ("bad.nii.gz", "expected a 3D volume", "split a time series"),
+    ),
+    Case(
+        "geometry",
+        "a time series of one point (4D)",
+        SCAN,
+        image(lambda array: array[..., None]),
+        repair="the fourth axis is dropped",
+        check=_check_shape((20, 16, 12)),
+    ),
+    Case(
+        "geometry",
+        "a volume of one slice",
+        SCAN,
+        lambda world: (image(lambda array: array[..., 6:7])(world), label(lambda array: array[..., 6:7])(world)),
+        repair="taken as it is; crops are filled up with air",
+        check=_check_shape((20, 16, 1)),
+    ),
+    Case(
+        "geometry",
+        "an axis of length 0",
+        SCAN,
+        header(dim=[3, 20, 0, 12, 1, 1, 1, 1]),
+        ("bad.nii", "expected a 3D volume", "split a time series"),
+    ),
+    Case(
+        "geometry",
+        "a label of another shape",
+        LABEL,
+        label(lambda array: array[..., :-1]),
+        ("bad_label.nii.gz", "the grid of", "resample the label to"),
+    ),
+    Case(
+        "geometry",
+        "a label of another spacing",
+        LABEL,
+        label(lambda array: array, AFFINE @ np.diag([1, 1, 1.1, 1])),
+        ("bad_label.nii.gz", "the grid of", "resample the label to"),
+    ),
+    Case(
+        "geometry",
+        "a label moved by 3 mm",
+        LABEL,
+        label(lambda array: array, AFFINE + 3 * np.eye(4, k=3)),
+        ("bad_label.nii.gz", "the grid of", "resample the label to"),
+    ),
+    Case(
+        "geometry",
+        "a label mirrored against its scan",
+        LABEL,
+        label(lambda array: array, AFFINE @ np.diag([-1, 1, 1, 1])),
+        ("bad_label.nii.gz", "the grid of", "resample the label to"),
+    ),
+    Case(
+        "geometry",
+        "a label stored in another order of axes, on the same grid",
+        LABEL,
+        _turned_label,
+        repair="both are brought to right, anterior, superior",
+        check=_check_turned,
+    ),
+    Case(
+        "geometry",
+        "a DICOM series with a slice missing",
+        SCAN,
+        _series([0, 2, 4, 8, 10]),
+        ("bad_series", "a gap of 4.000 mm", "export the series again"),
+    ),
+    Case(
+        "geometry",
+        "a DICOM series with a slice missing, by wish",
+        ("prepare --uneven_slices interpolate",),
+        _series([0, 2, 6, 8]),
+        repair="interpolated between its neighbours",
+        check=_check_even,
+    ),
+    Case(
+        "geometry",
+        "a DICOM series with a slice twice",
+        SCAN,
+        _series([0, 2, 2, 4, 6]),
+        ("bad_series", "at the same position", "export the series again"),
+    ),
+    Case(
+        "geometry",
+        "a DICOM series of uneven steps",
+        SCAN,
+        _series([0, 2, 4, 6.6, 8.6]),
+        ("bad_series", "uneven", "export the series again"),
+    ),
+    Case(
+        "geometry",
+        "two DICOM series in one folder",
+        SCAN,
+        _two_series,
+        ("bad_series", "expected one DICOM series", "give each its own folder"),
+    ),
+    Case(
+        "geometry",
+        "a localizer among the slices",
+        SCAN,
+        _localizer,
+        ("bad_series", "slices of one size", "take localizers and other images out"),
+    ),
+]

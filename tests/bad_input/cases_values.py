@@ -1,0 +1,191 @@
+"""Voxels that are no Hounsfield units, and labels that are no label ids."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.bad_input.case import Case
+from tests.bad_input.cases_bytes import LABEL, SCAN
+from tests.bad_input.world import World, document, image, item, label
+from tests.data.volume_files import ct_array, label_array
+
+
+def _with(value: float, dtype=np.float32):
+    def change(array: np.ndarray) -> np.ndarray:
+        array = array.astype(dtype)
+        array[3, 4, 5] = value
+        return array
+
+    return change
+
+
+def _wrapped(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.uint16)
+
+
+def _swapped(world: World) -> None:
+    label(ct_array(seed=7))(world)
+
+
+def _check_clipped(world: World) -> None:
+    store, entry = world.prepared()
+    assert store.read(entry.key).max() == 32767
+    assert store.read(entry.key).dtype == np.int16
+
+
+def _check_whole(world: World) -> None:
+    store, entry = world.prepared()
+    assert entry.classes == (1, 2, 5)
+    assert store.read(entry.key, kind="label").dtype == np.uint8
+
+
+def _check_no_classes(world: World) -> None:
+    assert world.prepared()[1].classes == ()
+
+
+VALUES = [
+    Case(
+        "values",
+        "NaN in a voxel",
+        SCAN,
+        image(_with(np.nan)),
+        ("bad.nii.gz", "finite HU in every voxel", "replace them by air"),
+    ),
+    Case(
+        "values",
+        "infinity in a voxel",
+        SCAN,
+        image(_with(-np.inf)),
+        ("bad.nii.gz", "finite HU in every voxel", "replace them by air"),
+    ),
+    Case(
+        "values",
+        "one value everywhere",
+        SCAN,
+        image(np.full((20, 16, 12), -7, np.int16)),
+        ("bad.nii.gz", "the value -7 in every voxel", "export it again"),
+    ),
+    Case(
+        "values",
+        "nothing but air",
+        SCAN,
+        image(lambda array: (array // 50 - 990).astype(np.int16)),
+        ("bad.nii.gz", "expected tissue", "correct its rescale slope and intercept"),
+    ),
+    Case(
+        "values",
+        "a scan scaled to [0, 1] already",
+        SCAN,
+        image(lambda array: ((array.clip(-150, 250) + 150) / 400).astype(np.float32)),
+        ("bad.nii.gz", "expected Hounsfield units", "give the original scan"),
+    ),
+    Case(
+        "values",
+        "a picture of 8 bits",
+        SCAN,
+        image(lambda array: ((array.clip(-150, 250) + 150) / 400 * 255).astype(np.uint8)),
+        ("bad.nii.gz", "no value below 0", "give a CT with its rescale intercept applied"),
+    ),
+    Case(
+        "values",
+        "a CT without its rescale intercept (air is 0)",
+        SCAN,
+        image(lambda array: (array - array.min()).astype(np.int16)),
+        ("bad.nii.gz", "no value below 0", "give a CT with its rescale intercept applied"),
+    ),
+    Case(
+        "values",
+        "HU below 0 wrapped round to 16 bits without sign",
+        SCAN,
+        image(_wrapped),
+        ("bad.nii.gz", "no value below 0", "give a CT with its rescale intercept applied"),
+    ),
+    Case(
+        "values",
+        "metal beyond 16 bits",
+        ("datalist validate", "prepare", "inference"),
+        image(_with(70000, np.int32)),
+        repair="clipped to -32768..32767, far outside every window",
+        check=_check_clipped,
+    ),
+    Case(
+        "values",
+        "label ids stored as floating point",
+        LABEL,
+        label(lambda array: array.astype(np.float64)),
+        repair="rounded, where all of them are whole numbers",
+        check=_check_whole,
+    ),
+    Case(
+        "values",
+        "a label with fractions (interpolated, or a probability)",
+        LABEL,
+        label(lambda array: array.astype(np.float32) * 0.8),
+        ("bad_label.nii.gz", "expected whole", "give"),
+    ),
+    Case(
+        "values",
+        "a label with NaN",
+        LABEL,
+        label(_with(np.nan)),
+        ("bad_label.nii.gz", "expected whole", "give"),
+    ),
+    Case(
+        "values",
+        "a label id that the list does not declare",
+        LABEL,
+        label(_with(9, np.uint8)),
+        ("bad_label.nii.gz", "declared ids 0, 1, 2, 5", "declare them under"),
+    ),
+    Case(
+        "values",
+        "a negative label id",
+        LABEL,
+        label(_with(-1, np.int16)),
+        ("bad_label.nii.gz", "-1", "label_map"),
+    ),
+    Case(
+        "values",
+        "a label id beyond 16 bits",
+        LABEL,
+        label(_with(100_000, np.int32)),
+        ("bad_label.nii.gz", "100000", "label_map"),
+    ),
+    Case(
+        "values",
+        "the scan given as its label",
+        LABEL,
+        _swapped,
+        ("bad_label.nii.gz", "expected", "label_map"),
+    ),
+    Case(
+        "values",
+        "one file as scan and label",
+        ("datalist validate", "prepare"),
+        item({"label": "bad.nii.gz"}),
+        ("training[2]", "bad.nii.gz", "the same file twice", "name the label's own file"),
+        problems=2,
+    ),
+    Case(
+        "values",
+        "an empty label, looked at",
+        ("datalist validate",),
+        label(np.zeros((20, 16, 12), np.uint8)),
+        ("bad_label.nii.gz", "at least one labelled voxel", 'take "label" out of the item'),
+    ),
+    Case(
+        "values",
+        "an empty label, trained on",
+        ("prepare",),
+        label(np.zeros((20, 16, 12), np.uint8)),
+        repair="a scan without organs; its crops are centred in the body",
+        check=_check_no_classes,
+    ),
+    Case(
+        "values",
+        "a label map that names none of the file's values",
+        ("datalist validate",),
+        lambda world: (document(label_map={"1": 1})(world), label(label_array() * (label_array() == 2))(world)),
+        ("bad_label.nii.gz", "at least one labelled voxel", 'take "label" out of the item'),
+    ),
+]

@@ -1,0 +1,93 @@
+"""What ITK lets pass in NRRD and MetaImage files is refused: foreign voxels, no geometry, a stream that is damaged."""
+
+from __future__ import annotations
+
+import logging
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from monai_cl.data.headers import read_grid
+from monai_cl.data.reading import read_volume
+from monai_cl.errors import UserError
+from tests.data.volume_files import ct_array, write_itk
+
+AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.nhdr", "a.mha", "a.mhd"])
+def test_what_is_sound_is_read(tmp_path, name):
+    path = write_itk(tmp_path / name, ct_array(), AFFINE)
+    np.testing.assert_array_equal(read_volume(path).array, ct_array())
+    assert read_grid(path).spacing == (1, 1, 2)
+
+
+def test_itk_gives_garbage_out_of_a_damaged_metaimage_and_we_do_not(tmp_path):
+    path = write_itk(tmp_path / "a.mha", ct_array(), AFFINE)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) * 3 // 5] ^= 0x10
+    path.write_bytes(bytes(raw))
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0) != ct_array()).any()
+    with pytest.raises(UserError, match=r"a\.mha: .* damaged or truncated stream"):
+        read_volume(path)
+
+
+def test_a_compressed_data_file_is_checked_too(tmp_path):
+    path = write_itk(tmp_path / "a.mhd", ct_array(), AFFINE)
+    raw = bytearray((tmp_path / "a.zraw").read_bytes())
+    raw[-1] ^= 1  # within the checksum
+    (tmp_path / "a.zraw").write_bytes(bytes(raw))
+    with pytest.raises(UserError, match=r"a\.mhd: .* damaged or truncated stream"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["../a.raw", "/etc/passwd", "~/a.raw", "sub/../../a.raw", "link.raw", "LIST\n../a.raw", "../%03d.raw 1 2 1"],
+)
+@pytest.mark.parametrize("name", ["a.nhdr", "a.mhd"])
+def test_voxels_from_elsewhere_are_not_read(tmp_path, name, reference):
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "a.raw").write_bytes(ct_array().tobytes("F"))
+    (folder / "link.raw").symlink_to(tmp_path / "a.raw")
+    path = write_itk(folder / name, ct_array(), AFFINE)
+    key = b"data file:" if name == "a.nhdr" else b"ElementDataFile ="
+    head, _, _ = path.read_bytes().partition(key)
+    path.write_bytes(head + key + b" " + reference.encode() + b"\n")
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=rf"{name}: expected its voxels beside it, .*outside its folder"):
+            read(path)
+
+
+@pytest.mark.parametrize("value", [None, "nan nan nan"])
+def test_a_nrrd_without_spacing_is_refused(tmp_path, value):
+    path = write_itk(tmp_path / "a.nrrd", ct_array(), AFFINE)
+    head, _, data = path.read_bytes().partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if not line.startswith((b"space", b"kinds"))]
+    lines += [f"spacings: {value}".encode()] if value else []
+    path.write_bytes(b"\n".join(lines) + b"\n\n" + data)
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=r"a\.nrrd: expected a voxel spacing"):
+            read(path)
+
+
+def test_a_nrrd_with_spacings_alone_is_read(tmp_path):
+    path = write_itk(tmp_path / "a.nrrd", ct_array(), AFFINE)
+    head, _, data = path.read_bytes().partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if not line.startswith((b"space", b"kinds"))] + [b"spacings: 1 1 2"]
+    path.write_bytes(b"\n".join(lines) + b"\n\n" + data)
+    assert read_volume(path).spacing == (1, 1, 2)
+
+
+def test_a_nifti_without_orientation_is_told_once(tmp_path, caplog):
+    image = nib.Nifti1Image(ct_array(), None)
+    image.header.set_zooms((1.5, 1.5, 3))
+    nib.save(image, tmp_path / "a.nii.gz")
+    with caplog.at_level(logging.WARNING):
+        first, again = read_volume(tmp_path / "a.nii.gz"), read_volume(tmp_path / "a.nii.gz")
+    (record,) = caplog.records
+    assert f"{tmp_path / 'a.nii.gz'}: its header says no orientation; taken as NIfTI's default" in record.getMessage()
+    np.testing.assert_array_equal(first.affine, again.affine)
