@@ -13,6 +13,7 @@ from monai_cl.data.addressed import Stream, address_rng, address_seed
 from monai_cl.data.case_order import CaseOrder
 from monai_cl.data.crops import crop_size, crop_start, draw_centre, hu_window, label_dtype, read_crop
 from monai_cl.errors import UserError
+from monai_cl.transforms.seeding import call_seeded
 
 
 class SegmentationPatches(Dataset):
@@ -31,9 +32,8 @@ class SegmentationPatches(Dataset):
         window: (lower, upper) HU, clipped and scaled to [0, 1].
         seed: the run's seed.
         foreground_probability: see above.
-        transform: takes and returns a dictionary with ``image`` and ``label``. Its ``set_random_state`` (MONAI's
-            `Compose` and random transforms have one) is called before every sample; randomness that it takes from
-            elsewhere is not addressed.
+        transform: takes and returns a dictionary with ``image`` and ``label``; its randomness, MONAI's or from the
+            global generators, is addressed too, see `call_seeded`.
 
     Raises:
         ValueError: if an option is out of its range; UserError if there is no case.
@@ -79,10 +79,8 @@ class SegmentationPatches(Dataset):
         image, label = read_crop(self.store, self.keys[case], start, self.patch_size, window=self.window)
         sample: dict[str, Any] = {"image": image, "label": label}
         if self.transform is not None:
-            if hasattr(self.transform, "set_random_state"):
-                # NumPy's RandomState, which MONAI draws from, takes 32 bits
-                self.transform.set_random_state(seed=address_seed(self.seed, Stream.TRANSFORM, position) % 2**32)
-            sample = self.transform(sample)
+            seed = address_seed(self.seed, Stream.TRANSFORM, position)
+            sample = call_seeded(self.transform, sample, seed=seed)
         return {
             "image": _plain(sample["image"], torch.float32),
             "label": _plain(sample["label"], self.label_dtype),

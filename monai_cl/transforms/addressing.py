@@ -24,6 +24,7 @@ class Stream(IntEnum):
     SEGMENTATION = 6
     TRANSFORM = 7
     PATIENTS = 8
+    STEP = 9
 
 
 def address_seed(seed: int, *address: int) -> int:
