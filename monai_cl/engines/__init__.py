@@ -79,6 +79,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ),
         "slice_evaluation": ("evaluate_slices",),
         "slice_trial": ("try_slice",),
+        "step_guard": ("StepGuard",),
+        "termination": ("EXIT_SAVED", "leave_termination_to_the_trainer"),
         "scan_series": ("LoadSlices", "SeriesInferer", "SliceSeries", "slice_series"),
     },
 )

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_cl.data import PositionSampler
 from monai_cl.engines.agreement import require_same
+from monai_cl.engines.checkpoint_file import (
+    check_writable,
+    checkpoint_name,
+    checkpoints_in,
+    read_checkpoint,
+    remove_left_overs,
+    save_atomically,
+    set_aside,
+)
+from monai_cl.engines.distributed import any_process, as_the_first
+from monai_cl.engines.handlers import on_exception
+from monai_cl.engines.randomness import random_states, set_random_states
+from monai_cl.engines.run_lock import RunLock
+from monai_cl.engines.termination import Preempted, Termination
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
-_NAME = re.compile(r"checkpoint_iteration=(\d+)\.pt$")
 
 
 class Stateful(Protocol):
@@ -29,32 +39,19 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
-def save_atomically(content: Mapping[str, Any], path: Path) -> None:
-    """``torch.save`` through a temporary file, fsync and rename: a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def checkpoints_in(folder: Path) -> list[Path]:
-    """Checkpoint files of a folder, newest iteration first."""
-    found = [
-        (int(match[1]), path) for path in folder.glob("checkpoint_iteration=*.pt") if (match := _NAME.search(path.name))
-    ]
-    return [path for _, path in sorted(found, reverse=True)]
-
-
 class Checkpoints:
     """Handler: saves a run's state at the end of epochs, keeps two and the best, and resumes from the newest good one.
 
     Files in ``output_dir``: ``checkpoint_iteration=N.pt`` (everything a resumed run needs), ``model.pt`` (the
     network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end).
+
+    A checkpoint holds what ``save`` names, iteration and epoch, best metric and its epoch, AMP's scaler, buffers of the
+    engine's loss function (a queue), and the states of the global random generators (rank 0's; what a step draws is
+    addressed, see `AddressedRandomness`). A damaged one is named, set aside as ``….pt.damaged``, and the one before it
+    used.
+
+    On SIGTERM the run ends at the next iteration, of the training or of a validation, saves itself and leaves with
+    status `EXIT_SAVED`; a validation that was cut is made again on resuming. Several processes leave at the same step.
 
     Args:
         save: name -> network, optimiser, schedule, recorder, …; must hold ``network``.
@@ -88,72 +85,83 @@ class Checkpoints:
         self.evaluator, self.sampler = evaluator, sampler
         self.interval, self.keep, self.is_writer = interval, keep, is_writer
         self._best_saved: float | None = None
+        self._lock, self._termination = RunLock(self.output_dir), Termination()
+        self._read: dict[str, Any] | None = None
+        self._whole = False  # between two iterations, when nothing is half done
+        self._epoch_done = 0  # the last iteration after which the handlers of an epoch's end have run
 
     def attach(self, engine: Engine) -> None:
-        """Register on start, on the end of epochs and on completion. Attach it after the validation handler."""
+        """Register on start, iterations, epochs, completion and failure. Attach it after the validation handler."""
         engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._begin_iteration)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end_iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write_best)
-        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.write)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self.finish)
+        on_exception(engine, self._fail)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._leave_validation)
 
+    # -- start ---------------------------------------------------------------------------------------------------
     def start(self, engine: Engine) -> None:
         """Resume, or make sure that a fresh start overwrites nothing."""
         existing = checkpoints_in(self.output_dir)
-        if self.resume in (None, "", "none", "None"):
-            if existing:
-                raise UserError(
-                    f"{existing[0]}: a run lies in {self.output_dir} already; "
-                    "go on with --resume auto, or choose another --output_dir"
-                )
-        elif self.resume == "auto":
-            self._resume_newest(engine, existing)
-        else:
-            self._restore(engine, self._read(Path(self.resume)), Path(self.resume))
+        if self.resume in (None, "", "none", "None") and existing:
+            raise UserError(
+                f"{existing[0]}: a run lies in {self.output_dir} already; "
+                "go on with --resume auto, or choose another --output_dir"
+            )
+        named = self.resume not in (None, "", "none", "None", "auto")
+        content = read_checkpoint(Path(self.resume)) if named else None
+        if self.is_writer:
+            check_writable(self.output_dir)
+            self._lock.acquire()
+            remove_left_overs(self.output_dir)
+        path = self.resume if named else as_the_first(self._newest) if self.resume == "auto" else None
+        if content is None and path is not None and Path(path).is_file():  # rank 0 has read it already
+            content, self._read = self._read or read_checkpoint(Path(path)), None
         require_same(
-            {"iteration to go on from": engine.state.iteration},
+            {"iteration to go on from": content["iteration"] if content else 0},
             remedy="every machine must see the same checkpoints: put output_dir on a file system they share",
         )
-        if self.is_writer:
-            try:
-                self.output_dir.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"{self.output_dir}: cannot be made ({error}); choose another --output_dir") from error
+        pending = content is not None and self._restore(engine, content, Path(path))
+        self._whole = True
+        self._termination.watch()
+        if pending:
+            engine.fire_event(Events.EPOCH_COMPLETED)
 
-    def _resume_newest(self, engine: Engine, existing: list[Path]) -> None:
+    def _newest(self) -> str | None:
+        """The newest checkpoint that can be read; those that cannot are set aside."""
+        existing = checkpoints_in(self.output_dir)
+        damaged: list[Path] = []
         for path in existing:
             try:
-                content = self._read(path)
+                self._read = read_checkpoint(path)
             except UserError as error:
                 logger.warning("%s; trying the checkpoint before it", error)
+                damaged.append(path)
                 continue
-            self._restore(engine, content, path)
-            return
+            if self.is_writer:
+                for other in damaged:
+                    logger.warning("%s: set aside as %s", other, set_aside(other).name)
+            return str(path)
         if existing:
-            raise UserError(f"{self.output_dir}: none of its {len(existing)} checkpoints can be read; move them away")
-
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any]:
-        if not path.is_file():
-            raise UserError(f"{path}: no such checkpoint to resume from")
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise UserError(f"{path}: damaged, or no checkpoint of a run ({reason})") from error
-        if not isinstance(content, dict) or not {"network", "iteration", "epoch"} <= content.keys():
             raise UserError(
-                f"{path}: expected a run's checkpoint with network, iteration and epoch; found another file"
+                f"{self.output_dir}: none of its {len(existing)} checkpoints can be read; move them away to start "
+                "afresh"
             )
-        return content
+        return None
 
-    def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
-        epoch_length = engine.state.epoch_length
-        if epoch_length and content["iteration"] != content["epoch"] * epoch_length:
+    def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> bool:
+        """Take up a checkpoint; returns whether the validation of its epoch is still to be made."""
+        iteration, epoch, epoch_length = content["iteration"], content["epoch"], engine.state.epoch_length
+        saved_length = content.get("epoch_length") or (iteration // epoch if epoch else epoch_length)
+        if epoch_length and saved_length != epoch_length:
             raise UserError(
-                f"{path}: written after {content['iteration']} iterations in {content['epoch']} epochs, which is not "
+                f"{path}: written after {iteration} iterations in {epoch} epochs of {saved_length}, which is not "
                 f"epoch_length={epoch_length}; resume with the epoch_length it was started with"
             )
-        for name, target in self.save.items():
+        for name, target in self._sources(engine).items():
             if name not in content:
                 raise UserError(f"{path}: holds no {name!r}; it was written by another kind of run")
             try:
@@ -164,13 +172,25 @@ class Checkpoints:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and content.get("scaler"):
             scaler.load_state_dict(content["scaler"])
-        engine.state.iteration, engine.state.epoch = content["iteration"], content["epoch"]
+        if content.get("random"):
+            set_random_states(content["random"])
+        engine.state.iteration, engine.state.epoch = iteration, epoch
         if self.sampler is not None:
-            self.sampler.start = content["iteration"]
+            self.sampler.start = iteration
         if self.evaluator is not None and content.get("best_metric") is not None:
             self.evaluator.state.best_metric = self._best_saved = content["best_metric"]
             self.evaluator.state.best_metric_epoch = content["best_metric_epoch"]
-        logger.info("resumed %s at iteration %d", path, content["iteration"])
+        pending = bool(content.get("pending"))
+        self._epoch_done = 0 if pending else iteration
+        logger.info("resumed %s at iteration %d", path, iteration)
+        return pending
+
+    # -- what is saved -------------------------------------------------------------------------------------------
+    def _sources(self, engine: Engine) -> dict[str, Stateful]:
+        """By name, everything with a state of its own; the loss function where it keeps something between steps."""
+        loss = getattr(engine, "loss_function", None)
+        remembers = isinstance(loss, nn.Module) and "loss" not in self.save and len(loss.state_dict()) > 0
+        return {**self.save, **({"loss": loss} if remembers else {})}
 
     def _best(self) -> tuple[float | None, int | None]:
         """The best metric so far and its epoch; None where nothing has been validated."""
@@ -186,33 +206,83 @@ class Checkpoints:
             self._best_saved = best
 
     def write(self, engine: Engine) -> None:
-        """Write the checkpoint of this epoch, then remove the oldest."""
+        """Write the checkpoint of this iteration, then remove the oldest."""
         if not self.is_writer:
             return
+        iteration, epoch_length = engine.state.iteration, engine.state.epoch_length
         best, best_epoch = self._best()
         scaler = getattr(engine, "scaler", None)
         content = {
-            "iteration": engine.state.iteration,
-            "epoch": engine.state.epoch,
+            "iteration": iteration,
+            "epoch": iteration // epoch_length,
+            "epoch_length": epoch_length,
+            "pending": iteration % epoch_length == 0 and self._epoch_done != iteration,
             "best_metric": best,
             "best_metric_epoch": best_epoch,
             "scaler": scaler.state_dict() if scaler is not None else None,
-            **{name: _bare(source).state_dict() for name, source in self.save.items()},
+            "random": random_states(),
+            **{name: _bare(source).state_dict() for name, source in self._sources(engine).items()},
         }
-        path = self.output_dir / f"checkpoint_iteration={engine.state.iteration}.pt"
-        save_atomically(content, path)
+        save_atomically(content, self.output_dir / checkpoint_name(iteration))
         for old in checkpoints_in(self.output_dir)[self.keep :]:
             old.unlink()
 
+    # -- while it runs -------------------------------------------------------------------------------------------
+    def _begin_iteration(self, engine: Engine) -> None:
+        self._whole = False
+
+    def _end_iteration(self, engine: Engine) -> None:
+        self._whole = True
+        at_epoch_end = engine.state.iteration % engine.state.epoch_length == 0
+        if any_process(self._termination.requested, getattr(engine.state, "device", None)) and not at_epoch_end:
+            self._termination.requested = True
+            raise Preempted
+
+    def _end_epoch(self, engine: Engine) -> None:
+        self._epoch_done = engine.state.iteration
+        if engine.state.epoch % self.interval == 0:
+            self.write(engine)
+        over = engine.state.epoch >= (engine.state.max_epochs or 0)
+        if any_process(self._termination.requested, getattr(engine.state, "device", None)) and not over:
+            self._termination.requested = True
+            raise Preempted
+
+    def _leave_validation(self, evaluator: Engine) -> None:
+        # not agreed on: processes validate different numbers of cases. Slurm and torchrun signal all of them
+        if self._termination.requested:
+            raise Preempted
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        """Save on SIGTERM, whatever it made fail first, and give lock and signal back."""
+        preempted = self._termination.requested and self._whole and engine.state.iteration > 0
+        try:
+            if preempted:
+                if self._newest_name() != checkpoint_name(engine.state.iteration):
+                    self.write(engine)
+                logger.warning(
+                    "SIGTERM: saved at iteration %d; the same command with --resume auto goes on from there",
+                    engine.state.iteration,
+                )
+        finally:
+            self._termination.release()
+            self._termination.requested = False
+            self._lock.release()
+        if preempted and not isinstance(error, Preempted):
+            raise Preempted from error
+
     def finish(self, engine: Engine) -> None:
         """At the end: ``model.pt`` where no validation chose one, and a checkpoint if the interval left it out."""
-        if not self.is_writer:
-            return
+        if self.is_writer:
+            if self._newest_name() != checkpoint_name(engine.state.iteration):
+                self.write(engine)
+            if self._best_saved is None:
+                save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / "model.pt")
+        self._termination.release()
+        self._lock.release()
+
+    def _newest_name(self) -> str | None:
         newest = next(iter(checkpoints_in(self.output_dir)), None)
-        if newest is None or newest.name != f"checkpoint_iteration={engine.state.iteration}.pt":
-            self.write(engine)
-        if self._best_saved is None:
-            save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / "model.pt")
+        return None if newest is None else newest.name
 
 
 def _bare(target: Stateful) -> Stateful:

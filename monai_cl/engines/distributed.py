@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,7 @@ from torch import nn
 
 from monai_cl.errors import UserError
 
+T = TypeVar("T")
 TIMEOUT = 1800.0  # PyTorch's own for gloo; nccl's is 600
 
 
@@ -93,6 +95,35 @@ def mean_over_processes(values: Sequence[float]) -> list[float]:
     total = torch.tensor(list(values), dtype=torch.float64, device=local_device())
     dist.all_reduce(total)
     return (total / world_size()).tolist()
+
+
+def any_process(flag: bool, device: torch.device | None = None) -> bool:
+    """Whether the flag is set in any process: all of them learn the same, at the same step; every one must call it."""
+    if world_size() == 1:
+        return flag
+    found = torch.tensor(int(flag), device=device if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return bool(found)
+
+
+def as_the_first(function: Callable[[], T]) -> T:
+    """What a function gives on rank 0, for all processes; it runs there alone, and every process must call this.
+
+    Raises:
+        UserError: where the function raised one on rank 0, in every process.
+    """
+    if world_size() == 1:
+        return function()
+    told: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            told[0] = function()
+        except UserError as error:
+            told[1] = str(error)
+    dist.broadcast_object_list(told)
+    if told[1] is not None:
+        raise UserError(told[1])
+    return told[0]
 
 
 def require_alone(what: str) -> None:

@@ -1,10 +1,11 @@
-"""Handlers by reference, in the form MONAI's check of a bundle reads."""
+"""Handlers by reference, in the form MONAI's check of a bundle reads; and what is done when a run fails."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 
 class Handler(Protocol):
@@ -19,3 +20,22 @@ def existing_handler(handler: Handler) -> Handler:
     MONAI's ``check_properties`` (1.6.1) fails on a handler that is a bare reference: it expects a ``_target_`` in each.
     """
     return handler
+
+
+def on_exception(engine: Engine, function: Callable[[Engine, BaseException], None]) -> None:
+    """Call ``function(engine, error)`` when an engine fails; the error goes on to be raised.
+
+    Ignite leaves it to its handlers to raise the error again: the first that does keeps the others from being called,
+    and without one the error would be lost. Here all are called, last one first. Ignite may report one error twice.
+    """
+    functions = getattr(engine, "_monai_cl_on_exception", None)
+    if functions is None:
+        functions = engine._monai_cl_on_exception = []
+        engine.add_event_handler(Events.EXCEPTION_RAISED, _call_all)
+    functions.append(function)
+
+
+def _call_all(engine: Engine, error: BaseException) -> None:
+    for function in reversed(engine._monai_cl_on_exception):
+        function(engine, error)
+    raise error

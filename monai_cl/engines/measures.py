@@ -9,11 +9,15 @@ from torch import Tensor, nn
 def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
     """exp of the entropy of the normalised spectrum of centred features (n, C): 1 when collapsed, at most C.
 
+    nan where a feature is not finite.
+
     Source: Roy and Vetterli, EUSIPCO 2007, on the singular values of the feature matrix.
     """
     rows = features.detach().float()
     if len(rows) > at_most:
         rows = rows[:: -(-len(rows) // at_most)]
+    if not bool(torch.isfinite(rows).all()):  # svdvals fails to converge; the guard is to speak, not it
+        return float("nan")
     spectrum = torch.linalg.svdvals(rows - rows.mean(0))
     share = spectrum / spectrum.sum().clamp_min(1e-12)
     return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))

@@ -18,6 +18,7 @@ from monai_cl.data.results import run_record, write_results
 from monai_cl.engines.agreement import require_same
 from monai_cl.engines.command_line import invocation
 from monai_cl.engines.distributed import gather, mean_over_processes
+from monai_cl.engines.handlers import on_exception
 
 
 class Pictures(Protocol):
@@ -110,7 +111,7 @@ class RunRecorder:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
         engine.add_event_handler(Events.COMPLETED, self._finish)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
+        on_exception(engine, lambda engine, error: self.close())
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.STARTED, self._validation_start)
             self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
@@ -140,7 +141,8 @@ class RunRecorder:
     def add_to_mean(self, name: str, value: float) -> None:
         """Add to the mean, over iterations and processes, that becomes the curve's next point.
 
-        At most once a name and iteration; every process adds the same names.
+        At most once a name and iteration; every process adds the same names. What is nan or infinite in any of them,
+        as in a step that was left out, does not count.
         """
         self._now[name] = float(value)
 
@@ -156,7 +158,8 @@ class RunRecorder:
         first = output[0] if isinstance(output, list) else output
         self.add_to_mean("loss", float(first["loss"].detach()))
         for name, value in zip(self._now, mean_over_processes(list(self._now.values()))):
-            self._sums.setdefault(name, []).append(value)
+            if math.isfinite(value):
+                self._sums.setdefault(name, []).append(value)
         self._now.clear()
         if engine.state.iteration % self.interval == 0:
             self._add_means(engine.state.iteration)
@@ -201,10 +204,6 @@ class RunRecorder:
         if self.is_writer:
             write_results(self.output_dir / "results.json", self.results(engine))
         self.close()
-
-    def _close_and_raise(self, engine: Engine, error: BaseException) -> None:
-        self.close()
-        raise error
 
     def close(self) -> None:
         """Close TensorBoard's file."""

@@ -9,8 +9,10 @@ import traceback
 import warnings
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from monai_cl.data.shipped import is_installed, list_file, shipped_folder
+from monai_cl.engines.causes import chain, explanation
 from monai_cl.engines.command_line import Invocation, invocation
 from monai_cl.engines.distributed import world_size
 from monai_cl.engines.lost_process import lost_process_in
@@ -18,10 +20,11 @@ from monai_cl.errors import UserError, printable
 
 
 def preflight() -> None:
-    """Check the command line's overrides against the config, and report any `UserError` of this run in one line.
+    """Check the command line's overrides against the config, and report what a user can mend of this run in one line.
 
     MONAI's config parser wraps what goes wrong in an exception of its own with a long traceback. In a process
-    started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone.
+    started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone;
+    want of memory, a full disk or a folder that is gone are explained likewise (`explanation`).
     """
     _quiet_decoders()
     call = invocation()
@@ -77,13 +80,7 @@ def user_error_in(error: BaseException | None) -> ValueError | None:
     That is a `UserError`, or a `ValueError` by which a function of this package refused an option; but not one from
     within an engine's loop: there it is ours.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, UserError) or _refuses_an_option(error):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return None
+    return next((found for found in chain(error) if isinstance(found, UserError) or _refuses_an_option(found)), None)
 
 
 def _refuses_an_option(error: BaseException) -> bool:
@@ -104,11 +101,22 @@ def _one_line(error: ValueError) -> str:
 def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     cause = user_error_in(error)
     if cause is not None:
-        print(f"error: {printable(_one_line(cause))}", file=sys.stderr)
-    elif (lost := lost_process_in(error)) is not None:
-        print(f"error: {printable(lost)}", file=sys.stderr)
+        line = _one_line(cause)
     else:
+        line = lost_process_in(error) or explanation(error, _config())
+    if line is None:
         sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"error: {printable(line)}", file=sys.stderr)
+
+
+def _config() -> dict[str, Any]:
+    """The config of this run as written, or nothing where it cannot be had; asked only when something has failed."""
+    try:
+        call = invocation()
+        return call.merged_config() if call else {}
+    except Exception:
+        return {}
 
 
 def bundle_root(name: str) -> str:

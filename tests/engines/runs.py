@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_cl.data import PositionSampler
-from monai_cl.engines import Checkpoints, cosine_schedule
+from monai_cl.engines import AddressedRandomness, Checkpoints, cosine_schedule
 
 
 class TinyRun:
@@ -28,6 +28,7 @@ class TinyRun:
         self.sampler = PositionSampler(batch_size=2)
         self.seen: list[int] = []
         self.engine = Engine(self._step)
+        AddressedRandomness(seed=0).attach(self.engine)
         self.evaluator = self._evaluator(scores) if scores is not None else None
         self.checkpoints = Checkpoints(
             save={"network": self.network, "optimizer": self.optimizer, "lr_scheduler": self.schedule},
@@ -54,6 +55,7 @@ class TinyRun:
     def _step(self, engine: Engine, positions: torch.Tensor) -> float:
         self.seen += positions.tolist()
         x = torch.linspace(0, 1, self.network.in_features) + positions[:, None].float() / 10
+        x = torch.nn.functional.dropout(x, 0.2)
         loss = (self.network(x) - 1).square().mean()
         self.optimizer.zero_grad()
         loss.backward()

@@ -7,8 +7,7 @@ import shutil
 import pytest
 import torch
 
-from monai_cl.engines import Checkpoints
-from monai_cl.engines import checkpoint as checkpoint_module
+from monai_cl.engines import Checkpoints, checkpoint_file
 from monai_cl.errors import UserError
 from tests.engines.runs import TinyRun, same
 
@@ -95,7 +94,7 @@ def test_a_second_fresh_run_in_a_folder_is_refused_and_nothing_is_lost(tmp_path,
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other", "flipped"])
 def test_a_damaged_newest_is_named_and_the_one_before_is_used(tmp_path, caplog, damage):
     whole = TinyRun(tmp_path / "whole").go(epochs=3)
     shutil.copytree(tmp_path / "whole", tmp_path / "run")
@@ -103,12 +102,18 @@ def test_a_damaged_newest_is_named_and_the_one_before_is_used(tmp_path, caplog, 
     if damage == "other":
         torch.save({"weights": torch.zeros(2)}, newest)
     else:
-        content = {"cut": newest.read_bytes()[:300], "empty": b"", "text": b"hello"}[damage]
-        newest.write_bytes(content)
+        whole_file = newest.read_bytes()
+        # one bit of one weight: torch.load would take it
+        weight = bytes(torch.load(newest, weights_only=True)["network"]["weight"].numpy().tobytes())
+        place = whole_file.index(weight)
+        flipped = whole_file[:place] + bytes([whole_file[place] ^ 1]) + whole_file[place + 1 :]
+        newest.write_bytes({"cut": whole_file[:300], "empty": b"", "text": b"hello", "flipped": flipped}[damage])
     resumed = TinyRun(tmp_path / "run", seed=99).go(epochs=3)
     assert same(resumed.weights, whole.weights)
     assert resumed.seen == [8, 9, 10, 11]
     assert any(str(newest) in message and "before it" in message for message in caplog.messages)
+    assert (tmp_path / "run" / "checkpoint_iteration=6.pt.damaged").is_file()
+    assert len(list((tmp_path / "run").glob("checkpoint_iteration=*.pt"))) == 2
 
 
 def test_only_damaged_checkpoints_are_an_error_and_not_a_fresh_start(tmp_path):
@@ -154,8 +159,8 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
         stream.write(b"half a checkpoint")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_module.torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(checkpoint_file.torch, "save", full)
+    with pytest.raises(UserError, match=r"iteration=6\.pt: .*No space left.*iteration=4\.pt.*--resume auto goes on"):
         TinyRun(tmp_path).go(epochs=3)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -169,7 +174,7 @@ def test_a_file_appears_by_a_rename_when_it_is_whole(tmp_path, monkeypatch):
         renamed.append(target.name)
         source.rename(target)
 
-    monkeypatch.setattr(checkpoint_module.os, "replace", rename)
+    monkeypatch.setattr(checkpoint_file.os, "replace", rename)
     TinyRun(tmp_path).go(epochs=1)
     assert renamed == ["checkpoint_iteration=2.pt", "model.pt"]
     assert names(tmp_path) == renamed

@@ -1,0 +1,107 @@
+"""What a failure that is no `UserError` means to a user: out of memory, a full disk, a folder that is gone."""
+
+from __future__ import annotations
+
+import errno
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+# what to lower, the cheapest first
+TRAINING_KEYS = ("batch_size", "patch_size", "image_size", "neighbours", "feature_size")
+_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|Unable to allocate|Cannot allocate", re.I)
+_GONE = {
+    errno.ENOENT: "has vanished",
+    errno.ESTALE: "has vanished",
+    errno.ENOTCONN: "has vanished",
+    errno.EIO: "cannot be read or written",
+    errno.EACCES: "may not be read or written",
+    errno.EPERM: "may not be read or written",
+    errno.EROFS: "lies on a disk that is read-only",
+    errno.ENOSPC: "cannot be written, the disk is full",
+    errno.EDQUOT: "cannot be written, the quota is used up",
+}
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it stems from, each once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def explanation(error: BaseException, config: Mapping[str, Any] | None = None) -> str | None:
+    """One line for the user, or None where the failure is none of these.
+
+    Args:
+        error: that ended the run.
+        config: of the run, as written; the line names its keys.
+    """
+    for found in chain(error):
+        if _is_memory(found):
+            return _out_of_memory(found, error, config or {})
+        if isinstance(found, RuntimeError) and "DataLoader worker" in str(found) and "killed by signal" in str(found):
+            return _worker_killed(str(found))
+        if isinstance(found, OSError) and found.errno in _GONE and (found.filename or found.errno == errno.ENOSPC):
+            name = found.filename if isinstance(found.filename, str) else found.filename or "a file"
+            name = name.decode(errors="replace") if isinstance(name, bytes) else name
+            return (
+                f"{name}: {_GONE[found.errno]} ({found.strerror}); bring it back or make room, then start the same "
+                "command again: a training goes on from its last checkpoint with --resume auto"
+            )
+    return None
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and bool(_MEMORY.search(str(error)))
+
+
+def _out_of_memory(found: BaseException, error: BaseException, config: Mapping[str, Any]) -> str:
+    validating = any("evaluator" in frame.f_globals.get("__name__", "") for e in chain(error) for frame in _frames(e))
+    paths = list(_paths(config, "sw_batch_size")) if validating or "batch_size" not in config else []
+    keys = [*paths, *(key for key in TRAINING_KEYS if key in config and not (validating and key == "batch_size"))]
+    lower = " or ".join(f"--{key}" + _now(config, key) for key in keys[:3]) or "the size of what it works on"
+    where = "the GPU" if isinstance(found, torch.OutOfMemoryError) or "CUDA" in str(found) else "this machine"
+    what = "validating" if validating else "training" if "batch_size" in config else "working"
+    reason = " ".join(str(found).split("\n")[0].split())[:160]
+    return f"the memory of {where} does not suffice for {what}: lower {lower} ({reason or type(found).__name__})"
+
+
+def _worker_killed(text: str) -> str:
+    if "Bus error" in text or "shared memory" in text:
+        return (
+            "a worker of the loader ran out of shared memory: raise /dev/shm (docker run --shm-size=8g), or lower "
+            f"--num_workers ({text.splitlines()[0]})"
+        )
+    return (
+        "a worker of the loader was killed, most likely for want of memory: lower --num_workers "
+        f"({text.splitlines()[0]}); the same command with --resume auto goes on from the last checkpoint"
+    )
+
+
+def _frames(error: BaseException) -> Iterator[Any]:
+    return (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _paths(config: Any, wanted: str, before: str = "") -> Iterator[str]:
+    """Where a key lies in a nested config, as MONAI's command line writes it: ``validate#inferer#sw_batch_size``."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == wanted:
+                yield before + str(key)
+            else:
+                yield from _paths(value, wanted, f"{before}{key}#")
+
+
+def _now(config: Mapping[str, Any], path: str) -> str:
+    value: Any = config
+    for key in path.split("#"):
+        value = value[key]
+    return "" if isinstance(value, str) and value[:1] in "@$" else f" (now {value})"

@@ -1,0 +1,55 @@
+"""SIGTERM, with which Slurm and others announce the end: noted when it comes, obeyed where the run's state is whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+EXIT_SAVED = 75
+"""Exit status of a training that SIGTERM ended and that has saved itself (``EX_TEMPFAIL``: start it again)."""
+
+
+class Preempted(SystemExit):
+    """Raised once a run has to leave; nobody's ``except Exception`` holds it up, and it sets the exit status."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_SAVED)
+
+    def __str__(self) -> str:
+        return "SIGTERM: the run saves itself and ends"
+
+
+class Termination:
+    """Whether SIGTERM has come since `watch`; outside the main thread it never has."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: Any = None
+        self._watching = False
+
+    def watch(self) -> None:
+        """Take SIGTERM over."""
+        if not self._watching and threading.current_thread() is threading.main_thread():
+            self.requested = False
+            self._before = signal.signal(signal.SIGTERM, self._note)
+            self._watching = True
+
+    def release(self) -> None:
+        """Give SIGTERM back to whoever had it."""
+        if self._watching:
+            signal.signal(signal.SIGTERM, self._before if self._before is not None else signal.SIG_DFL)
+            self._watching = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def leave_termination_to_the_trainer(worker: int) -> None:
+    """``worker_init_fn`` of a training's loader: its workers let SIGTERM pass.
+
+    Slurm sends it to all processes of a job. Workers that died of it would tear the training down in the middle of a
+    step, before it could save; as it is they end with the training.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
