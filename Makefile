@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow test-gpu check format bench clean
+.PHONY: help install demo test test-slow test-gpu check format docs bench clean
 
 help:
 	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (10 minutes)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  the slow tests: real runs, several processes, paper size"
 	@echo "make test-gpu   the tests that need CUDA"
 	@echo "make check      lint, format"
+	@echo "make docs       the documentation in site/, to open without a network"
 	@echo "make bench      the low-label study on synthetic CT (hours on two cores)"
 	@echo "make clean      remove environments, caches and runs"
 
@@ -45,10 +46,13 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/low_label_gain.py run --output runs/low_label_gain
 	$(BIN)/python benchmarks/low_label_gain.py table --output runs/low_label_gain
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis runs
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,137 @@
+"""What mkdocs adds to the folder docs/: the bundles' READMEs, parts of the README, the API from the docstrings.
+
+One text has one place. A page of docs/ may pull in a part of another file by a line ``{{ README.md#Deviations from the
+papers }}`` (a file, and the heading whose section is wanted). Links to files of the repository that are no pages become
+their names.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent
+LAYERS = ("losses", "networks", "transforms", "data", "engines", "report")
+_INCLUDE = re.compile(r"^\{\{ (?P<file>[^#}]+?)(#(?P<heading>[^}]+?))? \}\}$", re.M)
+_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
+_FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.M | re.S)
+_ROLE = re.compile(r":(?:func|class|data|meth|mod|attr):(?=<code>|`)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """The pages that are made."""
+    for readme in sorted(ROOT.glob("bundles/*/docs/README.md")):
+        name = readme.parent.parent.name
+        files.append(File.generated(config, f"bundles/{name}.md", content=readme.read_text(encoding="utf-8")))
+    for layer in LAYERS:
+        files.append(File.generated(config, f"api/{layer}.md", content=api_page(layer)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
+    """Included parts and links."""
+    origin = source_of(page.file.src_uri)
+    markdown = _INCLUDE.sub(lambda found: included(found["file"], found["heading"], page.file.src_uri), markdown)
+    return outside_fences(markdown, lambda text: relinked(text, origin, page.file.src_uri, files))
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Sphinx's roles in docstrings mean nothing here."""
+    return _ROLE.sub("", html)
+
+
+def api_page(layer: str) -> str:
+    """The public names of a subpackage, in the order its ``__init__`` gives them; read, not imported."""
+    source = ROOT / "monai_cl" / layer / "__init__.py"
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    exports = next(
+        ast.literal_eval(node.args[1])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy_exports"
+    )
+    names = [f"monai_cl.{layer}.{home(layer, module, name)}.{name}" for module in exports for name in exports[module]]
+    directives = "\n\n".join(f"::: {name}" for name in names)
+    return f"# monai_cl.{layer}\n\n{ast.get_docstring(tree)}\n\n{directives}\n"
+
+
+def home(layer: str, module: str, name: str) -> str:
+    """The module that defines a name: that which exports it, or another one that it takes it from."""
+    folder = ROOT / "monai_cl" / layer
+    defines = re.compile(rf"^(class|def) {name}\b|^{name}\b.*=", re.M)
+    found = [module, *sorted(path.stem for path in folder.glob("*.py"))]
+    return next((stem for stem in found if defines.search((folder / f"{stem}.py").read_text(encoding="utf-8"))), module)
+
+
+def source_of(uri: str) -> PurePosixPath:
+    """Where in the repository a page's text lies."""
+    bundle = re.fullmatch(r"bundles/(\w+)\.md", uri)
+    return PurePosixPath(f"bundles/{bundle[1]}/docs/README.md" if bundle else f"docs/{uri}")
+
+
+def page_of(path: str) -> str | None:
+    """The page that shows a file of the repository."""
+    bundle = re.fullmatch(r"bundles/(\w+)/(docs/README\.md)?", path.rstrip("/") + ("/" if "." not in path else ""))
+    if bundle:
+        return f"bundles/{bundle[1]}.md"
+    if path == "data_lists/README.md":
+        return "data_lists.md"
+    return path.removeprefix("docs/") if path.startswith("docs/") else {"README.md": "index.md"}.get(path)
+
+
+def included(file: str, heading: str | None, uri: str) -> str:
+    """A file, or the section of it under a heading, with its links as seen from the page."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if heading is not None:
+        text = section(text, heading)
+    else:
+        text = re.sub(r"\A# [^\n]*\n", "", text)  # the page has a title of its own
+    here = PurePosixPath(os.path.relpath(PurePosixPath(file).parent, source_of(uri).parent))
+
+    def moved(found: re.Match) -> str:
+        target = found["target"]
+        return found[0] if re.match(r"\w+:|#", target) else f"[{found['text']}]({here / target})"
+
+    return outside_fences(text, lambda part: _LINK.sub(moved, part))
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next of its level or above."""
+    start = re.search(rf"^(#+) {re.escape(heading)}\s*$", text, re.M)
+    if start is None:
+        raise ValueError(f"expected a heading {heading!r}, found none")
+    rest = text[start.end() :]
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.M)
+    return rest[: end.start()] if end else rest
+
+
+def relinked(text: str, origin: PurePosixPath, uri: str, files: Files) -> str:
+    """Links between files of the repository as links between pages."""
+
+    def link(found: re.Match) -> str:
+        target, _, anchor = found["target"].partition("#")
+        if re.match(r"\w+:", target) or not target:
+            return found[0]
+        path = os.path.normpath(origin.parent / target)
+        page = page_of(PurePosixPath(path).as_posix())
+        if page is None or files.get_file_from_path(page) is None:
+            return found["text"] if (ROOT / path).exists() else found[0]
+        where = PurePosixPath(os.path.relpath(page, PurePosixPath(uri).parent)).as_posix()
+        # an anchor of the README is none of the page that stands for it
+        keep = anchor if page != "index.md" else ""
+        return f"[{found['text']}]({where}{'#' + keep if keep else ''})"
+
+    return _LINK.sub(link, text)
+
+
+def outside_fences(text: str, change: Any) -> str:
+    """Apply ``change`` to what is not a fenced block."""
+    parts, at = [], 0
+    for fence in _FENCE.finditer(text):
+        parts += [change(text[at : fence.start()]), fence[0]]
+        at = fence.end()
+    return "".join([*parts, change(text[at:])])

@@ -1,0 +1,85 @@
+"""A real shell for the commands of the documentation, in which ``python -m`` starts without the seconds of its imports.
+
+``python`` on its PATH is a small program that hands ``-m`` over a socket to a `Launcher`, and everything else to the
+real interpreter. Quoting, variables, pipes and continuation lines are the shell's own business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tests.bundles.launcher import Finished, Launcher
+
+_CLIENT = """#!{python} -IS
+import json, os, socket, sys
+if sys.argv[1:2] != ["-m"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect({address!r})
+    job = {{"words": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+    line.sendall(json.dumps(job).encode() + b"\\n")
+    answer = json.loads(line.makefile().readline())
+sys.stdout.write(answer["out"]); sys.stdout.flush()
+sys.stderr.write(answer["err"]); sys.stderr.flush()
+os._exit(answer["status"] & 255)
+"""
+
+
+class Shell:
+    """Runs scripts; see above.
+
+    Args:
+        launcher: that starts the programs.
+        folder: for the socket and the program; its path must be short (a socket's name has 107 bytes).
+    """
+
+    def __init__(self, launcher: Launcher, folder: Path) -> None:
+        self._launcher, self._folder = launcher, folder
+        (folder / "bin").mkdir(parents=True)
+        address = folder / "s"
+        for name in ("python", "python3"):
+            program = folder / "bin" / name
+            program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
+            program.chmod(0o755)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(address))
+        self._socket.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def run(self, script: str, *, cwd: Path, timeout: float = 1500) -> Finished:
+        """A script in bash, which goes on after a command that failed."""
+        path = os.pathsep.join([str(self._folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [shutil.which("bash"), "--norc", "-c", script],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def close(self) -> None:
+        """Take no more commands."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self._socket.accept()
+            except OSError:
+                return
+            with line, line.makefile("rw") as stream:
+                job = json.loads(stream.readline())
+                module, *words = job["words"]
+                done = self._launcher.run(module, *words, cwd=job["cwd"], env=job["env"])
+                stream.write(json.dumps({"status": done.status, "out": done.out, "err": done.err}) + "\n")

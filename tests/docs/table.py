@@ -1,0 +1,73 @@
+"""How commands of the documentation are run that cannot run as they stand; the first rule that matches counts.
+
+A command of ``python -m monai_cl`` or ``python -m monai.bundle run`` needs no rule: it is run in a folder that looks
+like a user's (`tests/docs/world.py`), against bundles whose default sizes are small. A rule is for what takes hours,
+needs real data, several machines or a network, or starts a program of another kind. Add yours in any place of `RULES`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What to do with a command.
+
+    Attributes:
+        pattern: regular expression searched in the command.
+        why: the reason, in words.
+        replace: parts of the command -> what stands in their place.
+        status: that the command has to end with.
+        shown_by: ``file::test`` or ``file`` that runs the command in another way; then it is not run here.
+    """
+
+    pattern: str
+    why: str
+    replace: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    shown_by: str | None = None
+
+
+RULES = (
+    # ---- programs of another kind -------------------------------------------------------------------------------
+    Rule(r"^make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
+    Rule(r"^make bench$", "hours", shown_by="make"),
+    Rule(r"^make docs$", "test_site.py builds them", shown_by="tests/docs/test_site.py"),
+    Rule(
+        r"^make demo$",
+        "minutes; the command it stands for is run",
+        replace={"make demo": "python -m monai_cl demo --quick"},
+    ),
+    Rule(r"^pip install ", "needs an index", shown_by="pip"),
+    Rule(r"^torchrun --nproc_per_node=N$", "part of a command", shown_by="tests/bundles/test_several_processes.py"),
+    Rule(r"^torchrun .*--nnodes", "two machines", shown_by="tests/bundles"),
+    Rule(r"^sbatch ", "a cluster with Slurm", shown_by="tests/bundles"),
+    Rule(r"^torchrun ", "two processes stand for more", replace={r"--nproc_per_node=\d+": "--nproc_per_node=2"}),
+    # ---- studies ------------------------------------------------------------------------------------------------
+    Rule(
+        r"^python benchmarks/low_label_gain\.py tune \| run \| table ",
+        "hours; three commands in one",
+        replace={
+            r"^.* --output (\S+)$": r"for what in tune run table; do "
+            r"PYTHONPATH=$ROOT python $ROOT/benchmarks/low_label_gain.py $what --output \1 --seeds 0 --methods scratch "
+            r"identity --rates 0.001 --factors 0.1 --cases 2 --test_cases 1 --spacing 8 --pretrain_steps 2 "
+            r"--finetune_steps 2 || exit 1; done"
+        },
+    ),
+    Rule(r"^python benchmarks/paper_size_step\.py", "7 GiB", shown_by="tests/bundles/test_paper_size.py"),
+    # ---- sizes and data -----------------------------------------------------------------------------------------
+    Rule(r"validate data_lists/", "the scans are their owners'", status=1),
+    Rule(r"doctor .*--processes", "what it finds depends on the machine", replace={"$": " || test $? -eq 1"}),
+)
+
+
+def rule_for(command: str) -> Rule | None:
+    """The first rule that matches, or None."""
+    return next((rule for rule in RULES if re.search(rule.pattern, command)), None)
+
+
+def runs_without_a_rule(command: str) -> bool:
+    """Whether a command is one of ours, or an assignment."""
+    return bool(re.match(r"python -m (monai_cl|monai\.bundle) |[A-Za-z_]+=|export |cd |mkdir |ls |cat ", command))

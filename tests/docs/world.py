@@ -1,0 +1,179 @@
+"""A folder that looks like a user's: scans and lists where the documentation says they are, bundles of small size."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_cl.data import read_volume, write_cirrhosis_cohort, write_cohort
+from tests.data.test_table_list import HEADER
+from tests.data.volume_files import write_dicom
+from tests.docs.commands import ROOT
+from tests.docs.shell import Shell
+
+MIXCL, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
+WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
+_UNETR: dict[str, Any] = {
+    "spacing": [8.0, 8.0, 8.0],
+    "patch_size": [32, 32, 32],
+    "feature_size": 4,
+    "hidden_size": 24,
+    "mlp_dim": 48,
+    "num_heads": 2,
+    "iterations": 2,
+    "epoch_length": 2,
+    "overlay_cases": 1,
+}
+_SLICES: dict[str, Any] = {
+    "image_size": 160,
+    "width": 0.125,
+    "batch_size": 4,
+    "iterations": 2,
+    "epoch_length": 1,
+    "fold_count": 2,
+}
+_LISTS = {
+    MIXCL: "pretraining.json",
+    SPLEEN: "spleen.json",
+    ORGANS: "target.json",
+    WSP: "weak_labels.json",
+    CIRRHOSIS: "histology.json",
+}
+
+
+class World:
+    """What stands behind ``/data`` and the working folder of the commands.
+
+    Args:
+        folder: to build it in.
+        shell: that runs the trainings whose results the commands refer to.
+    """
+
+    def __init__(self, folder: Path, shell: Shell) -> None:
+        self.folder, self.shell = folder, shell
+        self.data, self._home = folder / "data", folder / "home"
+        self._scans()
+        self._home.mkdir()
+        shutil.copytree(ROOT / "data_lists", self._home / "data_lists")
+        shutil.copytree(ROOT / "docs", self._home / "docs")
+        organs = list(json.loads((self.data / "target.json").read_text())["labels"].values())[1:]
+        for bundle in _LISTS:
+            self._bundle(bundle, organs)
+        self._trained()
+        self._tables()
+
+    def home(self) -> Path:
+        """A working folder of its own for a page's commands."""
+        number = len(list(self.folder.glob("page*")))
+        return Path(shutil.copytree(self._home, self.folder / f"page{number}"))
+
+    def placed(self, command: str) -> str:
+        """The command with /data and /scratch within this world."""
+        return re.sub(r"(?<![\w.}])/(data|scratch)\b", lambda found: str(self.folder / found[1]), command)
+
+    def _scans(self) -> None:
+        write_cohort(self.data, cases=5, spacing=8, progress=False)
+        write_cirrhosis_cohort(self.folder / "cirrhosis", patients=10, biopsies=12, size=160, progress=False)
+        for path in (self.folder / "cirrhosis").iterdir():
+            shutil.move(path, self.data / path.name)
+        for old, new in (("cirrhosis_grades", "weak_labels"), ("cirrhosis_histology", "histology")):
+            shutil.copy(self.data / f"{old}.json", self.data / f"{new}.json")
+        for name in ("Task09_Spleen", "BTCV"):
+            (self.data / name).mkdir()
+            for part in ("synthetic_spleen", "synthetic_target"):
+                shutil.copytree(self.data / part, self.data / name / part)
+        one_organ = sorted((self.data / "synthetic_spleen" / "images").iterdir())
+        for kind, name in (("ct", "images"), ("seg", "labels")):
+            for folder in ("mine", "my_liver", "liver"):
+                target = self.data / folder / kind
+                target.mkdir(parents=True)
+                for path in sorted((self.data / "synthetic_spleen" / name).iterdir()):
+                    shutil.copy(path, target / path.name)
+        (self.data / "new").mkdir()
+        for name in ("scan", "a", "b"):
+            shutil.copy(one_organ[0], self.data / "new" / f"{name}.nii.gz")
+        array = (np.asarray(read_volume(one_organ[1]).array) // 2 * 2).astype(np.int16)
+        series = write_dicom(self.folder / "series", array, 8.0 * np.arange(array.shape[2]), spacing=(8.0, 8.0))
+        shutil.move(series, self.data / "new" / "scan")
+
+    def _bundle(self, bundle: str, organs: list[str]) -> None:
+        """A copy whose defaults are small, so that a command runs as it is printed."""
+        shutil.copytree(
+            ROOT / "bundles" / bundle,
+            self._home / "bundles" / bundle,
+            ignore=shutil.ignore_patterns("models", "eval", "store"),
+        )
+        small = _SLICES if bundle in (WSP, CIRRHOSIS) else _UNETR
+        small = {**small, "num_workers": 0, "prepare_workers": 1, "data_list": str(self.data / _LISTS[bundle])}
+        small |= {"organs": organs} if bundle == ORGANS else {}
+        for file in (self._home / "bundles" / bundle / "configs").glob("*.yaml"):
+            text = file.read_text(encoding="utf-8")
+            for key, value in small.items():
+                if key != "organs" or file.name == "inference.yaml":
+                    text = re.sub(rf"^{key}: .*$", lambda _, k=key, v=value: f"{k}: {json.dumps(v)}", text, flags=re.M)
+            file.write_text(text, encoding="utf-8")
+
+    def _trained(self) -> None:
+        """What earlier runs of a user have left: encoders, and a model in every bundle's ``models``."""
+        run = "python -m monai.bundle run --config_file bundles"
+        script = f"""
+            {run}/{MIXCL}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/mixcl || exit 1
+            python -m monai_cl export_encoder ../made/mixcl/model.pt --output encoder.pt || exit 1
+            {run}/{SPLEEN}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/spleen || exit 1
+            {run}/{ORGANS}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/organs || exit 1
+            {run}/{WSP}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/wsp || exit 1
+            {run}/{CIRRHOSIS}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/probe || exit 1
+        """
+        self.shell.run(script, cwd=self._home).check()
+        made = self.folder / "made"
+        for bundle, name in (
+            (MIXCL, "mixcl"),
+            (SPLEEN, "spleen"),
+            (ORGANS, "organs"),
+            (WSP, "wsp"),
+            (CIRRHOSIS, "probe"),
+        ):
+            # the model alone: a checkpoint would be gone on from
+            target = self._home / "bundles" / bundle / "models"
+            target.mkdir()
+            shutil.copy(made / name / "model.pt", target)
+        for name in ("wsp", "spleen", "pretraining"):
+            source = made / ("mixcl" if name == "pretraining" else name)
+            (self._home / "runs" / name).mkdir(parents=True)
+            for part in ("model.pt", "results.json"):
+                shutil.copy(source / part, self._home / "runs" / name)
+        shutil.copy(made / "wsp" / "model.pt", self._home / "model.pt")
+        for bundle in _LISTS:
+            shutil.rmtree(self._home / "bundles" / bundle / "store", ignore_errors=True)
+
+    def _tables(self) -> None:
+        """Lists and tables that commands name in the working folder."""
+        home = self._home
+        for name, source in (
+            ("weak.json", "weak_labels.json"),
+            ("unseen.json", "histology.json"),
+            ("other.json", "histology.json"),
+            ("histology.json", "histology.json"),
+        ):
+            shutil.copy(self.data / source, home / name)
+        scans = [{"image": f"{i}.nii.gz", "patient": f"P{i}"} for i in range(15)]
+        (home / "my_ct.json").write_text(json.dumps({"name": "scans", "training": scans}))
+        (home / "stages.csv").write_text("id,stage\n" + "".join(f"P{i},{i % 2}\n" for i in range(20)))
+        patients = [f"TCGA-DD-{i:04d}" for i in range(20)]
+        columns = [
+            "bcr_patient_uuid",
+            "bcr_patient_barcode",
+            "ishak_fibrosis_score",
+            "liver_fibrosis_ishak_score_category",
+        ]
+        rows = [[f"u{i}", name, str(i % 7), str(i % 7)] for i, name in enumerate(patients)]
+        (home / "clinical_patient_lihc.txt").write_text(
+            "\n".join("\t".join(row) for row in [columns] * 3 + rows) + "\n"
+        )
+        series = [f"tcga_lihc,{name},1.2.{i},1.3.{i},2001-01-01,CT,portal venous,80" for i, name in enumerate(patients)]
+        (home / "idc_series.csv").write_text("\n".join([HEADER, *series]) + "\n")
