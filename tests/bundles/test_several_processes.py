@@ -161,7 +161,9 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_when_started_ag
     for done in found:
         assert done.status != 0
     said = "".join(done.err for done in found)
-    assert re.search(r"error: process 0 of 2 \(on \S+\) lost another one, which has ended or hangs", said), said[-4000:]
+    if machines == 2:  # on one machine torchrun ends the others at once, mostly before they miss it
+        lost = r"error: process 0 of 2 \(on \S+\) lost another one, which has ended or hangs"
+        assert re.search(lost, found[0].err), said[-4000:]
     assert "SIGKILL" in said  # torchrun tells how it ended
     before = max(int(path.stem.split("=")[1]) for path in (tmp_path / "run").glob("checkpoint_iteration=*.pt"))
     for done in agents(PRETRAINING, "run", machines=machines, iterations=before + 2, epoch_length=2).wait():
@@ -189,14 +191,15 @@ def test_processes_that_the_config_does_not_join_are_refused(agents, tmp_path):
 
 
 def test_fine_tuning_over_two_processes_is_that_of_one(torchrun, train, tmp_path):
-    options = {"iterations": 2, "fold": 0, "learning_rate": 1e-4}
+    # plain gradient descent: AdamW's first steps have the size of the learning rate, however small a gradient is
+    options = {"iterations": 2, "fold": 0, "learning_rate": 0.1, "optimizer#_target_": "torch.optim.SGD"}
     done, run = torchrun(ORGANS, "two", batch_size=1, **options)
     done.check()
     train(ORGANS, tmp_path / "one", batch_size=2, **options).check()
     one, two = weights(tmp_path / "one" / "model.pt"), weights(run / "model.pt")
     assert one.keys() == two.keys()
     for name in one:
-        assert torch.allclose(one[name], two[name], atol=3e-5), name
+        assert torch.allclose(one[name], two[name], atol=1e-5), name
     metrics = [read_results(folder)["metrics"] for folder in (tmp_path / "one", run)]
     assert metrics[0]["mean_dice"] == pytest.approx(metrics[1]["mean_dice"], abs=1e-3)
     losses = [read_results(folder)["curves"]["loss"][-1] for folder in (tmp_path / "one", run)]
