@@ -192,14 +192,14 @@ def test_processes_that_the_config_does_not_join_are_refused(agents, tmp_path):
 
 def test_fine_tuning_over_two_processes_is_that_of_one(torchrun, train, tmp_path):
     # plain gradient descent: AdamW's first steps have the size of the learning rate, however small a gradient is
-    options = {"iterations": 2, "fold": 0, "learning_rate": 0.1, "optimizer#_target_": "torch.optim.SGD"}
+    options = {"iterations": 2, "fold": 0, "learning_rate": 0.01, "optimizer#_target_": "torch.optim.SGD"}
     done, run = torchrun(ORGANS, "two", batch_size=1, **options)
     done.check()
     train(ORGANS, tmp_path / "one", batch_size=2, **options).check()
     one, two = weights(tmp_path / "one" / "model.pt"), weights(run / "model.pt")
     assert one.keys() == two.keys()
     for name in one:
-        assert torch.allclose(one[name], two[name], atol=1e-5), name
+        assert torch.allclose(one[name], two[name], atol=1e-6), name
     metrics = [read_results(folder)["metrics"] for folder in (tmp_path / "one", run)]
     assert metrics[0]["mean_dice"] == pytest.approx(metrics[1]["mean_dice"], abs=1e-3)
     losses = [read_results(folder)["curves"]["loss"][-1] for folder in (tmp_path / "one", run)]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from monai_cl.errors import UserError
 from monai_cl.losses.slice_loss import METHODS
 from monai_cl.networks import load_slice_encoder, slice_encoder
 from tests.bundles.conftest import BUNDLES, config_files, words
+from tests.bundles.torchrun import Agents
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
@@ -329,22 +327,41 @@ def _user_error(error: BaseException | None) -> UserError:
     return error
 
 
+@pytest.fixture
+def processes(options, free_port, tmp_path):
+    """``processes(number, bundle, **more)``: a training by so many, finished; its folder."""
+
+    def run(number: int, bundle: str, *words_before: str, **more: object) -> Path:
+        files, folder = config_files(bundle, "train", "multi_gpu_train"), tmp_path / str(number)
+        chosen = words({**options(bundle), **more, "batch_size": 8 // number, "output_dir": str(folder)})
+        arguments = [*words_before, "--config_file", str(files), *chosen]
+        (done,) = Agents(arguments, tmp_path / f"cwd{number}", free_port(), processes=number).wait(280)
+        done.check()
+        return folder
+
+    return run
+
+
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns(options, tmp_path):
-    given = {**options(PRETRAINING), "iterations": 2, "epoch_length": 2}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for processes, batch in ((1, 8), (2, 4)):
-        files = config_files(PRETRAINING, "train", "multi_gpu_train")
-        chosen = words({**given, "batch_size": batch, "output_dir": str(tmp_path / str(processes))})
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            f"--nproc_per_node={processes}",
-            "--master_port=29611",
-        ]
-        command += ["-m", "monai.bundle", "run", "--config_file", str(files), *chosen]
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
-    for name, tensor in one.items():
-        assert torch.allclose(tensor, two[name], atol=1e-6), name
+@pytest.mark.timeout(600)
+def test_two_processes_learn_what_one_learns(processes):
+    one, two = (processes(number, PRETRAINING, iterations=2, epoch_length=2) for number in (1, 2))
+    for name, tensor in weights(one).items():
+        assert torch.allclose(tensor, weights(two)[name], atol=1e-6), name
+    found = [read_results(folder)["curves"]["loss"][-1] for folder in (one, two)]
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_fine_tune_and_judge_as_one_does(processes, wsp):
+    given = {"encoder": str(wsp / "model.pt"), "iterations": 2, "epoch_length": 1}
+    one, two = (processes(number, CLASSIFICATION, "--run_id", "finetune", **given) for number in (1, 2))
+    for name, tensor in weights(one).items():
+        assert torch.allclose(tensor, weights(two)[name], atol=1e-6), name
+    judged = [read_results(folder)["metrics"] for folder in (one, two)]
+    assert judged[0]["auc"] == judged[1]["auc"]
+    for first, second in zip(judged[0]["per_patient"], judged[1]["per_patient"], strict=True):
+        assert first | {"probability": 0} == second | {"probability": 0}
+        assert first["probability"] == pytest.approx(second["probability"], abs=1e-5)
+    assert sorted(path.name for path in two.iterdir()) == sorted(path.name for path in one.iterdir())
