@@ -177,6 +177,15 @@ class Checkpoints:
         engine.state.iteration, engine.state.epoch = iteration, epoch
         if self.sampler is not None:
             self.sampler.start = iteration
+        samples, saved_samples = self._samples_a_step(), content.get("samples_a_step")
+        if self.is_writer and None not in (samples, saved_samples) and samples != saved_samples:
+            logger.warning(
+                "%s: written by a run of %d samples a step (processes x batch_size), this one takes %d: it goes on "
+                "with other samples than that one would have",
+                path,
+                saved_samples,
+                samples,
+            )
         if self.evaluator is not None and content.get("best_metric") is not None:
             self.evaluator.state.best_metric = self._best_saved = content["best_metric"]
             self.evaluator.state.best_metric_epoch = content["best_metric_epoch"]
@@ -191,6 +200,10 @@ class Checkpoints:
         loss = getattr(engine, "loss_function", None)
         remembers = isinstance(loss, nn.Module) and "loss" not in self.save and len(loss.state_dict()) > 0
         return {**self.save, **({"loss": loss} if remembers else {})}
+
+    def _samples_a_step(self) -> int | None:
+        """Of all processes together."""
+        return None if self.sampler is None else self.sampler.batch_size * self.sampler.world_size
 
     def _best(self) -> tuple[float | None, int | None]:
         """The best metric so far and its epoch; None where nothing has been validated."""
@@ -216,6 +229,7 @@ class Checkpoints:
             "iteration": iteration,
             "epoch": iteration // epoch_length,
             "epoch_length": epoch_length,
+            "samples_a_step": self._samples_a_step(),
             "pending": iteration % epoch_length == 0 and self._epoch_done != iteration,
             "best_metric": best,
             "best_metric_epoch": best_epoch,

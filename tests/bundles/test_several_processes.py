@@ -171,6 +171,23 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_when_started_ag
     assert read_results(tmp_path / "run")["iterations"] == before + 2
 
 
+def test_sigterm_saves_two_processes_at_the_same_step_and_the_run_goes_on_as_if_nothing_had_been(agents, tmp_path):
+    options = {"iterations": 40, "epoch_length": 4, "preset": "reconstruction"}
+    run = agents(PRETRAINING, "cut", **options)
+    run.when(lambda: (tmp_path / "cut" / "checkpoint_iteration=4.pt").exists())
+    run.agents[0].send_signal(signal.SIGTERM)
+    (done,) = run.wait(120)
+    assert done.status == 1  # torchrun's own
+    assert "SIGTERM: saved at iteration" in done.out + done.err
+    assert not (tmp_path / "cut" / "model.pt").exists()
+    for folder in ("cut", "whole"):
+        agents(PRETRAINING, folder, **options).wait()[0].check()
+    cut, whole = (tmp_path / name for name in ("cut", "whole"))
+    assert same(weights(cut / "model.pt"), weights(whole / "model.pt"))
+    curves = [read_results(folder)["curves"] for folder in (cut, whole)]
+    assert curves[0] == curves[1]
+
+
 def test_a_process_that_hangs_is_given_up_after_the_time_out(agents, tmp_path):
     run = agents(PRETRAINING, "run", machines=2, iterations=400, epoch_length=2, process_timeout=10)
     run.when(lambda: (tmp_path / "run" / "checkpoint_iteration=2.pt").exists())

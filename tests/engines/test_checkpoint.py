@@ -139,6 +139,18 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
         run.go(epochs=2)
 
 
+def test_another_number_of_samples_a_step_is_told(tmp_path, caplog):
+    TinyRun(tmp_path).go(epochs=1)
+    same = TinyRun(tmp_path)
+    same.sampler.batch_size, same.sampler.world_size = 1, 2  # two processes of half the batch take the same samples
+    same.go(epochs=2)
+    assert "samples a step" not in caplog.text
+    other = TinyRun(tmp_path)
+    other.sampler.world_size = 3
+    other.go(epochs=3)
+    assert "of 2 samples a step (processes x batch_size), this one takes 6" in caplog.text
+
+
 def test_another_epoch_length_is_refused(tmp_path):
     TinyRun(tmp_path).go(epochs=1)
     with pytest.raises(UserError, match="epoch_length=3; resume with the epoch_length it was started with"):
