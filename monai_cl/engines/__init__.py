@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "agreement": ("require_same",),
+        "acceleration": ("accelerate", "fuse_attention"),
         "checkpoint": ("Checkpoints",),
         "activation_maps": ("class_activation",),
         "classification_data": ("fold_slices", "patient_folds"),

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch import nn
 
+from monai_cl.engines.acceleration import accelerate
 from monai_cl.errors import UserError
 
 T = TypeVar("T")
@@ -144,13 +145,18 @@ def local_device() -> torch.device:
     return torch.device("cpu")
 
 
-def distribute(network: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap a network for data-parallel training where there are several processes.
+def distribute(network: nn.Module, device: torch.device, **acceleration: bool) -> nn.Module:
+    """Bring a network to its device, and wrap it for data-parallel training where there are several processes.
 
     Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP dies on them. On GPUs batch
     norms take their statistics from all processes, as one process with the whole batch would; PyTorch cannot on CPUs.
+
+    Args:
+        network: bare.
+        device: of this process.
+        acceleration: options of `accelerate`.
     """
-    network = network.to(device)
+    network = accelerate(network.to(device), **acceleration)
     if world_size() == 1:
         return network
     for name, parameter in network.named_parameters():
