@@ -84,6 +84,8 @@ class Commands:
 
     Training and inference run as MONAI bundles:
     python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
+
+    The exit status is 0 when done, 2 for a mistake that is told in one line; docs/exit_codes.md has them all.
     """
 
     doctor = staticmethod(doctor_command)

@@ -116,12 +116,14 @@ def test_agents_of_torchrun_meet_on_the_first_machine(job, tmp_path):
         ("train.sbatch", 0, False, False),
         ("train.sbatch", 1, False, False),
         ("train.sbatch", 75, False, True),
+        ("train.sbatch", 143, False, True),  # volumes were still being prepared
+        ("train.sbatch", 137, False, False),
         ("torchrun.sbatch", 0, True, False),  # finished all the same
         ("torchrun.sbatch", 1, False, False),
         ("torchrun.sbatch", 1, True, True),
     ],
 )
-def test_a_job_goes_back_into_the_queue_only_when_it_has_saved_itself(name, status, saved, again, job):
+def test_a_job_goes_back_into_the_queue_only_when_sigterm_ended_it(name, status, saved, again, job):
     ended = job(name, "spleen_unetr_segmentation", status=status, saved=saved)
     assert ended == (status, ["requeue 42"] if again else [])
 
