@@ -12,8 +12,9 @@ def report_command(
     output: str = "report.html",
     title: str | None = None,
     hash_patients: bool | str = False,
+    plots: str | None = None,
 ) -> None:
-    """Write one page about one or more runs: Dice side by side, curves, overlays, what ran.
+    """Write one page about one or more runs: Dice side by side, paired differences, curves, overlays, what ran.
 
     Example:
         python -m monai_cl report runs/scratch runs/pretrained --output report.html
@@ -23,8 +24,9 @@ def report_command(
         output: the page to write; a name ending in .md gives the tables alone, as Markdown.
         title: heading of the page; made from the runs by default.
         hash_patients: show case ids as hashes and leave out configurations; a word given here is the key of the hash.
+        plots: folder to write the plots to as well, as PNG files.
     """
-    from monai_cl.report import write_report
+    from monai_cl.report import find_runs, write_plots, write_report
 
     output = str(output)  # the command line turns a bare number into an int
     if os.path.isdir(output):
@@ -36,3 +38,6 @@ def report_command(
         hash_patients=hash_patients if isinstance(hash_patients, bool) else str(hash_patients),
     )
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if plots is not None:
+        written = write_plots(str(plots), find_runs(*map(str, runs)))
+        print(f"wrote {len(written)} plots to {plots}")

@@ -55,21 +55,31 @@ def classification_results(runs: Sequence[Run]) -> list[str]:
     return sentences
 
 
-def roc_html(runs: Sequence[Run]) -> str:
-    """One figure a cohort, one curve a method; of several seeds each patient's mean probability."""
-    from monai_cl.report.roc import MEDIA_TYPES, roc_figure
+def roc_predictions(runs: Sequence[Run]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """Cohort -> method -> labels and probabilities of the patients; of several seeds each patient's mean probability.
 
-    figures = []
+    Methods whose patients are all of one class have no curve; cohorts without a curve are left out.
+    """
+    found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for cohort in cohorts_of(runs):
-        curves = {}
         for group in method_runs(runs):
             labels, probability = _predictions(group.of(cohort))
             if set(labels.values()) == {0, 1}:
-                curves[group.name] = (list(labels.values()), [probability[patient] for patient in labels])
-        if curves:
-            uri = data_uri(roc_figure(curves, title=cohort, file_format="svg"), MEDIA_TYPES["svg"])
-            alt = escape(f"ROC curves on {cohort}")
-            figures.append(f'<figure><img src="{uri}" width="442" height="422" alt="{alt}"></figure>\n')
+                curve = list(labels.values()), [probability[patient] for patient in labels]
+                found.setdefault(cohort, {})[group.name] = curve
+    return found
+
+
+def roc_html(runs: Sequence[Run]) -> str:
+    """One figure a cohort, one curve a method."""
+    from monai_cl.report.figure_files import MEDIA_TYPES
+    from monai_cl.report.roc import roc_figure
+
+    figures = []
+    for cohort, curves in roc_predictions(runs).items():
+        uri = data_uri(roc_figure(curves, title=cohort, file_format="svg"), MEDIA_TYPES["svg"])
+        alt = escape(f"ROC curves on {cohort}")
+        figures.append(f'<figure><img src="{uri}" width="442" height="422" alt="{alt}"></figure>\n')
     return f'<div class="curves">{"".join(figures)}</div>\n' if figures else ""
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_cl.report.comparison import share_of_labels
+from monai_cl.report.figure_files import MEDIA_TYPES, saved
 from monai_cl.report.runs import Run, initialisation_labels
 
 # Okabe and Ito's colours, dark enough on white and told apart by colour-blind readers; the dash repeats the message.
@@ -31,15 +30,17 @@ def curve_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
     return list(found)
 
 
-def curve_svg(runs: Sequence[Run], *, kind: str, name: str) -> bytes:
-    """The quantity ``name`` of the runs of ``kind`` against the iteration, as a stand-alone SVG.
+def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str = "svg") -> bytes:
+    """The quantity ``name`` of the runs of ``kind`` against the iteration, as a stand-alone ``svg`` or ``png``.
 
     Runs with the same meaning (their seeds and folds) share a colour and one legend entry. Missing values (null) break
     the line. The axis is logarithmic when all values are positive and span more than a factor of 300.
 
     Raises:
-        ValueError: when no run of that kind has such a curve.
+        ValueError: when no run of that kind has such a curve, or for an unknown format.
     """
+    if file_format not in MEDIA_TYPES:
+        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
     lines: dict[str, list[np.ndarray]] = defaultdict(list)
     for label, run in zip(line_labels(runs), runs):
         points = run.results["curves"].get(name, [])
@@ -49,8 +50,8 @@ def curve_svg(runs: Sequence[Run], *, kind: str, name: str) -> bytes:
         raise ValueError(f"name must be a curve of the {kind} runs, got {name!r}")
 
     # small on purpose: the page scales it, and its letters must stay legible on a telephone
-    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = Figure(figsize=(4.6, 3.0), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for number, (label, curves) in enumerate(lines.items()):
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
@@ -71,11 +72,7 @@ def curve_svg(runs: Sequence[Run], *, kind: str, name: str) -> bytes:
         legend = axes.legend(fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none", handlelength=2.6)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    buffer = io.BytesIO()
-    # fixed salt and no date: the same runs give the same bytes
-    with rc_context({"svg.hashsalt": "monai_cl", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return saved(figure, file_format)
 
 
 def line_labels(runs: Sequence[Run]) -> list[str]:
@@ -103,9 +100,12 @@ def _draw(axes, points: np.ndarray, *, label: str | None, style: dict) -> None:
         label = _short(label)
         # matplotlib leaves labels with a leading underscore out of the legend
         label = f" {label}" if label.startswith("_") else label
-    if np.isfinite(values).sum() < 2:
-        axes.plot(iterations, values, marker="o", markersize=4, label=label, **style)
-    elif len(values) < SMOOTH_FROM:
+    finite = np.isfinite(values)
+    # between missing values a line of one point is nothing to see
+    alone = finite & ~np.append(finite[1:], False) & ~np.append(False, finite[:-1])
+    if alone.any():
+        axes.plot(iterations[alone], values[alone], marker="o", markersize=4, linestyle="none", color=style["color"])
+    if len(values) < SMOOTH_FROM:
         axes.plot(iterations, values, linewidth=1.6, label=label, **style)
     else:
         axes.plot(iterations, values, linewidth=0.6, alpha=0.3, color=style["color"])

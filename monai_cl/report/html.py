@@ -26,7 +26,7 @@ from monai_cl.report.run_tables import config_table, curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
 from monai_cl.report.statistics import paired_difference
 from monai_cl.report.style import STYLE
-from monai_cl.report.tables import Table, case_table, dice_table, escape_markdown, signed, summary_rows
+from monai_cl.report.tables import Table, case_table, dice_table, escape_markdown, row_name, signed, summary_rows
 
 
 def write_report(
@@ -79,7 +79,7 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
     segmentations = [run for run in runs if run.kind == "segmentation"]
     sections = [
         ("Result", _result(comparisons, runs)),
-        ("Dice", "".join(dice_table(comparison).html() for comparison in comparisons)),
+        ("Dice", "".join(dice_table(comparison).html() + _differences(comparison) for comparison in comparisons)),
         ("Classification", _classification(runs)),
         ("Patients", _patients(runs, name_case)),
         ("Representations", pca_html(runs, private=private)),
@@ -192,13 +192,30 @@ def _cases(comparisons: Sequence[Comparison], name_case: Callable[[str], str]) -
     return "".join(parts)
 
 
+def _differences(comparison: Comparison) -> str:
+    """The paired differences drawn: the mean over organs at once, single organs folded away."""
+    from monai_cl.report.pairs import pairs_figure
+
+    if len(comparison.columns) < 2:
+        return ""
+    *organs, last = summary_rows(comparison)
+    figures = []
+    for organ in (last, *organs):
+        uri = data_uri(pairs_figure(comparison, organ=organ, file_format="svg"), "image/svg+xml")
+        alt = escape(f"Paired differences of Dice case by case, {row_name(organ)}, {comparison.title}")
+        figures.append(f'<figure><img src="{uri}" width="442" height="288" alt="{alt}"></figure>\n')
+    shown = f'<div class="curves">{figures[0]}</div>\n'
+    rest = f'<div class="curves">{"".join(figures[1:])}</div>\n'
+    return shown + (_details(f"Paired differences of single organs, {comparison.title}", rest) if organs else "")
+
+
 def _curves(runs: Sequence[Run], *, kind: str) -> str:
-    from monai_cl.report.curves import curve_names, curve_svg
+    from monai_cl.report.curves import curve_figure, curve_names
 
     main, minor = [], []
     for found, name in curve_names(runs):
         if found == kind:
-            uri = data_uri(curve_svg(runs, kind=kind, name=name), "image/svg+xml")
+            uri = data_uri(curve_figure(runs, kind=kind, name=name), "image/svg+xml")
             alt = escape(f"Curve of {name} against the iteration")
             figure = f'<figure><img src="{uri}" width="442" height="288" alt="{alt}"></figure>\n'
             # one curve an organ would bury the others

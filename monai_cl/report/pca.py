@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_cl.report.curves import COLOURS
-from monai_cl.report.roc import MEDIA_TYPES, saved
+from monai_cl.report.figure_files import MEDIA_TYPES, saved
 
 _UNKNOWN = "#BBBBBB"
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_cl.report.curves import COLOURS, DASHES
-
-MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+from monai_cl.report.figure_files import MEDIA_TYPES, saved
 
 
 def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, file_format: str = "png") -> bytes:
@@ -63,12 +60,3 @@ def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, fi
     if title is not None:
         axes.set_title(title, fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
     return saved(figure, file_format)
-
-
-def saved(figure: Figure, file_format: str, *, dpi: int = 150) -> bytes:
-    """A figure as bytes, without a date and with fixed ids, so that equal figures are equal files."""
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "monai_cl", "svg.fonttype": "path"}):
-        metadata = {"Date": None} if file_format == "svg" else {"Software": None}
-        figure.savefig(buffer, format=file_format, dpi=dpi, metadata=metadata)
-    return buffer.getvalue()

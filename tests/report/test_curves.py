@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_cl.report import Run, curve_names, curve_svg
+from monai_cl.report import Run, curve_figure, curve_names
 from monai_cl.report.curves import COLOURS, line_labels, running_mean
 from tests.report.examples import pretraining, segmentation
 
@@ -29,7 +29,7 @@ def test_every_curve_with_a_value_gets_a_figure_and_kinds_are_kept_apart():
 
 def test_scratch_and_pretrained_share_an_axis_in_two_colours():
     found = runs(segmentation(CASE), segmentation(CASE, initialisation="e.pt"), segmentation(CASE, seed=1))
-    svg = drawn(curve_svg(found, kind="segmentation", name="loss")).lower()
+    svg = drawn(curve_figure(found, kind="segmentation", name="loss")).lower()
     assert svg.count(f"stroke: {COLOURS[0].lower()}") == 3  # two seeds from scratch and one legend entry
     assert svg.count(f"stroke: {COLOURS[1].lower()}") == 2
 
@@ -54,7 +54,7 @@ def test_lines_are_named_by_what_differs_between_the_runs():
     ],
 )
 def test_gaps_single_points_and_wide_ranges_are_drawn(points: list):
-    assert drawn(curve_svg(runs(pretraining(curves={"x": points})), kind="pretraining", name="x"))
+    assert drawn(curve_figure(runs(pretraining(curves={"x": points})), kind="pretraining", name="x"))
 
 
 @pytest.mark.parametrize("name", ["_hidden", "a$b$", "<script>", "x" * 300, "表"])
@@ -62,19 +62,19 @@ def test_odd_names_are_drawn_as_they_are(name: str):
     found = runs(*(pretraining(curves={name: [[1, 1.0], [2, 2.0]]}, name=other) for other in (name, "b")))
     if name == "表":
         with pytest.warns(UserWarning, match="Glyph"):  # matplotlib's own font lacks it: a box, and it says so
-            curve_svg(found, kind="pretraining", name=name)
+            curve_figure(found, kind="pretraining", name=name)
     else:
-        assert "<script>" not in drawn(curve_svg(found, kind="pretraining", name=name))
+        assert "<script>" not in drawn(curve_figure(found, kind="pretraining", name=name))
 
 
 def test_the_same_runs_give_the_same_bytes():
     found = runs(pretraining(), pretraining(name="other"))
-    assert curve_svg(found, kind="pretraining", name="loss") == curve_svg(found, kind="pretraining", name="loss")
+    assert curve_figure(found, kind="pretraining", name="loss") == curve_figure(found, kind="pretraining", name="loss")
 
 
 def test_a_curve_nobody_recorded_is_refused():
     with pytest.raises(ValueError, match="name must be a curve of the pretraining runs, got 'x'"):
-        curve_svg(runs(pretraining()), kind="pretraining", name="x")
+        curve_figure(runs(pretraining()), kind="pretraining", name="x")
 
 
 def test_the_running_mean_is_over_the_finite_values_around_a_point():
@@ -82,3 +82,20 @@ def test_the_running_mean_is_over_the_finite_values_around_a_point():
     np.testing.assert_allclose(running_mean(values, half=1), [1.5, 1.5, 4.5, 3.0, 2.0, 0.0, 0.0, 0.0])
     assert np.isnan(running_mean(np.full(5, np.nan), half=1)).all()
     np.testing.assert_allclose(running_mean(np.full(9, 2.0), half=3), 2.0)
+
+
+def test_a_point_between_missing_values_is_seen():
+    broken = [[1, 9.0], [2, None], [3, 4.0], [4, None]]
+    whole = [[1, 9.0], [2, 6.0], [3, 4.0]]
+    markers = [
+        drawn(curve_figure(runs(pretraining(curves={"x": points})), kind="pretraining", name="x")).count("<use")
+        for points in (broken, whole)
+    ]
+    assert markers[0] == markers[1] + 2
+
+
+def test_a_curve_can_be_had_as_a_picture_and_not_in_any_format():
+    found = runs(pretraining())
+    assert curve_figure(found, kind="pretraining", name="loss", file_format="png").startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="file_format must be one of png, svg, got 'pdf'"):
+        curve_figure(found, kind="pretraining", name="loss", file_format="pdf")

@@ -99,7 +99,7 @@ def test_pictures_are_those_of_the_runs_and_have_alternative_texts(tmp_path: Pat
     with Image.open(io.BytesIO(content)) as image:
         assert str(image.width) == pngs[0]["width"]
     assert pngs[0]["alt"].startswith("case1, scratch, seed 0, mean Dice 0.660")
-    assert len([attributes for attributes in images if "svg" in attributes["src"][:20]]) == 3
+    assert len([attributes for attributes in images if "svg" in attributes["src"][:20]]) == 3 + 3  # curves, differences
 
 
 def test_keyboard_and_screen_readers_reach_everything(tmp_path: Path):

@@ -1,0 +1,75 @@
+"""Paired differences drawn: a point a case in the order of its difference, the mean with its bootstrap interval."""
+
+from __future__ import annotations
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from monai_cl.report.comparison import MEAN, Comparison
+from monai_cl.report.curves import COLOURS
+from monai_cl.report.figure_files import MEDIA_TYPES, saved
+from monai_cl.report.statistics import paired_difference
+from monai_cl.report.tables import row_name
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+def pairs_figure(comparison: Comparison, *, organ: str = MEAN, file_format: str = "png") -> bytes:
+    """Dice of every other column less that of the first, case by case; without names of cases.
+
+    Args:
+        comparison: runs that may be compared.
+        organ: one of its organs, or the mean over them.
+        file_format: ``png`` or ``svg``.
+
+    Returns:
+        the file's bytes; the same comparison gives the same bytes.
+
+    Raises:
+        ValueError: a single column, an unknown organ or format.
+    """
+    reference, *others = comparison.columns
+    if not others:
+        raise ValueError(f"comparison must have at least two columns, got {reference.label!r} alone")
+    if organ not in (*comparison.organs, MEAN):
+        raise ValueError(f"organ must be one of {', '.join((*comparison.organs, MEAN))}, got {organ!r}")
+    if file_format not in MEDIA_TYPES:
+        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
+    figure = Figure(figsize=(4.6, 3.0), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.axhline(0, color="#555555", linewidth=1)
+    for number, column in enumerate(others):
+        before, after = reference.dice[organ], column.dice[organ]
+        differences = sorted(after[case] - before[case] for case in before.keys() & after.keys())
+        if not differences:
+            continue
+        # first colour of the curves is the reference's
+        colour = COLOURS[(number + 1) % len(COLOURS)]
+        found = paired_difference(before, after)
+        label = f"{column.label}: mean {found.mean:+.3f}"
+        if found.low is not None:
+            label += f" [{found.low:+.3f}, {found.high:+.3f}]"
+            axes.axhspan(found.low, found.high, color=colour, alpha=0.15, linewidth=0)
+        axes.axhline(found.mean, color=colour, linewidth=1.2, linestyle=(0, (5, 1.5)))
+        # a label with a leading underscore would be left out of the legend
+        axes.plot(
+            range(1, len(differences) + 1), differences, linestyle="none", marker=MARKERS[number % len(MARKERS)],
+            markersize=4.5, color=colour, label=f" {label}" if label.startswith("_") else label,
+        )  # fmt: skip
+    title = f"{row_name(organ)}, less {reference.label}"
+    axes.set_title(title[:48], fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
+    axes.set_ylabel("difference of Dice", fontsize=9)
+    axes.set_xlabel("cases in the order of their difference", fontsize=9)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.tick_params(labelsize=8.5, length=3)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    handles, _ = axes.get_legend_handles_labels()
+    if handles:
+        legend = axes.legend(fontsize=8.5, loc="upper left", framealpha=0.85, edgecolor="none", handletextpad=0.3)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return saved(figure, file_format)
