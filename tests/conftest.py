@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import network
+
+# in the tests' own process; the launcher's commands have it too
+network.forbid_network()
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

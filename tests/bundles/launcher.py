@@ -15,6 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# this file is a program too, and then its folder is not a package
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests import network
+
+sys.path.pop(0)
+
+USED_THE_NETWORK = 98
+"""Exit status of a command that asked for an address of another machine, whatever it made of the refusal."""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -99,6 +108,7 @@ def _run(job: dict) -> None:
         (2, job["err"], os.O_WRONLY | os.O_CREAT),
     ):
         os.dup2(os.open(name, flags, 0o600), number)
+    network.forbid_network()
     os.chdir(job["cwd"])
     os.environ.update(job["env"])
     sys.path[0] = job["cwd"]
@@ -114,6 +124,9 @@ def _run(job: dict) -> None:
         sys.excepthook(*sys.exc_info())
         status = 1
     atexit._run_exitfuncs()
+    if network.ATTEMPTS:
+        print(f"the network is not to be used: {', '.join(network.ATTEMPTS)}", file=sys.stderr)
+        status = USED_THE_NETWORK
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
