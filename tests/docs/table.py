@@ -36,9 +36,9 @@ RULES = (
     Rule(r"^make bench$", "hours", shown_by="make"),
     Rule(r"^make docs$", "test_site.py builds them", shown_by="tests/docs/test_site.py"),
     Rule(
-        r"^make demo$",
-        "minutes; the command it stands for is run",
-        replace={"make demo": "python -m monai_cl demo --quick"},
+        r"^make demo$|monai_cl demo\b",
+        "minutes",
+        shown_by="tests/test_cli.py::test_the_quick_demonstration_runs_to_its_report",
     ),
     Rule(r"^pip install ", "needs an index", shown_by="pip"),
     Rule(r"^torchrun --nproc_per_node=N$", "part of a command", shown_by="tests/bundles/test_several_processes.py"),
