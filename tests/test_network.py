@@ -61,6 +61,7 @@ def has_namespaces() -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not has_namespaces(), reason="no network namespaces here")
 def test_a_machine_without_any_network_trains_segments_and_reports(tmp_path):
     write_cohort(tmp_path / "ct", cases=5, spacing=8, progress=False)

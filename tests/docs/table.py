@@ -30,6 +30,7 @@ class Rule:
     shown_by: str | None = None
 
 
+TWO_MACHINES = "tests/bundles/test_several_processes.py::test_two_machines_learn_what_two_processes_on_one_do"
 RULES = (
     # ---- programs of another kind -------------------------------------------------------------------------------
     Rule(r"^make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
@@ -42,8 +43,8 @@ RULES = (
     ),
     Rule(r"^pip install ", "needs an index", shown_by="pip"),
     Rule(r"^torchrun --nproc_per_node=N$", "part of a command", shown_by="tests/bundles/test_several_processes.py"),
-    Rule(r"^torchrun .*--nnodes", "two machines", shown_by="tests/bundles"),
-    Rule(r"^sbatch ", "a cluster with Slurm", shown_by="tests/bundles"),
+    Rule(r"^torchrun .*--nnodes", "two machines", shown_by=TWO_MACHINES),
+    Rule(r"^sbatch ", "a cluster with Slurm", shown_by="tests/test_slurm_examples.py"),
     Rule(r"^torchrun ", "two processes stand for more", replace={r"--nproc_per_node=\d+": "--nproc_per_node=2"}),
     # ---- studies ------------------------------------------------------------------------------------------------
     Rule(
