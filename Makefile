@@ -1,12 +1,13 @@
 # The front door. Every target makes the virtual environment it needs.
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow test-gpu check format docs bench clean
+.PHONY: help install demo test test-slow test-gpu check format docs bench bench-study clean
 
 help:
 	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (10 minutes)"
@@ -15,7 +16,8 @@ help:
 	@echo "make test-gpu   the tests that need CUDA"
 	@echo "make check      lint, format"
 	@echo "make docs       the documentation in site/, to open without a network"
-	@echo "make bench      the low-label study on synthetic CT (hours on two cores)"
+	@echo "make bench      the data engine beside its peers (half an hour), in an environment of its own"
+	@echo "make bench-study  the low-label study on synthetic CT (hours on two cores)"
 	@echo "make clean      remove environments, caches and runs"
 
 install: $(STAMP)
@@ -49,10 +51,20 @@ format: $(STAMP)
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-bench: $(STAMP)
+# the peers bring packages that nothing else here needs: they have an environment of their own
+bench: $(BENCH_VENV)/.installed
+	$(BENCH_VENV)/bin/python benchmarks/engine_speed.py --output benchmarks/results/engine
+
+$(BENCH_VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	$(BENCH_VENV)/bin/python -m pip install --quiet --no-deps -c constraints.txt nnunetv2 acvl-utils
+	touch $(BENCH_VENV)/.installed
+
+bench-study: $(STAMP)
 	$(BIN)/python benchmarks/low_label_gain.py run --output runs/low_label_gain
 	$(BIN)/python benchmarks/low_label_gain.py table --output runs/low_label_gain
 
 clean:
-	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs
+	rm -rf $(VENV) $(BENCH_VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from monai_cl.errors import UserError, printable
@@ -18,6 +20,7 @@ def prepare_command(
     uneven_slices: str = "error",
     splits: Any = ("training", "validation", "test"),
     workers: int = 1,
+    dask: str | None = None,
     progress: bool = True,
     allow_outside: bool = False,
 ) -> None:
@@ -36,6 +39,8 @@ def prepare_command(
         uneven_slices: "error", or "interpolate" DICOM series with missing slices.
         splits: which parts of the list, e.g. training,validation.
         workers: processes; each needs about four times a volume's size in memory.
+        dask: address of a Dask scheduler, such as tcp://node1:8786, whose workers prepare instead of processes of this
+            machine; they must see data and store under the same paths.
         progress: show a progress bar.
         allow_outside: trust a list whose paths or links leave data_root.
     """
@@ -53,7 +58,8 @@ def prepare_command(
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
-    result = prepare(items, str(store), preparation, workers=workers, progress=progress, report=None)
+    with _cluster(dask) as processes:
+        result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
     print(printable(result.summary()))
     if result.skipped:
         raise UserError(
@@ -98,6 +104,29 @@ def repair_command(store: str, *, sources: bool = True) -> None:
 
     done = VolumeStore.open(str(store)).repair(sources=sources)
     print("\n".join(done) if done else f"{store}: nothing to repair")
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[int]:
+    """Let joblib work on a Dask cluster in the ``with`` block; gives its number of threads, 0 without an address."""
+    if address is None:
+        yield 0
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UserError("--dask: expected the package distributed, found none; pip install distributed") from error
+    import joblib
+
+    try:
+        client = Client(str(address), timeout="10s")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--dask: expected a Dask scheduler at {address}, found none ({error})") from error
+    with client, joblib.parallel_config(backend="dask", client=client):
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise UserError(f"--dask: expected workers at {address}, found none; start `dask worker {address}`")
+        yield max(2, threads)  # with 1 nothing would leave this process
 
 
 def _spacing(value: Any) -> tuple[float, ...] | None:
