@@ -38,6 +38,8 @@ def write_nnunet(folder: Path, volumes: list[tuple[str, np.ndarray, np.ndarray]]
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, image, label in volumes:
+        if (folder / f"{name}.b2nd").exists():  # its writer does not write over a file
+            continue
         data, segmentation = image[None].astype(np.float32), label[None].astype(np.int16)
         blocks, chunks = comp_blosc2_params(data.shape, SIZE, data.itemsize)
         blocks_label, chunks_label = comp_blosc2_params(segmentation.shape, SIZE, segmentation.itemsize)
