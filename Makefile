@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-slow test-gpu check format docs bench bench-study clean
+.PHONY: help install demo test test-slow test-gpu check format docs bench bench-study soak clean
 
 help:
 	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (10 minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make docs       the documentation in site/, to open without a network"
 	@echo "make bench      the data engine beside its peers (half an hour), in an environment of its own"
 	@echo "make bench-study  the low-label study on synthetic CT (hours on two cores)"
+	@echo "make soak       30 minutes of random kills, resumes and corruptions (docs/robustness.md)"
 	@echo "make clean      remove environments, caches and runs"
 
 install: $(STAMP)
@@ -64,6 +65,9 @@ $(BENCH_VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 bench-study: $(STAMP)
 	$(BIN)/python benchmarks/low_label_gain.py run --output runs/low_label_gain
 	$(BIN)/python benchmarks/low_label_gain.py table --output runs/low_label_gain
+
+soak: $(STAMP)
+	$(BIN)/python -m tests.soak --minutes 30 --output runs/soak
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs

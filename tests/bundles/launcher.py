@@ -1,6 +1,7 @@
 """``python -m MODULE …`` without the seconds its imports take: one process has imported them, and forks one a command.
 
-Run as a script it reads a JSON job a line and answers with its exit status. `Launcher` is its other end.
+Run as a script it reads a JSON job a line and answers with the number of its process, then with its exit status.
+`Launcher` is its other end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 # this file is a program too, and then its folder is not a package
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -44,8 +46,28 @@ class Finished:
         return self
 
 
+class Running:
+    """A command that goes on; see `Launcher.start`."""
+
+    def __init__(self, answers: IO[str], folder: tempfile.TemporaryDirectory) -> None:
+        self._answers, self._folder = answers, folder
+        self.pid = int(answers.readline())
+
+    def send(self, number: int) -> None:
+        """Send it a signal; it may have ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self) -> Finished:
+        """Its end. The status of a process that a signal ended is that signal's number, negative."""
+        status = int(self._answers.readline())
+        with self._folder as folder:
+            out, err = ((Path(folder) / name).read_text(errors="replace") for name in ("out", "err"))
+        return Finished(status, out, err)
+
+
 class Launcher:
-    """Starts commands as fresh processes of a warmed-up interpreter."""
+    """Starts commands as fresh processes of a warmed-up interpreter, one at a time."""
 
     def __init__(self) -> None:
         # One thread: the test machine is small, and a process with running threads must not fork.
@@ -59,13 +81,27 @@ class Launcher:
 
     def run(self, module: str, *arguments: object, cwd: str | Path, env: Mapping[str, str] | None = None) -> Finished:
         """``python -m module arguments`` in ``cwd``."""
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder) / "out", Path(folder) / "err"
-            job = {"module": module, "arguments": [str(a) for a in arguments], "cwd": str(cwd), "env": dict(env or {})}
-            self._server.stdin.write(json.dumps({**job, "out": str(out), "err": str(err)}) + "\n")
-            self._server.stdin.flush()
-            status = int(self._server.stdout.readline())
-            return Finished(status, out.read_text(errors="replace"), err.read_text(errors="replace"))
+        return self.start(module, *arguments, cwd=cwd, env=env).wait()
+
+    def start(
+        self,
+        module: str,
+        *arguments: object,
+        cwd: str | Path,
+        env: Mapping[str, str] | None = None,
+        prelude: str = "",
+    ) -> Running:
+        """As `run`, without waiting for the end; wait for it before the next start.
+
+        Args:
+            prelude: Python code that the process runs first.
+        """
+        folder = tempfile.TemporaryDirectory()
+        job = {"module": module, "arguments": [str(a) for a in arguments], "cwd": str(cwd), "env": dict(env or {})}
+        files = {name: str(Path(folder.name) / name) for name in ("out", "err")}
+        self._server.stdin.write(json.dumps({**job, **files, "prelude": prelude}) + "\n")
+        self._server.stdin.flush()
+        return Running(self._server.stdout, folder)
 
     def close(self) -> None:
         """End the server."""
@@ -93,6 +129,7 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             _run(job)
+        print(child, flush=True)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
@@ -115,6 +152,7 @@ def _run(job: dict) -> None:
     sys.argv = [job["module"], *job["arguments"]]
     status = 0
     try:
+        exec(job["prelude"], {"__name__": "prelude"})
         runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -1,0 +1,68 @@
+"""Code that brings a training to a chosen moment and holds it there until it is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PAUSE = """
+import pathlib, time
+def pause():
+    pathlib.Path({flag!r}).touch()
+    time.sleep(600)
+def at(number, holder, name, *, before=lambda *a, **k: None, after=lambda *a, **k: None):
+    '''Do something before or after the number-th call of a function.'''
+    function, calls = getattr(holder, name), []
+    def counting(*a, **k):
+        calls.append(1)
+        if len(calls) == number:
+            before(*a, **k)
+        result = function(*a, **k)
+        if len(calls) == number:
+            after(*a, **k)
+        return result
+    setattr(holder, name, counting)
+    return function
+"""
+
+_MOMENTS = {
+    # the optimiser is about to step / has changed the weights, and nothing else has been done yet
+    "before the step": "import torch\nat({n}, torch.optim.AdamW, 'step', before=lambda *a: pause())",
+    "after the step": "import torch\nat({n}, torch.optim.AdamW, 'step', after=lambda *a: pause())",
+    # half of the bytes of a checkpoint or model.pt are on the disk
+    "half written": """
+import io, torch
+def half(content, stream, *a, **k):
+    buffer = io.BytesIO()
+    save(content, buffer, *a, **k)
+    stream.write(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    stream.flush()
+    pause()
+save = at({n}, torch, "save", before=half)
+""",
+    "before the rename": """
+import monai_cl.engines.checkpoint_file as module
+module.os = type("os", (), dict(vars(module.os)))
+module.os.replace = staticmethod(module.os.replace)
+at({n}, module.os, "replace", before=lambda *a: pause())
+""",
+    "after the rename": """
+import monai_cl.engines.checkpoint_file as module
+at({n}, module, "flush_to_disk", after=lambda *a: pause())
+""",
+    "in a validation": """
+import monai.engines
+at({n}, monai.engines.SupervisedEvaluator, "_iteration", before=lambda *a: pause())
+""",
+    "before the results": """
+import monai_cl.engines.recorder as module
+at({n}, module, "write_results", before=lambda *a: pause())
+""",
+}
+
+
+def held_at(moment: str, flag: Path, *, number: int = 1) -> str:
+    """The prelude of a process (see `Launcher.start`) that is held the ``number``-th time it comes to a moment.
+
+    It makes the file ``flag`` then.
+    """
+    return _PAUSE.format(flag=str(flag)) + _MOMENTS[moment].format(n=number)
