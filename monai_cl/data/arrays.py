@@ -8,6 +8,7 @@ from pathlib import Path
 import blosc2
 import numpy as np
 
+from monai_cl.data.vanished import unreadable
 from monai_cl.errors import UserError
 
 # layout -> chunks and blocks in the order of the axes on disk: (x, y, z) for "volume", (z, y, x) for "slices"
@@ -30,9 +31,7 @@ class StoredArray:
             # one thread: blosc2's own threads do not survive a fork; no mmap: it was slower
             self._array = blosc2.open(os.fspath(path), mode="r", dparams={"nthreads": 1})
         except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"{path}: expected a stored array, found: {error}; run `python -m monai_cl store repair`"
-            ) from error
+            raise UserError(unreadable(path, f"expected a stored array, found: {error}")) from error
         self._path = path
         self._reverse = layout == "slices"
         self.shape = self._array.shape[::-1] if self._reverse else self._array.shape
@@ -40,10 +39,8 @@ class StoredArray:
     def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
         try:
             return self._array[box[::-1]].transpose(2, 1, 0) if self._reverse else self._array[box]
-        except RuntimeError as error:
-            raise UserError(
-                f"{self._path}: expected readable voxels, found: {error}; run `python -m monai_cl store repair`"
-            ) from error
+        except (OSError, RuntimeError) as error:
+            raise UserError(unreadable(self._path, f"expected readable voxels, found: {error}")) from error
 
 
 def write_array(path: Path, array: np.ndarray, layout: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data.atomic import write_json
+from monai_cl.data.vanished import unreadable
 from monai_cl.errors import UserError
 
 BODY = -1
@@ -74,10 +75,8 @@ def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             coordinates = archive[str(class_id)].astype(np.int32)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"{path}: expected the coordinates of class {class_id}, found a damaged or absent file ({error}); "
-            "run `python -m monai_cl store repair`"
-        ) from error
+        fault = f"expected the coordinates of class {class_id}, found a damaged or absent file ({error})"
+        raise UserError(unreadable(Path(path), fault)) from error
     coordinates.setflags(write=False)
     return coordinates
 
@@ -150,9 +149,7 @@ def load_entry(folder: Path) -> StoreEntry:
             folder=folder,
         )
     except FileNotFoundError as error:
-        raise UserError(
-            f"{folder}: expected a prepared volume, found none; run `python -m monai_cl prepare`"
-        ) from error
+        raise UserError(unreadable(path, "expected a prepared volume, found none", remedy="prepare")) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: expected the entry of a prepared volume, found a damaged file ({error}); "

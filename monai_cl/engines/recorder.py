@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from monai_cl.engines.agreement import require_same
 from monai_cl.engines.command_line import invocation
 from monai_cl.engines.distributed import gather, mean_over_processes
 from monai_cl.engines.handlers import on_exception
+
+logger = logging.getLogger(__name__)
 
 
 class Pictures(Protocol):
@@ -76,6 +79,8 @@ class RunRecorder:
         self._use_tensorboard = tensorboard and is_writer
         self._trains = True
         self._writer: SummaryWriter | None = None
+        self._iteration_now = 0
+        self._resumed: int | None = None  # the iteration a resumed run goes on from
         self._now: dict[str, float] = {}
         self._sums: dict[str, list[float]] = {}
         self.curves: dict[str, list[list[float]]] = {}
@@ -94,11 +99,22 @@ class RunRecorder:
             "metrics": self.metrics,
             "best": self.best,
             "overlays": list(self.overlays),
+            "iteration": self._iteration_now,
+            "seed": self.seed,
+            "data_list": self.data_list.get("sha256"),
             "seconds": self._seconds_before + (time.monotonic() - self._started if self._started else 0.0),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the record of an interrupted run."""
+        """Take up the record of an interrupted run; another seed or data list than its own is warned of."""
+        for what, own in (("seed", self.seed), ("data_list", self.data_list.get("sha256"))):
+            if self.is_writer and state.get(what) is not None and own is not None and state[what] != own:
+                logger.warning(
+                    "%s: resumed with another %s (%s, and it was started with %s): the rest will not be what the "
+                    "uninterrupted run would have been",
+                    self.output_dir, what, own, state[what],
+                )  # fmt: skip
+        self._resumed = self._iteration_now = int(state.get("iteration", 0))
         self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
         self._sums = {name: list(values) for name, values in state.get("sums", {}).items()}
         self.metrics, self.best = state["metrics"], state["best"]
@@ -129,7 +145,9 @@ class RunRecorder:
     def writer(self) -> SummaryWriter | None:
         """TensorBoard's writer while the run goes (None on other ranks or when switched off)."""
         if self._writer is None and self._use_tensorboard and self._started:
-            self._writer = SummaryWriter(str(self.output_dir / "tensorboard"))
+            # a resumed run takes back what a killed one has shown of iterations that are now made again
+            again = None if self._resumed is None else self._resumed + 1
+            self._writer = SummaryWriter(str(self.output_dir / "tensorboard"), purge_step=again)
         return self._writer
 
     def add(self, name: str, iteration: int, value: float) -> None:
@@ -154,6 +172,7 @@ class RunRecorder:
         )
 
     def _iteration(self, engine: Engine) -> None:
+        self._iteration_now = engine.state.iteration
         output = engine.state.output
         first = output[0] if isinstance(output, list) else output
         self.add_to_mean("loss", float(first["loss"].detach()))

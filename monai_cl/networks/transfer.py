@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
+from monai_cl.networks.archive import archive_fault
 
 ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
 _WRAPPERS = ("network", "model", "state_dict", "net")
@@ -55,10 +56,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file; pass the encoder.pt that export_encoder wrote")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        reason = archive_fault(path)
+        content = torch.load(path, map_location="cpu", weights_only=True) if reason is None else None
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not a readable PyTorch checkpoint of plain tensors ({reason})") from error
+    if reason is not None:
+        raise UserError(f"{path}: damaged, {reason}; fetch or export it again")
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -1,13 +1,18 @@
 """Checkpoints: what is kept, what is resumed, and what is refused."""
 
+# ruff: noqa: NPY002 -- the global generators belong to a run's state
 from __future__ import annotations
 
+import random
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 
-from monai_cl.engines import Checkpoints, checkpoint_file
+from monai_cl.engines import AddressedRandomness, Checkpoints, checkpoint_file
+from monai_cl.engines.randomness import set_random_states
 from monai_cl.errors import UserError
 from tests.engines.runs import TinyRun, same
 
@@ -217,3 +222,59 @@ def test_numbers_below_one_are_refused(tmp_path, options):
 def test_a_network_must_be_saved(tmp_path):
     with pytest.raises(ValueError, match="save must hold 'network'"):
         Checkpoints(save={}, output_dir=tmp_path)
+
+
+class Queue(torch.nn.Module):
+    """A loss that remembers, as a queue of embeddings does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("queue", torch.zeros(3))
+
+
+def test_buffers_of_the_loss_are_saved_and_taken_up(tmp_path):
+    run = TinyRun(tmp_path)
+    run.engine.loss_function = Queue()
+    run.engine.loss_function.queue += 7
+    run.go(epochs=1)
+    resumed = TinyRun(tmp_path)
+    resumed.engine.loss_function = Queue()
+    resumed.go(epochs=2)
+    assert torch.equal(resumed.engine.loss_function.queue, torch.full((3,), 7.0))
+
+
+def test_the_state_of_a_loss_scaler_is_saved_and_taken_up(tmp_path):
+    run, resumed = TinyRun(tmp_path), TinyRun(tmp_path)
+    run.engine.scaler = torch.amp.GradScaler("cpu", init_scale=32.0)
+    run.go(epochs=1)
+    resumed.engine.scaler = torch.amp.GradScaler("cpu")
+    resumed.go(epochs=2)
+    assert resumed.engine.scaler.state_dict() == run.engine.scaler.state_dict()
+    assert resumed.engine.scaler.get_scale() == 32.0
+
+
+def test_generators_go_on_where_they_were(tmp_path):
+    run = TinyRun(tmp_path)
+    run.engine.add_event_handler("EPOCH_COMPLETED", lambda: (random.random(), np.random.rand(), torch.rand(1)))
+    run.go(epochs=1)
+    states = torch.load(tmp_path / "checkpoint_iteration=2.pt", weights_only=True)["random"]
+    set_random_states(states)
+    expected = random.random(), np.random.rand(), float(torch.rand(1))
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    set_random_states(states)
+    assert (random.random(), np.random.rand(), float(torch.rand(1))) == expected
+
+
+def test_the_step_s_randomness_reaches_every_generator():
+    def draws(waste: int) -> list[float]:
+        found: list[float] = []
+        engine = Engine(lambda engine, batch: found.extend((random.random(), np.random.rand(), float(torch.rand(1)))))
+        AddressedRandomness(seed=3).attach(engine)
+        engine.add_event_handler(
+            "ITERATION_COMPLETED", lambda: [random.random() + np.random.rand() for _ in range(waste)]
+        )
+        engine.run(range(3))
+        return found
+
+    assert draws(0) == draws(5)
+    assert len(set(draws(0))) == 9
