@@ -5,6 +5,8 @@ from __future__ import annotations
 from ignite.engine import Engine
 from ignite.handlers.tqdm_logger import ProgressBar
 
+from monai_cl.engines.handlers import on_exception
+
 
 class LossProgress:
     """Handler: Ignite's tqdm bar per epoch, with rate, remaining time and, for a trainer, the running loss.
@@ -24,6 +26,8 @@ class LossProgress:
             return
         bar = ProgressBar(desc=self.what, persist=False, mininterval=1.0, dynamic_ncols=True)
         bar.attach(engine, output_transform=_loss if self.show_loss else None)
+        # or what is told of a failure would stand at the end of the bar's line
+        on_exception(engine, lambda engine, error: bar.pbar and bar.pbar.close())
 
 
 def _loss(output) -> dict[str, float]:

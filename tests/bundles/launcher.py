@@ -34,6 +34,7 @@ class Finished:
     status: int
     out: str
     err: str
+    seconds: float = 0.0  # of processor time, with its children's
 
     @property
     def last_error_line(self) -> str:
@@ -60,10 +61,25 @@ class Running:
 
     def wait(self) -> Finished:
         """Its end. The status of a process that a signal ended is that signal's number, negative."""
-        status = int(self._answers.readline())
+        status, seconds = self._answers.readline().split()
         with self._folder as folder:
             out, err = ((Path(folder) / name).read_text(errors="replace") for name in ("out", "err"))
-        return Finished(status, out, err)
+        return Finished(int(status), out, err, float(seconds))
+
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._state()[0] not in "ZX"
+
+    def used(self) -> float:
+        """Seconds of processor time so far, as Linux counts them."""
+        _, *fields = self._state()
+        return (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
+
+    def _state(self) -> list[str]:
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return ["X", *["0"] * 12]
 
 
 class Launcher:
@@ -130,8 +146,8 @@ def _serve() -> None:
         if child == 0:
             _run(job)
         print(child, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        _, status, used = os.wait4(child, 0)
+        print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, flush=True)
 
 
 def _run(job: dict) -> None:

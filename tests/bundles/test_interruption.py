@@ -46,7 +46,7 @@ def stop_at(start, tmp_path) -> Callable[..., Finished]:
         flag.unlink(missing_ok=True)
         running = start(bundle, output_dir, prelude=held_at(moment, flag, number=number), **options)
         until = time.monotonic() + 240
-        while not flag.exists() and time.monotonic() < until and Path(f"/proc/{running.pid}").exists():
+        while not flag.exists() and time.monotonic() < until and running.lives():
             time.sleep(0.02)
         running.send(with_signal)
         finished = running.wait()

@@ -255,3 +255,40 @@ def test_evaluation_alone_writes_its_results(tmp_path):
     assert results["curves"] == {}
     assert "iterations" not in results
     assert [path.name for path in (tmp_path / "evaluation").iterdir()] == ["results.json"]
+
+
+def test_tensorboard_does_not_show_twice_what_a_killed_run_had_shown_already(tmp_path):
+    first, states = recorder(tmp_path, interval=1), []
+    engine = engine_of(first)
+    engine.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: states.append(first.state_dict()))
+    engine.run(range(5), max_epochs=5, epoch_length=1)  # killed after its fifth step; the checkpoint is of its third
+    resumed = recorder(tmp_path, interval=1)
+    resumed.load_state_dict(states[0])
+    train(resumed, 6, start=3)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(i, float(i)) for i in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 4}, "another seed (4, and it was started with 3)"),
+        ({"data_list": {"sha256": "b"}}, "another data_list"),
+    ],
+)
+def test_resuming_with_another_seed_or_data_list_is_warned_of(tmp_path, caplog, change, words):
+    options = {"tensorboard": False, "data_list": {"sha256": "a"}}
+    state = recorder(tmp_path, **options).state_dict()
+    recorder(tmp_path, **options).load_state_dict(state)
+    assert not caplog.messages
+    recorder(tmp_path, **{**options, **change}).load_state_dict(state)
+    assert words in caplog.messages[0]
+
+
+def test_what_is_not_finite_does_not_count_in_a_mean(tmp_path):
+    record = recorder(tmp_path, interval=2, tensorboard=False)
+    engine = engine_of(record)
+    losses = iter([1.0, math.nan, math.inf, 3.0, math.nan, math.nan])
+    engine._process_function = lambda engine, batch: {"loss": torch.tensor(next(losses))}
+    engine.run(range(6), max_epochs=6, epoch_length=1)
+    assert record.curves["loss"] == [[2, 1.0], [4, 3.0]]

@@ -30,10 +30,12 @@ class Case:
         return ["run", "--run_id", self.run_id, "--config_file", files, *words(chosen)]
 
 
-def make_cases(folder: Path, *, iterations: int = 8, epoch_length: int = 2) -> list[Case]:
-    """Write the cohorts into ``folder`` and name the trainings on them."""
-    write_cohort(folder / "ct", cases=5, spacing=8, progress=False)
-    write_cirrhosis_cohort(folder / "cirrhosis", patients=10, biopsies=12, size=160, progress=False)
+def make_cases(folder: Path, *, iterations: int = 12, epoch_length: int = 2) -> list[Case]:
+    """Write the cohorts into ``folder``, unless they are there, and name the trainings on them."""
+    if not (folder / "written").exists():
+        write_cohort(folder / "ct", cases=5, spacing=8, progress=False)
+        write_cirrhosis_cohort(folder / "cirrhosis", patients=10, biopsies=12, size=160, progress=False)
+        (folder / "written").touch()
     length = {"iterations": iterations, "epoch_length": epoch_length, "prepare_workers": 1}
 
     def volumes(data_list: str, **more: Any) -> dict[str, Any]:
