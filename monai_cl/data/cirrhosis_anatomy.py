@@ -152,7 +152,9 @@ def _spleen(draw: Draw, hu: dict[str, float], shape: CirrhosisShape) -> tuple[Co
 
 def _liver(draw: Draw, hu: dict[str, float], shape: CirrhosisShape) -> tuple[Coat, ...]:
     rng = draw.rng
-    size = float(np.clip(rng.normal(1, 0.05), 0.88, 1.12))
+    # nodules reach into slices above and below: a flatter, broader liver keeps its slices and its area in them
+    rough = shape.nodularity
+    size = float(np.clip(rng.normal(1, 0.05), 0.88, 1.12)) * np.array([1 + 0.024 * rough] * 2 + [1 - 0.033 * rough])
     right = Ball(
         draw.point(80, -10, 18, sd=6), draw.radii(66, 80, 84, sd=0.06) * shape.right * size, draw.axes(0, 12, 0)
     )

@@ -17,8 +17,8 @@ GRADES = {0: "no sign", 1: "suspicious", 2: "probable", 3: "definite"}
 # how common the stages are among many patients, and among the few of a biopsy study
 STAGE_PROBABILITIES = {"grades": (0.44, 0.2, 0.14, 0.12, 0.1), "histology": (0.2, 0.2, 0.2, 0.2, 0.2)}
 # a reading of severity + noise above these is grade 1, 2, 3: about 67, 14, 15 and 4 % of the many
-_READING_LIMITS = (1.93, 2.95, 4.55)
-_READING_NOISE = 1.1
+_READING_LIMITS = (1.89, 2.92, 4.5)
+_READING_NOISE = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def draw_stage(rng: np.random.Generator, cohort: str) -> tuple[int, float]:
 def draw_shape(rng: np.random.Generator, severity: float) -> CirrhosisShape:
     """The shape at a severity, with what differs between patients of one severity."""
     part = float(np.clip(severity, 0, 4.5)) / 4
-    nodularity = (0.2 + 2.3 * part**1.4) * float(np.exp(rng.normal(0, 0.13)))
+    nodularity = (0.3 + 3.7 * part**1.4) * float(np.exp(rng.normal(0, 0.13)))
     return CirrhosisShape(
         nodularity=nodularity,
         nodule=float(rng.uniform(13, 21)),

@@ -80,20 +80,55 @@ def probe_depth(
     scores, chosen = [], []
     for number in np.unique(fold):
         train, test = fold != number, fold == number
-        inner = grouped_folds(
-            patient[train].tolist(), count=min(inner_folds, len(np.unique(patient[train]))), seed=seed
-        ).of(patient[train])
-        errors = np.zeros(len(grid))
-        for part in np.unique(inner):
-            left = inner == part
-            predicted = _ridge(X[train][~left], depth[train][~left], X[train][left], grid)
-            errors += ((predicted - depth[train][left, None]) ** 2).sum(0)
-        # of equals the strongest penalty, as for the classifier
-        alpha = grid[len(grid) - 1 - int(np.argmin(np.round(errors[::-1] / train.sum(), 12)))]
-        predicted = _ridge(X[train], depth[train], X[test], [alpha])[:, 0]
-        scores.append(_r2(depth[test], predicted))
-        chosen.append(alpha)
+        fitted = fit_depth(X[train], depth[train], patient[train], grid=grid, inner_folds=inner_folds, seed=seed)
+        scores.append(_r2(depth[test], fitted(X[test])))
+        chosen.append(fitted.alpha)
     return DepthResult(tuple(scores), tuple(chosen), len(X))
+
+
+@dataclass(frozen=True)
+class DepthProbe:
+    """A fitted ridge regression of depth: call it with features (n, F) for depths (n,).
+
+    Attributes:
+        features, depth: what it was fitted on.
+        alpha: the penalty that was chosen.
+    """
+
+    features: np.ndarray
+    depth: np.ndarray
+    alpha: float
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        return _ridge(self.features, self.depth, np.asarray(features, dtype=np.float64), [self.alpha])[:, 0]
+
+
+def fit_depth(
+    features: np.ndarray,
+    depth: np.ndarray,
+    patient: np.ndarray,
+    *,
+    grid: Sequence[float] = ALPHA_GRID,
+    inner_folds: int = 5,
+    seed: int = 0,
+) -> DepthProbe:
+    """Choose the penalty by cross-validation over these patients, then fit on all of their slices.
+
+    Args:
+        features: (n, F); depth: (n,); patient: (n,) of every slice.
+        grid, inner_folds, seed: see `probe_depth`.
+    """
+    X, depth, patient = np.asarray(features, np.float64), np.asarray(depth, np.float64), np.asarray(patient).astype(str)
+    grid = sorted(map(float, grid))
+    names = np.unique(patient)
+    inner = grouped_folds(patient.tolist(), count=min(inner_folds, len(names)), seed=seed).of(patient)
+    errors = np.zeros(len(grid))
+    for part in np.unique(inner):
+        left = inner == part
+        errors += ((_ridge(X[~left], depth[~left], X[left], grid) - depth[left, None]) ** 2).sum(0)
+    # of equals the strongest penalty, as for the classifier
+    alpha = grid[len(grid) - 1 - int(np.argmin(np.round(errors[::-1] / len(X), 12)))]
+    return DepthProbe(X, depth, alpha)
 
 
 def _ridge(train: np.ndarray, target: np.ndarray, test: np.ndarray, grid: Sequence[float]) -> np.ndarray:

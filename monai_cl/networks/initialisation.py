@@ -1,0 +1,52 @@
+"""Weights that a first batch scales: every channel of every convolution starts at mean 0 and deviation 1.
+
+A network without norms and with PyTorch's own weights shrinks what differs between two slices from layer to layer,
+until all embeddings point one way (cosine ≈ 1.000) and a contrastive loss has hardly anything to push apart.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float = 1e-5) -> nn.Module:
+    """Scale and shift every 2D convolution so that its channels have mean 0 and deviation 1 over ``images``.
+
+    ``w ← w / s``, ``b ← (b − m) / s`` with m and s over batch and pixels, layer by layer in the order of the forward
+    pass, each seeing what the layers before it give by then. Norm layers keep their meaning: they would undo a scale.
+
+    Args:
+        network: takes ``images``; changed in place, in the modes it is in.
+        images: (B, C, H, W), a first batch.
+        floor: added to s, for channels that are constant.
+
+    Returns:
+        ``network``.
+
+    Raises:
+        ValueError: a convolution without bias, which cannot be shifted, or none at all.
+
+    Source: Salimans and Kingma, "Weight normalization", NeurIPS 2016, §3 (data-dependent initialisation).
+    """
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if not convolutions:
+        raise ValueError("network must have a 2D convolution, found none")
+    if any(module.bias is None for module in convolutions):
+        raise ValueError("network must have a bias in every convolution: one without has a norm that standardises it")
+
+    def standardise(module: nn.Conv2d, _: tuple, output: Tensor) -> Tensor:
+        deviation, mean = torch.std_mean(output.float(), dim=(0, 2, 3))
+        deviation += floor
+        module.weight /= deviation[:, None, None, None]
+        module.bias.copy_((module.bias - mean) / deviation)
+        return (output - mean[:, None, None]) / deviation[:, None, None]
+
+    hooks = [module.register_forward_hook(standardise) for module in convolutions]
+    try:
+        network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return network
