@@ -42,7 +42,7 @@ from monai_cl.engines.linear_probe import fit_linear_probe
 from monai_cl.engines.probe import probe_patients
 from monai_cl.engines.probe_metrics import auc
 from monai_cl.losses import SliceLoss
-from monai_cl.networks import slice_network, standardise_convolutions
+from monai_cl.networks import slice_network, standardise_start
 from monai_cl.transforms import SliceViews
 
 METHODS = ("random", "simclr", "byol", "supcon", "depth_aware", "wsp")
@@ -121,10 +121,7 @@ def pretrain(study: Study, slices: CirrhosisSlices, job: Job) -> tuple[torch.nn.
         job.method, iterations=study.steps, momentum=study.momentum, width=study.width, image_size=study.size, **norm
     ).to(memory_format=torch.channels_last)
     first = np.random.default_rng([study.cohort_seed, job.seed]).choice(len(slices), 128, replace=False)
-    encoder = net.online if job.method == "byol" else net
-    standardise_convolutions(encoder, images(slices, first))
-    if job.method == "byol":
-        net.momentum.target.load_state_dict(encoder.state_dict())
+    standardise_start(net, images(slices, first))
     log: dict[str, Any] = {"curve": []}
     if job.method == "random":
         return net, log
@@ -255,9 +252,9 @@ def tables(folder: Path) -> str:
     logs = [json.loads(line) for line in (folder / "pretraining.jsonl").read_text().splitlines()]
     lines = [
         f"Synthetic CT. TinyNet of width {study['width']:g}, {study['size']} pixels a side, {study['patients']} "
-        f"patients with a grade, {study['steps']} steps of {study['batch']} patients; {len(seeds)} seeds. AUC of F3-F4 against "
-        "F0-F2 by patient from frozen features. ± is the standard deviation over seeds; differences are paired by seed "
-        "and patient, with a 95 % interval that resamples both.",
+        f"patients with a grade, {study['steps']} steps of {study['batch']} patients; {len(seeds)} seeds. AUC of F3-F4 "
+        "against F0-F2 by patient from frozen features. ± is the standard deviation over seeds; differences are paired "
+        "by seed and patient, with a 95 % interval that resamples both.",
         "",
         "| method | P100, 5 folds | P400, 5 folds | balanced accuracy, P400 | 100to400 | R² of depth, P400 "
         "| WSP − method, P400 | WSP − method, 100to400 | last loss; mean cosine |",

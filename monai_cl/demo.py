@@ -1,4 +1,4 @@
-"""The demonstration: synthetic cohort → MixCL pre-training → fine-tuning from scratch and pre-trained → report.
+"""The demonstration: MixCL and WSP on synthetic CT, from a cohort through pre-training to Dice, AUC and a report.
 
 Every step is a command a user could type; each is printed, with its seed, before it runs.
 """
@@ -39,6 +39,11 @@ class DemoSize:
     preset: str = "hybrid"
     pretrain_learning_rate: float = 1e-3
     finetune_learning_rate: float = 3e-3
+    graded: int = 240  # synthetic cirrhosis patients with a grade
+    biopsies: int = 120
+    slice_iterations: int = 240
+    slice_batch: int = 32
+    slice_network: dict[str, Any] = field(default_factory=lambda: {"image_size": 160, "width": 0.25, "num_workers": 0})
 
     def overrides(self) -> list[str]:
         """The options that every bundle gets."""
@@ -83,9 +88,40 @@ class Demo:
         with ThreadPoolExecutor(max_workers=_cores()) as pool:
             for done in [pool.submit(self._finetune, *job, encoder, cohort) for job in jobs]:
                 done.result()
+        slice_runs = self._slices()
         report = str(self.output / "report.html")
-        self._command("report", "report", str(pretraining), *map(str, folders), "--output", report)
-        return self._summary(folders, time.monotonic() - started)
+        self._command("report", "report", str(pretraining), *map(str, folders + slice_runs), "--output", report)
+        return self._summary(folders, slice_runs[1:], time.monotonic() - started)
+
+    def _slices(self) -> list[Path]:
+        """WSP on the synthetic cirrhosis cohort: pre-training, then a probe on its encoder and on an untrained one."""
+        size, cohort = self.size, self.output / "cirrhosis"
+        if not cohort.is_dir():
+            self._command(
+                "cirrhosis",
+                *("cirrhosis", "--output", str(cohort), "--patients", str(size.graded), "--seed", str(self.seed)),
+                *("--biopsies", str(size.biopsies), "--size", "160", "--workers", str(_cores())),
+            )
+        network = [word for key, value in size.slice_network.items() for word in (f"--{key}", str(value))]
+        pretraining = self.output / "slices-wsp"
+        if not (pretraining / "results.json").is_file():
+            views = '{"probability":0.05,"crop_area":[0.8,1.0],"crop_ratio":[0.95,1.05],"shift":0.05,"angle":10}'
+            options = ["--iterations", str(size.slice_iterations), "--epoch_length", str(size.slice_iterations)]
+            options += ["--batch_size", str(size.slice_batch), "--learning_rate", "0.001", "--views", views]
+            options += ["--head_norm", "True", "--standardise_start", "True"]
+            self._slice_bundle("wsp_ct_pretraining", pretraining, cohort, "cirrhosis_grades.json", *network, *options)
+        runs = [pretraining]
+        for name, encoder in (("random", None), ("wsp", pretraining / "model.pt")):
+            runs.append(self.output / f"cirrhosis-{name}")
+            if not (runs[-1] / "results.json").is_file():
+                given = [] if encoder is None else ["--encoder", str(encoder)]
+                self._slice_bundle(
+                    "cirrhosis_classification", runs[-1], cohort, "cirrhosis_histology.json", *network, *given
+                )
+        return runs
+
+    def _slice_bundle(self, bundle: str, folder: Path, cohort: Path, data_list: str, *options: str) -> None:
+        self._train(bundle, folder, cohort, data_list, _cores(), "--store_dir", str(self.output / "slices"), *options)
 
     def _finetune(
         self,
@@ -112,6 +148,10 @@ class Demo:
         self._bundle(bundle, folder, cohort, data_list, 1, *options)
 
     def _bundle(self, bundle: str, folder: Path, cohort: Path, data_list: str, threads: int, *options: str) -> None:
+        own = ("--store_dir", str(self.output / "store"), *self.size.overrides())
+        self._train(bundle, folder, cohort, data_list, threads, *own, *options)
+
+    def _train(self, bundle: str, folder: Path, cohort: Path, data_list: str, threads: int, *options: str) -> None:
         words = [
             sys.executable,
             "-m",
@@ -121,7 +161,7 @@ class Demo:
             str(bundle_folder(bundle) / "configs/train.yaml"),
         ]
         words += ["--dataset_dir", str(cohort), "--data_list", str(cohort / data_list), "--output_dir", str(folder)]
-        words += ["--store_dir", str(self.output / "store"), "--seed", str(self.seed), *self.size.overrides(), *options]
+        words += ["--seed", str(self.seed), *options]
         self._execute(folder.name, words, threads)
 
     def _command(self, name: str, *words: str) -> None:
@@ -140,7 +180,7 @@ class Demo:
             raise UserError(f"step {name} ended with status {status}: {tail[0]} (whole log: {log})")
         print(f"[{name}] done in {time.monotonic() - started:.0f} s", flush=True)
 
-    def _summary(self, runs: list[Path], seconds: float) -> dict[str, Any]:
+    def _summary(self, runs: list[Path], classified: list[Path], seconds: float) -> dict[str, Any]:
         rows = []
         for folder in runs:
             results = read_results(folder)
@@ -162,6 +202,15 @@ class Demo:
             wall_seconds=seconds,
         )
         record["runs"] = rows
+        record["classification"] = [
+            {
+                "name": folder.name,
+                "initialisation": "random" if folder.name.endswith("random") else "wsp",
+                **{key: metrics[key] for key in ("auc", "auc_std", "auc_interval", "balanced_accuracy", "patients")},
+            }
+            for folder in classified
+            for metrics in [read_results(folder)["metrics"]]
+        ]
         write_results(self.output / "results.json", record)
         return record
 

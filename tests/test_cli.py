@@ -269,8 +269,15 @@ def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):
         assert len(row["training_cases"]) == (1 if row["name"].startswith("spleen") else 3)
         assert row["name"] in shown
         assert read_results(tmp_path / "demo" / row["name"])["seed"] == 0
+    classified = {row["initialisation"]: row for row in results["classification"]}
+    assert set(classified) == {"random", "wsp"}
+    for row in classified.values():
+        assert 0 <= row["auc"] <= 1
+        assert row["patients"] == 24
+        assert row["name"] in shown
     page = (tmp_path / "demo" / "report.html").read_text()
     assert "synthetic" in page.lower()
+    assert "cirrhosis-wsp" in page
     # a second call does no step again
     before = {path: path.stat().st_mtime_ns for path in Path(tmp_path / "demo").rglob("model.pt")}
     assert run("demo", "--output", tmp_path / "demo", "--quick") == 0

@@ -79,6 +79,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "patient_slices",
         ),
         "slice_evaluation": ("evaluate_slices",),
+        "slice_start": ("start_standardised",),
         "slice_trial": ("try_slice",),
         "step_guard": ("StepGuard",),
         "termination": ("EXIT_SAVED", "leave_termination_to_the_trainer"),

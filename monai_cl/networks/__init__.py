@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "heads": ("predictor", "projection_head"),
         "encoder": ("SliceEncoder", "representation_size"),
         "backbones": ("slice_encoder", "slice_network"),
-        "initialisation": ("standardise_convolutions",),
+        "initialisation": ("standardise_convolutions", "standardise_start"),
         "slice_transfer": ("load_slice_encoder",),
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from monai_cl.engines.collapse import mean_cosine
-from monai_cl.networks import slice_encoder, standardise_convolutions
+from monai_cl.networks import slice_encoder, slice_network, standardise_convolutions, standardise_start
 
 
 def slices(n: int = 8) -> torch.Tensor:
@@ -64,3 +64,13 @@ def test_networks_it_does_not_fit_are_refused():
         standardise_convolutions(slice_encoder("resnet18"), slices(2))
     with pytest.raises(ValueError, match="must have a 2D convolution, found none"):
         standardise_convolutions(nn.Linear(3, 2), slices(2))
+
+
+def test_byols_target_starts_as_its_online_network():
+    torch.manual_seed(0)
+    network = slice_network("byol", iterations=10, width=0.25)
+    standardise_start(network, slices(4))
+    online, target = network.online.state_dict(), network.momentum.target.state_dict()
+    assert online.keys() == target.keys()
+    assert all(torch.equal(online[name], target[name]) for name in online)
+    assert online["backbone.layers.0.bias"].abs().max() > 0.5

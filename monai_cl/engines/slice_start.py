@@ -1,0 +1,38 @@
+"""The standardised start of a pre-training on slices, from its own first slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from monai_cl.errors import UserError
+from monai_cl.networks import standardise_start
+
+
+def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = True, count: int = 128) -> None:
+    """Scale the network's convolutions by slices spread evenly over the data set; see `standardise_convolutions`.
+
+    Every process of a run sees the same slices. A run that is resumed takes its weights from the checkpoint afterwards.
+
+    Args:
+        network: as it was initialised; changed in place.
+        slices: `CTSlices`.
+        enabled: False does nothing.
+        count: slices, fewer where there are fewer.
+
+    Raises:
+        UserError: a network with convolutions that have no bias (they have a norm, which standardises already).
+    """
+    if not enabled:
+        return
+    chosen = np.unique(np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int))
+    images = torch.stack([slices[int(i)]["image"] for i in chosen]).to(next(network.parameters()).device)
+    try:
+        standardise_start(network, images)
+    except ValueError as error:
+        raise UserError(
+            f"standardise_start: expected a backbone without norms such as tinynet ({error}); use --standardise_start "
+            "False"
+        ) from error
