@@ -154,6 +154,7 @@ def _run(job: dict) -> None:
     """In the forked process: become ``python -m module arguments``. Does not return."""
     import atexit
     import runpy
+    import threading
 
     for number, name, flags in (
         (0, os.devnull, os.O_RDONLY),
@@ -177,6 +178,8 @@ def _run(job: dict) -> None:
     except BaseException:
         sys.excepthook(*sys.exc_info())
         status = 1
+    # as an interpreter ends: without the first, joblib's idle workers would be waited for, for minutes
+    threading._shutdown()
     atexit._run_exitfuncs()
     if network.ATTEMPTS:
         print(f"the network is not to be used: {', '.join(network.ATTEMPTS)}", file=sys.stderr)

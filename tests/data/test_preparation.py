@@ -10,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from monai_cl.data import load_data_list, read_volume, validate_data_list
 from monai_cl.data.preparation import prepare
 from monai_cl.data.store import Preparation, VolumeStore
 from monai_cl.errors import UserError
-from tests.data.volume_files import affine_of, ct_array, items_of, write_nifti
+from tests.data.volume_files import affine_of, ct_array, items_of, label_array, write_dicom, write_nifti
 
 ROOT = Path(__file__).parents[2]
 
@@ -220,3 +222,27 @@ def test_a_run_killed_in_the_middle_of_a_volume_is_taken_up_by_the_next(tmp_path
     assert (result.made, result.reused) == (2, 2)
     assert store.verify() == []
     assert not list(store.root.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.25], ids=["upright", "tilted gantry"])
+def test_a_dicom_series_in_a_list_is_validated_and_stored_like_its_nifti(tmp_path, tilt):
+    series = write_dicom(tmp_path / "ct" / "dicom", ct_array(), 2.0 * np.arange(12), shift_per_mm=tilt)
+    volume = read_volume(series)
+    write_nifti(tmp_path / "ct" / "nifti.nii.gz", volume.array.astype(np.int16), volume.affine)
+    write_nifti(tmp_path / "ct" / "label.nii.gz", label_array(), volume.affine)
+    labels = {"0": "background", "1": "spleen", "2": "liver", "5": "aorta"}
+    keys = []
+    for name in ("dicom", "nifti.nii.gz"):
+        item = {"image": f"ct/{name}", "label": "ct/label.nii.gz"}
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"name": "one", "labels": labels, "training": [item]}))
+        assert validate_data_list(path) == []
+        result = quietly(load_data_list(path).items(), tmp_path / "store", Preparation(spacing=(1.0, 1.0, 2.0)))
+        assert result.skipped == []
+        keys += result.keys
+    for kind in ("image", "label"):
+        first, second = (result.store.read(key, kind=kind) for key in keys)
+        # NIfTI keeps its affine in float32, which turns a rounding here and there
+        np.testing.assert_allclose(first.astype(int), second.astype(int), atol=1 if kind == "image" else 0)
+        assert first.std() > 0
+    np.testing.assert_allclose(*(result.store.entry(key).affine for key in keys), atol=1e-4)

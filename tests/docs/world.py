@@ -157,10 +157,15 @@ class World:
         for name, source in (
             ("weak.json", "weak_labels.json"),
             ("unseen.json", "histology.json"),
-            ("other.json", "histology.json"),
             ("histology.json", "histology.json"),
         ):
             shutil.copy(self.data / source, home / name)
+        # patients that the probe has not seen
+        other = json.loads((self.data / "weak_labels.json").read_text())
+        other |= {"name": "other", "targets": {"0": "no", "1": "yes"}}
+        for item in other["training"]:
+            item["target"] = min(item["target"], 1)
+        (home / "other.json").write_text(json.dumps(other))
         scans = [{"image": f"{i}.nii.gz", "patient": f"P{i}"} for i in range(15)]
         (home / "my_ct.json").write_text(json.dumps({"name": "scans", "training": scans}))
         (home / "stages.csv").write_text("id,stage\n" + "".join(f"P{i},{i % 2}\n" for i in range(20)))
