@@ -176,7 +176,8 @@ class World:
             "ishak_fibrosis_score",
             "liver_fibrosis_ishak_score_category",
         ]
-        rows = [[f"u{i}", name, str(i % 7), str(i % 7)] for i, name in enumerate(patients)]
+        scores = ["0", "1,2", "3,4", "5", "6"]
+        rows = [[f"u{i}", name, scores[i % 5], scores[i % 5]] for i, name in enumerate(patients)]
         (home / "clinical_patient_lihc.txt").write_text(
             "\n".join("\t".join(row) for row in [columns] * 3 + rows) + "\n"
         )
