@@ -35,6 +35,12 @@ RULES = (
     # ---- programs of another kind -------------------------------------------------------------------------------
     Rule(r"^make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
     Rule(r"^make (bench|soak)\b", "hours", shown_by="make"),
+    Rule(r"^dask (scheduler|worker) ", "a cluster", shown_by="tests/data/test_dask.py"),
+    Rule(
+        r"monai_cl prepare .*--dask",
+        "a cluster",
+        shown_by="tests/data/test_dask.py::test_a_local_cluster_prepares_what_one_process_would",
+    ),
     Rule(r"^make docs$", "test_site.py builds them", shown_by="tests/docs/test_site.py"),
     Rule(
         r"^make demo$|monai_cl demo\b",
@@ -56,6 +62,16 @@ RULES = (
             r"identity --rates 0.001 --factors 0.1 --cases 2 --test_cases 1 --spacing 8 --pretrain_steps 2 "
             r"--finetune_steps 2 || exit 1; done"
         },
+    ),
+    Rule(
+        r"^python benchmarks/scaling\.py",
+        "its sizes take a minute",
+        replace={r"^python (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 --volumes 50 --slices 10 --entries 5"},
+    ),
+    Rule(
+        r"^python benchmarks/(gpu_step|engine_speed)\.py",
+        "a GPU; minutes",
+        shown_by="tests/test_benchmarks.py::test_a_benchmark_runs_and_leaves_its_record",
     ),
     Rule(r"^python benchmarks/paper_size_step\.py", "7 GiB", shown_by="tests/bundles/test_paper_size.py"),
     # ---- sizes and data -----------------------------------------------------------------------------------------

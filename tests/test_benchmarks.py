@@ -1,0 +1,116 @@
+"""The benchmarks measure what they say: fair rounds, equal functions, limits of what is simulated, bounded memory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from monai_cl.transforms import boundary_weight_map
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module as the scripts do, from their own folder."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def test_everybody_runs_in_every_round_and_nobody_always_first(load):
+    interleave = load("engine.timing").interleave
+    calls: list[tuple[int, str]] = []
+    contestants = {name: lambda number, name=name: calls.append((number, name)) for name in "abc"}
+    times = interleave(contestants, rounds=6, warmup=1, every={"c": 3})
+    assert {n for n, name in calls if name == "a"} == {-1, 0, 1, 2, 3, 4, 5}
+    assert [n for n, name in calls if name == "c"] == [0, 3]
+    assert {next(name for n, name in calls if n == number) for number in range(6)} == {"a", "b"}
+    assert times["a"]["wall_ms"]["n"] == 6
+    assert times["c"]["processor_ms"]["n"] == 2
+
+
+def test_a_ratio_pairs_rounds_in_which_both_ran(load):
+    ratio = load("engine.timing").ratio
+    times = {
+        "slow": {"samples": {0: (10.0, 8.0), 2: (30.0, 20.0)}},
+        "fast": {"samples": {0: (5.0, 2.0), 1: (1.0, 1.0), 2: (10.0, 10.0)}},
+    }
+    found = ratio(times, "slow", "fast")
+    assert found["wall"] == pytest.approx(2.5)
+    assert found["processor"] == pytest.approx(3.0)
+    assert found["processor_total"] == pytest.approx(28 / 12, abs=0.01)
+
+
+@pytest.mark.parametrize("classes", [5, None])
+def test_monais_weight_map_is_the_engines(load, classes):
+    label = torch.from_numpy(np.random.default_rng(0).integers(0, 5, (4, 4, 4)).repeat(4, 0).repeat(4, 1).repeat(4, 2))
+    by_monai = load("engine.weights").by_monai(label, classes=classes)
+    torch.testing.assert_close(by_monai, boundary_weight_map(label))
+
+
+def test_the_report_says_what_was_missed(load):
+    part = {"what": "x", "load_before": 1, "created": "now", "git_commit": "abc", "git_dirty": False, "quick": False}
+    ratio = {"processor": 14.9, "processor_total": 14.9, "processor_q25": 1, "processor_q75": 2, "wall": 3}
+    record = {
+        "machine": {"processor": "p", "cores": 1, "memory_gib": 1, "system": "s"},
+        "versions": {"torch": "2", "torchio": None},
+        "parts": {
+            "pairs": part | {"ratios": {"engine against MONAI stock, CacheDataset": ratio}},
+            "stream": part | {"growth": 0.02},
+        },
+    }
+    text = load("engine.report").markdown(record)
+    assert "| at least 15 | 14.9 | missed |" in text
+    assert "| at most 10 % | 2.0 % | met |" in text
+    assert "Not installed, so not measured: torchio" in text
+
+
+def test_a_cache_that_holds_a_nodes_own_part_is_always_hit(load):
+    hit_rate = load("scaling").hit_rate
+    assert hit_rate(objects=800, capacity=100, nodes=8, partitioned=True) == 1.0
+    assert hit_rate(objects=800, capacity=100, nodes=8, partitioned=False) < 0.2
+    assert hit_rate(objects=800, capacity=800, nodes=1, partitioned=False) == 1.0
+    assert hit_rate(objects=800, capacity=1, nodes=1, partitioned=False) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("volumes", "crops", "heap_mib"),
+    [(8, 100, 150), pytest.param(200, 2000, 400, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])],
+)
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="reads Linux's /proc")
+def test_a_store_streams_in_a_heap_smaller_than_its_voxels(load, tmp_path, volumes, crops, heap_mib):
+    found = load("engine.stream").measure(tmp_path, volumes=volumes, crops=crops, heap_mib=heap_mib)
+    assert found["growth"] < 0.10, found
+    if volumes == 200:
+        assert found["voxels_mib"] > heap_mib
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["engine_speed.py", "--quick", "--only", "storage", "weights", "views", "slices", "--output", "result"],
+        [
+            *("gpu_step.py", "--device", "cpu", "--size", "small", "--batches", "1", "--steps", "1", "--warmup", "0"),
+            *("--ways", "stock", "ours, float32", "--output", "result.json"),
+        ],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_benchmark_runs_and_leaves_its_record(words, tmp_path):
+    done = subprocess.run([sys.executable, str(FOLDER / words[0]), *words[1:]], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    record = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert record["git_commit" if "rows" in record else "machine"]
+    assert (tmp_path / "result.md").is_file()
+    if "rows" in record:  # one network, one view, one loss, however the step is taken
+        losses = [row["first_loss"] for row in record["rows"]]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
