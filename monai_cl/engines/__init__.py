@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "checkpoint": ("Checkpoints",),
         "activation_maps": ("class_activation",),
         "classification_data": ("fold_slices", "patient_folds"),
-        "classifier_network": ("ClassifierLoss", "load_classifier", "slice_classifier"),
+        "classifier_network": ("ClassifierLoss", "load_classifier", "slice_classifier", "slice_probability"),
         "classifier_recorder": ("ClassifierRecorder",),
         "collapse": ("CollapseWatch",),
         "dicom_output": ("SaveDicomSegd",),

@@ -22,7 +22,7 @@ class CallLogits(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        logit = self.network(images)["embedding"]
+        logit = self.network.outputs(images)["embedding"]
         return torch.cat([-logit, logit], 1)
 
 

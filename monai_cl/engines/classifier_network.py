@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from monai_cl.engines.evaluation import load_network
 from monai_cl.engines.linear_probe import LinearProbe
 from monai_cl.errors import UserError
-from monai_cl.networks import SliceEncoder, load_slice_encoder
+from monai_cl.networks import SliceEncoder, SliceProbability, load_slice_encoder
 from monai_cl.networks.backbones import slice_encoder
 
 
@@ -26,7 +26,7 @@ class ClassHead(nn.Linear):
         super().__init__(features, 1, dtype=torch.float64)
 
     def forward(self, representation: Tensor) -> Tensor:
-        return super().forward(representation.double())
+        return nn.functional.linear(representation.double(), self.weight, self.bias)
 
 
 def slice_classifier(
@@ -46,6 +46,16 @@ def slice_classifier(
     if encoder is not None:
         load_slice_encoder(network, encoder)
     return network
+
+
+def slice_probability(backbone: str | nn.Module = "tinynet", **options: Any) -> SliceProbability:
+    """A `slice_classifier` as it is deployed: slices in, one tensor with the probability of class 1 out.
+
+    Args:
+        backbone, options: of `slice_classifier`. It takes the weights of one.
+    """
+    made = slice_classifier(backbone, **options)
+    return SliceProbability(made.backbone, made.head, mean=float(made.mean), std=float(made.std))
 
 
 def set_probe(network: SliceEncoder, probe: LinearProbe, *, source: str | Path = "probe") -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import run as bundle_run
-from monai.bundle.utils import ID_SEP_KEY
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
 
 from monai_cl.errors import UserError
 
@@ -24,8 +24,9 @@ class Invocation:
     """A ``python -m monai.bundle run`` command line, taken apart."""
 
     config_files: tuple[str, ...]
-    overrides: dict[str, str]
+    overrides: dict[str, Any]
     command: str
+    tracking: Any = None
 
     def merged_config(self) -> dict[str, Any]:
         """The config as written: files merged in order, overrides on top, nothing resolved."""
@@ -41,18 +42,32 @@ class Invocation:
             UserError: names the key, the nearest known one and the config file.
         """
         parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
-        known = set(parser.get())
+        known = set(parser.get()) | self._tracking_keys()
         for key, value in self.overrides.items():
             head = key.replace("#", ID_SEP_KEY).split(ID_SEP_KEY)[0]
             if head not in known and not head.startswith("_"):
                 near = difflib.get_close_matches(head, sorted(known), n=1)
                 hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
                 raise UserError(f"--{key}: {self.config_files[-1]} has no key {head!r}; {hint}")
+            if head == "epochs" and ("iterations" in self.overrides or not _counts_epochs(parser.get("iterations"))):
+                raise UserError(f"--epochs {value}: iterations is given as well and would hold; give one of the two")
             if value is None and parser.get(key) is not None:
                 raise UserError(
                     f"--{key} None: MONAI leaves such an option out and {parser.get(key)!r} would stay; write "
                     f"--{key} none where the option knows that word (fold, resume), or null in a config of your own"
                 )
+
+    def _tracking_keys(self) -> set[str]:
+        """Keys that experiment tracking puts into a config, such as ``experiment_name``; none without it."""
+        if self.tracking is None:
+            return set()
+        settings = DEFAULT_EXP_MGMT_SETTINGS.get(str(self.tracking)) or ConfigParser.load_config_files(self.tracking)
+        return set(settings.get("configs", {}))
+
+
+def _counts_epochs(iterations: Any) -> bool:
+    """Whether a config's ``iterations`` follow from its ``epochs``."""
+    return iterations is None or "@epochs" in str(iterations)
 
 
 def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
@@ -74,11 +89,25 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
         elif key is not None:
             options[key] = word
             key = None
-    if "run" not in argv[1:] or "config_file" not in options:
+    if "run" not in argv[1:]:
         return None
-    files = tuple(Path(f.strip(" '\"")).as_posix() for f in options["config_file"].strip("[]()").split(","))
-    overrides = {k: _plain(v) for k, v in options.items() if k not in _RUN_ARGUMENTS}
-    return Invocation(config_files=files, overrides=overrides, command=" ".join(argv))
+    values = _defaults(options["args_file"]) if options.get("args_file") else {}
+    values |= {name: _plain(text) for name, text in options.items() if name != "config_file"}
+    named = options.get("config_file", values.get("config_file"))
+    if not named:
+        return None
+    names = named.strip("[]()").split(",") if isinstance(named, str) else named
+    return Invocation(
+        config_files=tuple(Path(name.strip(" '\"")).as_posix() for name in names),
+        overrides={name: value for name, value in values.items() if name not in _RUN_ARGUMENTS},
+        command=" ".join(argv),
+        tracking=values.get("tracking"),
+    )
+
+
+def _defaults(args_file: str) -> dict[str, Any]:
+    """The options of ``--args_file``, which those of the command line replace."""
+    return dict(ConfigParser.load_config_file(args_file))
 
 
 def _plain(text: str) -> Any:

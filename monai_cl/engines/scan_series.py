@@ -96,4 +96,6 @@ class SeriesInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """(B, S, F)."""
-        return torch.cat([network(part, *args, **kwargs)[self.output] for part in inputs.split(self.batch_size, 1)], 1)
+        # a deployed network's forward gives one tensor; DistributedDataParallel knows no other method than forward
+        encode = getattr(network, "outputs", network)
+        return torch.cat([encode(part, *args, **kwargs)[self.output] for part in inputs.split(self.batch_size, 1)], 1)

@@ -24,7 +24,7 @@ def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
             f"iterations={iterations} is no multiple of epoch_length={epoch_length} times val_interval={val_interval}: "
             f"the end of the run would not be validated; use {math.ceil(iterations / step) * step}"
         )
-    return iterations // epoch_length
+    return int(iterations // epoch_length)
 
 
 def cosine_schedule(

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "tinynet": ("TinyNet",),
         "resnet": ("grey_convolution", "load_imagenet", "slice_resnet18"),
         "heads": ("predictor", "projection_head"),
+        "deployed": ("ReconstructionUNETR", "SliceFeatures", "SliceProbability", "slice_features"),
         "encoder": ("SliceEncoder", "representation_size"),
         "backbones": ("slice_encoder", "slice_network"),
         "initialisation": ("standardise_convolutions", "standardise_start"),

@@ -40,6 +40,10 @@ class SliceEncoder(nn.Module):
         return unpack(self._represent(flat), lead, "* f")[0]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """See `outputs`."""
+        return self.outputs(images)
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Encode slices.
 
         Args:
@@ -61,7 +65,11 @@ class SliceEncoder(nn.Module):
     def _represent(self, images: Tensor) -> Tensor:
         # In half precision a slice's mean would swallow its contrast.
         images = images if images.dtype == torch.float64 else images.float()
-        z = pooled(self.backbone((images - self.mean) / self.std))
+        features = self.backbone((images - self.mean) / self.std)
+        if torch.jit.is_scripting():
+            z = pooled_tensor(features)  # TorchScript compiles this branch alone: one tensor, of a known type
+        else:
+            z = pooled(features)
         return z if z.dtype == torch.float64 else z.float()
 
 
@@ -85,6 +93,13 @@ def pooled(output: Tensor | Sequence) -> Tensor:
             return reduce(output, "b f h w -> b f", "mean")
     found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     raise ValueError(f"a backbone must give (B, F), (B, T, F) or (B, F, h, w), got {found}; is it a 2D network?")
+
+
+def pooled_tensor(output: Tensor) -> Tensor:
+    """`pooled` for a single tensor and without einops, whose functions TorchScript does not compile."""
+    if output.ndim == 4:
+        return output.mean((2, 3))
+    return output.mean(1) if output.ndim == 3 else output
 
 
 @torch.no_grad()

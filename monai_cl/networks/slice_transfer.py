@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from monai_cl.errors import UserError
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.transfer import TransferReport, read_weights
 
 TRANSFERRED = ("backbone.", "mean", "std")
+
+
+def slice_encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries of a pre-training that are transferred: backbone and standardisation; of BYOL its online encoder."""
+    bare = {name.removeprefix("online."): tensor for name, tensor in weights.items()}
+    return {name: tensor for name, tensor in bare.items() if name.startswith(TRANSFERRED)}
 
 
 def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferReport:
@@ -27,8 +36,7 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; pass a checkpoint of a pre-training on slices")
-    given = {name.removeprefix("online."): tensor for name, tensor in read_weights(path).items()}
-    given = {name: tensor for name, tensor in given.items() if name.startswith(TRANSFERRED)}
+    given = slice_encoder_weights(read_weights(path))
     own = {name: tensor for name, tensor in encoder.state_dict().items() if name.startswith(TRANSFERRED)}
     shared = own.keys() & given.keys()
     fits = {name for name in shared if own[name].shape == given[name].shape}

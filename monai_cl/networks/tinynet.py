@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from einops import reduce
+import torch
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
@@ -58,13 +58,17 @@ class TinyNet(nn.Module):
         Raises:
             UserError: images of fewer than 156 pixels a side: nothing would be left of them.
         """
-        height, width = images.shape[-2:]
-        if min(height, width) < smallest_side():
-            raise UserError(
-                f"TinyNet needs slices of at least {smallest_side()} × {smallest_side()} pixels (its five 5×5 "
-                f"convolutions have no padding), got {height} × {width}; use larger slices or the resnet18 backbone"
-            )
-        return reduce(self.layers(images), "b f h w -> b f", "mean")
+        if not torch.jit.is_scripting():
+            _check_size(*images.shape[-2:])
+        return self.layers(images).mean((-2, -1))  # TorchScript does not compile einops' reduce
+
+
+def _check_size(height: int, width: int) -> None:
+    if min(height, width) < smallest_side():
+        raise UserError(
+            f"TinyNet needs slices of at least {smallest_side()} × {smallest_side()} pixels (its five 5×5 "
+            f"convolutions have no padding), got {height} × {width}; use larger slices or the resnet18 backbone"
+        )
 
 
 def odd_channels(in_channels: int) -> int:

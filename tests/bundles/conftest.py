@@ -14,6 +14,9 @@ import pytest
 from monai_cl.data import read_results, write_cohort
 from tests.bundles.launcher import Finished, Launcher
 
+# fixtures
+from tests.bundles.slice_runs import probe, scans, slice_cohort, slice_options, slice_run, wsp  # noqa: F401
+
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 PRETRAINING, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
 SPACING = [8.0, 8.0, 8.0]

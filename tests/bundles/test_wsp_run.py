@@ -13,90 +13,35 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from monai_cl.data import read_features, read_results, write_cirrhosis_cohort
+from monai_cl.data import read_features, read_results
 from monai_cl.engines import LinearProbe, slice_classifier
 from monai_cl.errors import UserError
 from monai_cl.losses.slice_loss import METHODS
 from monai_cl.networks import load_slice_encoder, slice_encoder
 from tests.bundles.conftest import BUNDLES, config_files, words
+from tests.bundles.slice_runs import CLASSIFICATION, PRETRAINING, SLICE_NETWORK, Run
 from tests.bundles.torchrun import Agents
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
-PRETRAINING, CLASSIFICATION = "wsp_ct_pretraining", "cirrhosis_classification"
-NETWORK = {"image_size": 160, "width": 0.125}
-LISTS = {PRETRAINING: "cirrhosis_grades.json", CLASSIFICATION: "cirrhosis_histology.json"}
-
-Run = Callable[..., ConfigWorkflow]
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory) -> Path:
+def cohort(slice_cohort) -> Path:
     """Ten patients with a grade, twelve with histology."""
-    folder = tmp_path_factory.mktemp("synthetic") / "cohort"
-    write_cirrhosis_cohort(folder, patients=10, biopsies=12, size=160, progress=False)
-    return folder
+    return slice_cohort
 
 
 @pytest.fixture(scope="module")
-def options(cohort) -> Callable[[str], dict[str, object]]:
+def options(slice_options) -> Callable[[str], dict[str, object]]:
     """What makes a training of a bundle tiny."""
-
-    def of(bundle: str) -> dict[str, object]:
-        small = {"batch_size": 4, "iterations": 2, "epoch_length": 1, "learning_rate": 1e-3}
-        data = {"dataset_dir": str(cohort), "data_list": str(cohort / LISTS[bundle])}
-        more = {"fold_count": 2} if bundle == CLASSIFICATION else {}
-        work = {"store_dir": str(cohort.parent / "store"), "num_workers": 0, "prepare_workers": 1}
-        return {**data, **work, **small, **NETWORK, **more}
-
-    return of
+    return slice_options
 
 
 @pytest.fixture(scope="module")
-def run(options) -> Run:
+def run(slice_run) -> Run:
     """``run(bundle, "train", …, output_dir=…)``: a workflow run in this process, in one thread."""
-
-    def start(bundle: str, *names: str, run_id: str = "run", **more: object) -> ConfigWorkflow:
-        given = options(bundle) if names[0] == "train" else dict(NETWORK)
-        made = ConfigWorkflow(
-            config_file=config_files(bundle, *names),
-            logging_file=False,
-            workflow_type="train" if names[0] == "train" else "infer",
-            run_id=run_id,
-            **{**given, **more},
-        )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            made.initialize()
-            made.run()
-            made.finalize()
-        finally:
-            torch.set_num_threads(threads)
-        return made
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def wsp(run, tmp_path_factory) -> Path:
-    """A finished pre-training by WSP: four iterations in two epochs."""
-    folder = tmp_path_factory.mktemp("runs") / "wsp"
-    run(PRETRAINING, "train", output_dir=str(folder), iterations=4, epoch_length=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def probe(run, wsp) -> Path:
-    """Its encoder probed."""
-    run(CLASSIFICATION, "train", output_dir=str(wsp.parent / "probe"), encoder=str(wsp / "model.pt"))
-    return wsp.parent / "probe"
-
-
-@pytest.fixture(scope="module")
-def scans(cohort) -> list[str]:
-    """Two scans that no list knows as such."""
-    return [str(cohort / "synthetic_cirrhosis_histology" / "images" / f"histology_000{i}.nii.gz") for i in (0, 1)]
+    return slice_run
 
 
 def weights(folder: Path, name: str = "model.pt") -> dict[str, torch.Tensor]:
@@ -116,7 +61,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 @pytest.mark.parametrize("bundle", [PRETRAINING, CLASSIFICATION])
 @pytest.mark.parametrize("names", [("train",), ("train", "evaluate"), ("train", "multi_gpu_train"), ("inference",)])
 def test_a_bundle_has_every_property(options, wsp, probe, scans, bundle, names):
-    given = options(bundle) if names[0] == "train" else {**NETWORK, "datalist": scans}
+    given = options(bundle) if names[0] == "train" else {**SLICE_NETWORK, "datalist": scans}
     if "evaluate" in names:
         given["split"] = "training"
     if names[-1] in ("evaluate", "inference"):
@@ -141,7 +86,7 @@ def test_every_method_trains_and_leaves_an_encoder(run, method, tmp_path):
     assert results["data_list"]["method"] == method
     assert results["data_list"]["patients"] == 10
     assert np.isfinite(results["curves"]["loss"][-1][1])
-    encoder = slice_encoder("tinynet", width=NETWORK["width"])
+    encoder = slice_encoder("tinynet", width=SLICE_NETWORK["width"])
     before = encoder.state_dict()["backbone.layers.0.weight"].clone()
     load_slice_encoder(encoder, tmp_path / method / "model.pt")
     assert not torch.equal(before, encoder.backbone.layers[0].weight)
@@ -213,7 +158,7 @@ def test_the_probe_leaves_results_and_a_classifier(probe, wsp):
     assert results["initialisation"] == str(wsp / "model.pt")
     assert len(results["metrics"]["folds"]) == 2
     assert {"features.npz", "folds.json", "patients.csv", "pca.png", "roc.png"} <= {p.name for p in probe.iterdir()}
-    network, fitted = slice_classifier("tinynet", width=NETWORK["width"]), LinearProbe.load(probe / "probe.npz")
+    network, fitted = slice_classifier("tinynet", width=SLICE_NETWORK["width"]), LinearProbe.load(probe / "probe.npz")
     network.load_state_dict(weights(probe))
     features = read_features(probe / "features.npz").features
     logits = network.head(torch.from_numpy(features))

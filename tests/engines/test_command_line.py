@@ -104,3 +104,40 @@ def test_none_is_refused_where_monai_would_keep_the_configs_value(tmp_path):
     ):
         call("--config_file", str(path), "--fold", "None").check_overrides()
     call("--config_file", str(path), "--encoder", "None", "--fold", "none").check_overrides()
+
+
+def test_keys_of_experiment_tracking_pass_with_it_alone(config, tmp_path):
+    words = ("--config_file", config, "--experiment_name", "liver", "--run_name", "first")
+    call(*words, "--tracking", "mlflow").check_overrides()
+    with pytest.raises(UserError, match="has no key 'experiment_name'"):
+        call(*words).check_overrides()
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("handlers_id: {}\nconfigs: {server: none}\n")
+    call("--config_file", config, "--server", "x", "--tracking", str(settings)).check_overrides()
+    with pytest.raises(UserError, match="has no key 'experiment_name'"):
+        call(*words, "--tracking", str(settings)).check_overrides()
+
+
+def test_epochs_beside_iterations_are_refused_since_one_would_be_ignored(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("epochs: 2\nepoch_length: 5\niterations: $@epochs * @epoch_length\n")
+    for words in (("--epochs", "3"), ("--iterations", "20"), ("--epochs", "3", "--epoch_length", "2")):
+        call("--config_file", str(path), *words).check_overrides()
+    with pytest.raises(UserError, match="--epochs 3: iterations is given as well and would hold"):
+        call("--config_file", str(path), "--epochs", "3", "--iterations", "20").check_overrides()
+    path.write_text("epochs: 2\niterations: 10\n")  # a config of the user's
+    with pytest.raises(UserError, match="--epochs 3: iterations is given as well"):
+        call("--config_file", str(path), "--epochs", "3").check_overrides()
+
+
+def test_options_in_a_file_count_and_those_of_the_command_line_replace_them(config, tmp_path):
+    (tmp_path / "args.yaml").write_text(f"config_file: {config}\nlearning_rate: 0.5\niterations: 7\ntracking: mlflow\n")
+    found = call("--args_file", str(tmp_path / "args.yaml"), "--iterations", "9")
+    assert found.config_files == (config,)
+    assert found.overrides == {"learning_rate": 0.5, "iterations": 9}
+    assert found.tracking == "mlflow"
+    (tmp_path / "args.json").write_text(f'{{"config_file": ["{config}", "{config}"], "itertions": 1}}')
+    found = call("--args_file", str(tmp_path / "args.json"))
+    assert found.config_files == (config, config)
+    with pytest.raises(UserError, match=r"--itertions: .*did you mean --iterations"):
+        found.check_overrides()

@@ -1,0 +1,65 @@
+"""Networks as they leave training: one tensor in, one tensor out, and a training's ``model.pt`` fits as it is.
+
+MONAI's tools (``verify_net_in_out``, ``ckpt_export``, ``onnx_export``) and whoever serves a model want that. These take
+no part in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from monai.networks.nets import UNETR
+from torch import Tensor, nn
+
+from monai_cl.networks.backbones import slice_encoder
+from monai_cl.networks.encoder import SliceEncoder
+from monai_cl.networks.slice_transfer import slice_encoder_weights
+
+_UNETR = "unetr."
+
+
+class ReconstructionUNETR(UNETR):
+    """The UNETR within a `MixCLNet`: patches (B, 1, H, W, D) to their reconstructions; arguments are UNETR's own."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a state dict of a UNETR, or that of a `MixCLNet` less its projectors and heads."""
+        if any(name.startswith(_UNETR) for name in state_dict):
+            inner = {name: tensor for name, tensor in state_dict.items() if name.startswith(_UNETR)}
+            state_dict = {name.removeprefix(_UNETR): tensor for name, tensor in inner.items()}
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+
+class SliceFeatures(SliceEncoder):
+    """A pre-trained encoder without its head: slices (B, C, H, W) to representations (B, F), float32."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._represent(images)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load the state dict of a pre-training by any method, less what is not the (online) encoder."""
+        return super().load_state_dict(slice_encoder_weights(state_dict), strict=strict, assign=assign)
+
+
+class SliceProbability(SliceEncoder):
+    """A classifier of slices (B, C, H, W): probability of class 1 (B, 1), float32.
+
+    The state dict is that of the classifier that was trained; `SliceEncoder.outputs` gives the logits.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.sigmoid(self.head(self._represent(images))).float()
+
+
+def slice_features(backbone: str | nn.Module = "tinynet", **options: Any) -> SliceFeatures:
+    """Build a `SliceFeatures` from plain options.
+
+    Args:
+        backbone, options: of `slice_encoder`; without ``head``.
+
+    Raises:
+        ValueError, UserError: see `slice_encoder`.
+    """
+    made = slice_encoder(backbone, **options)
+    return SliceFeatures(made.backbone, mean=float(made.mean), std=float(made.std))

@@ -1,0 +1,139 @@
+"""`python -m monai.bundle verify_metadata` against the schema that comes with the package; nothing is downloaded."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+from monai.bundle import verify_metadata
+
+import monai_cl
+from monai_cl.data.shipped import METADATA_SCHEMA
+from tests.bundles.conftest import BUNDLES, SPLEEN
+
+ALL = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())
+SCHEMA = json.loads(METADATA_SCHEMA.read_text(encoding="utf-8"))
+
+
+def metadata(bundle: str) -> dict:
+    return json.loads((BUNDLES / bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def verify(tmp_path, monkeypatch) -> Callable[[dict], None]:
+    """`verify_metadata` of a document, with no way to the network."""
+
+    def no_network(*_: object, **__: object) -> None:
+        raise AssertionError("asked for the network")
+
+    monkeypatch.setattr("monai.apps.utils._download_with_progress", no_network, raising=True)
+    monkeypatch.setattr("socket.socket.connect", no_network)
+
+    def check(document: dict) -> None:
+        file = tmp_path / "metadata.json"
+        file.write_text(json.dumps(document))
+        digest = hashlib.sha256(METADATA_SCHEMA.read_bytes()).hexdigest()
+        verify_metadata(meta_file=str(file), filepath=str(METADATA_SCHEMA), hash_val=digest, hash_type="sha256")
+
+    return check
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("bundle", ALL)
+def test_metadata_are_verified_by_monais_own_command(launcher, bundle, tmp_path):
+    file = BUNDLES / bundle / "configs" / "metadata.json"
+    words = ("--meta_file", file, "--filepath", METADATA_SCHEMA)
+    done = launcher.run("monai.bundle", "verify_metadata", *words, cwd=tmp_path).check()
+    assert "metadata is verified with no error" in done.out + done.err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", SCHEMA["required"])
+def test_what_the_specification_demands_is_demanded(verify, key):
+    document = metadata(SPLEEN)
+    del document[key]
+    with pytest.raises(ValueError, match=f"'{key}' is a required property"):
+        verify(document)
+
+
+def test_packages_may_be_named_by_the_older_key_but_not_left_out(verify):
+    document = metadata(SPLEEN)
+    document["optional_packages_version"] = document.pop("required_packages_version")
+    verify(document)
+    del document["optional_packages_version"]
+    with pytest.raises(ValueError, match="is not valid under any of the given schemas"):
+        verify(document)
+
+
+@pytest.mark.parametrize("key", SCHEMA["definitions"]["tensor"]["required"])
+@pytest.mark.parametrize(("side", "name"), [("inputs", "image"), ("outputs", "pred")])
+def test_a_tensor_is_described_in_full(verify, side, name, key):
+    document = metadata(SPLEEN)
+    del document["network_data_format"][side][name][key]
+    with pytest.raises(ValueError, match=f"'{key}' is a required property"):
+        verify(document)
+
+
+SPELLING = [
+    ("version", 1),
+    ("version", "one"),
+    ("monai_version", "latest"),
+    ("authors", " "),
+    ("authors", ["A", "B"]),
+    ("changelog", {}),
+    ("changelog", {"first": "text"}),
+    ("required_packages_version", {"nibabel": 5}),
+    ("references", "a paper"),
+    ("network_data_format", {"inputs": {}, "outputs": {}}),
+    ("image/type", "picture"),
+    ("image/num_channels", 0),
+    ("image/num_channels", "1"),
+    ("image/spatial_shape", [96, 0, 96]),
+    ("image/spatial_shape", [1, 2, 3, 4]),
+    ("image/spatial_shape", ["16*"]),
+    ("image/spatial_shape", ["import os"]),
+    ("image/dtype", "float"),
+    ("image/value_range", [0]),
+    ("image/value_range", ["0", "1"]),
+    ("image/is_patch_data", "true"),
+    ("image/channel_def", {}),
+    ("image/channel_def", {"first": "image"}),
+    ("image/channel_def", {"0": ""}),
+]
+
+
+def changed(document: dict, place: str, value: Any) -> dict:
+    document = copy.deepcopy(document)
+    tensor, _, key = place.rpartition("/")
+    (document["network_data_format"]["inputs"][tensor] if tensor else document)[key] = value
+    return document
+
+
+@pytest.mark.parametrize(("place", "value"), SPELLING, ids=lambda value: re.sub(r"\W+", " ", str(value)))
+def test_what_a_reader_of_metadata_would_stumble_over_is_refused(verify, place, value):
+    with pytest.raises(ValueError, match="Failed validating"):
+        verify(changed(metadata(SPLEEN), place, value))
+
+
+@pytest.mark.parametrize("shape", [[], [512], ["*", "*"], ["16*n", "16*n", 96], ["2**p", "2**p*n", "(n+1)*8"]])
+def test_shapes_of_the_specification_are_taken(verify, shape):
+    verify(changed(metadata(SPLEEN), "image/spatial_shape", shape))
+
+
+@pytest.mark.parametrize("bundle", ALL)
+def test_every_version_of_a_bundle_is_one_of_the_projects_changelog(bundle):
+    text = (BUNDLES.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## ([0-9.]+)", text, flags=re.MULTILINE)
+    assert released[0] == monai_cl.__version__, "the first entry of CHANGELOG.md is this version's"
+    document = metadata(bundle)
+    assert next(iter(document["changelog"])) == document["version"], "the first entry of a changelog is its version's"
+    assert set(document["changelog"]) <= set(released)
