@@ -7,6 +7,8 @@ import math
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
@@ -167,6 +169,19 @@ def test_a_longer_run_goes_on_from_a_finished_one(train, pretraining, tmp_path):
     train(PRETRAINING, run, preset="hybrid", iterations=6).check()
     assert read_results(run)["iterations"] == 6
     assert (run / "checkpoint_iteration=6.pt").is_file()
+
+
+def test_inference_writes_reconstructions_in_hu_on_the_images_grid(infer, pretraining, cohort, tmp_path):
+    scan = cohort / "synthetic_liver" / "images" / "liver_0001.nii.gz"
+    infer(PRETRAINING, tmp_path / "out", checkpoint=str(pretraining / "model.pt"), datalist=[str(scan)]).check()
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.name == "liver_0001_reconstruction.nii.gz"
+    source, written = nib.load(scan), nib.load(file)
+    assert written.shape == source.shape
+    assert np.allclose(written.affine, source.affine, atol=1e-4)
+    values = np.asanyarray(written.dataobj)
+    assert values.dtype == np.int16
+    assert -150 <= values.min() < values.max() <= 250
 
 
 def test_a_pretrained_network_is_evaluated_on_patches(train, pretraining, tmp_path):

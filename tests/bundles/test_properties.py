@@ -52,8 +52,11 @@ def test_properties_are_live_objects(workflow):
     assert made.spatial_shape == [96, 96, 96]
 
 
-def test_the_evaluation_overlay_has_every_property(workflow, spleen):
-    made = workflow(SPLEEN, "train", "evaluate", kind="train", checkpoint=str(spleen / "model.pt"))
+@pytest.mark.parametrize("bundle", [PRETRAINING, SPLEEN, ORGANS])
+def test_the_evaluation_overlay_has_every_property(workflow, pretraining, spleen, organs, bundle):
+    run = {PRETRAINING: pretraining, SPLEEN: spleen, ORGANS: organs}[bundle]
+    more = {"preset": "hybrid", "split": "training"} if bundle == PRETRAINING else {}
+    made = workflow(bundle, "train", "evaluate", kind="train", checkpoint=str(run / "model.pt"), **more)
     assert made.check_properties() == []
 
 

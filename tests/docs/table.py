@@ -52,6 +52,13 @@ RULES = (
     Rule(r"^torchrun .*--nnodes", "two machines", shown_by=TWO_MACHINES),
     Rule(r"^sbatch ", "a cluster with Slurm", shown_by="tests/test_slurm_examples.py"),
     Rule(r"^torchrun ", "two processes stand for more", replace={r"--nproc_per_node=\d+": "--nproc_per_node=2"}),
+    # ---- MONAI's tools at the bundles' own sizes ------------------------------------------------------------------
+    Rule(
+        r"monai\.bundle (verify_net_in_out|ckpt_export|onnx_export) ",
+        "the metadata are of the full size",
+        shown_by="tests/bundles/test_exports.py",
+    ),
+    Rule(r"--tracking mlflow", "needs MLflow", shown_by="tests/bundles/test_tracking.py"),
     # ---- studies ------------------------------------------------------------------------------------------------
     Rule(
         r"^python benchmarks/low_label_gain\.py tune \| run \| table ",
