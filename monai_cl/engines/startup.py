@@ -40,6 +40,9 @@ def preflight() -> None:
         )
     call.check_overrides()
     _check_places(call)
+    if call.tracking is not None:
+        # MLflow reports its use to its makers unless told not to; it asks this before every report
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def _check_places(call: Invocation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -248,3 +249,16 @@ def test_an_error_of_ones_own_is_not_the_loss_of_another(one_of_two, as_a_run):
 
 def test_a_process_alone_has_none_to_lose():
     assert lost_process_in(RuntimeError("Connection closed by peer")) is None
+
+
+def test_tracking_reports_nothing_to_mlflows_makers_unless_asked_to(as_a_run, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "")  # so that it is put back afterwards
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    preflight()
+    assert "MLFLOW_DISABLE_TELEMETRY" not in os.environ
+    as_a_run("--tracking", "mlflow")
+    preflight()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    preflight()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "false"
