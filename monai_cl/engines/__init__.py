@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slice_origin": ("encoder_origin", "finetuned"),
         "encoder_probe": ("probe_encoder",),
         "extraction": ("extract_features",),
+        "listed_output": ("ListedOutput",),
         "linear_probe": ("LinearProbe", "fit_linear_probe"),
         "probe": ("ProbeResult", "probe_patients"),
         "probe_folds": ("PatientFolds", "grouped_folds", "read_folds", "stratified_folds", "write_folds"),
