@@ -8,8 +8,8 @@ from ignite.engine import Engine, Events
 class ListedOutput:
     """Handler, the last of a trainer's: puts the output of an iteration into a list of one.
 
-    A batch's output is not taken apart here into one a sample (``decollate: false``), and so it is a dictionary. What MONAI
-    adds behind our handlers, such as those of ``--tracking mlflow``, reads the loss from the first entry of a list.
+    A batch's output is not taken apart here into one a sample (``decollate: false``), and so it is a dictionary. What
+    MONAI adds behind our handlers, such as those of ``--tracking mlflow``, reads the loss from a list's first entry.
     """
 
     def attach(self, engine: Engine) -> None:
