@@ -29,6 +29,7 @@ from monai_cl.engines.distributed import gather, mean_over_processes
 from monai_cl.errors import UserError
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet
+from tests.engines.runs import TinyRun
 
 WORLD, SIDE, VOXELS, COUNTS = 2, 32, 24, [3, 2]
 PRESETS = ("paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction")
@@ -132,6 +133,8 @@ def work(rank: int, folder: str) -> None:
     found["same"] = refusal(require_same, {"seed": 1}, remedy="mend it")
     found["other"] = refusal(require_same, {"seed": 1, "config key batch_size": 2 + rank}, remedy="mend it")
     found["alone"] = refusal(require_alone, "the probe")
+    os.chdir(Path(folder, f"machine{rank}"))  # each sees a folder of its own under the same name
+    found["unseen"] = refusal(TinyRun(Path("run"), is_writer=rank == 0).go, 2)
     found["curves"] = record_of(Path(folder, f"run{rank}"), rank)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.barrier()
@@ -142,6 +145,8 @@ def work(rank: int, folder: str) -> None:
 def folder(tmp_path_factory, free_port) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "port").write_text(str(free_port()))
+    TinyRun(folder / "machine0" / "run").go(epochs=1)
+    (folder / "machine1").mkdir()
     mp.spawn(work, args=(str(folder),), nprocs=WORLD, join=True)
     return folder
 
@@ -207,6 +212,17 @@ def test_processes_that_differ_are_refused_on_all_of_them(ranks):
         assert rank["other"].startswith("config key batch_size: process 1 (on ")
         assert "has 3, process 0 (on " in rank["other"]
         assert rank["other"].endswith("has 2; mend it")
+
+
+def test_a_machine_that_does_not_see_the_checkpoint_is_named(ranks, folder):
+    for rank in ranks:
+        assert rank["unseen"].startswith("iteration to go on from: process 1 (on ")
+        assert "has 0, process 0 (on " in rank["unseen"]
+        assert rank["unseen"].endswith(
+            "has 2; every machine must see the same checkpoints: put output_dir on a file system they share"
+        )
+    assert [path.name for path in (folder / "machine0" / "run").iterdir() if path.suffix == ".pt"]
+    assert not list((folder / "machine1").iterdir())
 
 
 def test_work_of_one_process_is_refused_to_several(ranks):
