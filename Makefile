@@ -4,16 +4,21 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LABEL_VENV := .venv-monailabel
+LABEL_STAMP := $(LABEL_VENV)/.installed
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo test test-slow test-gpu check format docs bench bench-study soak clean
+.PHONY: monailabel test-monailabel
 
 help:
 	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (10 minutes)"
 	@echo "make test       the test suite without slow and GPU tests"
 	@echo "make test-slow  the slow tests: real runs, several processes, paper size"
 	@echo "make test-gpu   the tests that need CUDA"
+	@echo "make monailabel       MONAI Label's own environment, for python -m monai_cl monailabel"
+	@echo "make test-monailabel  its end-to-end test, on a loopback port"
 	@echo "make check      lint, format"
 	@echo "make docs       the documentation in site/, to open without a network"
 	@echo "make bench      the data engine beside its peers (half an hour), in an environment of its own"
@@ -40,6 +45,20 @@ test-slow: $(STAMP)
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu
+
+monailabel: $(LABEL_STAMP)
+
+# torch with what it needs (CUDA's libraries, in that build); the rest as listed, without sam2, which MONAI Label asks for
+$(LABEL_STAMP): requirements-monailabel.txt setup.cfg setup.py
+	test -x $(LABEL_VENV)/bin/python || $(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_VENV)/bin/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$(LABEL_VENV)/bin/python -m pip install --quiet -c requirements-monailabel.txt torch torchvision
+	$(LABEL_VENV)/bin/python -m pip install --quiet --no-deps -r requirements-monailabel.txt
+	$(LABEL_VENV)/bin/python -m pip install --quiet --no-deps -e .
+	touch $(LABEL_STAMP)
+
+test-monailabel: $(STAMP) $(LABEL_STAMP)
+	$(BIN)/python -m pytest -m monailabel
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -70,5 +89,5 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak --minutes 30 --output runs/soak
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs
+	rm -rf $(VENV) $(BENCH_VENV) $(LABEL_VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent
-LAYERS = ("losses", "networks", "transforms", "data", "engines", "report")
+LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "serving")
 _INCLUDE = re.compile(r"^\{\{ (?P<file>[^#}]+?)(#(?P<heading>[^}]+?))? \}\}$", re.M)
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.M | re.S)

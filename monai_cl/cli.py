@@ -11,6 +11,7 @@ from monai_cl.cli_datalist import DataListCommands
 from monai_cl.cli_demo import demo_command
 from monai_cl.cli_dicom import dicom_seg_command
 from monai_cl.cli_doctor import doctor_command
+from monai_cl.cli_monailabel import monailabel_command
 from monai_cl.cli_prepare import prepare_command, repair_command, verify_command
 from monai_cl.cli_probe import probe_command
 from monai_cl.cli_report import report_command
@@ -102,6 +103,7 @@ class Commands:
     dicom_seg = staticmethod(dicom_seg_command)
     report = staticmethod(report_command)
     completion = staticmethod(completion_command)
+    monailabel = staticmethod(monailabel_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

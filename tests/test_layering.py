@@ -15,7 +15,7 @@ import pytest
 import monai_cl
 
 PACKAGE = Path(monai_cl.__file__).parent
-LAYERS = ("data", "transforms", "networks", "losses", "engines", "report")
+LAYERS = ("data", "transforms", "networks", "losses", "engines", "report", "serving")
 # what any layer may use
 COMMON = {"errors", "_lazy", "_version"}
 MAY_IMPORT = {
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "losses": set(),
     "engines": {"data", "transforms", "networks", "losses"},
     "report": {"data", "transforms", "networks", "losses"},
+    "serving": {"data", "transforms", "networks", "losses", "engines"},
 }
 
 
@@ -90,6 +91,15 @@ def test_networks_know_torch_einops_and_monais_networks_alone():
     assert all(name.startswith("monai.networks") for name in from_monai), from_monai
 
 
+def test_monai_label_is_imported_by_its_tasks_alone():
+    # it lives in another environment
+    importing = {
+        file for file in PACKAGE.rglob("*.py") if any(n.split(".")[0] == "monailabel" for n, _ in imports(file))
+    }
+    names = {"app", "classification_task", "segmentation_task", "server", "training_task", "web"}
+    assert importing == {PACKAGE / "serving" / f"{name}.py" for name in names}
+
+
 def test_nobody_imports_the_command_line():
     outside = [file for layer in LAYERS for file in files(layer)] + [PACKAGE / "errors.py", PACKAGE / "_lazy.py"]
     for file in outside:
@@ -129,6 +139,7 @@ def test_every_public_name_can_be_had_twice(layer):
         "import monai_cl.data.data_list",
         "import monai_cl.data.results",
         "import monai_cl.engines, monai_cl.losses, monai_cl.networks, monai_cl.report, monai_cl.transforms",
+        "import monai_cl.serving, monai_cl.serving.interpreter, monai_cl.serving.segment_values",
         "from monai_cl.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from monai_cl.cli import main\ntry: main(['phantom', '--help'])\nexcept SystemExit: pass",
     ],
@@ -146,6 +157,8 @@ def test_light_imports_leave_the_heavy_packages_alone(statement):
         "nibabel",
         "blosc2",
         "sklearn",
+        "monailabel",
+        "torchvision",
     )
     code = f"{statement}\nimport sys\nprint('loaded:', *sorted(set({heavy!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True)

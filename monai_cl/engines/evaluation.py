@@ -13,8 +13,8 @@ from monai_cl.errors import UserError
 from monai_cl.networks.transfer import bare_name, read_weights
 
 
-def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[str, ...] = ()) -> None:
-    """Load all of a network's weights from ``model.pt`` or a run's checkpoint.
+def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[str, ...] = ()) -> nn.Module:
+    """Load all of a network's weights from ``model.pt`` or a run's checkpoint, and return it.
 
     Args:
         ignore: prefixes of the file's tensors that this network has no place for, such as MixCL's projectors.
@@ -44,6 +44,7 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
             + f"; use the network options ({options}) it was trained with"
         )
     bare.load_state_dict({place[name]: tensor for name, tensor in weights.items()})
+    return network
 
 
 def evaluate(evaluator: Engine, recorder: RunRecorder) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 
 from monai_cl.data.results import write_atomically
@@ -23,6 +24,36 @@ def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
     """The slices that speak most for the scan's call, the most decisive first: highest, or lowest, probabilities."""
     order = np.argsort(probability, kind="stable")
     return (order[::-1] if probability.mean() >= THRESHOLD else order)[:count]
+
+
+def scan_record(
+    batch: Mapping[str, Any], logits: torch.Tensor, *, classes: Sequence[str], decisive: int
+) -> dict[str, Any]:
+    """What is known of a scan after inference, as JSON can keep it.
+
+    Args:
+        batch: one scan of `LoadSlices`, collated: ``slice``, ``z`` and ``depth`` (1, S), ``id``, ``file``, ``mask``.
+        logits: (1, S, 1).
+        classes: names of class 0 and 1.
+        decisive: how many slices to name as the most decisive ones.
+    """
+    probability = slice_probabilities(logits)
+    mean = float(probability.mean())
+    columns = (batch[key][0].tolist() for key in ("slice", "z", "depth"))
+    rows = [
+        {"slice": number, "z_mm": round(z, 3), "depth": round(depth, 6), "probability": float(p)}
+        for number, z, depth, p in zip(*columns, probability)
+    ]
+    return {
+        "id": batch["id"][0],
+        "file": batch["file"][0],
+        "liver_mask": batch["mask"][0] or None,
+        "call": classes[int(mean >= THRESHOLD)],
+        "probability": mean,
+        "class": classes[1],
+        "decisive_slices": [rows[i]["slice"] for i in decisive_slices(probability, count=decisive)],
+        "slices": rows,
+    }
 
 
 class PredictionFiles:
@@ -65,27 +96,14 @@ class PredictionFiles:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._scan)
 
     def _scan(self, engine: Engine) -> None:
-        batch = engine.state.batch
-        probability = slice_probabilities(engine.state.output["pred"])
-        mean = float(probability.mean())
-        chosen = decisive_slices(probability, count=self.pictures)
-        columns = (batch[key][0].tolist() for key in ("slice", "z", "depth"))
-        rows = [
-            {"slice": number, "z_mm": round(z, 3), "depth": round(depth, 6), "probability": float(p)}
-            for number, z, depth, p in zip(*columns, probability)
-        ]
+        logits = engine.state.output["pred"]
         scan = {
-            "id": batch["id"][0],
-            "file": batch["file"][0],
-            "liver_mask": batch["mask"][0] or None,
+            **scan_record(engine.state.batch, logits, classes=self.classes, decisive=self.pictures),
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
-            "call": self.classes[int(mean >= THRESHOLD)],
-            "probability": mean,
-            "class": self.classes[1],
-            "decisive_slices": [rows[i]["slice"] for i in chosen],
             "picture": None,
-            "slices": rows,
         }
+        rows, mean = scan["slices"], scan["probability"]
+        chosen = decisive_slices(slice_probabilities(logits), count=self.pictures)
         if len(chosen) and self.draw is not None:
             scan["picture"] = f"{scan['id']}_gradcam.png"
             content = self._picture(engine.state.output["image"][0][chosen.tolist()], [rows[i] for i in chosen], mean)

@@ -41,6 +41,9 @@ RULES = (
         "a cluster",
         shown_by="tests/data/test_dask.py::test_a_local_cluster_prepares_what_one_process_would",
     ),
+    Rule(r"^make (monailabel|test-monailabel)$", "an environment of 3 GB", shown_by="make"),
+    Rule(r"^curl ", "a running server", shown_by="tests/serving/test_monai_label.py"),
+    Rule(r"^python -m monai_cl monailabel ", "a server, which test_monai_label.py starts", replace={"$": " --nostart"}),
     Rule(r"^make docs$", "test_site.py builds them", shown_by="tests/docs/test_site.py"),
     Rule(
         r"^make demo$|monai_cl demo\b",

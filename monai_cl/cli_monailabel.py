@@ -1,0 +1,64 @@
+"""``python -m monai_cl monailabel``: a trained bundle behind a MONAI Label server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai_cl.errors import UserError
+
+
+def monailabel_command(
+    bundle: str,
+    studies: str,
+    *,
+    checkpoint: str | None = None,
+    app: str = "runs/monailabel",
+    uncertainty: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    python: str | None = None,
+    start: bool = True,
+    **overrides: Any,
+) -> None:
+    """Serve a trained segmentation or classification bundle to 3D Slicer through MONAI Label.
+
+    Lays out the app's folder with a copy of the bundle, and starts the server in MONAI Label's own environment
+    (`make monailabel` makes it). An app that is there is started as it is, with what it has learnt since; another
+    bundle is added to it. All bundles of an app are served.
+
+    Example:
+        python -m monai_cl monailabel --bundle spleen_unetr_segmentation --studies /data/scans --checkpoint runs/spleen
+
+    Args:
+        bundle: a bundle's name or folder.
+        studies: folder with the scans (NIfTI, NRRD), where submitted labels go too; or the URL of a DICOMweb server.
+        checkpoint: folder of a run, or its model.pt; the bundle's models/model.pt when not given. Sizes and organs are
+            read from the results.json beside it.
+        app: folder of the app.
+        uncertainty: offer the strategy "uncertainty": five passes with dropout over every unlabelled scan.
+        host: address to listen on. Whoever reaches it can read the scans: MONAI Label asks for no password.
+        port: port to listen on.
+        python: interpreter of MONAI Label's environment; .venv-monailabel when not given.
+        start: start the server; --nostart lays out the folder alone.
+        overrides: values of the bundle's inference.yaml and train.yaml to replace in the copy, e.g. --num_workers 0.
+    """
+    from pathlib import Path
+
+    from monai_cl.serving import find_interpreter, lay_out_app, server_command
+    from monai_cl.serving.interpreter import become, check_port
+
+    remote = str(studies).startswith(("http://", "https://"))
+    if not remote and not Path(str(studies)).is_dir():
+        raise UserError(f"{studies}: expected a folder of scans or the URL of a DICOMweb server, found neither")
+    interpreter = find_interpreter(python) if start else None
+    if start:
+        check_port(host, port)
+    made = lay_out_app(str(app), str(bundle), checkpoint=checkpoint, overrides=overrides)
+    print(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
+    if not start:
+        return
+    # any other source than MONAI Label's default, which asks the model zoo on the network before it looks at the folder
+    conf = {"zoo_source": "local", "uncertainty": str(bool(uncertainty)).lower()}
+    where = str(studies) if remote else str(Path(str(studies)).resolve())
+    print(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it", flush=True)
+    become(*server_command(interpreter, made.folder, where, host=host, port=port, conf=conf))

@@ -1,0 +1,222 @@
+"""A MONAI Label app as a folder: ``main.py``, and under ``model/`` a copy of the bundle that fits its weights."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+from monai_cl.data.results import read_results, write_atomically
+from monai_cl.data.shipped import bundle_folder
+from monai_cl.engines import export_config, load_classifier, load_network
+from monai_cl.errors import UserError
+
+SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
+# what has to be as in the run the weights are from, or is best left so
+_OF_THE_RUN = (
+    *("spacing", "window", "patch_size", "feature_size", "hidden_size", "mlp_dim", "num_heads"),
+    *("fraction", "image_size", "pixel_size", "neighbours", "backbone", "width", "classes"),
+    *("batch_size", "learning_rate", "weight_decay", "foreground_probability", "augmentation_probability"),
+)
+
+
+@dataclass(frozen=True)
+class AppFolder:
+    """An app that is laid out.
+
+    Attributes:
+        folder: of the app.
+        model: name of the bundle in it.
+        task: ``segmentation`` or ``classes``.
+        made: False where it was there before.
+    """
+
+    folder: Path
+    model: str
+    task: str
+    made: bool
+
+
+def lay_out_app(
+    app: str | Path,
+    bundle: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> AppFolder:
+    """Make the app, or take the one that is there: what it has learnt since is kept.
+
+    The copy's ``inference.yaml`` and ``train.yaml`` get the sizes of the run the checkpoint is from (``results.json``
+    beside it), then the overrides; the weights are tried before anything is written.
+
+    Args:
+        app: folder of the app.
+        bundle: name of a bundle of this project, or a bundle's folder.
+        checkpoint: ``model.pt`` or a checkpoint of a run, or the run's folder; None: the bundle's ``models/model.pt``.
+        overrides: key of ``inference.yaml`` or ``train.yaml`` -> value. ``probe`` is taken into the weights.
+
+    Raises:
+        UserError: no such bundle, one without a label map or class as result, no weights or such that do not fit, a key
+            that neither config has, or an app that is there although weights or values were given.
+    """
+    source, app, given = _bundle_folder(bundle), Path(app).resolve(), dict(overrides or {})
+    name, task = source.name, task_of(source)
+    target = app / "model" / name
+    if target.exists():
+        if checkpoint is not None or given:
+            what = "--checkpoint" if checkpoint is not None else f"--{next(iter(given))}"
+            raise UserError(
+                f"{target}: expected no app there, found one; start it without {what}, or make another with --app"
+            )
+        return AppFolder(app, name, task, made=False)
+    weights = _weights_file(source, checkpoint)
+    configs = ["inference"] + (["train"] if task == SEGMENTATION else [])
+    known = {
+        config: set(ConfigParser.load_config_files(str(source / "configs" / f"{config}.yaml"))) for config in configs
+    }
+    _check_keys(given, set().union(*known.values()), source)
+    values = {**_run_values(weights, bundle=name), **{key: _absolute(value) for key, value in given.items()}}
+    # scans come one by one, and results go to the viewer
+    values |= {"datalist": [], "dicom_seg": False}
+    probe = values.pop("probe", None)
+    staged = app / "model" / f".{name}.{os.getpid()}"
+    try:
+        (staged / "configs").mkdir(parents=True)
+        for config in configs:
+            fitting = {key: value for key, value in values.items() if key in known[config]}
+            _write_config(source, staged / "configs" / f"{config}.yaml", config=config, values=fitting)
+        for file in ("multi_gpu_train.yaml", "logging.conf"):
+            if (source / "configs" / file).is_file():
+                shutil.copyfile(source / "configs" / file, staged / "configs" / file)
+        network = _loaded_network(staged / "configs" / "inference.yaml", weights, probe=probe)
+        (staged / "models").mkdir()
+        torch.save(network.state_dict(), staged / "models" / "model.pt")
+        _write_metadata(source, staged)
+        os.replace(staged, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    main = Path(__file__).with_name("app_main.py").read_bytes()
+    if not (app / "main.py").exists():
+        write_atomically(app / "main.py", main)
+    return AppFolder(app, name, task, made=True)
+
+
+def bundles_in(app: str | Path) -> list[str]:
+    """Names of the bundles in an app."""
+    return sorted(path.parent.parent.name for path in Path(app).glob("model/[!.]*/configs/inference.yaml"))
+
+
+def task_of(bundle: str | Path) -> str:
+    """What a bundle predicts: ``segmentation`` or ``classes``.
+
+    Raises:
+        UserError: neither.
+    """
+    file = Path(bundle) / "configs" / "metadata.json"
+    try:
+        outputs = json.loads(file.read_text(encoding="utf-8"))["network_data_format"]["outputs"]
+        found = outputs["pred"]["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: expected a bundle's metadata with the output pred, found none ({error})") from error
+    if found not in (SEGMENTATION, CLASSIFICATION):
+        raise UserError(f"{bundle}: expected a bundle that segments or classifies, found one whose output is {found}")
+    return found
+
+
+def _bundle_folder(bundle: str | Path) -> Path:
+    folder = Path(bundle) if (Path(bundle) / "configs").is_dir() else bundle_folder(str(bundle))
+    if not (folder / "configs" / "inference.yaml").is_file():
+        raise UserError(f"{folder}: expected a bundle with configs/inference.yaml, found none")
+    return folder.resolve()
+
+
+def _weights_file(bundle: Path, checkpoint: str | Path | None) -> Path:
+    file = bundle / "models" / "model.pt" if checkpoint is None else Path(checkpoint)
+    file = file / "model.pt" if file.is_dir() else file
+    if not file.is_file():
+        raise UserError(f"{file}: expected the weights of a trained model, found none; name them with --checkpoint")
+    return file
+
+
+def _check_keys(given: Mapping[str, Any], known: set[str], bundle: Path) -> None:
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1)
+            raise UserError(
+                f"--{key}: {bundle.name} has no such key" + (f"; did you mean --{near[0]}?" if near else "")
+            )
+
+
+def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
+    """What the run that left the weights says of them; nothing where its record is not there."""
+    if not (weights.parent / "results.json").is_file():
+        return {}
+    results = read_results(weights.parent)
+    if results.get("bundle") not in (None, bundle):
+        raise UserError(f"{weights}: expected weights of {bundle}, found those of {results['bundle']}")
+    values = {key: results["config"][key] for key in _OF_THE_RUN if key in results["config"]}
+    values = {key: value for key, value in values.items() if not _is_expression(value)}
+    datasets = list((results["data_list"].get("datasets") or {}).values())
+    if results["kind"] == SEGMENTATION and len(datasets) == 1:
+        values["organs"] = [str(name) for name in datasets[0]["labels"][1:]]
+    return values
+
+
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("$", "@", "%"))
+
+
+def _absolute(value: Any) -> Any:
+    """The server's current folder is another one: paths that exist become absolute, also inside a mapping."""
+    if isinstance(value, Mapping):
+        return {key: _absolute(inner) for key, inner in value.items()}
+    if isinstance(value, str) and value and not _is_expression(value) and Path(value).exists():
+        return str(Path(value).resolve())
+    return value
+
+
+def _write_config(source: Path, file: Path, *, config: str, values: Mapping[str, Any]) -> None:
+    export_config(str(source), str(file), config=config, overrides=values)
+    copied = ConfigParser.load_config_files(str(file))
+    # the root of the copy is where the copy lies
+    copied["bundle_root"] = ConfigParser.load_config_files(str(source / "configs" / file.name))["bundle_root"]
+    ConfigParser.export_config_file(copied, str(file), fmt="yaml")
+
+
+def _loaded_network(config: Path, weights: Path, *, probe: str | None) -> torch.nn.Module:
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    network = parser.get_parsed_content("network_def")
+    if probe is not None:
+        load_classifier(network, weights, probe=probe)
+        return network
+    return load_network(network, weights)
+
+
+def _write_metadata(source: Path, target: Path) -> None:
+    """The bundle's metadata with the channels and sizes of the copy: MONAI Label reads the organs' names there."""
+    metadata = json.loads((source / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    parser = ConfigParser()
+    parser.read_config(str(target / "configs" / "inference.yaml"))
+    image, pred = (
+        metadata["network_data_format"][side][key] for side, key in (("inputs", "image"), ("outputs", "pred"))
+    )
+    if pred["format"] == SEGMENTATION:
+        names = ["background", *map(str, parser["organs"])]
+        pred["channel_def"] = {str(number): name for number, name in enumerate(names)}
+        pred["num_channels"] = len(names)
+        image["spatial_shape"] = pred["spatial_shape"] = list(parser["patch_size"])
+    else:
+        image["spatial_shape"] = [parser["image_size"]] * 2
+        image["num_channels"] = 2 * parser["neighbours"] + 1
+        image["channel_def"] = {str(number): f"axial slice {number}" for number in range(image["num_channels"])}
+    content = json.dumps(metadata, indent=4) + "\n"
+    write_atomically(target / "configs" / "metadata.json", content.encode("utf-8"))

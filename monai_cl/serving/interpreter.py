@@ -1,0 +1,109 @@
+"""The interpreter of MONAI Label's environment, and the command that starts the server with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from monai_cl.errors import UserError
+
+FOLDER = ".venv-monailabel"
+_PROBE = """
+import importlib.metadata, importlib.util, json
+found = {"monai_cl": importlib.util.find_spec("monai_cl") is not None, "monailabel": None}
+try: found["monailabel"] = importlib.metadata.version("monailabel")
+except importlib.metadata.PackageNotFoundError: pass
+print(json.dumps(found))
+"""
+
+
+def find_interpreter(python: str | os.PathLike | None = None) -> Path:
+    """The interpreter that has MONAI Label.
+
+    Args:
+        python: its file; None: looked for in ``.venv-monailabel`` of the current folder and of this checkout.
+
+    Raises:
+        UserError: there is none, it does not start, or MONAI Label or this package is not installed in it.
+    """
+    # not resolved: a virtual environment is known by the path of its interpreter
+    if python is not None:
+        chosen = Path(os.path.abspath(Path(str(python)).expanduser()))
+    else:
+        name = Path("Scripts/python.exe") if os.name == "nt" else Path("bin/python")
+        places = [Path.cwd() / FOLDER / name, Path(__file__).absolute().parents[2] / FOLDER / name]
+        chosen = next((place for place in places if place.is_file()), places[0])
+    if not chosen.is_file():
+        raise UserError(
+            f"{chosen}: expected the interpreter of MONAI Label's virtual environment, found none; make it with "
+            "`make monailabel`, or name it with --python"
+        )
+    try:
+        done = subprocess.run(
+            [str(chosen), "-c", _PROBE], capture_output=True, encoding="utf-8", timeout=120, check=True
+        )
+        found = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise UserError(f"{chosen}: expected a Python interpreter, found something else ({error})") from error
+    if found["monailabel"] is None:
+        raise UserError(
+            f"{chosen}: expected an environment with MONAI Label, found one without; make it with `make monailabel`, "
+            "or name another interpreter with --python"
+        )
+    if not found["monai_cl"]:
+        raise UserError(
+            f"{chosen}: expected monai_cl beside MONAI Label, for bundles name its functions; install it there with "
+            f"`{chosen} -m pip install --no-deps` and the checkout or wheel this command comes from"
+        )
+    return chosen
+
+
+def server_command(
+    python: Path, app: Path, studies: str, *, host: str, port: int, conf: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Command line and environment of the server.
+
+    Args:
+        python: of MONAI Label's environment.
+        app: the app's folder.
+        studies: folder of the scans, or the URL of a DICOMweb server.
+        host, port: where it listens.
+        conf: the app's own options (``--conf``).
+    """
+    words = [str(python), "-m", "monai_cl.serving.server", "start_server", "--app", str(app), "--studies", studies]
+    words += ["--uvicorn_app", "monai_cl.serving.web:app", "--host", host, "--port", str(port)]
+    for key, value in conf.items():
+        words += ["--conf", key, value]
+    # torchrun, which MONAI Label calls by name, lies beside the interpreter
+    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
+    return words, {**os.environ, "PATH": path}
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse, before anything is made, a place where a server cannot listen.
+
+    Raises:
+        UserError: no port number, one in use, or an address this machine does not have.
+    """
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+        raise UserError(f"--port: expected a whole number from 1 to 65535, got {port!r}")
+    try:
+        with socket.create_server((str(host), port)):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{host}:{port}: nothing can listen there ({error.strerror or error}); try another --port"
+        ) from error
+
+
+def become(words: list[str], environment: Mapping[str, str]) -> None:
+    """Go on as another command, so that a signal meant for the server reaches it."""
+    sys.stdout.flush()
+    if os.name == "nt":  # its exec returns to the shell at once
+        sys.exit(subprocess.call(words, env=dict(environment)))
+    os.execve(words[0], words, dict(environment))

@@ -1,0 +1,78 @@
+"""The labels that were submitted to a MONAI Label server, as a data list of this project."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK
+
+from monai_cl.data.results import write_atomically
+from monai_cl.errors import UserError
+from monai_cl.serving.segment_values import organ_values
+
+
+def labelled_scan(
+    name: str,
+    image: str | Path,
+    label: str | Path,
+    *,
+    label_info: Sequence[Mapping[str, Any]] | None,
+    organs: Sequence[str],
+    folder: str | Path,
+) -> dict[str, str]:
+    """An item whose label has the organs' ids: the file itself if it has, else a copy in ``folder``.
+
+    Args:
+        name: of the scan in the data store.
+        label_info: see `organ_values`.
+
+    Raises:
+        UserError: see `organ_values`; a label that cannot be read.
+    """
+    try:
+        found = SimpleITK.ReadImage(str(label))
+    except RuntimeError as error:
+        raise UserError(f"{label}: expected a label map, found something that cannot be read") from error
+    values = SimpleITK.GetArrayFromImage(found)
+    mapped = organ_values(label_info, organs, np.unique(values), source=str(label))
+    if all(value == organ for value, organ in mapped.items()):
+        return {"id": name, "image": str(image), "label": str(label)}
+    renumbered = np.zeros(values.shape, np.uint8)
+    for value, organ in mapped.items():
+        renumbered[values == value] = organ
+    copy = SimpleITK.GetImageFromArray(renumbered)
+    copy.CopyInformation(found)
+    file = Path(folder) / f"{name}.nii.gz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    SimpleITK.WriteImage(copy, str(file))
+    return {"id": name, "image": str(image), "label": str(file)}
+
+
+def write_list(
+    file: str | Path,
+    training: Sequence[Mapping[str, str]],
+    validation: Sequence[Mapping[str, str]],
+    *,
+    organs: Sequence[str],
+) -> Path:
+    """Write a data list of items with absolute paths; returns the data root that its paths start from."""
+    files = [item[key] for item in (*training, *validation) for key in ("image", "label")]
+    root = Path(os.path.commonpath([Path(path).parent for path in files]))
+
+    def relative(item: Mapping[str, str]) -> dict[str, str]:
+        paths = {key: Path(item[key]).relative_to(root).as_posix() for key in ("image", "label")}
+        return {"id": item["id"], **paths}
+
+    document = {
+        "name": "submitted labels",
+        "labels": {str(number): organ for number, organ in enumerate(["background", *organs])},
+        "training": [relative(item) for item in training],
+        **({"validation": [relative(item) for item in validation]} if validation else {}),
+    }
+    write_atomically(file, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
+    return root

@@ -1,0 +1,60 @@
+"""Segmentation of a scan for a viewer, and the same with dropout for its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from monai.bundle import ConfigParser
+from monai.transforms import AsDiscreted, Invertd, SaveImaged
+from monailabel.tasks.infer.bundle import BundleInferTask
+
+from monai_cl.errors import UserError
+
+
+class SegmentationTask(BundleInferTask):
+    """A bundle's ``inference.yaml``: a label map in the scan's own space. Weights that do not fit are an error."""
+
+    def __init__(self, path: str, conf: Mapping[str, str]) -> None:
+        super().__init__(path, conf, load_strict=True)
+
+    def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[Any, Any]:
+        """As MONAI Label's, in whole numbers unless the client wants others."""
+        return super().writer(data, extension=extension, dtype=dtype or data.get("result_dtype") or np.uint8)
+
+
+class DropoutTask(BundleInferTask):
+    """One pass of a segmentation with dropout switched on: class probabilities (C, H, W, D) on the network's grid.
+
+    MONAI Label sets ``dropout`` of the network; UNETR calls it ``dropout_rate``. And MONAI Label leaves the last step,
+    argmax, in place, whose label numbers are no probabilities to take an entropy of.
+
+    Args:
+        rate: of the dropout in UNETR's transformer.
+
+    Raises:
+        UserError: a rate outside (0, 1), or a network without this option.
+    """
+
+    def __init__(self, path: str, conf: Mapping[str, str], *, rate: float = 0.2) -> None:
+        if not 0 < rate < 1:
+            raise UserError(f"uncertainty_dropout: expected a rate above 0 and below 1, got {rate}")
+        self.rate = rate
+        super().__init__(
+            path,
+            conf,
+            load_strict=True,
+            add_post_restore=False,
+            train_mode=True,
+            skip_writer=True,
+            post_filter=[AsDiscreted, Invertd, SaveImaged],
+        )
+
+    def _load_bundle_config(self, path: str, config: str) -> ConfigParser:
+        parser = super()._load_bundle_config(path, config)
+        network = parser["network_def"]
+        if not str(network.get("_target_", "")).endswith("UNETR"):
+            raise UserError(f"{config}: expected a UNETR, whose dropout is known, found {network.get('_target_')}")
+        network["dropout_rate"] = self.rate
+        return parser

@@ -1,0 +1,137 @@
+"""Training on the labels that were submitted, by the bundle's own ``train.yaml``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.tasks.train.bundle import BundleTrainTask
+
+from monai_cl.data.results import FILE_NAME, read_results
+from monai_cl.errors import UserError
+from monai_cl.serving.labelled_scans import labelled_scan, write_list
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingTask(BundleTrainTask):
+    """Fine-tunes the app's model and puts the result in its place, where the next inference finds it.
+
+    MONAI Label would replace the data of ``train#dataset#data``; these bundles prepare volumes from a data list, so the
+    submitted labels become one. An epoch is ``epoch_length`` iterations. Every training is a run of its own in
+    ``models/training/<time>``, with ``results.json``, overlays and curves; ``pretrained`` starts from the app's model.
+    """
+
+    def config(self) -> dict[str, Any]:
+        """MONAI Label's options, and the length of an epoch."""
+        return {**super().config(), "epoch_length": self.bundle_config["epoch_length"]}
+
+    def stats(self) -> dict[str, Any]:
+        """Of the last training, as 3D Slicer shows it: epochs, seconds, the best Dice."""
+        found = sorted(Path(self.bundle_path).glob(f"models/training/*/{FILE_NAME}"))
+        if not found:
+            return {}
+        results = read_results(found[-1])
+        epochs = results["iterations"] // (results["config"].get("epoch_length") or self.bundle_config["epoch_length"])
+        best = (results.get("best") or {}).get("mean_dice", 0)
+        return {"epoch": epochs, "total_epochs": epochs, "total_time": results["wall_seconds"], "best_metric": best}
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train. Runs in a process of its own, which MONAI Label starts.
+
+        Raises:
+            UserError: no label yet, or one that is none; or the training left no model.
+        """
+        # viewers send every option, empty ones too
+        self.request = {**request, "run_id": request.get("run_id") or "run"}
+        self.run = Path(self.bundle_path) / "models" / "training" / time.strftime("%Y%m%d-%H%M%S")
+        self.run.mkdir(parents=True)
+        self.start: str | None = None
+        done = super().__call__(self.request, datastore)
+        if not (self.run / FILE_NAME).is_file():
+            raise UserError(f"{self.run}: the training did not come to its end; the lines above say why")
+        _publish(self.run / "model.pt", Path(self.bundle_path) / "models" / "model.pt")
+        return done
+
+    def _fetch_datalist(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
+        items = []
+        for name in sorted(datastore.get_labeled_images()):
+            label = datastore.get_label_by_image_id(name, DefaultLabelTag.FINAL)
+            items.append(
+                labelled_scan(
+                    name,
+                    datastore.get_image_uri(name),
+                    datastore.get_label_uri(label, DefaultLabelTag.FINAL),
+                    label_info=datastore.get_label_info(label, DefaultLabelTag.FINAL).get("label_info"),
+                    organs=self._organs(),
+                    folder=self.run / "labels",
+                )
+            )
+        if not items:
+            raise UserError("expected submitted labels to train on, found none; submit one first")
+        return items
+
+    def _organs(self) -> list[str]:
+        channels = self._metadata()["network_data_format"]["outputs"]["pred"]["channel_def"]
+        return [channels[number] for number in sorted(channels, key=int)][1:]
+
+    def _metadata(self) -> dict[str, Any]:
+        from monai.bundle import ConfigParser
+
+        return ConfigParser.load_config_file(self.bundle_metadata_path)
+
+    def _partition_datalist(self, datalist: list, request: Mapping[str, Any], shuffle: bool = False) -> tuple:
+        training, validation = super()._partition_datalist(datalist, request, shuffle)
+        return training, validation or []
+
+    def _load_checkpoint(self, model_pytorch: str, pretrained: bool, train_handlers: list) -> None:
+        """Not by a handler of MONAI's, which leaves out what does not fit; see `_update_overrides`."""
+        self.start = model_pytorch if pretrained and os.path.exists(model_pytorch) else None
+
+    def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """What MONAI Label would set becomes what this project's ``train.yaml`` calls it."""
+        training = overrides.pop(self.const.key_train_dataset_data())
+        validation = overrides.pop(self.const.key_validate_dataset_data())
+        epochs = int(overrides.pop(self.const.key_train_trainer_max_epochs()))
+        del overrides[self.const.key_train_handlers()]
+        length = int(self.request.get("epoch_length") or self.bundle_config["epoch_length"])
+        data_list = self.run / "data_list.json"
+        root = write_list(data_list, training, validation, organs=self._organs())
+        device = overrides[self.const.key_device()]
+        interval = int(self.bundle_config["val_interval"])
+        overrides.update(
+            {
+                self.const.key_device(): f"$torch.device({str(device)!r})",
+                "dataset_dir": str(root),
+                "data_list": str(data_list),
+                "fold": "none",
+                "label_fraction": 1.0,
+                "store_dir": str(Path(self.bundle_path) / "store"),
+                "output_dir": str(self.run),
+                "resume": "none",
+                "iterations": epochs * length,
+                "epoch_length": length,
+                "val_interval": interval if epochs % interval == 0 else 1,
+            }
+        )
+        if not validation:
+            logger.warning("too few labels to keep some for validation: Dice will be that of the training scans")
+            overrides["validate#dataset_data"] = "@train#dataset_data"
+        if self.start is not None:
+            loaded = f"monai_cl.engines.load_network(@network_def, {self.start!r})"
+            overrides["network"] = self.bundle_config["network"].replace("@network_def", loaded)
+        logger.info("training in %s: %d labelled scans, %d to validate on", self.run, len(training), len(validation))
+        return overrides
+
+
+def _publish(model: Path, place: Path) -> None:
+    """Put a model in place in one step: an inference meanwhile reads the old file or the new one."""
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    shutil.copyfile(model, temporary)
+    os.replace(temporary, place)

@@ -1,0 +1,161 @@
+"""The app's folder: a copy of the bundle that fits its weights, made whole or not at all, never made anew."""
+
+from __future__ import annotations
+
+import json
+import runpy
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.networks.nets import UNETR
+
+from monai_cl.data.results import run_record, write_results
+from monai_cl.data.shipped import bundle_folder
+from monai_cl.engines import slice_classifier
+from monai_cl.errors import UserError
+from monai_cl.serving import lay_out_app
+from monai_cl.serving.app_folder import bundles_in
+
+SPLEEN, ORGANS, CIRRHOSIS = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "cirrhosis_classification"
+SIZES = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a run of the organs' bundle: three organs, a small network."""
+    network = {**SIZES, "img_size": SIZES["patch_size"], "in_channels": 1, "out_channels": 4}
+    del network["patch_size"]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    torch.save(UNETR(**network).state_dict(), folder / "model.pt")
+    config = {**SIZES, "spacing": [4.0, 4.0, 4.0], "learning_rate": 0.002, "data_list": "mine.json", "fold": 2}
+    record = run_record(
+        kind="segmentation",
+        name="run",
+        seed=0,
+        bundle=ORGANS,
+        config=config,
+        data_list={"datasets": {"mine": {"labels": ["background", "liver", "spleen", "stomach"]}}},
+        metrics={"mean_dice": 0.5, "dice": {}, "per_case": []},
+    )
+    write_results(folder, record)
+    return folder
+
+
+def config(made, name):
+    return ConfigParser.load_config_files(str(made.folder / "model" / made.model / "configs" / f"{name}.yaml"))
+
+
+def test_sizes_and_organs_come_from_the_run(tmp_path, run):
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run, overrides={"num_workers": 0})
+    inference, train = config(made, "inference"), config(made, "train")
+    assert (made.model, made.task, made.made) == (ORGANS, "segmentation", True)
+    for key, value in {**SIZES, "spacing": [4.0, 4.0, 4.0]}.items():
+        assert inference[key] == train[key] == value
+    assert (inference["datalist"], inference["dicom_seg"]) == ([], False)  # scans come one by one, from the viewer
+    assert inference["organs"] == ["liver", "spleen", "stomach"]
+    assert (train["learning_rate"], train["num_workers"]) == (0.002, 0)
+    original = ConfigParser.load_config_files(str(bundle_folder(ORGANS) / "configs" / "train.yaml"))
+    for key in ("data_list", "fold", "bundle_root", "iterations"):
+        assert train[key] == original[key]
+
+
+def test_the_metadata_names_the_organs_where_monai_label_reads_them(tmp_path, run):
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    text = (made.folder / "model" / ORGANS / "configs" / "metadata.json").read_text(encoding="utf-8")
+    formats = json.loads(text)["network_data_format"]
+    assert formats["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "liver", "2": "spleen", "3": "stomach"}
+    assert formats["outputs"]["pred"]["num_channels"] == 4
+    assert formats["inputs"]["image"]["spatial_shape"] == SIZES["patch_size"]
+
+
+def test_the_weights_are_those_of_the_checkpoint_in_the_networks_own_names(tmp_path, run):
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run / "model.pt")
+    copied = torch.load(made.folder / "model" / ORGANS / "models" / "model.pt", weights_only=True)
+    original = torch.load(run / "model.pt", weights_only=True)
+    assert list(copied) == list(original)
+    assert all(torch.equal(copied[key], original[key]) for key in original)
+
+
+def test_an_override_wins_over_the_run(tmp_path, run):
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run, overrides={"spacing": [3.0, 3.0, 3.0]})
+    assert config(made, "inference")["spacing"] == config(made, "train")["spacing"] == [3.0, 3.0, 3.0]
+
+
+def test_an_app_that_has_learnt_is_not_made_anew(tmp_path, run):
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    model = made.folder / "model" / ORGANS / "models" / "model.pt"
+    model.write_bytes(b"learnt")
+    (made.folder / "main.py").write_text("# mine", encoding="utf-8")
+    again = lay_out_app(tmp_path / "app", ORGANS)
+    assert not again.made
+    assert model.read_bytes() == b"learnt"
+    assert (made.folder / "main.py").read_text(encoding="utf-8") == "# mine"
+    with pytest.raises(UserError, match="expected no app there, found one; start it without --checkpoint"):
+        lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    with pytest.raises(UserError, match="start it without --spacing"):
+        lay_out_app(tmp_path / "app", ORGANS, overrides={"spacing": [1, 1, 1]})
+
+
+def test_a_classifier_and_its_probe_become_one_file(tmp_path):
+    network = slice_classifier("tinynet", width=0.25, image_size=32)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    sizes = {"width": 0.25, "image_size": 32, "neighbours": 0}
+    made = lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
+    assert made.task == "classes"
+    assert not (made.folder / "model" / CIRRHOSIS / "configs" / "train.yaml").exists()
+
+
+def test_paths_do_not_depend_on_the_servers_folder(tmp_path, monkeypatch):
+    torch.save(slice_classifier("tinynet", width=0.25, image_size=32).state_dict(), tmp_path / "model.pt")
+    (tmp_path / "masks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = {"width": 0.25, "image_size": 32, "liver_mask": "masks"}
+    made = lay_out_app("app", CIRRHOSIS, checkpoint="model.pt", overrides=options)
+    assert config(made, "inference")["liver_mask"] == str(tmp_path / "masks")
+    mapping = {"bundle": "masks", "checkpoint": "none.pt"}
+    made = lay_out_app("other", CIRRHOSIS, checkpoint="model.pt", overrides={**options, "liver_mask": mapping})
+    assert config(made, "inference")["liver_mask"] == {"bundle": str(tmp_path / "masks"), "checkpoint": "none.pt"}
+
+
+def test_several_bundles_share_an_app(tmp_path, run):
+    torch.save(slice_classifier("tinynet", width=0.25, image_size=32).state_dict(), tmp_path / "model.pt")
+    lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    sizes = {"width": 0.25, "image_size": 32}
+    lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
+    assert bundles_in(tmp_path / "app") == [ORGANS, CIRRHOSIS]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "options", "message"),
+    [
+        ("spleen_segmentation", {}, "no such bundle; did you mean spleen_unetr_segmentation"),
+        (
+            "mixcl_ct_pretraining",
+            {},
+            "expected a bundle that segments or classifies, found one whose output is features",
+        ),
+        (ORGANS, {"checkpoint": "nowhere"}, "nowhere: expected the weights of a trained model, found none"),
+        (
+            ORGANS,
+            {"overrides": {"spacin": 1}},
+            "--spacin: btcv_unetr_segmentation has no such key; did you mean --spacing",
+        ),
+        (SPLEEN, {}, "expected weights of spleen_unetr_segmentation, found those of btcv_unetr_segmentation"),
+        (ORGANS, {"overrides": {"feature_size": 8}}, "model.pt: does not fit this network"),
+        (ORGANS, {"overrides": {"organs": ["liver"]}}, "model.pt: does not fit this network"),
+    ],
+)
+def test_what_cannot_be_served_leaves_nothing(tmp_path, run, bundle, options, message):
+    with pytest.raises(UserError, match=message):
+        lay_out_app(tmp_path / "app", bundle, **{"checkpoint": run, **options})
+    assert not bundles_in(tmp_path / "app")
+    assert not list(tmp_path.glob("app/model/*"))
+
+
+def test_the_apps_main_needs_the_other_environment(tmp_path, run):
+    # here, without MONAI Label, it must fail where torchvision or MONAI Label is missing and not before
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    with pytest.raises(ModuleNotFoundError, match=r"torchvision|monailabel"):
+        runpy.run_path(str(made.folder / "main.py"))

@@ -1,0 +1,82 @@
+"""MONAI Label's interpreter is found or its absence explained; the command it is started with."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from monai_cl.cli import main
+from monai_cl.cli_monailabel import monailabel_command
+from monai_cl.errors import UserError
+from monai_cl.serving import find_interpreter, server_command
+from monai_cl.serving.interpreter import check_port
+
+
+def test_no_environment_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UserError, match=r"nowhere/python: expected the interpreter of .*make it with `make monailabel`"
+    ):
+        find_interpreter("nowhere/python")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="writes a shell script")
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ('{"monailabel": null, "monai_cl": true}', "expected an environment with MONAI Label, found one without"),
+        ('{"monailabel": "0.8.5", "monai_cl": false}', "expected monai_cl beside MONAI Label"),
+        ("hello", "expected a Python interpreter, found something else"),
+    ],
+)
+def test_an_environment_without_what_is_needed_is_refused(tmp_path, answer, message):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{answer}'\n", encoding="utf-8")
+    python.chmod(0o755)
+    with pytest.raises(UserError, match=message):
+        find_interpreter(python)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="writes a shell script")
+def test_the_folder_of_the_current_directory_is_looked_at_first(tmp_path, monkeypatch):
+    python = tmp_path / ".venv-monailabel" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho \'{"monailabel": "0.8.5", "monai_cl": true}\'\n', encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert find_interpreter() == python
+
+
+def test_the_server_listens_on_this_machine_alone_unless_told_otherwise():
+    defaults = {name: p.default for name, p in inspect.signature(monailabel_command).parameters.items()}
+    assert defaults["host"] == "127.0.0.1"
+    words, environment = server_command(
+        Path("/env/bin/python"), Path("/app"), "/scans", host="127.0.0.1", port=8000, conf={"zoo_source": "local"}
+    )
+    assert words[:4] == ["/env/bin/python", "-m", "monai_cl.serving.server", "start_server"]
+    assert words[words.index("--host") + 1] == "127.0.0.1"
+    assert words[-3:] == ["--conf", "zoo_source", "local"]
+    assert environment["PATH"].startswith("/env/bin")
+
+
+def test_a_port_that_is_taken_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"127.0.0.1:{port}: nothing can listen there .*try another --port"):
+            check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)
+    with pytest.raises(UserError, match="--port: expected a whole number from 1 to 65535, got 0"):
+        check_port("127.0.0.1", 0)
+
+
+def test_a_users_mistake_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["monailabel", "--bundle", "spleen_unetr_segmentation", "--studies", "nowhere"])
+    assert capsys.readouterr().err.splitlines() == [
+        "error: nowhere: expected a folder of scans or the URL of a DICOMweb server, found neither"
+    ]
