@@ -61,4 +61,4 @@ def monailabel_command(
     conf = {"zoo_source": "local", "uncertainty": str(bool(uncertainty)).lower()}
     where = str(studies) if remote else str(Path(str(studies)).resolve())
     print(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it", flush=True)
-    become(*server_command(interpreter, made.folder, where, host=host, port=port, conf=conf))
+    become(*server_command(interpreter, made.folder, where, host=host, port=port, conf=conf), folder=made.folder)

@@ -146,7 +146,7 @@ def inference_items(volumes: str | Sequence[str], *, postfix: str = "seg") -> li
     for path in paths:
         if not Path(path).exists():
             raise UserError(f"{path}: no such volume; correct --datalist")
-        name = Path(create_file_basename(postfix, path, "")).name
+        name = Path(create_file_basename(postfix, path, "", makedirs=False)).name
         if name in named:
             raise UserError(
                 f"{path}: its result would be called {name}, as that of {named[name]}; rename one, or run them "

@@ -101,9 +101,13 @@ def check_port(host: str, port: int) -> None:
         ) from error
 
 
-def become(words: list[str], environment: Mapping[str, str]) -> None:
-    """Go on as another command, so that a signal meant for the server reaches it."""
+def become(words: list[str], environment: Mapping[str, str], *, folder: Path) -> None:
+    """Go on as another command in another folder, so that a signal meant for the server reaches it.
+
+    The folder matters: MONAI Label takes a scan's name for a path if something in the current folder has that name.
+    """
     sys.stdout.flush()
+    os.chdir(folder)
     if os.name == "nt":  # its exec returns to the shell at once
         sys.exit(subprocess.call(words, env=dict(environment)))
     os.execve(words[0], words, dict(environment))

@@ -194,6 +194,15 @@ def _list_of(folder, case, **content) -> str:
     return str(path)
 
 
+def test_naming_results_makes_no_folder(tmp_path, monkeypatch):
+    # MONAI's naming makes one in the current folder unless it is told not to
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "scan.nii.gz").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    inference_items([str(tmp_path / "scan.nii.gz")])
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_items_of_an_inference_are_the_volumes_in_their_order(tmp_path):
     paths = [str(tmp_path / name) for name in ("b.nii.gz", "a.nrrd")]
     for path in paths:
