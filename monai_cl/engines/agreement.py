@@ -44,16 +44,22 @@ def require_same_start() -> None:
     Raises:
         UserError: see `require_same`.
     """
-    require_same(
-        {f"version of {name}": version for name, version in installed_versions().items()},
-        remedy="install the same versions on every machine",
-    )
+    require_same(versions(), remedy="install the same versions on every machine")
+    require_same(shared_config(), remedy="start every machine with the same config files and options")
+
+
+def versions() -> dict[str, str | None]:
+    """What has to be the same everywhere; a patch release of Python need not be."""
+    found = installed_versions()
+    found["python"] = ".".join(str(found["python"]).split(".")[:2])
+    return {f"version of {name}": version for name, version in found.items()}
+
+
+def shared_config() -> dict[str, str]:
+    """The merged config of this process's command line but for what may differ from machine to machine."""
     call = invocation()
     config = call.merged_config() if call else {}
-    require_same(
-        {f"config key {key}": str(value) for key, value in config.items() if key not in LOCAL_KEYS},
-        remedy="start every machine with the same config files and options",
-    )
+    return {f"config key {key}": str(value) for key, value in config.items() if key not in LOCAL_KEYS}
 
 
 def _short(value: Any) -> str:
