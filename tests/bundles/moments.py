@@ -1,4 +1,4 @@
-"""Code that brings a training to a chosen moment and holds it there until it is killed."""
+"""Code that brings a training to a chosen moment and holds it there until it is killed, or let go."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ _PAUSE = """
 import pathlib, time
 def pause():
     pathlib.Path({flag!r}).touch()
-    time.sleep(600)
+    until = time.monotonic() + 600
+    while not pathlib.Path({flag!r} + ".go").exists() and time.monotonic() < until:
+        time.sleep(0.02)
 def at(number, holder, name, *, before=lambda *a, **k: None, after=lambda *a, **k: None):
     '''Do something before or after the number-th call of a function.'''
     function, calls = getattr(holder, name), []
@@ -63,6 +65,6 @@ at({n}, module, "write_results", before=lambda *a: pause())
 def held_at(moment: str, flag: Path, *, number: int = 1) -> str:
     """The prelude of a process (see `Launcher.start`) that is held the ``number``-th time it comes to a moment.
 
-    It makes the file ``flag`` then.
+    It makes the file ``flag`` then, and goes on when there is ``flag.go``.
     """
     return _PAUSE.format(flag=str(flag)) + _MOMENTS[moment].format(n=number)

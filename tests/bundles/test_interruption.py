@@ -42,13 +42,15 @@ def stop_at(start, tmp_path) -> Callable[..., Finished]:
     """``stop_at(moment, number, with_signal, bundle, output_dir, **options)``: ended when it has come to a moment."""
 
     def begin(moment: str, number: int, with_signal: int, bundle: str, output_dir: Path, **options: object) -> Finished:
-        flag = tmp_path / "held"
+        flag, go = tmp_path / "held", tmp_path / "held.go"
         flag.unlink(missing_ok=True)
         running = start(bundle, output_dir, prelude=held_at(moment, flag, number=number), **options)
         until = time.monotonic() + 240
         while not flag.exists() and time.monotonic() < until and running.lives():
             time.sleep(0.02)
         running.send(with_signal)
+        if with_signal != signal.SIGKILL:
+            go.touch()
         finished = running.wait()
         assert flag.exists(), f"it did not come to that moment\n{finished.out[-1000:]}\n{finished.err[-3000:]}"
         return finished
