@@ -11,7 +11,7 @@ def archive_fault(path: str | Path) -> str | None:
     """What is wrong with the zip archive that ``torch.save`` wrote, or None if every checksum in it is right.
 
     ``torch.load`` ignores the CRC32 that ``torch.save`` leaves beside every tensor: of flipped bits it passes nine in
-    ten on as weights. Costs about a second for a gigabyte.
+    ten on as weights. The file is read once more for it.
 
     Args:
         path: the file; one in the format before PyTorch 1.6 has no checksums and counts as faultless.
