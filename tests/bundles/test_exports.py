@@ -126,7 +126,9 @@ def test_a_checkpoint_of_a_training_is_exported_as_well(launcher, trained, files
         assert network(run.image).shape == run.expected.shape
 
 
-@pytest.mark.parametrize("bundle", ALL)
+@pytest.mark.parametrize(
+    "bundle", [PRETRAINING, SPLEEN, SLICES, CLASSIFICATION, pytest.param(ORGANS, marks=pytest.mark.slow)]
+)
 def test_onnx_computes_what_torch_computes(trained, files, bundle, tmp_path):
     reason = "ONNX needs onnx, onnxscript and onnxruntime: pip install 'monai-cl[export]'"
     onnx = pytest.importorskip("onnx", reason=reason)

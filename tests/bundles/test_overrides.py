@@ -16,7 +16,6 @@ from tests.bundles.launcher import Finished
 from tests.bundles.slice_runs import CLASSIFICATION
 from tests.bundles.slice_runs import PRETRAINING as SLICES
 
-ALL = (PRETRAINING, SPLEEN, ORGANS, SLICES, CLASSIFICATION)
 STRICT = {"MONAI_FAIL_ON_DUPLICATE_CONFIG": "1"}
 
 
@@ -43,7 +42,9 @@ def run(launcher, tmp_path) -> Callable[..., Finished]:
     return start
 
 
-@pytest.mark.parametrize("bundle", ALL)
+@pytest.mark.parametrize(
+    "bundle", [PRETRAINING, SPLEEN, SLICES, CLASSIFICATION, pytest.param(ORGANS, marks=pytest.mark.slow)]
+)
 def test_a_copied_bundle_runs_from_any_folder_for_the_epochs_asked_for(run, tiny, bundle, tmp_path):
     copied = Path(shutil.copytree(BUNDLES / bundle, tmp_path / "a place" / bundle))
     elsewhere = tmp_path / "elsewhere"

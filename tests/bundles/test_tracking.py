@@ -74,6 +74,7 @@ def test_a_training_is_a_finished_run_with_its_loss_rate_and_metric(tracked, dat
     assert {path.name for path in folder.iterdir()} == {"run"}
 
 
+@pytest.mark.slow
 def test_by_default_the_database_lies_beside_the_results(launcher, training_options, tmp_path):
     options = {
         **training_options(SPLEEN, iterations=1, epoch_length=1, overlay_cases=0),
