@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 
 from monai_cl.data.results import read_results, write_atomically
 from monai_cl.data.shipped import bundle_folder
-from monai_cl.engines import export_config, load_classifier, load_network
+from monai_cl.engines import export_config, load_classifier, load_network, try_slice
 from monai_cl.errors import UserError
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
@@ -96,7 +96,7 @@ def lay_out_app(
         for file in ("multi_gpu_train.yaml", "logging.conf"):
             if (source / "configs" / file).is_file():
                 shutil.copyfile(source / "configs" / file, staged / "configs" / file)
-        network = _loaded_network(staged / "configs" / "inference.yaml", weights, probe=probe)
+        network = _loaded_network(staged / "configs" / "inference.yaml", weights, task=task, probe=probe)
         (staged / "models").mkdir()
         torch.save(network.state_dict(), staged / "models" / "model.pt")
         _write_metadata(source, staged)
@@ -191,14 +191,15 @@ def _write_config(source: Path, file: Path, *, config: str, values: Mapping[str,
     ConfigParser.export_config_file(copied, str(file), fmt="yaml")
 
 
-def _loaded_network(config: Path, weights: Path, *, probe: str | None) -> torch.nn.Module:
+def _loaded_network(config: Path, weights: Path, *, task: str, probe: str | None) -> torch.nn.Module:
     parser = ConfigParser()
     parser.read_config(str(config))
     network = parser.get_parsed_content("network_def")
-    if probe is not None:
-        load_classifier(network, weights, probe=probe)
-        return network
-    return load_network(network, weights)
+    if task == SEGMENTATION:
+        return load_network(network, weights)
+    load_classifier(network, weights, probe=probe)
+    try_slice(network, channels=2 * parser["neighbours"] + 1, size=parser["image_size"])
+    return network
 
 
 def _write_metadata(source: Path, target: Path) -> None:

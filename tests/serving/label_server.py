@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-SECONDS_TO_START = 300
-SECONDS_FOR_A_TASK = 600
+SECONDS_TO_START = 900
+SECONDS_FOR_A_TASK = 1200
 
 
 class LabelServer:
@@ -36,7 +36,7 @@ class LabelServer:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=300, trust_env=False)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=600, trust_env=False)
 
     def wait(self) -> None:
         """Until it answers."""

@@ -99,19 +99,19 @@ def test_an_app_that_has_learnt_is_not_made_anew(tmp_path, run):
 
 
 def test_a_classifier_and_its_probe_become_one_file(tmp_path):
-    network = slice_classifier("tinynet", width=0.25, image_size=32)
+    network = slice_classifier("tinynet", width=0.125, image_size=160)
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    sizes = {"width": 0.25, "image_size": 32, "neighbours": 0}
+    sizes = {"width": 0.125, "image_size": 160, "neighbours": 0}
     made = lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
     assert made.task == "classes"
     assert not (made.folder / "model" / CIRRHOSIS / "configs" / "train.yaml").exists()
 
 
 def test_paths_do_not_depend_on_the_servers_folder(tmp_path, monkeypatch):
-    torch.save(slice_classifier("tinynet", width=0.25, image_size=32).state_dict(), tmp_path / "model.pt")
+    torch.save(slice_classifier("tinynet", width=0.125, image_size=160).state_dict(), tmp_path / "model.pt")
     (tmp_path / "masks").mkdir()
     monkeypatch.chdir(tmp_path)
-    options = {"width": 0.25, "image_size": 32, "liver_mask": "masks"}
+    options = {"width": 0.125, "image_size": 160, "liver_mask": "masks"}
     made = lay_out_app("app", CIRRHOSIS, checkpoint="model.pt", overrides=options)
     assert config(made, "inference")["liver_mask"] == str(tmp_path / "masks")
     mapping = {"bundle": "masks", "checkpoint": "none.pt"}
@@ -120,9 +120,9 @@ def test_paths_do_not_depend_on_the_servers_folder(tmp_path, monkeypatch):
 
 
 def test_several_bundles_share_an_app(tmp_path, run):
-    torch.save(slice_classifier("tinynet", width=0.25, image_size=32).state_dict(), tmp_path / "model.pt")
+    torch.save(slice_classifier("tinynet", width=0.125, image_size=160).state_dict(), tmp_path / "model.pt")
     lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
-    sizes = {"width": 0.25, "image_size": 32}
+    sizes = {"width": 0.125, "image_size": 160}
     lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
     assert bundles_in(tmp_path / "app") == [ORGANS, CIRRHOSIS]
 
@@ -134,7 +134,7 @@ def test_several_bundles_share_an_app(tmp_path, run):
         (
             "mixcl_ct_pretraining",
             {},
-            "expected a bundle that segments or classifies, found one whose output is features",
+            "expected a bundle that segments or classifies, found one whose output is magnitude",
         ),
         (ORGANS, {"checkpoint": "nowhere"}, "nowhere: expected the weights of a trained model, found none"),
         (
@@ -152,6 +152,14 @@ def test_what_cannot_be_served_leaves_nothing(tmp_path, run, bundle, options, me
         lay_out_app(tmp_path / "app", bundle, **{"checkpoint": run, **options})
     assert not bundles_in(tmp_path / "app")
     assert not list(tmp_path.glob("app/model/*"))
+
+
+def test_slices_that_the_network_cannot_take_are_refused(tmp_path):
+    torch.save(slice_classifier("tinynet", width=0.125).state_dict(), tmp_path / "model.pt")
+    sizes = {"width": 0.125, "image_size": 48}
+    with pytest.raises(UserError, match="TinyNet needs slices of at least 156"):
+        lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
+    assert not bundles_in(tmp_path / "app")
 
 
 def test_the_apps_main_needs_the_other_environment(tmp_path, run):
