@@ -69,7 +69,7 @@ RULES = (
         replace={
             r"^.* --output (\S+)$": r"for what in tune run table; do "
             r"PYTHONPATH=$ROOT python $ROOT/benchmarks/low_label_gain.py $what --output \1 --seeds 0 --methods scratch "
-            r"identity --rates 0.001 --factors 0.1 --cases 2 --test_cases 1 --spacing 8 --pretrain_steps 2 "
+            r"identity --rates 0.001 --factors 0.1 --cases 2 --test_cases 1 --spacing 8 --pretrain_steps 21 "
             r"--finetune_steps 11 || exit 1; done"
         },
     ),
