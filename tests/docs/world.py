@@ -128,6 +128,7 @@ class World:
             {run}/{ORGANS}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/organs || exit 1
             {run}/{WSP}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/wsp || exit 1
             {run}/{CIRRHOSIS}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/probe || exit 1
+            python -m monai_cl prepare {self.data}/spleen.json --store {self.data}/store || exit 1
         """
         self.shell.run(script, cwd=self._home).check()
         made = self.folder / "made"
