@@ -32,6 +32,7 @@ def markdown(record: dict[str, Any]) -> str:
         "One thread. Processor time is that of the process; where others work on the machine (load) wall times are",
         "longer. A ratio is the median over rounds of the pairwise ratios of processor time, quartiles in brackets;",
         "`total` is the ratio of the sums, which counts where rounds do unequal work; `wall` is that of wall times.",
+        *([record["note"]] if "note" in record else []),
         "",
         *_targets(record["parts"]),
     ]
