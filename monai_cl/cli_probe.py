@@ -59,7 +59,8 @@ def probe_command(
     shared = None if folds is None else read_folds(str(folds))
     for path, name in zip(paths, names):
         found = read_features(path)
-        shared = shared or stratified_folds(found.patient_labels(), count=fold_count, seed=seed)
+        if shared is None:
+            shared = stratified_folds(found.patient_labels(), count=fold_count, seed=seed, source=path)
         folder = root if len(paths) == 1 else root / name
         run_probe(
             found,

@@ -21,26 +21,33 @@ class StoredArray:
     Args:
         path: a .b2nd file.
         layout: ``"volume"`` or ``"slices"``, as it was written.
+        shape: (X, Y, Z) that it must have, where that is known.
 
     Raises:
-        UserError: absent or damaged beyond opening.
+        UserError: absent or damaged beyond opening, of another shape or type.
     """
 
-    def __init__(self, path: Path, layout: str) -> None:
+    def __init__(self, path: Path, layout: str, shape: tuple[int, ...] | None = None) -> None:
+        self._path = path
         try:
             # one thread: blosc2's own threads do not survive a fork; no mmap: it was slower
             self._array = blosc2.open(os.fspath(path), mode="r", dparams={"nthreads": 1})
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(unreadable(path, f"expected a stored array, found: {error}")) from error
-        self._path = path
+            dtype, found = self._array.dtype, tuple(self._array.shape)
+        except Exception as error:  # whatever blosc2 makes of damaged metadata
+            raise self._damaged(error) from error
         self._reverse = layout == "slices"
-        self.shape = self._array.shape[::-1] if self._reverse else self._array.shape
+        self.shape = found[::-1] if self._reverse else found
+        if dtype not in (np.int16, np.uint8) or len(found) != 3 or (shape is not None and self.shape != tuple(shape)):
+            raise self._damaged(f"{dtype} of shape {self.shape}" + (f", not {tuple(shape)}" if shape else ""))
 
     def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
         try:
             return self._array[box[::-1]].transpose(2, 1, 0) if self._reverse else self._array[box]
-        except (OSError, RuntimeError) as error:
-            raise UserError(unreadable(self._path, f"expected readable voxels, found: {error}")) from error
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, found: object) -> UserError:
+        return UserError(unreadable(self._path, f"expected a stored array with readable voxels, found: {found}"))
 
 
 def write_array(path: Path, array: np.ndarray, layout: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -39,6 +38,7 @@ class StoreEntry:
         preparation: the parameters it was made with.
         crc32: file name -> checksum of the file beside this entry.
         folder: where it lies.
+        slice_range: (n, 2), lowest and highest HU of each axial slice; None where the layout is another one.
     """
 
     key: str
@@ -55,6 +55,7 @@ class StoreEntry:
     preparation: dict[str, Any]
     crc32: dict[str, int]
     folder: Path
+    slice_range: np.ndarray | None = field(default=None, compare=False)
 
     def coordinates(self, class_id: int) -> np.ndarray:
         """Up to 10,000 voxels of a class, (n, 3) int32 array indices; class -1 is the body (HU > -500).
@@ -74,7 +75,7 @@ def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             coordinates = archive[str(class_id)].astype(np.int32)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # whatever zipfile and NumPy make of it
         fault = f"expected the coordinates of class {class_id}, found a damaged or absent file ({error})"
         raise UserError(unreadable(Path(path), fault)) from error
     coordinates.setflags(write=False)
@@ -147,6 +148,7 @@ def load_entry(folder: Path) -> StoreEntry:
             preparation=content["preparation"],
             crc32=content["crc32"],
             folder=folder,
+            slice_range=np.array(content["slice_range"]) if content.get("slice_range") else None,
         )
     except FileNotFoundError as error:
         raise UserError(unreadable(path, "expected a prepared volume, found none", remedy="prepare")) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,7 +195,7 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
             about = json.loads(str(archive["about"])) if "about" in names else {}
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"{path}: expected arrays as numpy.savez writes them, without pickle, found something else ({error})"
         ) from error

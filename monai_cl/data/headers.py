@@ -12,7 +12,7 @@ import numpy as np
 from monai_cl.errors import UserError
 
 _NIFTI = (".nii", ".nii.gz")
-_ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+_NRRD, _META_IMAGE = (".nrrd", ".nhdr"), (".mha", ".mhd")
 _DICOM = (".dcm", ".dicom", ".ima")
 _GRID_TOLERANCE = 0.1  # of the smallest voxel edge: headers round to float32
 
@@ -61,9 +61,13 @@ def read_grid(path: str | Path) -> Grid | None:
         return None
     if name.endswith(_NIFTI):
         return _nifti_grid(path)
-    if name.endswith(_ITK):
+    if name.endswith(_META_IMAGE):
+        from monai_cl.data.meta_image import meta_image_grid
+
+        return _checked(path, Grid(*meta_image_grid(path)))
+    if name.endswith(_NRRD):
         return _itk_grid(path)
-    formats = ", ".join((*_NIFTI, *_ITK))
+    formats = ", ".join((*_NIFTI, *_NRRD, *_META_IMAGE))
     raise UserError(
         f"{path}: expected one of {formats} or a DICOM folder, found another kind of file; convert it to .nii.gz"
     )
@@ -101,9 +105,9 @@ def _bytes(raw: bytes) -> str:
 def _itk_grid(path: Path) -> Grid:
     import SimpleITK as sitk
 
-    from monai_cl.data.itk_header import check_itk_file
+    from monai_cl.data.itk_header import check_nrrd
 
-    check_itk_file(path, voxels=False)
+    check_nrrd(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -1,13 +1,10 @@
-"""What ITK does not look at in NRRD and MetaImage files: foreign data files, absent geometry, damaged streams."""
+"""The text headers of NRRD and MetaImage files: which files hold the voxels, and whether a geometry is said."""
 
 from __future__ import annotations
 
 import os
 import re
-import zlib
 from pathlib import Path
-
-from isal import isal_zlib
 
 from monai_cl.errors import UserError
 
@@ -15,33 +12,45 @@ _LONGEST_HEADER = 1 << 20
 _SPACINGS = ("space directions", "spacings", "elementspacing", "elementsize")
 
 
-def check_itk_file(path: Path, *, voxels: bool = True) -> None:
-    """Look at the text header of a .nrrd, .nhdr, .mha or .mhd file, and at its compressed voxels.
+def check_nrrd(path: Path) -> None:
+    """Look at the text header of a .nrrd or .nhdr file.
 
-    ITK (5.4) opens whatever data file a header names, takes a spacing of 1 mm where none is said, and gives the
-    garbage in the buffer where a MetaImage does not decompress.
-
-    Args:
-        path: an existing file.
-        voxels: decompress a MetaImage to check its sum (NRRD's gzip is checked by ITK).
+    ITK (5.4) opens whatever data file a header names, and takes a spacing of 1 mm where none is said.
 
     Raises:
-        UserError: a data file that is absent or lies outside the header's folder, no spacing, a damaged stream.
+        UserError: a data file that is absent or lies outside the header's folder, no spacing.
     """
+    fields, files = _nrrd(_front(path))
+    _check(path, fields, files)
+
+
+def meta_image_header(path: Path) -> tuple[dict[str, str], list[str], int]:
+    """The header of a .mha or .mhd file: fields in small letters, its data files, and where it ends.
+
+    Raises:
+        UserError: as `check_nrrd`; or several data files.
+    """
+    fields, files, end = _meta_image(_front(path))
+    _check(path, fields, files)
+    if len(files) > 1 or any("%" in name for name in files):
+        raise UserError(f"{path}: expected its voxels in one file, found several; convert it to .nii.gz")
+    return fields, files, end
+
+
+def _front(path: Path) -> bytes:
     with path.open("rb") as stream:
-        raw = stream.read(_LONGEST_HEADER)
-    nrrd = raw.startswith(b"NRRD")
-    fields, files, length = _nrrd(raw) if nrrd else _meta_image(raw)
+        return stream.read(_LONGEST_HEADER)
+
+
+def _check(path: Path, fields: dict[str, str], files: list[str]) -> None:
     for name in files:
         _check_data_file(path, name)
     if not any(key in fields for key in _SPACINGS) or "nan" in fields.get("spacings", ""):
         raise UserError(f"{path}: expected a voxel spacing in the header, found none; export it with its geometry")
-    if voxels and not nrrd and fields.get("compresseddata", "").lower() == "true" and len(files) <= 1:
-        _check_stream(path, path.parent / files[0] if files else path, 0 if files else length)
 
 
-def _nrrd(raw: bytes) -> tuple[dict[str, str], list[str], int]:
-    head, _, rest = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+def _nrrd(raw: bytes) -> tuple[dict[str, str], list[str]]:
+    head, _, _ = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
     fields: dict[str, str] = {}
     files: list[str] = []
     lines = head.decode("latin-1").split("\n")
@@ -53,7 +62,7 @@ def _nrrd(raw: bytes) -> tuple[dict[str, str], list[str], int]:
         if key.lower() in ("data file", "datafile"):
             listed = value.split()[:1] == ["LIST"]
             files += [name.strip() for name in lines[number + 1 :] if name.strip()] if listed else [value.strip()]
-    return fields, files, len(head) + 2 if rest else len(raw)
+    return fields, files
 
 
 def _meta_image(raw: bytes) -> tuple[dict[str, str], list[str], int]:
@@ -80,18 +89,15 @@ def _check_data_file(path: Path, name: str) -> None:
     pattern = "%" in name
     file = name.split()[0] if pattern else name
     folder = os.path.realpath(path.parent)
-    found = os.path.realpath(path.parent / file)
-    inside = not re.match(r"[/\\~]|[A-Za-z]:", file) and os.path.commonpath([folder, found]) == folder
-    if not inside or not (pattern or os.path.isfile(found)):
-        what = "no such file" if inside else "which lies outside its folder"
-        raise UserError(f"{path}: expected its voxels beside it, found {name}, {what}; copy it beside the header")
-
-
-def _check_stream(path: Path, file: Path, start: int) -> None:
+    shown = name if len(name) <= 80 else name[:77] + "..."
     try:
-        isal_zlib.decompress(file.read_bytes()[start:])
-    except (isal_zlib.error, zlib.error, EOFError, ValueError) as error:
-        raise UserError(
-            f"{path}: expected a readable image, found a damaged or truncated stream of voxels ({error}); export or "
-            "copy it again"
-        ) from error
+        found = os.path.realpath(path.parent / file)
+        is_file = bool(pattern or os.stat(found))
+    except FileNotFoundError:
+        is_file = False
+    except (OSError, ValueError) as error:  # no name that a file could have
+        raise UserError(f"{path}: expected a readable image, found the data file {shown}; export it again") from error
+    inside = not re.match(r"[/\\~]|[A-Za-z]:", file) and os.path.commonpath([folder, found]) == folder
+    if not inside or not is_file:
+        what = "no such file" if inside else "which lies outside its folder"
+        raise UserError(f"{path}: expected its voxels beside it, found {shown}, {what}; copy it beside the header")

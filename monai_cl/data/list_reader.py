@@ -134,22 +134,28 @@ class ListReader:
             for i, raw in enumerate(document[split])
             if shape.is_sound(*parts, split, i)
         }
-        ids = _ids(sound)
+        ids, refused = _ids(sound), False
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         places: dict[str, list[str]] = {split: [] for split in SPLITS}
         for (split, i), raw in sound.items():
             place = where(*parts, split, i)
+            files = {
+                key: self._path(raw[key], root, path, f"{place}.{key}") for key in ("image", "label") if key in raw
+            }
+            if None in files.values():  # what may not be named is not looked at either
+                refused = True
+                continue
             item = {
-                "image": self._path(raw["image"], root, path, f"{place}.image"),
+                "image": files["image"],
                 "fold": int(raw["fold"]) if "fold" in raw else None,
                 "patient": raw.get("patient", ids[split, i]),
                 "id": ids[split, i],
                 "dataset": name,
                 "label_map": label_map,
             }
-            if "label" in raw:
+            if "label" in files:
                 item |= {
-                    "label": self._path(raw["label"], root, path, f"{place}.label"),
+                    "label": files["label"],
                     "label_ids": tuple(sorted(int(label) for label in labels)),
                 }
             items[split].append(item | {key: raw[key] for key in ("target", "meta") if key in raw})
@@ -170,7 +176,7 @@ class ListReader:
             places={split: tuple(places[split]) for split in SPLITS},
             sub_root=sub_root,
         )
-        self.problems += item_problems(dataset, sound=shape.is_sound(*parts))
+        self.problems += item_problems(dataset, sound=shape.is_sound(*parts) and not refused)
         self.datasets.append(dataset)
 
     def _add_targets(self, spec: dict[str, Any], path: Path, parts: tuple, items: list[dict[str, Any]]) -> None:
@@ -201,17 +207,19 @@ class ListReader:
             self._complain("outside", path, where(*parts, "root"), "a sub-folder of the data root", reason)
         return "" if joined == "." else joined
 
-    def _path(self, relative: str, root: str, path: Path, place: str) -> str:
-        reason = path_fault(relative)
-        if reason and not self.allow_outside:
+    def _path(self, relative: str, root: str, path: Path, place: str) -> str | None:
+        """The file that is meant, or None (and a complaint) where it may not be named."""
+        reason = None if self.allow_outside else path_fault(relative)
+        if reason:
             expected = "a relative path below the root of the data set"
             self._complain("outside", path, place, expected, reason, file=relative)
+            return None
         file = os.path.normpath(os.path.join(root, relative))
-        # where the root itself is a link that leaves the data root, one complaint is enough
-        found = None if reason or self._link_fault(root, self.data_root) else self._link_fault(file, self.data_root)
-        if found:
-            expected = "a file that lies below the data root"
-            self._complain("outside", path, place, expected, found, file=relative)
+        if self._link_fault(root, self.data_root):
+            return None  # the root itself is a link that leaves the data root: one complaint is enough
+        if reason := self._link_fault(file, self.data_root):
+            self._complain("outside", path, place, "a file that lies below the data root", reason, file=relative)
+            return None
         return file
 
     def _link_fault(self, file: str, root: str) -> str | None:

@@ -57,10 +57,22 @@ def schema_problems(document: Any, list_file: str | Path) -> list[Problem]:
     """Everything in which ``document`` (parsed JSON) departs from the schema, in the order of the list."""
     problems: dict[tuple[str, str, str], Problem] = {}
     for error in _validator().iter_errors(document):
+        if _is_told_already(document, error):
+            continue
         file = _file_of(document, list(error.absolute_path))
         for problem in _translate(error, str(list_file), file):
             problems.setdefault((problem.where, problem.expected, problem.found), problem)
     return list(problems.values())
+
+
+def _is_told_already(document: Any, error: ValidationError) -> bool:
+    """Labels given as name -> id break several rules; that they are turned round says it all."""
+    path = list(error.absolute_path)
+    if "labels" not in path or error.validator == "required":
+        return False
+    for part in path[: path.index("labels") + 1]:
+        document = document[part]
+    return isinstance(document, dict) and "0" not in document and _swap_hint(document) is not None
 
 
 def _file_of(document: Any, path: list[str | int]) -> str | None:

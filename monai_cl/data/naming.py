@@ -42,6 +42,12 @@ def item_id(item: Mapping[str, Any]) -> str:
     return str(item.get("id") or re.sub(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd|dcm)$", "", Path(item["image"]).name))
 
 
+def whose(item: Mapping[str, Any]) -> str:
+    """The item for a message: its id, and its patient where he has another name."""
+    name, patient = item_id(item), item.get("patient")
+    return name if patient in (None, name) else f"patient {patient}, {name}"
+
+
 def map_pairs(label_map: Mapping[int, int] | None) -> list[list[int]] | None:
     """A label map as JSON can keep it: sorted pairs of integers."""
     return None if label_map is None else sorted([int(value), int(new)] for value, new in label_map.items())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monai_cl.data.label_values import check_label_ids
+from monai_cl.data.naming import whose
 from monai_cl.data.store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
 
@@ -47,7 +48,13 @@ class PreparedItems:
             f"{self.seconds:.1f} s"
         )
         return "\n".join(
-            [head, *(f"  skipped {item.get('id', item.get('image'))}: {why}" for item, why in self.skipped)]
+            [
+                head,
+                *(
+                    f"  skipped {whose(item) if item.get('image') else item.get('id')}: {why}"
+                    for item, why in self.skipped
+                ),
+            ]
         )
 
 

@@ -13,7 +13,8 @@ from monai_cl.errors import UserError
 __all__ = ["CTReader", "Volume", "read_volume", "to_ras"]  # noqa: F822 (see __getattr__)
 
 NIFTI = (".nii", ".nii.gz")
-ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+META_IMAGE = (".mha", ".mhd")
+ITK = (".nrrd", ".nhdr", *META_IMAGE)
 DICOM = (".dcm", ".dicom", ".ima")
 # a voxel spacing outside this is a damaged header or another unit
 _SPACING_MM = (1e-3, 100.0)
@@ -66,6 +67,10 @@ def read_volume(path: str | os.PathLike, *, series: str | None = None, uneven_sl
         from monai_cl.data.nifti import read_nifti
 
         array, affine = read_nifti(path)
+    elif path.name.lower().endswith(META_IMAGE):
+        from monai_cl.data.meta_image import read_meta_image
+
+        array, affine = read_meta_image(path)
     elif path.name.lower().endswith(ITK):
         array, affine = _read_with_itk(path)
     else:
@@ -91,9 +96,9 @@ def to_ras(volume: Volume) -> Volume:
 def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import SimpleITK as sitk
 
-    from monai_cl.data.itk_header import check_itk_file
+    from monai_cl.data.itk_header import check_nrrd
 
-    check_itk_file(path)
+    check_nrrd(path)
     try:
         image = sitk.ReadImage(os.fspath(path))
     except RuntimeError as error:

@@ -123,7 +123,7 @@ class CTSlices(Dataset):
 
     Raises:
         ValueError: an option out of its range.
-        UserError: no volume.
+        UserError: no volume, or a slice that is one value all over the window, where the store knows.
     """
 
     def __init__(
@@ -147,6 +147,8 @@ class CTSlices(Dataset):
         self.store, self.volumes, self.window = store, tuple(volumes), hu_window(window)
         self.size, self.pixel_size, self.neighbours = int(size), pixel_size, int(neighbours)
         self._ends = np.cumsum([len(volume.slices) for volume in self.volumes])
+        for volume in self.volumes:
+            self._check_constant(volume)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -202,6 +204,26 @@ class CTSlices(Dataset):
             "index": int(index),
         }
 
+    def _check_constant(self, volume: SliceVolume) -> None:
+        """Before a training begins, and not when it comes to the slice."""
+        ranges = getattr(self.store.entry(volume.key), "slice_range", None)
+        if ranges is None:
+            return
+        seen = np.clip(ranges[volume.slices], *self.window)
+        constant = np.flatnonzero(seen[:, 0] == seen[:, 1])
+        if len(constant):
+            middle = int(volume.slices[constant[0]])
+            raise self._constant(volume, middle, int(ranges[middle, 0]))
+
+    def _constant(self, volume: SliceVolume, middle: int, value: int) -> UserError:
+        entry = self.store.entry(volume.key)
+        source = entry.source.get("image", {}).get("path", entry.folder)
+        return UserError(
+            f"patient {volume.patient}: {source}: expected an image in slice {middle} (of {entry.shape[2]} from "
+            f"the feet), found one value, {value} HU, all over the window "
+            f"{self.window}; is the file damaged or cut? Correct it or take it out of the list"
+        )
+
     def _image(self, volume: SliceVolume, middle: int) -> torch.Tensor:
         entry = self.store.entry(volume.key)
         around = np.clip(np.arange(middle - self.neighbours, middle + self.neighbours + 1), 0, entry.shape[2] - 1)
@@ -210,12 +232,7 @@ class CTSlices(Dataset):
         images = window_slices(stored, self.window)
         low, high = torch.aminmax(images[middle - first])
         if low == high:
-            source = entry.source.get("image", {}).get("path", entry.folder)
-            raise UserError(
-                f"patient {volume.patient}: {source}: expected an image in slice {middle} (of {entry.shape[2]} from "
-                f"the feet), found one value, {stored[0, 0, middle - first]} HU, all over the window "
-                f"{self.window}; is the file damaged or cut? Correct it or take it out of the list"
-            )
+            raise self._constant(volume, middle, int(stored[0, 0, middle - first]))
         if len(around) != len(images):
             images = images[torch.from_numpy(around - first)]
         return fit_slices(images, entry.spacing[1::-1], size=self.size, pixel_size=self.pixel_size)

@@ -212,6 +212,9 @@ class VolumeStore:
                 "preparation": json.loads(json.dumps(asdict(self.preparation))),
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }
+            if self.preparation.layout == "slices":
+                ends = (converted.image.min((0, 1)), converted.image.max((0, 1)))
+                content["slice_range"] = np.stack(ends, axis=1).tolist()
             save_entry(folder, content)
 
     def _array(self, key: str, kind: str) -> StoredArray:
@@ -231,7 +234,7 @@ class VolumeStore:
         entry = self.entry(key)
         if kind == "label" and not entry.has_label:
             raise UserError(f"{self.root / key}: expected a label beside the image of {entry.id}, found none")
-        return StoredArray(self.root / key / f"{kind}.b2nd", entry.preparation["layout"])
+        return StoredArray(self.root / key / f"{kind}.b2nd", entry.preparation["layout"], entry.shape)
 
     def _forget(self) -> None:
         self._process = os.getpid()

@@ -158,11 +158,9 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
             "give the label map, not a probability or an interpolated one",
         )
         return
-    if (
-        dataset.labels
-        and dataset.label_map is None
-        and (unknown := [value for value in values if value not in dataset.labels])
-    ):
+    if "labels" not in dataset.document or not dataset.labels:
+        return  # the list's own complaint comes first
+    if dataset.label_map is None and (unknown := [value for value in values if value not in dataset.labels]):
         some = ", ".join(f"{value} ({voxels(values[value])})" for value in unknown[:8])
         found = some + (f" and {len(unknown) - 8} values more" if len(unknown) > 8 else "")
         yield (
@@ -213,8 +211,11 @@ def _listing(folder: str) -> tuple[str, ...] | None:
 def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
     for key in ("image", "label"):
         owners: dict[str, list[tuple[DataSet, str]]] = {}
+        seen: set[str] = set()
         for dataset, where, item in tasks:
-            if key in item:
+            again = item["image"] in seen  # the list's rules have told of it, and mean its label too
+            seen.add(item["image"])
+            if key in item and not (again and key == "label"):
                 owners.setdefault(item[key], []).append((dataset, f"{where}.{key}"))
         groups = duplicate_files(owners)
         if key == "label":  # one label file under two items; an image under two items is told by the list's rules

@@ -44,7 +44,7 @@ def patient_folds(
     """
     labels = classified_patients(slices, source=data_list.path)
     if folds is None:
-        made = stratified_folds(labels, count=count, seed=seed)
+        made = stratified_folds(labels, count=count, seed=seed, source=data_list.path)
     elif str(folds) == "list":
         made = _listed(slices, data_list, labels)
     else:

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.scripts import run as bundle_run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
 
+from monai_cl.engines.option_types import type_fault
 from monai_cl.errors import UserError
 
 _RUN_ARGUMENTS = {name for name in inspect.signature(bundle_run).parameters if name != "override"}
@@ -36,10 +37,11 @@ class Invocation:
         return parser.get()
 
     def check_overrides(self) -> None:
-        """Refuse what MONAI would take silently: an override whose first key the config does not have, or of None.
+        """Refuse what MONAI would take silently: an override whose first key the config does not have, of another kind
+        of value than the config's, or of None.
 
         Raises:
-            UserError: names the key, the nearest known one and the config file.
+            UserError: names the key, the nearest known one and the config file, or the value that stands there.
         """
         parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
         known = set(parser.get()) | self._tracking_keys()
@@ -51,6 +53,10 @@ class Invocation:
                 raise UserError(f"--{key}: {self.config_files[-1]} has no key {head!r}; {hint}")
             if head == "epochs" and ("iterations" in self.overrides or not _counts_epochs(parser.get("iterations"))):
                 raise UserError(f"--epochs {value}: iterations is given as well and would hold; give one of the two")
+            if value is not None and (expected := type_fault(parser.get(key), value)):
+                raise UserError(
+                    f"--{key}: expected {expected} as in {self.config_files[-1]} ({parser.get(key)!r}), got {value!r}"
+                )
             if value is None and parser.get(key) is not None:
                 raise UserError(
                     f"--{key} None: MONAI leaves such an option out and {parser.get(key)!r} would stay; write "

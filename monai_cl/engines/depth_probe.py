@@ -72,7 +72,9 @@ def probe_depth(
     if not len(X) or np.ptp(depth) == 0:
         raise UserError(f"{features.source}: expected slices with differing depths, found {len(set(depth.tolist()))}")
     X, depth = X.astype(np.float64), depth.astype(np.float64)
-    folds = grouped_folds(patient.tolist(), count=fold_count, seed=seed) if folds is None else folds
+    folds = (
+        grouped_folds(patient.tolist(), count=fold_count, seed=seed, source=features.source) if folds is None else folds
+    )
     without = set(patient.tolist()) - set(folds.fold)
     if without:
         folds.require(patient.tolist())

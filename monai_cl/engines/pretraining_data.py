@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import DataList, MixCLPatches, Preparation, VolumeStore, load_data_list, prepare
+from monai_cl.data.naming import whose
 from monai_cl.errors import UserError
 
 
@@ -79,7 +80,7 @@ def prepare_all(
         items, store, Preparation(spacing=tuple(float(s) for s in spacing), antialias=antialias), workers=workers
     )
     if done.skipped:
-        lines = "; ".join(f"{item['id']}: {reason}" for item, reason in done.skipped)
+        lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)
         raise UserError(
             f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. "
             "Mend them or take them off the list"

@@ -122,7 +122,7 @@ def probe_patients(
     order = np.lexsort((features.slice, features.patient))
     order = order[known[order]]
     X, patient, y = (getattr(features, name)[order] for name in ("features", "patient", "label"))
-    folds = stratified_folds(labels, count=fold_count, seed=seed) if folds is None else folds
+    folds = stratified_folds(labels, count=fold_count, seed=seed, source=features.source) if folds is None else folds
     folds.require(labels)
     folds.require_classes(labels)
 

@@ -81,13 +81,16 @@ class PatientFolds:
                 )
 
 
-def stratified_folds(labels: Mapping[str, int], *, count: int = 5, seed: int = 0) -> PatientFolds:
+def stratified_folds(
+    labels: Mapping[str, int], *, count: int = 5, seed: int = 0, source: str | os.PathLike = "folds"
+) -> PatientFolds:
     """Folds with equal shares of the classes, from the sorted patient ids and the seed alone.
 
     Args:
         labels: patient -> class.
         count: number of folds.
         seed: of the shuffling.
+        source: the file that says the classes, for messages.
 
     Raises:
         ValueError: fewer than two folds.
@@ -100,20 +103,22 @@ def stratified_folds(labels: Mapping[str, int], *, count: int = 5, seed: int = 0
     classes = sorted(set(labels.values()))
     if len(classes) < 2:
         found = f"class {classes[0]} only ({len(patients)} patients)" if classes else "no patient with a known class"
-        raise UserError(f"folds: expected patients of two classes, found {found}")
+        raise UserError(f"{source}: expected patients of two classes, found {found}; add patients of another one")
     for number in classes:
         members = [patient for patient in patients if labels[patient] == number]
         if len(members) < count:
             raise UserError(
-                f"folds: class {number}: expected at least {count} patients, one for each fold, found {len(members)} "
-                f"({_named(members, bare=True)}); use fewer folds or add patients"
+                f"{source}: class {number}: expected at least {count} patients, one for each fold, found "
+                f"{len(members)} ({_named(members, bare=True)}); use fewer folds or add patients"
             )
     splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
     splits = splitter.split(np.zeros((len(patients), 1)), [labels[patient] for patient in patients])
     return _from_splits(patients, splits, seed)
 
 
-def grouped_folds(patients: Collection[str], *, count: int = 5, seed: int = 0) -> PatientFolds:
+def grouped_folds(
+    patients: Collection[str], *, count: int = 5, seed: int = 0, source: str | os.PathLike = "folds"
+) -> PatientFolds:
     """Folds of patients of whom no class is known, from their sorted ids and the seed.
 
     Raises:
@@ -126,7 +131,7 @@ def grouped_folds(patients: Collection[str], *, count: int = 5, seed: int = 0) -
     patients = sorted(set(patients))
     if len(patients) < count:
         raise UserError(
-            f"folds: expected at least {count} patients, one for each fold, found {len(patients)} "
+            f"{source}: expected at least {count} patients, one for each fold, found {len(patients)} "
             f"({_named(patients, bare=True)}); use fewer folds or add patients"
         )
     return _from_splits(patients, KFold(count, shuffle=True, random_state=seed).split(patients), seed)

@@ -16,8 +16,8 @@ def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
         UserError: when they do not divide, since the last model would be neither validated nor saved.
     """
     for name, value in (("iterations", iterations), ("epoch_length", epoch_length), ("val_interval", val_interval)):
-        if int(value) != value or value < 1:
-            raise UserError(f"{name} must be a whole number >= 1, got {value}")
+        if not isinstance(value, (int, float)) or int(value) != value or value < 1:
+            raise UserError(f"{name} must be a whole number >= 1, got {value!r}")
     step = epoch_length * val_interval
     if iterations % step:
         raise UserError(

@@ -19,6 +19,7 @@ from monai_cl.data import (
     prepare,
     slice_volumes,
 )
+from monai_cl.data.naming import whose
 from monai_cl.engines.pretraining_data import describe
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
@@ -89,7 +90,7 @@ def list_slices(
         raise UserError(f"{data_list.path}: expected at least one {kind} under {split!r}, found none")
     done = prepare(items, store, SLICES, workers=prepare_workers)
     if done.skipped:
-        lines = "; ".join(f"{item['id']}: {reason}" for item, reason in done.skipped)
+        lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)
         raise UserError(
             f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. Mend them or take them off "
             "the list"

@@ -18,6 +18,8 @@ from monai_cl.engines.distributed import world_size
 from monai_cl.engines.lost_process import lost_process_in
 from monai_cl.errors import UserError, printable
 
+_REFUSERS = ("monai_cl.", "torch.optim.", "torch.utils.data.")
+
 
 def preflight() -> None:
     """Check the command line's overrides against the config, and report what a user can mend of this run in one line.
@@ -80,8 +82,8 @@ def _quiet_decoders() -> None:
 def user_error_in(error: BaseException | None) -> ValueError | None:
     """The error a user can mend that an exception stems from, if any, along its causes.
 
-    That is a `UserError`, or a `ValueError` by which a function of this package refused an option; but not one from
-    within an engine's loop: there it is ours.
+    That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
+    refused an option; but not one from within an engine's loop: there it is ours.
     """
     return next((found for found in chain(error) if isinstance(found, UserError) or _refuses_an_option(found)), None)
 
@@ -91,7 +93,7 @@ def _refuses_an_option(error: BaseException) -> bool:
         return False
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     in_engine = any(module.startswith("ignite.") for module in modules)
-    return bool(modules) and modules[-1].startswith("monai_cl.") and not in_engine
+    return bool(modules) and modules[-1].startswith(_REFUSERS) and not in_engine
 
 
 def _one_line(error: ValueError) -> str:

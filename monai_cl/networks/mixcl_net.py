@@ -64,7 +64,9 @@ class MixCLNet(nn.Module):
         super().__init__()
         sizes = [img_size] * 3 if isinstance(img_size, int) else list(img_size)
         if any(size % 16 or size < 32 for size in sizes):
-            raise ValueError(f"img_size must be multiples of 16, at least 32 voxels, got {sizes}")
+            raise ValueError(
+                f"img_size (a bundle's patch_size) must be multiples of 16, at least 32 voxels, got {sizes}"
+            )
         self.label_level = None if label_level is None else int(label_level)
         wanted = {int(level) for level in levels} | ({self.label_level} - {None})
         if not wanted <= set(LEVELS):

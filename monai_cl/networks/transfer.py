@@ -55,6 +55,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file; pass the encoder.pt that export_encoder wrote")
+    if fault := archive_fault(path):
+        raise UserError(
+            f"{path}: not a readable PyTorch checkpoint of plain tensors, found a damaged file ({fault}); copy it again"
+        )
     try:
         reason = archive_fault(path)
         content = torch.load(path, map_location="cpu", weights_only=True) if reason is None else None

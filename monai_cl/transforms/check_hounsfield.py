@@ -24,8 +24,8 @@ class CheckHounsfieldd(MapTransform):
         """The item, unchanged.
 
         Raises:
-            UserError: voxels that are NaN or infinite, one value everywhere, a scaled image, one without a value below
-                0, nothing but air; names the file.
+            UserError: voxels that are NaN or infinite, one value everywhere, a scaled image, one without fat or full of
+                what would be metal, nothing but air; names the file.
         """
         item = dict(data)
         for key in self.key_iterator(item):

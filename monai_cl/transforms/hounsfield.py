@@ -8,6 +8,10 @@ import numpy as np
 _SCALED_RANGE = 2.0
 # below it there is air and lung, above it tissue
 TISSUE_HU = -500
+# every CT of a body has fat; an MR that was resampled has small values below 0
+_FAT_HU = -100
+# beyond it only metal: a voxel in a thousand, not in twenty
+_BONE_HU, _METAL = 4095, 0.05
 
 
 def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
@@ -32,12 +36,19 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
             f"values from {shown}",
             "give the original scan, not one scaled to the window already",
         )
-    if low >= 0:
+    if low > _FAT_HU:
         return (
             "not in HU",
-            "Hounsfield units, where air is -1000",
-            f"no value below 0 ({shown})",
+            "Hounsfield units, where fat is -100 and air -1000",
+            f"no value of {_FAT_HU} or below ({shown})",
             "give a CT with its rescale intercept applied, no MR and no picture of 8 bits",
+        )
+    if high > _BONE_HU and (share := np.count_nonzero(array > _BONE_HU) / array.size) > _METAL:
+        return (
+            "not in HU",
+            f"Hounsfield units, of at most {_BONE_HU} but in metal",
+            f"{share:.0%} of the voxels above it ({shown})",
+            "give a CT with its rescale slope and intercept applied, no MR",
         )
     if high <= TISSUE_HU:
         return (

@@ -31,6 +31,7 @@ class Case:
         check: proves the repair, given the `World` after the door.
         problems: how many complaints `datalist validate` has.
         real: it is made of a real file of ``odd_files``.
+        slow: a run like others that are not, left to the slow tests.
     """
 
     group: str
@@ -42,6 +43,7 @@ class Case:
     check: Callable[[Any], None] | None = None
     problems: int = 1
     real: bool = False
+    slow: bool = False
 
     def __post_init__(self) -> None:
         assert self.group in GROUPS, self.group

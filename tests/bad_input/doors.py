@@ -118,7 +118,7 @@ DOORS: dict[str, Callable[[World], Outcome]] = {
     ),
     "datalist from_table": lambda world: command(
         *("datalist", "from_table", world.root / "stages.csv", world.out / "stages.json", "--scans"),
-        *(world.list_file(), "--patient", "id", "--value", "stage", "--folds", 2),
+        *(world.list_file(), "--patient", "id", "--value", "stage", "--folds", world.folds),
     ),
     "prepare": _prepare,
     "prepare --layout slices": _prepare_slices,

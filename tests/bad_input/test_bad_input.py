@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bad_input.case import GROUPS, Case
+from tests.bad_input.document import PAGE, page
 from tests.bad_input.doors import DOORS
 from tests.bad_input.table import CASES
 from tests.bad_input.world import World
@@ -31,7 +32,8 @@ def test_it_is_refused_in_one_line_or_repaired(case: Case, tmp_path, request):
         if door == "datalist validate" and "listed above" in found.error:
             words = f"{case.problems} problem" + ("s" if case.problems > 1 else "")
             assert f": {words}, listed above" in found.error, found.shown
-        assert not world.out.exists(), f"{door} wrote {sorted(world.out.rglob('*'))}"
+        assert world.out.exists() == world.keep_out
+        assert not list(world.out.rglob("*")), f"{door} wrote {sorted(world.out.rglob('*'))}"
         assert world.stored() <= {*before, "good", "fine"}
     if case.check is not None:
         case.check(world)
@@ -40,4 +42,8 @@ def test_it_is_refused_in_one_line_or_repaired(case: Case, tmp_path, request):
 def test_there_are_more_than_sixty_and_each_is_there_once():
     assert len(CASES) >= 60
     assert len({str(case) for case in CASES}) == len(CASES)
-    assert {case.group for case in CASES} <= set(GROUPS)
+    assert {case.group for case in CASES} == set(GROUPS)
+
+
+def test_the_page_of_the_documentation_is_that_of_the_table():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.bad_input.document"

@@ -33,6 +33,8 @@ class World:
         self.root.mkdir()
         self.list_name = "list.json"
         self.raw_list: bytes | None = None
+        self.folds = 2  # that a command is to make
+        self.keep_out = False  # the folder of results is there before
         items = []
         for number, name in enumerate(("good", "fine", "bad")):
             write_nifti(self.root / f"{name}.nii.gz", ct_array(seed=number), AFFINE)
@@ -65,7 +67,7 @@ class World:
         path = self.root / self.list_name
         if self.raw_list is not None:
             path.write_bytes(self.raw_list)
-        elif not path.exists():
+        elif self.list_name == "list.json" and not path.exists():
             path.write_text(json.dumps(self.document), encoding="utf-8")
         return path
 

@@ -122,7 +122,7 @@ class Launcher:
     def close(self) -> None:
         """End the server."""
         self._server.stdin.close()
-        self._server.wait(timeout=30)
+        self._server.wait(timeout=120)
         self._server.stdout.close()
 
 

@@ -91,3 +91,22 @@ def test_a_nifti_without_orientation_is_told_once(tmp_path, caplog):
     (record,) = caplog.records
     assert f"{tmp_path / 'a.nii.gz'}: its header says no orientation; taken as NIfTI's default" in record.getMessage()
     np.testing.assert_array_equal(first.affine, again.affine)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd"])
+def test_a_metaimage_with_fewer_bytes_than_voxels_is_refused(tmp_path, name):
+    image = sitk.GetImageFromArray(np.ones((4, 5, 6), np.int16))
+    sitk.WriteImage(image, str(tmp_path / name), useCompression=False)
+    data = tmp_path / ("a.raw" if name == "a.mhd" else name)
+    data.write_bytes(data.read_bytes()[:-100])
+    with pytest.raises(UserError, match=rf"{name}: expected a readable image of .* truncated; export or copy it again"):
+        read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("reference", ["a\0b.raw", "x" * 5000])
+def test_a_data_file_of_an_impossible_name_is_refused(tmp_path, reference):
+    path = write_itk(tmp_path / "a.mhd", ct_array(), AFFINE)
+    head, _, _ = path.read_bytes().partition(b"ElementDataFile =")
+    path.write_bytes(head + b"ElementDataFile = " + reference.encode() + b"\n")
+    with pytest.raises(UserError, match=r"a\.mhd: expected a readable image, found the data file"):
+        read_volume(path)

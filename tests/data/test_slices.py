@@ -168,14 +168,21 @@ def test_window_is_clipped_and_scaled_exactly(window):
     assert float(window_slices(array, window).max()) <= 1.0
 
 
-def test_a_constant_slice_names_patient_file_and_slice(tmp_path):
+def test_a_constant_slice_names_patient_file_and_slice_before_anything_is_read(tmp_path):
     array = ct_array(SHAPE)
     array[..., 8] = -1024
-    dataset = dataset_of(tmp_path, [write_item(tmp_path, "P7", array=array)], size=24)
+    message = r"patient P7: .*P7.nii.gz: expected an image in slice 8 .* one value, -1024 HU"
+    with pytest.raises(UserError, match=message):
+        dataset_of(tmp_path, [write_item(tmp_path, "P7", array=array)], size=24)
+
+
+def test_a_constant_slice_of_a_store_without_ranges_is_told_when_it_is_read(tmp_path):
+    array = ct_array(SHAPE)
+    array[..., 8] = -1024
+    done = prepare([write_item(tmp_path, "P7", array=array)], tmp_path / "store", Preparation(None), progress=False)
+    dataset = CTSlices(done.store, slice_volumes(done.store, done.keys, done.items, liver=1), size=24)
     dataset[2]
-    with pytest.raises(
-        UserError, match=r"patient P7: .*P7.nii.gz: expected an image in slice 8 .* one value, -1024 HU"
-    ):
+    with pytest.raises(UserError, match=r"patient P7: .*expected an image in slice 8 .* one value, -1024 HU"):
         dataset[3]
 
 

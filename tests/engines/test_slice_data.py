@@ -74,7 +74,7 @@ def test_a_patient_with_two_targets_is_refused_with_file_and_list(tmp_path):
 def test_a_damaged_scan_is_named(tmp_path):
     path = write_list(tmp_path, [0, 1])
     (tmp_path / "image_1.nii.gz").write_bytes(b"no scan")
-    with pytest.raises(UserError, match=r"1 of 2 items cannot be prepared: image_1: .*image_1\.nii\.gz"):
+    with pytest.raises(UserError, match=r"1 of 2 items cannot be prepared: patient p1, image_1: .*image_1\.nii\.gz"):
         list_slices(load_data_list(path), store=tmp_path / "store")
 
 

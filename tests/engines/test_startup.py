@@ -94,7 +94,9 @@ def test_an_option_that_the_package_refuses_is_one_line(as_a_run, capsys):
 
     preflight()
     error = raised(lambda: MixCLNet(img_size=50), RuntimeError("Failed to instantiate ConfigComponent"))
-    assert shown(error, capsys) == ["error: img_size must be multiples of 16, at least 32 voxels, got [50, 50, 50]"]
+    assert shown(error, capsys) == [
+        "error: img_size (a bundle's patch_size) must be multiples of 16, at least 32 voxels, got [50, 50, 50]"
+    ]
 
 
 def test_other_errors_keep_their_traceback(as_a_run, capsys):

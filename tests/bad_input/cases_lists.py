@@ -1,0 +1,315 @@
+"""Data lists that are no JSON, no list, or contradict themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from monai_cl.data import load_data_list
+from tests.bad_input.case import Case
+from tests.bad_input.world import Maker, World, document, item, text
+
+LIST = ("datalist validate", "datalist summary", "prepare")
+
+
+def _raw(content: bytes) -> Maker:
+    return text(lambda _: content)
+
+
+def _entry(*changes) -> Maker:
+    """The first three items with these changes each."""
+
+    def make(world: World) -> None:
+        for entry, change in zip(world.document["training"], changes):
+            entry.update(change)
+
+    return make
+
+
+def _link(world: World) -> None:
+    world.image.rename(world.root.parent / "elsewhere.nii.gz")
+    world.image.symlink_to(world.root.parent / "elsewhere.nii.gz")
+
+
+def _again(world: World) -> None:
+    world.document["training"].append(dict(world.bad))
+
+
+def _copy(world: World) -> None:
+    (world.root / "copy.nii.gz").write_bytes(world.image.read_bytes())
+    world.document["training"].append({"image": "copy.nii.gz", "patient": "copy"})
+
+
+def _circle(world: World) -> None:
+    world.document = {"name": "a", "datasets": [{"list": "b.json"}]}
+    (world.root / "b.json").write_text('{"name": "b", "datasets": [{"list": "list.json"}]}')
+
+
+def _outside(world: World) -> None:
+    (world.root.parent / "other.json").write_text(json.dumps(world.document))
+    world.document = {"name": "a", "datasets": [{"list": "../other.json"}]}
+
+
+def _check_read(world: World) -> None:
+    assert [entry["id"] for entry in load_data_list(world.list_file()).items()] == ["good", "fine", "bad"]
+
+
+def _check_literal(world: World) -> None:
+    assert load_data_list(world.list_file()).items()[2]["patient"] == EXPRESSION
+    assert not Path("ran").exists()
+    assert not (world.root / "ran").exists()
+
+
+EXPRESSION = "$open('ran', 'w')"
+
+LISTS = [
+    Case(
+        "lists",
+        "a list that is not there",
+        LIST,
+        lambda world: setattr(world, "list_name", "gone/list.json") or None,
+        ("gone/list.json", "no such file", "does not exist either"),
+    ),
+    Case("lists", "an empty list file", LIST, _raw(b" \n"), ("list.json", "expected JSON", "found an empty file")),
+    Case(
+        "lists",
+        "a list cut in the middle",
+        LIST,
+        text(lambda whole: whole[: len(whole) // 2]),
+        ("list.json", "not JSON at line", "is it complete?"),
+    ),
+    Case(
+        "lists",
+        "one bit changed in a key of the list",
+        LIST,
+        text(lambda whole: whole.replace('"training"', '"traininc"')),
+        ("list.json", '"traininc"', 'is "traininc" meant?'),
+        problems=2,
+    ),
+    Case(
+        "lists",
+        "a web page saved as the list",
+        LIST,
+        _raw(b"<!DOCTYPE html><title>404</title>"),
+        ("list.json", "not JSON at line 1", "is this a web page"),
+    ),
+    Case(
+        "lists",
+        "an image given as the list",
+        LIST,
+        lambda world: setattr(world, "list_name", "bad.nii.gz"),
+        ("bad.nii.gz", "found a gzip file", "is this an image instead of the list?"),
+    ),
+    Case(
+        "lists",
+        "a comment in the list",
+        LIST,
+        text(lambda whole: "// mine\n" + whole),
+        ("list.json", "JSON has no comments", "remove it"),
+    ),
+    Case(
+        "lists",
+        "a comma too many",
+        LIST,
+        text(lambda whole: whole.rstrip()[:-1] + ",}"),
+        ("list.json", "a comma before the closing bracket", "remove the comma"),
+    ),
+    Case(
+        "lists",
+        "single quotes",
+        LIST,
+        text(lambda whole: whole.replace('"', "'")),
+        ("list.json", "a single quote", "JSON strings stand in double quotes"),
+    ),
+    Case(
+        "lists",
+        "a key twice in one object",
+        LIST,
+        text(lambda whole: '{"name": "twice",' + whole.lstrip()[1:]),
+        ("list.json", 'the key "name" stands twice', "remove one"),
+    ),
+    Case(
+        "lists",
+        "NaN for a number",
+        LIST,
+        text(lambda whole: whole.replace('"target": 0', '"target": NaN', 1)),
+        ("list.json", "not JSON", "NaN is no JSON number"),
+    ),
+    Case(
+        "lists", "endless nesting", LIST, _raw(b"[" * 100_000), ("list.json", "nested too deeply", "to be a data list")
+    ),
+    Case(
+        "lists",
+        "a byte-order mark before the list",
+        LIST,
+        text(lambda whole: b"\xef\xbb\xbf" + whole.encode()),
+        repair="passed over",
+        check=_check_read,
+    ),
+    Case(
+        "lists",
+        "a list in UTF-16",
+        LIST,
+        text(lambda whole: whole.encode("utf-16")),
+        ("list.json", "expected UTF-8 text, found UTF-16", "save it again as UTF-8"),
+    ),
+    Case(
+        "lists",
+        "a list in Latin-1",
+        LIST,
+        text(lambda whole: whole.replace("small", "Zürich").encode("latin-1")),
+        ("list.json", "the byte 0xfc", "save it again as UTF-8"),
+    ),
+    Case("lists", "a misspelt key", LIST, document(lables={}), ("list.json", '"lables"', 'did you mean "labels"?')),
+    Case(
+        "lists",
+        "a key of an item that nobody knows",
+        LIST,
+        item({"phase": "portal"}),
+        ("training[2]", '"phase"', 'keep it under "meta"'),
+    ),
+    Case(
+        "lists",
+        "names to ids, nnU-Net's way round",
+        LIST,
+        document(labels={"background": 0, "liver": 1}),
+        ("labels", "name -> id", "turn it round"),
+    ),
+    Case(
+        "lists",
+        "labels without a background",
+        LIST,
+        document(labels={"1": "liver", "2": "spleen", "5": "pancreas"}),
+        ("labels", '"0": "background"', "found the ids 1, 2, 5"),
+    ),
+    Case(
+        "lists",
+        "no names for the labels",
+        LIST,
+        document(labels=None),
+        ("list.json", 'the key "labels"', "items have labels"),
+    ),
+    Case(
+        "lists",
+        "a label map to an id that is not declared",
+        LIST,
+        document(label_map={"1": 9}),
+        ("label_map.1", "one of the ids of labels (0, 1, 2, 5)", "found 9"),
+    ),
+    Case(
+        "lists",
+        "no item at all",
+        ("datalist validate", "datalist summary", "prepare"),
+        document(training=[]),
+        ("list.json", "at least one item", "found none"),
+    ),
+    Case(
+        "lists",
+        "a scan that is not there",
+        ("datalist validate", "prepare"),
+        item({"image": "bda.nii.gz", "id": "bad"}),
+        ("bda.nii.gz", "found nothing", "bda.nii.gz"),
+    ),
+    Case(
+        "lists",
+        "a label that is not there",
+        ("datalist validate", "prepare"),
+        item({"label": "gone.nii.gz"}),
+        ("gone.nii.gz", "found nothing", "gone.nii.gz"),
+    ),
+    Case(
+        "lists", "a scan twice", LIST, _again, ("training[3].image", "every image once", "the one of training[2] again")
+    ),
+    Case(
+        "lists",
+        "one scan under two names",
+        ("datalist validate",),
+        _copy,
+        ("copy.nii.gz", "every image once", "the content of training[2].image"),
+    ),
+    Case(
+        "lists",
+        "a patient in two folds",
+        LIST,
+        _entry({"fold": 0}, {"fold": 1}, {"fold": 2, "patient": "good"}),
+        ("training[2]", 'patient "good" in fold 0 only', "keep the scans of a patient together"),
+    ),
+    Case(
+        "lists",
+        "a patient in training and validation",
+        LIST,
+        lambda world: document(validation=[{**world.document["training"].pop(), "patient": "good"}])(world),
+        ("validation[0]", 'patient "good" in training only', "keep the scans of a patient together"),
+    ),
+    Case(
+        "lists",
+        "a fold in some items only",
+        LIST,
+        _entry({"fold": 0}, {"fold": 1}),
+        ("training[2]", "a fold in every training item or in none", "1 of 3 items have none"),
+    ),
+    Case(
+        "lists",
+        "a fold in quotes",
+        LIST,
+        _entry({"fold": 0}, {"fold": 1}, {"fold": "2"}),
+        ("training[2].fold", "expected an integer", "leave out the quotes"),
+    ),
+    Case(
+        "lists",
+        "a patient with two targets",
+        LIST,
+        _entry({}, {}, {"patient": "good", "target": 1}),
+        ("training[2].target", 'target 0 for patient "good"', "bad.nii.gz"),
+    ),
+    Case(
+        "lists",
+        "an absolute path",
+        LIST,
+        item({"image": "/etc/passwd"}),
+        ("training[2].image", "the absolute path '/etc/passwd'", "--allow_outside True"),
+    ),
+    Case(
+        "lists",
+        "a path that leaves the root by ..",
+        LIST,
+        item({"label": "../x/../../secret.nii.gz"}),
+        ("training[2].label", "leaves it through '..'", "--allow_outside True"),
+    ),
+    Case(
+        "lists",
+        "a link that leaves the root",
+        LIST,
+        _link,
+        ("training[2].image", "a symbolic link to", "--allow_outside True"),
+    ),
+    Case(
+        "lists",
+        "an included list outside the folder",
+        LIST,
+        _outside,
+        ("datasets[0].list", "a list in or below the folder of this one", "--allow_outside True"),
+    ),
+    Case(
+        "lists",
+        "backslashes in a path",
+        LIST,
+        item({"image": "ct\\bad.nii.gz"}),
+        ("training[2].image", "with backslashes", "write the path from there"),
+    ),
+    Case(
+        "lists",
+        "lists that include one another",
+        LIST,
+        _circle,
+        ("datasets[0].list", "do not include one another", "the circle list.json -> b.json -> list.json"),
+    ),
+    Case(
+        "lists",
+        "an expression of a config in a list",
+        LIST,
+        item({"patient": EXPRESSION}),
+        repair="text like any other; nothing in a list is evaluated",
+        check=_check_literal,
+    ),
+]

@@ -1,0 +1,354 @@
+"""What bundles refuse: options, and data that no command looks at before them. Each is a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.bad_input.case import Case
+from tests.bad_input.cases_bytes import itk
+from tests.bad_input.cases_lists import EXPRESSION
+from tests.bad_input.cases_tables import _in_list
+from tests.bad_input.world import AFFINE, Maker, World, content, cut, document, image, item, label
+from tests.data.volume_files import ct_array
+
+SPLEEN, MIXCL, WSP, CIRRHOSIS = (
+    "spleen_unetr_segmentation train",
+    "mixcl_ct_pretraining train",
+    "wsp_ct_pretraining train",
+    "cirrhosis_classification train",
+)
+SEGMENT, CLASSIFY = "spleen_unetr_segmentation inference", "cirrhosis_classification inference"
+
+
+def options(**given: Any) -> Callable[[World], dict[str, Any]]:
+    """Sound data, and these options."""
+    return lambda world: given
+
+
+def data(*makers: Maker, **given: Any) -> Callable[[World], dict[str, Any]]:
+    """Spoilt data, and perhaps options."""
+
+    def make(world: World) -> dict[str, Any]:
+        for maker in makers:
+            maker(world)
+        return given
+
+    return make
+
+
+def _validation(*makers: Maker) -> Callable[[World], dict[str, Any]]:
+    """The spoilt scan is the one that the segmentation is validated on."""
+
+    def make(world: World) -> dict[str, Any]:
+        for maker in makers:
+            maker(world)
+        world.document["validation"] = [world.document["training"].pop()]
+        # afterwards World.bad would be another one
+        return {"fold": "none"}
+
+    return make
+
+
+def _constant_slice(array: np.ndarray) -> np.ndarray:
+    array[..., 6] = -1024
+    return array
+
+
+def _encoder(world: World) -> dict[str, Any]:
+    torch.save({"weight": torch.zeros(2)}, world.root / "other.pt")
+    return {"pretrained_encoder": str(world.root / "other.pt")}
+
+
+def _broken_encoder(world: World) -> dict[str, Any]:
+    (world.root / "encoder.pt").write_bytes(b"PK\3\4 half a file")
+    return {"encoder": str(world.root / "encoder.pt")}
+
+
+def _file_in_the_way(world: World) -> dict[str, Any]:
+    (world.root / "file").write_text("")
+    return {"output_dir": str(world.root / "file" / "run")}
+
+
+def _scan(maker: Maker) -> Callable[[World], dict[str, Any]]:
+    """One scan to segment or classify, spoilt."""
+
+    def make(world: World) -> dict[str, Any]:
+        maker(world)
+        return {"datalist": [str(world.image)]}
+
+    return make
+
+
+RUNS = [
+    # options, whatever the data
+    Case(
+        "options",
+        "a misspelt key",
+        (SPLEEN,),
+        options(itertions=10),
+        ("--itertions", "train.yaml", "did you mean --iterations?"),
+    ),
+    Case(
+        "options",
+        "a key of nobody's",
+        (WSP,),
+        options(zzz=1),
+        ("--zzz", "train.yaml has no key 'zzz'", "it has"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a list that is not there",
+        (SPLEEN,),
+        options(data_list="/nowhere/list.json"),
+        ("/nowhere/list.json", "no such file"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a fold that the list does not have",
+        (SPLEEN,),
+        options(fold=9),
+        ("list.json", "no fold 9"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a share of labels in per cent",
+        (SPLEEN,),
+        options(label_fraction=15),
+        ("label_fraction", "got 15", "write 0.15"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "iterations that are no whole number of epochs",
+        (SPLEEN,),
+        options(iterations=5),
+        ("iterations=5", "epoch_length=2"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a number in words",
+        (SPLEEN,),
+        options(epoch_length="ten"),
+        ("--epoch_length", "expected a whole number", "got 'ten'"),
+    ),
+    Case("options", "a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning rate: -1",)),
+    Case(
+        "options",
+        "a warm-up longer than the training",
+        (SPLEEN,),
+        options(warmup=9),
+        ("warmup", "got 9 of 4"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a patch that the network cannot halve",
+        (MIXCL,),
+        options(patch_size=[50, 50, 50]),
+        ("patch_size", "multiples of 16", "[50, 50, 50]"),
+    ),
+    Case(
+        "options",
+        "a spacing of two numbers",
+        (MIXCL,),
+        options(spacing=[1.5, 1.5]),
+        ("spacing", "three lengths > 0 mm"),
+        slow=True,
+    ),
+    Case(
+        "options", "a window upside down", (MIXCL,), options(window=[250, -150]), ("window", "lower < upper"), slow=True
+    ),
+    Case("options", "an unknown preset", (MIXCL,), options(preset="hybird"), ("preset", "hybird", "hybrid")),
+    Case("options", "a negative weight", (MIXCL,), options(identity_weight=-1), ("identity_weight", "-1"), slow=True),
+    Case("options", "a temperature of 0", (MIXCL,), options(temperature=0), ("temperature", "0")),
+    Case(
+        "options",
+        "a probability above 1",
+        (MIXCL,),
+        options(views={"probability": 2}),
+        ("probability must be in [0, 1]", "got 2"),
+        slow=True,
+    ),
+    Case("options", "an unknown method", (WSP,), options(method="simlcr"), ("method", "simlcr", "simclr")),
+    Case(
+        "options",
+        "an unknown backbone",
+        (WSP,),
+        options(backbone="resnet50", width=1.0),
+        ("backbone", "resnet50", "resnet18"),
+        slow=True,
+    ),
+    Case("options", "a sigma of 0", (WSP,), options(sigma=0), ("sigma must be > 0", "0"), slow=True),
+    Case(
+        "options",
+        "allow_outside in words",
+        (WSP,),
+        options(allow_outside="no"),
+        ("--allow_outside", "expected true or false", "got 'no'"),
+    ),
+    Case(
+        "options",
+        "an encoder that is not there",
+        (SPLEEN,),
+        options(pretrained_encoder="/nowhere/encoder.pt"),
+        ("/nowhere/encoder.pt", "no such checkpoint"),
+    ),
+    Case("options", "a file that is no encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
+    Case("options", "an encoder file that is damaged", (CIRRHOSIS,), _broken_encoder, ("encoder.pt", "not a readable")),
+    Case(
+        "options",
+        "a checkpoint to resume that is not there",
+        (SPLEEN,),
+        options(resume="/nowhere/checkpoint.pt"),
+        ("/nowhere/checkpoint.pt", "no such checkpoint"),
+        slow=True,
+    ),
+    Case("options", "an output folder below a file", (SPLEEN,), _file_in_the_way, ("file", "output_dir"), slow=True),
+    # data, as far as training is concerned
+    Case(
+        "lists",
+        "label ids with a gap, for a network with a channel an id",
+        (SPLEEN,),
+        data(document(labels={"0": "background", "2": "spleen"}, label_map={"1": 2})),
+        ("list.json", "[0, 2]", "Renumber them with a label_map"),
+    ),
+    Case(
+        "lists",
+        "an expression of a config as the path of a scan",
+        (SPLEEN,),
+        data(item({"image": EXPRESSION})),
+        ("$open", "found nothing there", "correct the path"),
+    ),
+    Case(
+        "tables",
+        "targets with a gap",
+        (WSP,),
+        data(lambda world: world.bad.update(target=5), method="supervised"),
+        ("list.json", "targets 0, 1, … without gaps", "give the items a target"),
+        slow=True,
+    ),
+    Case(
+        "tables",
+        "no targets for a method that learns from them",
+        (WSP,),
+        data(lambda world: [entry.pop("target") for entry in world.document["training"]]),
+        ("method wsp", "patients with a target", "add targets to the data list"),
+        slow=True,
+    ),
+    Case(
+        "tables",
+        "a patient with two targets, in training",
+        (WSP,),
+        data(item({"patient": "good", "target": 1})),
+        ("list.json", "bad.nii.gz", 'target 0 for patient "good"'),
+    ),
+    Case(
+        "tables",
+        "a table without the named column, in training",
+        (WSP,),
+        data(_in_list("id,stage\ngood,0\nfine,1\nbad,1\n", value="grade")),
+        ("stages.csv", "expected a column 'grade'", "found id, stage"),
+    ),
+    Case(
+        "tables",
+        "a class with fewer patients than folds, in training",
+        (CIRRHOSIS,),
+        options(fold_count=2),
+        ("list.json", "class 1: expected at least 2 patients", "found 1 (fine)", "use fewer folds or add patients"),
+    ),
+    Case(
+        "values",
+        "a slice of one value, in training",
+        (WSP, CIRRHOSIS),
+        data(image(_constant_slice), organ="none"),
+        ("patient bad", "bad.nii.gz", "expected an image in slice", "take it out of the list"),
+    ),
+    Case(
+        "values",
+        "a label id that the list does not declare, in training",
+        (SPLEEN, MIXCL),
+        data(label(lambda array: np.where(array == 5, 9, array))),
+        ("bad_label.nii.gz", "declared ids", "declare them under"),
+    ),
+    Case(
+        "values",
+        "a label id that the list does not declare, in validation",
+        (SPLEEN,),
+        _validation(label(lambda array: np.where(array == 5, 9, array))),
+        ("bad_label.nii.gz", "declared ids", "declare them under"),
+        slow=True,
+    ),
+    Case(
+        "values",
+        "NaN in a scan, in validation",
+        (SPLEEN,),
+        _validation(image(lambda array: np.where(array > 60, np.nan, array).astype(np.float32))),
+        ("bad.nii.gz", "finite HU", "replace them by air"),
+    ),
+    Case(
+        "values",
+        "NaN in a scan to segment",
+        (SEGMENT,),
+        _scan(image(lambda array: np.where(array > 60, np.nan, array).astype(np.float32))),
+        ("bad.nii.gz", "finite HU", "replace them by air"),
+    ),
+    Case(
+        "values",
+        "a scan to classify that is scaled to [0, 1]",
+        (CLASSIFY,),
+        _scan(image(lambda array: ((array.clip(-150, 250) + 150) / 400).astype(np.float32))),
+        ("bad.nii.gz", "expected Hounsfield units", "give the original scan"),
+    ),
+    Case(
+        "geometry",
+        "a label on another grid, in training",
+        (SPLEEN, MIXCL, WSP, CIRRHOSIS),
+        data(label(lambda array: array, AFFINE + 3 * np.eye(4, k=3)), item({"patient": "P3"})),
+        ("patient P3", "bad_label.nii.gz", "expected the grid of", "resample the label to its image"),
+    ),
+    Case(
+        "geometry",
+        "a label on another grid, in validation",
+        (SPLEEN,),
+        _validation(label(lambda array: array[..., :-1])),
+        ("bad_label.nii.gz", "expected the grid of", "resample the label to its image"),
+        slow=True,
+    ),
+    Case(
+        "bytes",
+        "a scan cut in the middle, in training",
+        (SPLEEN, MIXCL, WSP),
+        data(content(cut(0.5))),
+        ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
+    ),
+    Case(
+        "bytes",
+        "a scan cut in the middle, to segment",
+        (SEGMENT,),
+        _scan(content(cut(0.5))),
+        ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
+        slow=True,
+    ),
+    Case(
+        "bytes",
+        "a scan with one bit changed, to classify",
+        (CLASSIFY,),
+        _scan(itk("bad.mha", content(lambda raw: raw[:900] + bytes([raw[900] ^ 4]) + raw[901:]))),
+        ("bad.mha", "damaged or truncated", "export or copy it again"),
+    ),
+    Case(
+        "bytes",
+        "a pickled .npy to segment",
+        (SEGMENT,),
+        _scan(lambda world: (world.bad.update(image="bad.npy"), np.save(world.root / "bad.npy", ct_array()))),
+        ("bad.npy", "another kind of file", "convert it to .nii.gz"),
+    ),
+]

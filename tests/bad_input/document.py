@@ -1,0 +1,64 @@
+"""The page of the documentation on bad input, made of the table: ``python -m tests.bad_input.document`` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bad_input.case import GROUPS, Case
+from tests.bad_input.table import CASES
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
+HEAD = """# Bad input
+
+What happens to files, lists and options that are not as they should be. A thing is either **refused**, with one message
+that names the file and what to do and with nothing written, or **repaired** as the table says; nothing is repaired in
+silence beside these rows. Every row is a test (`tests/bad_input`), and this page is made of the same table
+(`python -m tests.bad_input.document`). Rows in *italics* are real files of public collections.
+
+A message has the form `file: expected …, found …; what to do`. Commands print it behind `error: ` and end with
+status 2; bundles print it as their last line. `datalist validate` tells all complaints of a list at once, before a run
+does.
+
+What cannot be seen: a bit changed in the voxels of a file without checksums (uncompressed .nii, .nrrd, .mha, DICOM).
+Once a volume is prepared, the store knows the checksums of its sources and of its own files: `python -m monai_cl store
+verify` finds what has changed, `store repair` makes it again.
+
+Damage at random is tried on every reader, 60 times a format in the default tests
+(`MONAI_CL_FUZZ=5000 pytest tests/bad_input/test_fuzz.py` for more): .nii.gz, files of weights and entries of the store
+are then read exactly as they were written or refused.
+"""
+
+
+def page() -> str:
+    """The page as it must be."""
+    refused = sum(bool(case.names) for case in CASES)
+    text = [HEAD, f"{len(CASES)} rows: {refused} are refused, {len(CASES) - refused} repaired.\n"]
+    for group, title in GROUPS.items():
+        text += [f"## {title}", "", "| input | where it is met | what becomes of it |", "| --- | --- | --- |"]
+        text += [_row(case) for case in CASES if case.group == group]
+        text.append("")
+    return "\n".join(text)
+
+
+def _row(case: Case) -> str:
+    name = _cell(case.name)
+    doors = ", ".join(f"`{door}`" for door in case.doors)
+    if case.repair:
+        fate = f"repaired: {_cell(case.repair)}"
+    else:
+        fate = "refused: " + " … ".join(_code(part) for part in case.names)
+    return f"| {f'*{name}*' if case.real else name} | {doors} | {fate} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def _code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{text.replace('|', '&#124;')}{fence}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")
