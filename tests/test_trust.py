@@ -15,7 +15,7 @@ import torch
 import monai_cl
 from monai_cl.cli import main
 from monai_cl.data import read_features, read_results
-from monai_cl.engines.checkpoint import Checkpoints
+from monai_cl.engines.checkpoint_file import read_checkpoint
 from monai_cl.engines.linear_probe import LinearProbe
 from monai_cl.errors import UserError
 from monai_cl.networks import load_encoder
@@ -34,8 +34,11 @@ FORBIDDEN = {
     *("torch.jit.load", "torch.serialization.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"),
     *("numpy.fromfile", "monai.data.PersistentDataset", "monai.handlers.CheckpointLoader", "monai.bundle.load"),
 }
-# a bundle's config is code, and these three modules are about bundles
-READS_CONFIGS = {"engines/command_line.py", "engines/segmentation_bundle.py", "engines/exported_config.py"}
+# a bundle's config is code, and these modules are about bundles
+READS_CONFIGS = {
+    *("engines/command_line.py", "engines/segmentation_bundle.py", "engines/exported_config.py"),
+    *("serving/app_folder.py", "serving/segmentation_task.py", "serving/training_task.py"),
+}
 
 
 class Names(ast.NodeVisitor):
@@ -110,7 +113,10 @@ def test_the_check_sees_what_it_is_to_see(source, fault):
 
 @pytest.mark.parametrize("file", OURS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_file_is_unpickled_and_no_text_is_run(file):
-    assert list(faults(file.read_text(encoding="utf-8"))) == []
+    found = list(faults(file.read_text(encoding="utf-8")))
+    if PACKAGE not in file.parents:  # a benchmark times MONAI's cache beside ours, and reads what it wrote itself
+        found = [fault for fault in found if "PersistentDataset" not in fault]
+    assert found == []
 
 
 def test_every_checkpoint_of_the_tests_is_read_safely_too():
@@ -156,7 +162,7 @@ class Touch:
     "read",
     [
         read_weights,
-        Checkpoints._read,
+        read_checkpoint,
         LinearProbe.load,
         read_features,
         lambda path: load_encoder(torch.nn.Linear(1, 1), path),

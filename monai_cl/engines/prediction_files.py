@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from monai_cl.data.csv_rows import csv_text
 from monai_cl.data.results import write_atomically
 from monai_cl.engines.activation_maps import class_activation
 from monai_cl.engines.patient_auc import slice_probabilities
@@ -139,8 +138,4 @@ class PredictionFiles:
             for row in scan["slices"]
         ]
         for name, rows in (("predictions.csv", scans), ("slices.csv", slices)):
-            text = io.StringIO()
-            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            write_atomically(self.output_dir / name, text.getvalue().encode("utf-8"))
+            write_atomically(self.output_dir / name, csv_text(list(rows[0]), rows).encode("utf-8"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.csv_rows import csv_text
 from monai_cl.data.features import UNKNOWN, SliceFeatures
 from monai_cl.data.results import run_record, write_atomically, write_results
 from monai_cl.engines.depth_probe import probe_depth
@@ -107,11 +106,8 @@ def run_probe(
 
 def patients_csv(metrics: Mapping[str, Any]) -> str:
     """The predictions as CSV: patient, fold, label, probability, n_slices."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ("patient", "fold", "label", "probability", "n_slices"), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "probability": f"{row['probability']:.6f}"} for row in metrics["per_patient"])
-    return text.getvalue()
+    rows = ({**row, "probability": f"{row['probability']:.6f}"} for row in metrics["per_patient"])
+    return csv_text(("patient", "fold", "label", "probability", "n_slices"), rows)
 
 
 def describe_probe(metrics: Mapping[str, Any]) -> str:
