@@ -122,7 +122,7 @@ class Launcher:
     def close(self) -> None:
         """End the server."""
         self._server.stdin.close()
-        self._server.wait(timeout=120)
+        self._server.wait(timeout=300)  # leaving takes a busy machine its time
         self._server.stdout.close()
 
 
