@@ -124,6 +124,15 @@ def test_other_batches_and_precisions_train_as_well(train, tmp_path, options):
     assert set(TERMS) <= curves.keys()
 
 
+@pytest.mark.slow
+def test_the_keys_for_speed_train_as_well(train, tmp_path):
+    keys = {"channels_last": True, "fused_optimizer": True, "fused_attention": False, "num_workers": 1, "prefetch": 1}
+    train(PRETRAINING, tmp_path / "run", preset="paper", iterations=2, **keys).check()
+    curves = read_results(tmp_path / "run")["curves"]
+    assert all(math.isfinite(value) for points in curves.values() for _, value in points)
+    assert set(TERMS[:3]) <= curves.keys()
+
+
 def test_a_weight_of_its_own_goes_over_the_presets(train, tmp_path):
     train(PRETRAINING, tmp_path / "run", preset="paper", label_weight=0, iterations=2).check()
     assert "label" not in read_results(tmp_path / "run")["curves"]
