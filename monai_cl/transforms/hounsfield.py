@@ -8,8 +8,8 @@ import numpy as np
 _SCALED_RANGE = 2.0
 # below it there is air and lung, above it tissue
 TISSUE_HU = -500
-# every CT of a body has fat; an MR that was resampled has small values below 0
-_FAT_HU = -100
+# every CT of a body has fat, -100 HU and its noise; an MR that was resampled has small values below 0
+_FAT_HU = -60
 # beyond it only metal: a voxel in a thousand, not in twenty
 _BONE_HU, _METAL = 4095, 0.05
 
