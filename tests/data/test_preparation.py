@@ -45,7 +45,7 @@ def test_bad_items_are_skipped_and_named_with_the_reason(tmp_path):
     assert [item["id"] for item in result.items] == ["case0", "case2"]
     assert [item["id"] for item, _ in result.skipped] == ["case1", "gone"]
     assert "2 prepared, 0 already there, 2 skipped" in said[0]
-    assert "skipped case1: " in said[0]
+    assert "skipped patient p1, case1: " in said[0]
     assert "expected the grid of" in said[0]
     assert "skipped gone: " in said[0]
 
