@@ -158,9 +158,9 @@ def test_a_classifier_is_left_as_it_was(backbone):
 
 def test_the_layer_shown_still_has_a_map():
     tiny, image = slice_classifier("tinynet", width=WIDTH).eval(), torch.zeros(1, 1, 160, 160)
-    # 160 pixels leave 16 after the third pooling, 12 after the fourth convolution and 6 after its pooling
-    assert map_layer(tiny, image) == "backbone.layers.10"
-    assert map_stride(tiny, "backbone.layers.10", image) == 8
+    # 160 pixels leave 16 after the third pooling, 12 after the fourth convolution, and 6 after its pooling and ReLU
+    assert map_layer(tiny, image) == "backbone.layers.9"
+    assert map_stride(tiny, "backbone.layers.9", image) == 8
     resnet = SliceEncoder(slice_resnet18()).eval()
     assert map_layer(resnet, torch.zeros(1, 1, 256, 256)) == "backbone.layer4"
     assert map_stride(resnet, "backbone.layer4", torch.zeros(1, 1, 256, 256)) == 32
