@@ -249,3 +249,18 @@ def check_metrics(metrics: dict, patients: list[str], labels: dict[int, str]) ->
         assert all(0 <= value <= 1 for value in case["dice"].values())
     assert list(metrics["dice"]) == organs
     assert 0 <= metrics["mean_dice"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_depth_is_told_of_patients_not_seen(tmp_path, real_data):
+    """Eleven patients, three folds: the study runs to its table; what it finds is in the README."""
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "real_depth.py"
+    words = [sys.executable, str(script), str(real_data), "--output", str(tmp_path), "--seeds", "0", "--steps", "25"]
+    done = subprocess.run([*words, "--batch", "4"], check=True, capture_output=True, text=True, encoding="utf-8")
+    assert "| wsp |" in done.stdout
+    found = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {(row["method"], row["fold"]) for row in found} == {
+        (method, fold) for method in ("random", "simclr", "depth_aware", "wsp") for fold in range(3)
+    }
+    assert sum(len(row["rank"]) for row in found if row["method"] == "wsp") == 11

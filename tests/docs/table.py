@@ -83,6 +83,21 @@ RULES = (
         "a GPU; minutes",
         shown_by="tests/test_benchmarks.py::test_a_benchmark_runs_and_leaves_its_record",
     ),
+    Rule(
+        r"^python benchmarks/wsp_methods\.py",
+        "an hour; several commands in one",
+        shown_by="tests/test_slice_benchmarks.py::test_the_study_of_methods_runs_to_its_table",
+    ),
+    Rule(
+        r"^python benchmarks/real_depth\.py",
+        "real data",
+        shown_by="tests/test_real_data.py::test_depth_is_told_of_patients_not_seen",
+    ),
+    Rule(
+        r"^python -m tests\.bad_input\.document$",
+        "writes into the checkout",
+        shown_by="tests/bad_input/test_bad_input.py",
+    ),
     Rule(r"^python benchmarks/paper_size_step\.py", "7 GiB", shown_by="tests/bundles/test_paper_size.py"),
     # ---- sizes and data -----------------------------------------------------------------------------------------
     Rule(r"validate data_lists/", "the scans are their owners'", status=2),

@@ -1,0 +1,72 @@
+"""The slice studies run from cohort to table at a small size, go on where they stopped, and compute what they print."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """`wsp_methods` as a module."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("wsp_methods")
+
+
+def rows(labels: list[int], *probabilities: list[float]) -> list[dict]:
+    return [{"labels": labels, "probability": p} for p in probabilities]
+
+
+def test_a_difference_is_that_of_the_aucs_and_its_interval_holds_it(study):
+    labels = [0, 0, 0, 1, 1, 1]
+    good, bad = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0.1, 0.8, 0.3, 0.2, 0.7, 0.9]
+    gain, low, high = study.difference(rows(labels, good, good), rows(labels, bad, bad), resamples=500)
+    assert gain == pytest.approx(1 - 6 / 9)
+    assert low <= gain <= high
+    assert study.difference(rows(labels, good), rows(labels, good), resamples=50) == (0, 0, 0)
+
+
+def test_a_better_method_of_many_patients_has_an_interval_above_0(study):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    better, worse = ([(s * labels + rng.normal(size=300)).tolist() for _ in range(3)] for s in (2.0, 0.5))
+    gain, low, _ = study.difference(rows(labels.tolist(), *better), rows(labels.tolist(), *worse), resamples=500)
+    assert gain > low > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_study_of_methods_runs_to_its_table(tmp_path):
+    def call(what: str, *words: str) -> str:
+        options = "--patients 24 --biopsies 140 --steps 25 --batch 8 --warmup 3 --width 0.125 --seeds 0"
+        command = [
+            sys.executable,
+            str(FOLDER / "wsp_methods.py"),
+            what,
+            "--output",
+            str(tmp_path),
+            *options.split(),
+            *words,
+        ]
+        return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+
+    assert "true shape" in call("check")
+    call("run")
+    assert call("run") == ""  # everything is there
+    call("sweep")
+    table = call("table")
+    for name in ("random", "SimCLR", "BYOL", "SupCon", "depth-aware", "WSP"):
+        assert f"| {name} |" in table
+    assert "WSP by σ" in table
+    assert "WSP by τ" in table
+    judged = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
+    assert len(judged) == 6 + 3 + 2
+    assert all(0 <= row["found"]["P400"]["auc"] <= 1 for row in judged)
