@@ -30,6 +30,7 @@ def make_store(folder: Path, *, volumes: int = VOLUMES) -> tuple[Path, int]:
     if len(store) < volumes:
         rng = np.random.default_rng(0)
         noise = rng.normal(40, 20, SHAPE).astype(np.int16)
+        noise[:, :4] = -1000  # a little air: a scan without fat and air is refused as no CT
         label = np.zeros(SHAPE, np.uint8)
         for value, (x, y, z) in enumerate(rng.integers(20, 100, (6, 3)), start=1):
             label[x : x + 24, y : y + 24, z : z + 24] = value

@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_readers_stand_whatever_is_done_to_their_files():
     # a process of its own, for native code may crash on damaged files; it says on stderr what it is at
     command = [sys.executable, "-m", "tests.bad_input.fuzz", "all", str(SEED), str(COUNT)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=590)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=590
+    )
     assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
     assert done.stdout.count("noticed") == len(fuzz.FORMATS)
 

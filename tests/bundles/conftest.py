@@ -90,7 +90,9 @@ def pretraining(training_options, tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", *config_files(PRETRAINING, "train")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     cwd = tmp_path_factory.mktemp("cwd")
-    done = subprocess.run([*command, *options], cwd=cwd, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [*command, *options], cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=280
+    )
     Finished(done.returncode, done.stdout, done.stderr).check()
     return folder
 

@@ -205,6 +205,8 @@ def test_an_interpreter_of_its_own_killed_at_a_random_moment_goes_on(training_op
     time.sleep(2 * delay)
     first.kill()
     first.wait()
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=280
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert differences(pretraining, run) == []

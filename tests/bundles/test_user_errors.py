@@ -73,7 +73,9 @@ def test_an_empty_list_is_one_line(train, broken_list, tmp_path):
 
 
 def test_a_gap_in_the_organs_ids_is_one_line(train, broken_list, tmp_path):
-    options = broken_list(lambda document: document.update(labels={"0": "background", "2": "spleen"}))
+    options = broken_list(
+        lambda document: document.update(labels={"0": "background", "2": "spleen"}, label_map={"1": 2})
+    )
     check(train(SPLEEN, tmp_path / "run", **options), "broken.json", "[0, 2]", "label_map")
     assert not (tmp_path / "run").exists()
 

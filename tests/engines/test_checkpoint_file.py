@@ -88,7 +88,9 @@ def test_on_a_disk_that_fills_up_the_checkpoint_before_stays_and_the_run_goes_on
     )
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=Path(__file__).parents[2])
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=280, cwd=Path(__file__).parents[2]
+        )
     except FileNotFoundError:
         pytest.skip("no unshare here")
     if done.returncode == 77 or "unshare" in done.stderr:
@@ -147,7 +149,9 @@ def holder(folder: Path) -> subprocess.Popen:
         "import sys, time; from pathlib import Path; from monai_cl.engines.run_lock import RunLock;"
         "RunLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(600)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     assert process.stdout.readline() == "held\n"
     return process
 

@@ -31,7 +31,10 @@ def test_train_alone_is_the_config_with_its_root_filled_in(tmp_path, ending):
 def test_an_overlay_lies_over_train(tmp_path):
     merged = load(export_config(SPLEEN, tmp_path / "evaluate.yaml", config="evaluate"))
     assert merged["validate"]["pictures"]["output_dir"] == "@evaluation_dir"
-    assert merged["run"] == ["$monai_cl.engines.evaluate(@validate#evaluator, @validate#recorder)"]
+    assert merged["run"] == [
+        "$monai_cl.engines.load_network(@network, @checkpoint)",
+        "$monai_cl.engines.evaluate(@validate#evaluator, @validate#recorder)",
+    ]
     assert merged["feature_size"] == 16  # train's
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# MONAI Label and pydicom-seg read pydicom 2
-OTHER_VERSION = {"pydicom"}
+# MONAI Label and pydicom-seg read pydicom 2; MLflow wants cachetools below 8
+OTHER_VERSION = {"pydicom", "cachetools"}
 
 
 def pins(file: str) -> dict[str, str]:
