@@ -18,7 +18,7 @@ def dicom_seg_command(
 ) -> None:
     """Write a label map as a DICOM SEG that refers to the DICOM series it was made from.
 
-    Inference writes such files itself with --dicom_seg true. Needs the extra: pip install "monai-cl[dicom]".
+    Inference writes such files itself with --dicom_seg True. Needs the extra: pip install "monai-cl[dicom]".
 
     Example:
         python -m monai_cl dicom_seg labels/scan_seg.nii.gz /data/new/scan --organs "['spleen']"

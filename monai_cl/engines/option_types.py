@@ -19,7 +19,7 @@ def type_fault(default: Any, given: Any) -> str | None:
     if isinstance(given, str) and (given.startswith(_EXPRESSIONS) or given.lower() in _UNSET):
         return None
     if isinstance(default, bool):
-        return None if isinstance(given, bool) else "true or false"
+        return None if isinstance(given, bool) else "True or False"
     if isinstance(default, int):
         whole = isinstance(given, int) or (isinstance(given, float) and given.is_integer())
         return None if whole and not isinstance(given, bool) else "a whole number"

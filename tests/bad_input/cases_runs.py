@@ -192,7 +192,7 @@ RUNS = [
         "allow_outside in words",
         (WSP,),
         options(allow_outside="no"),
-        ("--allow_outside", "expected true or false", "got 'no'"),
+        ("--allow_outside", "expected True or False", "got 'no'"),
     ),
     Case(
         "options",

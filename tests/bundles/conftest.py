@@ -26,7 +26,11 @@ TINY = {"spacing": SPACING, **NETWORK}
 
 def words(options: dict[str, object]) -> list[str]:
     """Options as MONAI's command line takes them."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+    texts = {
+        # Fire reads True and False, and takes true and false for words
+        key: str(value) if isinstance(value, (str, bool)) else json.dumps(value)
+        for key, value in options.items()
+    }
     return [word for key, text in texts.items() for word in (f"--{key}", text if text != "null" else "None")]
 
 

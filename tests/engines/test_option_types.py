@@ -26,7 +26,7 @@ def test_what_may_stand_there_may(default, given):
     [
         *((2000, given, "a whole number") for given in ("ten", 1.5, True, [3], "", "10 ")),
         *((0.1, given, "a number") for given in ("a little", False, [0.1], {"a": 1})),
-        *((False, given, "true or false") for given in (0, 1, "no", "yes", [])),
+        *((False, given, "True or False") for given in (0, 1, "no", "yes", [])),
         *(([1, 2, 3], given, "a list") for given in ("1,2,3", True, {"a": 1})),
         *(({"a": 1}, given, "an object of options") for given in ("a", 1, [1])),
     ],
