@@ -89,6 +89,11 @@ RULES = (
         shown_by="tests/test_slice_benchmarks.py::test_the_study_of_methods_runs_to_its_table",
     ),
     Rule(
+        r"python benchmarks/slice_batches\.py",
+        "minutes",
+        replace={r"^(.*python )(\S+) .*$": r"PYTHONPATH=$ROOT \1$ROOT/\2 --patients 66 --size 64 --batches 3"},
+    ),
+    Rule(
         r"^python benchmarks/real_depth\.py",
         "real data",
         shown_by="tests/test_real_data.py::test_depth_is_told_of_patients_not_seen",
