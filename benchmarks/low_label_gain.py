@@ -204,7 +204,7 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         self.rows = [json.loads(line) for line in lines]
 
     def get(self, **key: Any) -> dict | None:
@@ -214,7 +214,7 @@ class Results:
     def add(self, row: dict) -> None:
         """Append a row."""
         self.rows.append(row)
-        with open(self.path, "a") as stream:
+        with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
 
@@ -274,7 +274,7 @@ def table(folder: Path) -> str:
     fine = {(r["method"], r["target"], r["seed"]): r["per_case"] for r in rows if r["kind"] == "finetuning"}
     methods = [m for m in ("scratch", *PRESETS) if any(key[0] == m for key in fine)]
     seeds = sorted({seed for method, target, seed in fine if all((m, target, seed) in fine for m in methods)})
-    study = json.loads((folder / "study.json").read_text())
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     lines = [
         f"Synthetic CT, one labelled case, {len(seeds)} seeds ({', '.join(map(str, seeds))}), {study['test_cases']} "
         f"test cases a seed, {study['pretrain_steps']} pre-training and {study['finetune_steps']} fine-tuning steps. "

@@ -163,7 +163,9 @@ def machine() -> dict:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+            line.split(":", 1)[1].strip()
+            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
         ]
         model = names[0] if names else model
     return {"processor": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "system": platform.platform()}

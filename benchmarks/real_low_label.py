@@ -102,7 +102,7 @@ class Runner:
 
     def _keep_to_one_study(self) -> None:
         path, text = self.folder / "study.json", json.dumps(asdict(self.study), indent=1)
-        if path.is_file() and json.loads(path.read_text()) != json.loads(text):
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
             sys.exit(f"{path}: another study lies here; give its options again, or another --output")
         write_atomically(path, text.encode())
         write_atomically(self.folder / "machine.json", json.dumps(machine() | _accelerator(), indent=1).encode())

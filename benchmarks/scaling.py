@@ -30,7 +30,7 @@ from monai_cl.data.results import git_state, installed_versions, write_atomicall
 
 def resident_mib() -> float:
     """Resident set of this process, MiB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def measure_index(*, volumes: int, slices: int, batches: int = 20) -> dict:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from monai_cl.data import CTSlices, PatientSampler, Preparation, prepare, slice_volumes
+from monai_cl.data import CTSlices, PatientSampler, Preparation, collate_slices, prepare, slice_volumes
 
 
 def write_volume(folder: Path, number: int, slices: int) -> dict:
@@ -65,7 +65,11 @@ def main() -> None:
         for size in options.size:
             dataset = CTSlices(prepared.store, volumes, size=size, neighbours=options.neighbours)
             sampler = PatientSampler(dataset.patients, dataset.targets, batch_size=64)
-            batches, times, busy = iter(DataLoader(dataset, batch_size=64, sampler=sampler)), [], []
+            batches, times, busy = (
+                iter(DataLoader(dataset, batch_size=64, sampler=sampler, collate_fn=collate_slices)),
+                [],
+                [],
+            )
             for _ in range(options.batches):
                 begin, begin_busy = time.perf_counter(), time.process_time()
                 batch = next(batches)

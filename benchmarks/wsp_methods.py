@@ -183,7 +183,7 @@ def run(folder: Path, study: Study, jobs: list[Job]) -> None:
             training, held_out = cohort(folder, study, "grades"), cohort(folder, study, "histology")
         net, log = pretrain(study, training, job)
         write_features(path, features_of(study, net, held_out, job))
-        with open(folder / "pretraining.jsonl", "a") as stream:
+        with open(folder / "pretraining.jsonl", "a", encoding="utf-8") as stream:
             stream.write(json.dumps({**asdict(job), **log}) + "\n")
         last = log["curve"][-1] if log["curve"] else []
         print(job.name, *(f"{value:.3f}" for value in last), f"{log.get('seconds', 0):.0f} s", flush=True)
@@ -211,14 +211,14 @@ def judge(features: SliceFeatures) -> dict[str, Any]:
 def judged(folder: Path) -> dict[Job, dict[str, Any]]:
     """Every job's judgement, kept in ``judged.jsonl``."""
     path = folder / "judged.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     found = {Job(**row["job"]): row["found"] for row in rows}
     for file in sorted((folder / "features").glob("*.npz")):
         features = read_features(file)
         job = Job(**{key: features.about[key] for key in ("method", "seed", "sigma", "temperature")})
         if job not in found:
             found[job] = judge(features)
-            with open(path, "a") as stream:
+            with open(path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"job": asdict(job), "found": found[job]}) + "\n")
     return found
 
@@ -246,10 +246,10 @@ def spread(values: list[float]) -> str:
 
 def tables(folder: Path) -> str:
     """Method table, sweeps and curves' ends, in Markdown."""
-    found, study = judged(folder), json.loads((folder / "study.json").read_text())
+    found, study = judged(folder), json.loads((folder / "study.json").read_text(encoding="utf-8"))
     main = {method: {j.seed: f for j, f in found.items() if j == Job(method, j.seed)} for method in METHODS}
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in main.values())))
-    logs = [json.loads(line) for line in (folder / "pretraining.jsonl").read_text().splitlines()]
+    logs = [json.loads(line) for line in (folder / "pretraining.jsonl").read_text(encoding="utf-8").splitlines()]
     lines = [
         f"Synthetic CT. TinyNet of width {study['width']:g}, {study['size']} pixels a side, {study['patients']} "
         f"patients with a grade, {study['steps']} steps of {study['batch']} patients; {len(seeds)} seeds. AUC of F3-F4 "

@@ -235,7 +235,9 @@ def test_export_encoder_writes_the_weights_and_what_they_are(capsys, tmp_path):
     assert run("export_encoder", tmp_path / "model.pt", "--output", encoder) == 0
     assert str(encoder) in capsys.readouterr().out
     assert all(name.startswith(("vit.", "encoder")) for name in torch.load(encoder, weights_only=True))
-    assert json.loads(encoder.with_suffix(".json").read_text())["checkpoint"] == str(tmp_path / "model.pt")
+    assert json.loads(encoder.with_suffix(".json").read_text(encoding="utf-8"))["checkpoint"] == str(
+        tmp_path / "model.pt"
+    )
 
 
 def test_export_encoder_of_something_else_writes_nothing(capsys, tmp_path):
@@ -250,7 +252,7 @@ def test_export_config_writes_a_config_with_its_overrides(capsys, tmp_path):
     assert run("export_config", "spleen_unetr_segmentation", path, "--config", "evaluate", "--iterations", 500) == 0
     import yaml
 
-    content = yaml.safe_load(path.read_text())
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert content["iterations"] == 500
     assert "evaluation_dir" in content
 
@@ -260,7 +262,7 @@ def test_export_config_writes_a_config_with_its_overrides(capsys, tmp_path):
 def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):
     assert run("demo", "--output", tmp_path / "demo", "--quick") == 0
     shown = capfd.readouterr().out
-    results = json.loads((tmp_path / "demo" / "results.json").read_text())
+    results = json.loads((tmp_path / "demo" / "results.json").read_text(encoding="utf-8"))
     assert results["kind"] == "demo"
     names = [row["name"] for row in results["runs"]]
     assert names == ["spleen-scratch", "spleen-pretrained", "organs-scratch", "organs-pretrained"]
@@ -275,7 +277,7 @@ def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):
         assert 0 <= row["auc"] <= 1
         assert row["patients"] == 24
         assert row["name"] in shown
-    page = (tmp_path / "demo" / "report.html").read_text()
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "synthetic" in page.lower()
     assert "cirrhosis-wsp" in page
     # a second call does no step again

@@ -40,7 +40,7 @@ def folder(tmp_path) -> Path:
 def test_create_writes_a_list_that_validates(folder, capsys):
     run("create", folder, "--organs", '{"1": "liver", "2": "spleen"}', "--patient", r"(P\d)")
     path = folder / "data_list.json"
-    assert json.loads(path.read_text())["$schema"] == "schema.json"
+    assert json.loads(path.read_text(encoding="utf-8"))["$schema"] == "schema.json"
     assert (folder / "schema.json").is_file()
     assert "2 scans, 2 with labels" in capsys.readouterr().out
     data_list = load_data_list(path)
@@ -68,7 +68,7 @@ def test_create_keeps_an_existing_list(folder):
     (folder / "data_list.json").write_text("mine")
     with pytest.raises(UserError, match="exists already and is kept"):
         run("create", folder)
-    assert (folder / "data_list.json").read_text() == "mine"
+    assert (folder / "data_list.json").read_text(encoding="utf-8") == "mine"
     run("create", folder, "--overwrite")
     assert load_data_list(folder / "data_list.json").items()
 

@@ -91,4 +91,4 @@ def test_the_command_line_ends_with_one_line_on_an_error(tmp_path):
     assert len(done.stderr.splitlines()) == 1
     good = features(tmp_path / "wsp.npz")
     subprocess.run([*command[:4], str(good), "--output", str(tmp_path / "run"), "--seed", "3"], check=True)
-    assert json.loads((tmp_path / "run" / "folds.json").read_text())["seed"] == 3
+    assert json.loads((tmp_path / "run" / "folds.json").read_text(encoding="utf-8"))["seed"] == 3

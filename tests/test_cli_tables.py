@@ -74,6 +74,6 @@ def test_preset_stands_for_columns_and_mapping(folder):
     text += "".join(f"P{i}\t{(0, 6)[i % 2]} - some words\n" for i in range(15))
     (folder / "stages.csv").write_text(text, encoding="utf-8")
     run(folder, preset="tcga_lihc", patient=None, value=None, mapping=None)
-    document = json.loads((folder / "out.json").read_text())
+    document = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     assert document["targets"] == {"0": "Ishak 0-4", "1": "Ishak 5-6"}
     assert [item["target"] for item in document["training"]] == [0, 1] * 7 + [0]

@@ -47,5 +47,5 @@ def test_help_names_the_page(capsys):
 
 
 def test_the_slurm_jobs_know_the_status_of_a_saved_run():
-    script = (Path(__file__).resolve().parents[1] / "docs" / "slurm" / "train.sbatch").read_text()
+    script = (Path(__file__).resolve().parents[1] / "docs" / "slurm" / "train.sbatch").read_text(encoding="utf-8")
     assert f'"$status" -eq {EXIT_SAVED} ]' in script

@@ -259,7 +259,7 @@ def test_depth_is_told_of_patients_not_seen(tmp_path, real_data):
     words = [sys.executable, str(script), str(real_data), "--output", str(tmp_path), "--seeds", "0", "--steps", "25"]
     done = subprocess.run([*words, "--batch", "4"], check=True, capture_output=True, text=True, encoding="utf-8")
     assert "| wsp |" in done.stdout
-    found = json.loads((tmp_path / "results.json").read_text())["rows"]
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["rows"]
     assert {(row["method"], row["fold"]) for row in found} == {
         (method, fold) for method in ("random", "simclr", "depth_aware", "wsp") for fold in range(3)
     }

@@ -67,6 +67,6 @@ def test_the_study_of_methods_runs_to_its_table(tmp_path):
         assert f"| {name} |" in table
     assert "WSP by σ" in table
     assert "WSP by τ" in table
-    judged = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
+    judged = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(judged) == 6 + 3 + 2
     assert all(0 <= row["found"]["P400"]["auc"] <= 1 for row in judged)

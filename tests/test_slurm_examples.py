@@ -57,13 +57,13 @@ def job(tmp_path):
             timeout=100,
         )
         calls = tmp_path / "scontrol.calls"
-        return done.returncode, calls.read_text().splitlines() if calls.exists() else []
+        return done.returncode, calls.read_text(encoding="utf-8").splitlines() if calls.exists() else []
 
     return run
 
 
 def arguments(folder: Path) -> list[str]:
-    return (folder / "arguments").read_text().splitlines()
+    return (folder / "arguments").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_scripts_are_there_and_bash_reads_them():
@@ -93,7 +93,11 @@ def test_they_start_a_bundle_with_files_and_options_it_has(name, bundle, job, tm
 
 def test_processes_of_srun_know_who_they_are(job, tmp_path):
     job("train.sbatch", "spleen_unetr_segmentation")
-    found = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines() if "=" in line)
+    found = dict(
+        line.split("=", 1)
+        for line in (tmp_path / "environment").read_text(encoding="utf-8").splitlines()
+        if "=" in line
+    )
     expected = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "MASTER_ADDR": "node1", "MASTER_PORT": "20042"}
     assert {name: found.get(name) for name in expected} == expected
 

@@ -216,7 +216,7 @@ def test_a_data_list_is_never_evaluated(tmp_path, monkeypatch, capsys, text):
     main(["prepare", str(path), "--store", "store", "--progress=False"])
     assert "1 prepared" in capsys.readouterr().out
     assert not (tmp_path / "ran").exists()
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     for key in ("image", "label"):  # as a path it is the name of a file that is not there
         document["training"][0][key] = text
     path.write_text(json.dumps(document))
@@ -229,7 +229,7 @@ def test_a_data_list_is_never_evaluated(tmp_path, monkeypatch, capsys, text):
 
 def test_what_a_list_says_cannot_drive_the_terminal(tmp_path, capsys):
     path = _cohort(tmp_path, "\x1b[2J\x1b]0;owned\x07 organ")
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     document["training"].append({"image": "\x1b[31mred\r.nii.gz", "patient": "\ud800"})
     path.write_text(json.dumps(document))
     with pytest.raises(SystemExit):

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from torch.utils.data import default_collate
 
 from engine.cohort import write_nifti
 from engine.timing import interleave, ratio, without_samples
-from monai_cl.data import CTSlices, PatientSampler, Preparation, prepare, read_volume, slice_volumes
+from monai_cl.data import CTSlices, PatientSampler, Preparation, collate_slices, prepare, read_volume, slice_volumes
 
 WINDOW = (-100.0, 400.0)
 BATCH = 64
@@ -80,7 +79,7 @@ def measure(folder: Path, *, patients: int, slices: int, rounds: int) -> dict:
     times = interleave(contestants, rounds=rounds, every=dict.fromkeys([n for n in contestants if n != "store"], 10))
     sampler = PatientSampler(data.patients, data.targets, batch_size=BATCH)
     batches = interleave(
-        {f"batch of {BATCH}": lambda number: default_collate([data[i] for i in sampler.batch(number + 1)])}, rounds=8
+        {f"batch of {BATCH}": lambda number: collate_slices(data.__getitems__(sampler.batch(number + 1)))}, rounds=8
     )
     return {
         "what": f"512 x 512, {patients} volumes of {slices} slices; a batch is {BATCH} of them, windowed and collated",

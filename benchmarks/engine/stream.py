@@ -45,7 +45,7 @@ def make_store(folder: Path, *, volumes: int = VOLUMES) -> tuple[Path, int]:
 
 def resident_mib() -> float:
     """Resident set of this process, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
@@ -67,7 +67,7 @@ def draw(folder: Path, *, crops: int, marks: tuple[int, ...], heap_mib: int) -> 
 
     store = VolumeStore.open(folder)
     keys = store.keys()
-    data = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    data = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[5]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_DATA, (data + heap_mib * 2**20,) * 2)
     rng = np.random.default_rng(0)
     resident, times = {}, []

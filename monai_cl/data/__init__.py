@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "label_tables": ("TableLabels", "read_label_table"),
         "table_list": ("list_from_list", "list_from_series"),
         "slice_choice": ("central_part", "choose_slices", "slice_depths"),
+        "slice_batch": ("collate_slices",),
         "slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),
         "patient_sampler": ("PatientSampler",),
         "patches": ("MixCLPatches", "SegmentationPatches"),

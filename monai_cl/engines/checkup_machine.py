@@ -122,12 +122,12 @@ def available_memory(root: str = "/") -> int | None:
     values = []
     meminfo = Path(root, "proc/meminfo")
     if meminfo.is_file():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="utf-8").splitlines() if ":" in line)
         if "MemAvailable" in lines:
             values.append(int(lines["MemAvailable"].split()[0]) * 1024)
     limit, used = Path(root, "sys/fs/cgroup/memory.max"), Path(root, "sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-        values.append(int(limit.read_text()) - int(used.read_text()))
+    if limit.is_file() and used.is_file() and limit.read_text(encoding="utf-8").strip() != "max":
+        values.append(int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8")))
     return min(values) if values else None
 
 

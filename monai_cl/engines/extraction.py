@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from monai_cl.data.features import UNKNOWN, SliceFeatures
+from monai_cl.data.slice_batch import collate_slices
 from monai_cl.errors import UserError
 
 
@@ -40,7 +41,9 @@ def extract_features(
         UserError: no slice at all, or features that are not finite (an encoder that diverged).
     """
     if isinstance(slices, Dataset):
-        slices = DataLoader(slices, batch_size=batch_size, shuffle=False, num_workers=workers)
+        slices = DataLoader(
+            slices, batch_size=batch_size, shuffle=False, num_workers=workers, collate_fn=collate_slices
+        )
     if progress:
         from tqdm import tqdm
 

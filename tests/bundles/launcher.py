@@ -77,7 +77,7 @@ class Running:
 
     def _state(self) -> list[str]:
         try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             return ["X", *["0"] * 12]
 

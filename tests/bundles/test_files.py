@@ -77,7 +77,7 @@ def test_versions_are_those_of_the_package_and_of_what_is_tested(bundle):
     content = metadata(bundle)
     assert content["version"] == monai_cl.__version__
     assert content["monai_version"] == monai.__version__
-    lines = (BUNDLES.parent / "constraints.txt").read_text().lower().splitlines()
+    lines = (BUNDLES.parent / "constraints.txt").read_text(encoding="utf-8").lower().splitlines()
     tested = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
     named = {"torch": content["pytorch_version"], "numpy": content["numpy_version"]}
     for package, version in {**named, **content.get("required_packages_version", {})}.items():

@@ -45,7 +45,7 @@ def check(finished: Finished, *parts: str) -> None:
 def test_a_training_that_diverges_stops_and_names_its_samples(train, tmp_path, bundle):
     finished = train(bundle, tmp_path / "run", learning_rate=1e30, iterations=8)
     check(finished, "run/non_finite.jsonl: iteration ", "it came from", "_000", "--gradient_clip", "--non_finite skip")
-    (row,) = map(json.loads, (tmp_path / "run" / "non_finite.jsonl").read_text().splitlines())
+    (row,) = map(json.loads, (tmp_path / "run" / "non_finite.jsonl").read_text(encoding="utf-8").splitlines())
     assert row["action"] == "stopped"
     assert all(sample["finite"] for sample in row["samples"])
     assert row["samples"][0]["position"] == (row["iteration"] - 1) * len(row["samples"])
@@ -53,7 +53,7 @@ def test_a_training_that_diverges_stops_and_names_its_samples(train, tmp_path, b
 
 def test_gradients_of_a_bundle_are_clipped_by_key(train, tmp_path):
     train(SPLEEN, tmp_path / "run", gradient_clip=0.001, iterations=2).check()
-    curves = json.loads((tmp_path / "run" / "results.json").read_text())["curves"]
+    curves = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))["curves"]
     assert curves["gradient_norm"][0][1] > 0.001  # as it was before clipping
 
 

@@ -87,7 +87,7 @@ def test_training_moves_every_part_of_the_network(train, pretraining, tmp_path):
 
 
 def test_the_exported_encoder_fits_monais_unetr_and_says_where_it_is_from(encoder, pretraining):
-    about = json.loads(encoder.with_suffix(".json").read_text())
+    about = json.loads(encoder.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["checkpoint"] == str(pretraining / "model.pt")
     assert (about["seed"], about["iterations"], about["config"]["preset"]) == (0, 4, "hybrid")
     network = segmentation_unetr(

@@ -234,7 +234,7 @@ def test_an_exported_config_runs_from_anywhere(launcher, training_options, tmp_p
 
 
 def test_without_folds_the_lists_own_validation_is_measured(train, cohort, tmp_path):
-    document = json.loads((cohort / "spleen.json").read_text())
+    document = json.loads((cohort / "spleen.json").read_text(encoding="utf-8"))
     document["validation"] = document["training"][3:]
     document["training"] = document["training"][:3]
     (tmp_path / "list.json").write_text(json.dumps(document))
@@ -251,7 +251,7 @@ def test_a_validation_case_without_the_organ_counts_for_nothing(train, cohort, t
     copy = shutil.copytree(cohort / "synthetic_spleen", tmp_path / "synthetic_spleen")
     label = nib.load(copy / "labels" / "spleen_0001.nii.gz")
     nib.save(nib.Nifti1Image(np.zeros(label.shape, np.uint8), label.affine), copy / "labels" / "spleen_0001.nii.gz")
-    document = json.loads((cohort / "spleen.json").read_text())
+    document = json.loads((cohort / "spleen.json").read_text(encoding="utf-8"))
     for number, item in enumerate(document["training"]):
         item["fold"] = int(number > 1)
     (tmp_path / "list.json").write_text(json.dumps(document))

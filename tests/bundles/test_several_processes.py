@@ -100,7 +100,7 @@ def test_fine_tuning_in_two_processes_measures_every_case_once(torchrun):
 
 
 def test_an_uneven_share_of_cases_is_measured_as_by_one_process(torchrun, train, cohort, tmp_path):
-    document = json.loads((cohort / "target.json").read_text())
+    document = json.loads((cohort / "target.json").read_text(encoding="utf-8"))
     for number, item in enumerate(document["training"]):
         item["fold"] = int(number >= 3)  # fold 0 has three cases: two for one process, one for the other
     (tmp_path / "list.json").write_text(json.dumps(document))
@@ -195,7 +195,7 @@ def test_a_process_that_hangs_is_given_up_after_the_time_out(agents, tmp_path):
     began = time.monotonic()
     run.agents[0].wait(120)
     assert 5 < time.monotonic() - began < 100
-    said = run.err(0).read_text()
+    said = run.err(0).read_text(encoding="utf-8")
     assert re.search(r"error: process 0 of 2 \(on \S+\) lost another one, .* Timed out waiting", said), said[-4000:]
     assert (tmp_path / "run" / "checkpoint_iteration=2.pt").exists()
 
@@ -224,7 +224,7 @@ def test_fine_tuning_over_two_processes_is_that_of_one(torchrun, train, tmp_path
 
 
 def test_an_evaluation_over_two_processes_is_that_of_one(agents, train, organs, cohort, tmp_path):
-    document = json.loads((cohort / "target.json").read_text())
+    document = json.loads((cohort / "target.json").read_text(encoding="utf-8"))
     for number, item in enumerate(document["training"]):
         item["fold"] = int(number >= 3)  # fold 0 has three cases: two for one process, one for the other
     (tmp_path / "list.json").write_text(json.dumps(document))

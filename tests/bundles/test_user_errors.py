@@ -22,7 +22,7 @@ def broken_list(cohort, tmp_path):
     """``broken_list(change)``: the spleen's list after ``change(document)``, and its root."""
 
     def make(change, name: str = "spleen.json") -> dict[str, str]:
-        document = json.loads((cohort / name).read_text())
+        document = json.loads((cohort / name).read_text(encoding="utf-8"))
         change(document)
         path = tmp_path / "broken.json"
         path.write_text(json.dumps(document))

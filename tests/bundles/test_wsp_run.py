@@ -49,7 +49,7 @@ def weights(folder: Path, name: str = "model.pt") -> dict[str, torch.Tensor]:
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -175,7 +175,7 @@ def test_inference_gives_what_the_probe_gives_for_the_same_scan(run, probe, coho
     for row in rows:
         own = features.patient == row["id"]
         expected = fitted.slice_probability(features.features[own])
-        scan = json.loads((tmp_path / f"{row['id']}.json").read_text())
+        scan = json.loads((tmp_path / f"{row['id']}.json").read_text(encoding="utf-8"))
         assert [one["probability"] for one in scan["slices"]] == pytest.approx(expected, abs=1e-4)
         assert [one["depth"] for one in scan["slices"]] == pytest.approx(features.depth[own], abs=1e-6)
         assert float(row["probability"]) == pytest.approx(expected.mean(), abs=1e-4)
@@ -191,7 +191,7 @@ def test_an_encoder_and_a_probes_file_are_a_classifier(run, probe, wsp, scans, t
     files["two"] = {"checkpoint": str(wsp / "model.pt"), "probe": str(probe / "probe.npz")}
     for name, more in files.items():
         run(CLASSIFICATION, "inference", datalist=scans[:1], grad_cam=0, output_dir=str(tmp_path / name), **more)
-    one, two = ((tmp_path / name / "slices.csv").read_text() for name in files)
+    one, two = ((tmp_path / name / "slices.csv").read_text(encoding="utf-8") for name in files)
     assert one == two
     assert not list(tmp_path.rglob("*.png"))
 
@@ -216,7 +216,7 @@ def test_fine_tuning_a_fold_and_evaluating_it_alone(run, wsp, tmp_path):
 
 
 def test_probe_and_fine_tuning_have_the_same_folds(run, probe, tmp_path):
-    folds = json.loads((probe / "folds.json").read_text())["folds"]
+    folds = json.loads((probe / "folds.json").read_text(encoding="utf-8"))["folds"]
     run(CLASSIFICATION, "train", run_id="finetune", output_dir=str(tmp_path), iterations=1)
     assert [row["patient"] for row in read_results(tmp_path)["metrics"]["per_patient"]] == folds[0]
     assert read_results(tmp_path)["method"] == "supervised"

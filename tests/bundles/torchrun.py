@@ -47,7 +47,10 @@ class Agents:
         self.agents = []
         self.numbers = range(self.machines) if self.only is None else [self.only]
         for machine in self.numbers:
-            with open(self.out(machine), "w") as out, open(self.err(machine), "w") as err:
+            with (
+                open(self.out(machine), "w", encoding="utf-8") as out,
+                open(self.err(machine), "w", encoding="utf-8") as err,
+            ):
                 command = [*launch, "-m", "monai.bundle", "run", *self.arguments]
                 self.agents.append(subprocess.Popen(command, cwd=self.cwd, env=environment, stdout=out, stderr=err))
 

@@ -42,7 +42,7 @@ def contents(folder):
 def test_lists_are_sound_and_say_synthetic(cohort):
     for name, path in cohort.items():
         assert validate_data_list(path) == []
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         assert "ynthetic" in document["description"]
         assert document["source"].startswith("synthetic")
         assert all(item["meta"]["synthetic"] for item in document["training"])
@@ -123,8 +123,8 @@ def test_what_is_there_is_kept_unless_overwritten(tmp_path):
     quick = QUICK | {"biopsies": 2}
     for seed in (5, 6):
         lists = write_cirrhosis_cohort(folder, **(quick | {"seed": seed}), overwrite=True)
-    assert "seed 6" in lists["grades"].read_text()
-    assert (folder / "mine.txt").read_text() == "keep"
+    assert "seed 6" in lists["grades"].read_text(encoding="utf-8")
+    assert (folder / "mine.txt").read_text(encoding="utf-8") == "keep"
     assert len(list((folder / "synthetic_cirrhosis_grades" / "images").iterdir())) == 3
 
 

@@ -180,7 +180,7 @@ def test_hash_is_of_the_content_and_of_included_lists(tmp_path):
     save(tmp_path, minimal(), "one.json")
     path = save(tmp_path, {"name": "outer", "datasets": [{"list": "one.json"}]})
     first = load_data_list(path).sha256
-    path.write_text(json.dumps(json.loads(path.read_text()), indent=8), encoding="utf-8")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")), indent=8), encoding="utf-8")
     assert load_data_list(path).sha256 == first
     save(tmp_path, minimal(labels={"0": "background", "1": "spleen"}), "one.json")
     assert load_data_list(path).sha256 != first
@@ -279,9 +279,9 @@ def test_existing_file_is_kept_unless_overwritten(tmp_path):
     path = write_json(tmp_path / "a.json", {"first": 1})
     with pytest.raises(UserError, match=r"a\.json: exists already and is kept.*--overwrite"):
         write_json(path, {"second": 2})
-    assert json.loads(path.read_text()) == {"first": 1}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"first": 1}
     write_json(path, {"second": 2}, overwrite=True)
-    assert json.loads(path.read_text()) == {"second": 2}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"second": 2}
 
 
 def test_writing_fails_in_words(tmp_path):
@@ -301,7 +301,7 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(UserError, match="No space left"):
         write_json(path, {"second": 2}, overwrite=True)
-    assert json.loads(path.read_text()) == {"first": 1}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"first": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 

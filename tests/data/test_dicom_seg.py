@@ -281,7 +281,7 @@ def test_every_organ_of_the_bundles_has_a_code(tmp_path):
 
     for bundle in ("spleen", "btcv"):
         config = Path(__file__).parents[2] / "bundles" / f"{bundle}_unetr_segmentation" / "configs" / "inference.yaml"
-        for organ in yaml.safe_load(config.read_text())["organs"]:
+        for organ in yaml.safe_load(config.read_text(encoding="utf-8"))["organs"]:
             assert organ_code(organ).type.scheme == "SCT", organ
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason=
 
 def memory_kib(process: int, field: str) -> int:
     """A line of the process's status: RssAnon, RssShmem."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1])
     raise AssertionError(field)

@@ -97,7 +97,7 @@ def test_overwrite_replaces_the_cohort_and_nothing_else(tmp_path):
     stale.parent.mkdir(parents=True)
     stale.write_text("old")
     lists = write_cohort(tmp_path, cases=1, overwrite=True, **QUICK)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
     assert not stale.exists()
     assert all(path.is_file() for path in lists.values())
 

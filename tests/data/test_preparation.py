@@ -145,7 +145,7 @@ from pathlib import Path
 from monai_cl.data import store
 from monai_cl.data.preparation import prepare
 folder, name, stuck = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-items = json.loads((folder / "items.json").read_text())
+items = json.loads((folder / "items.json").read_text(encoding="utf-8"))
 convert, save_entry = store.convert, store.save_entry
 
 def slow(item, preparation):
@@ -198,7 +198,7 @@ def test_two_runs_of_one_list_share_the_work_and_agree(tmp_path):
     results = [json.loads(run.communicate(timeout=90)[0]) for run in runs.values()]
     assert all(run.returncode == 0 for run in runs.values())
     assert results[0][2] == results[1][2]
-    converted = [line for name in runs for line in (tmp_path / f"{name}.log").read_text().split()]
+    converted = [line for name in runs for line in (tmp_path / f"{name}.log").read_text(encoding="utf-8").split()]
     assert sorted(converted) == sorted(item["id"] for item in items), "each volume is converted by one of them"
     store = VolumeStore.open(tmp_path / "store")
     assert store.verify() == []

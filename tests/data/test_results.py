@@ -28,7 +28,7 @@ def test_numbers_json_cannot_hold_become_null(tmp_path: Path):
     write_results(tmp_path, record)
     assert read_results(tmp_path)["curves"]["loss"] == [[1, None], [2, None], [3, 1.5]]
     assert read_results(tmp_path)["wall_seconds"] is None
-    assert "NaN" not in (tmp_path / "results.json").read_text()
+    assert "NaN" not in (tmp_path / "results.json").read_text(encoding="utf-8")
 
 
 def test_arrays_tensors_paths_and_odd_objects_become_plain(tmp_path: Path):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, default_collate
 
-from monai_cl.data import CTSlices, Preparation, load_data_list, organ_ids, prepare, slice_volumes
+from monai_cl.data import CTSlices, Preparation, collate_slices, load_data_list, organ_ids, prepare, slice_volumes
 from monai_cl.data.arrays import StoredArray
 from monai_cl.data.list_json import write_json
 from monai_cl.data.slice_pixels import fit_slices, window_slices
@@ -230,6 +230,30 @@ def test_batches_collate_and_workers_agree(two):
         assert one["depth"].dtype == torch.float32
         assert one["label"].dtype == torch.int64
         assert one["patient"] == other["patient"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("indices", [None, [3, 0, 3, 9]], ids=["whole", "subset"])
+def test_a_batch_in_one_piece_is_what_default_collate_makes_of_its_slices(two, indices, workers):
+    data = two if indices is None else Subset(two, indices)
+    batches = list(DataLoader(data, batch_size=3, num_workers=workers, collate_fn=collate_slices))
+    start = 0
+    for batch in batches:
+        expected = default_collate([data[i] for i in range(start, min(start + 3, len(data)))])
+        assert batch.keys() == expected.keys()
+        for key, value in expected.items():
+            assert torch.equal(batch[key], value) if isinstance(value, torch.Tensor) else batch[key] == value
+        start += len(batch["label"])
+    assert start == len(data)
+
+
+def test_a_batch_is_not_copied_and_not_used_again(two):
+    samples = two.__getitems__([0, 1])
+    batch = collate_slices(samples)
+    assert batch["image"].data_ptr() == samples[0]["image"].data_ptr()
+    before = batch["image"].clone()
+    two.__getitems__([2, 3])
+    assert torch.equal(batch["image"], before)
 
 
 @pytest.mark.parametrize(

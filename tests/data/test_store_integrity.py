@@ -160,7 +160,7 @@ def test_a_damaged_array_is_an_error_when_read_not_noise(store, items):
 
 
 def test_entry_json_is_plain_data(store, items):
-    content = json.loads((store.root / store.key(items[0]) / "entry.json").read_text())
+    content = json.loads((store.root / store.key(items[0]) / "entry.json").read_text(encoding="utf-8"))
     assert {"affine", "shape", "spacing", "source", "crc32", "classes", "preparation"} <= set(content)
     assert set(content["source"]["image"]) == {"path", "size", "modified", "sha256"}
     with np.load(store.root / store.key(items[0]) / "coordinates.npz", allow_pickle=False) as archive:

@@ -56,7 +56,9 @@ def test_what_a_rule_points_at_exists(rule):
         return
     file, _, name = rule.shown_by.partition("::")
     assert (ROOT / file).exists(), rule.shown_by
-    assert not name or re.search(rf"^def {name}\(|^    def {name}\(", (ROOT / file).read_text(), re.M), rule.shown_by
+    assert not name or re.search(
+        rf"^def {name}\(|^    def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.M
+    ), rule.shown_by
 
 
 @pytest.mark.parametrize("block", MENTIONS, ids=lambda block: f"{block}: {block.steps[0].text}")
@@ -77,7 +79,7 @@ def declared(kind: str) -> list[Step]:
 
 @pytest.mark.parametrize("step", declared("make"), ids=str)
 def test_a_target_of_make_exists(step):
-    text = (ROOT / "Makefile").read_text()
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{step.text.split()[1]}:", text, re.M)
     assert f"make {step.text.split()[1]} " in text, "and its help names it"
 

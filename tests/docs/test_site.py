@@ -128,9 +128,13 @@ def test_a_new_page_is_in_the_menu_and_a_link_to_nowhere_stops_the_build(tmp_pat
     for name in ("mkdocs.yml", "docs_hooks.py", "README.md"):
         shutil.copy(ROOT / name, copy / name)
     # the API alone takes seconds
-    hooks = (copy / "docs_hooks.py").read_text().replace('LAYERS = ("losses", ', 'LAYERS = () and ("losses", ')
+    hooks = (
+        (copy / "docs_hooks.py")
+        .read_text(encoding="utf-8")
+        .replace('LAYERS = ("losses", ', 'LAYERS = () and ("losses", ')
+    )
     (copy / "docs_hooks.py").write_text(hooks)
-    index = (copy / "docs" / "index.md").read_text()
+    index = (copy / "docs" / "index.md").read_text(encoding="utf-8")
     (copy / "docs" / "index.md").write_text(re.sub(r"\[(\w+)\]\(api/\w+\.md\)", r"\1", index))
     (copy / "docs" / "extra.md").write_text(
         "# Something new\n\n[the step](../benchmarks/real_tables.py), [back](index.md)\n"

@@ -61,7 +61,7 @@ class World:
         self._home.mkdir()
         shutil.copytree(ROOT / "data_lists", self._home / "data_lists")
         shutil.copytree(ROOT / "docs", self._home / "docs")
-        organs = list(json.loads((self.data / "target.json").read_text())["labels"].values())[1:]
+        organs = list(json.loads((self.data / "target.json").read_text(encoding="utf-8"))["labels"].values())[1:]
         for bundle in _LISTS:
             self._bundle(bundle, organs)
         self._trained()
@@ -162,7 +162,7 @@ class World:
         ):
             shutil.copy(self.data / source, home / name)
         # patients that the probe has not seen
-        other = json.loads((self.data / "weak_labels.json").read_text())
+        other = json.loads((self.data / "weak_labels.json").read_text(encoding="utf-8"))
         other |= {"name": "other", "targets": {"0": "no", "1": "yes"}}
         for item in other["training"]:
             item["target"] = min(item["target"], 1)

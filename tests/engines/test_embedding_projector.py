@@ -16,7 +16,7 @@ def write(folder: Path, features, **options) -> tuple[int, list[list[str]], np.n
     with SummaryWriter(str(folder)) as writer:
         count = add_embeddings(writer, features, **options)
     place = next(folder.rglob("metadata.tsv")).parent
-    rows = [line.split("\t") for line in (place / "metadata.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in (place / "metadata.tsv").read_text(encoding="utf-8").splitlines()]
     return count, rows, np.loadtxt(place / "tensors.tsv"), place
 
 
@@ -29,7 +29,7 @@ def test_points_come_with_patient_class_and_depth(tmp_path):
     assert rows[1] == ["p000", "1", "0.1250", "0"]
     assert rows[-1][:2] == ["p004", "unknown"]
     np.testing.assert_allclose(points, made.features, rtol=1e-5)
-    assert "representations" in (tmp_path / "projector_config.pbtxt").read_text()
+    assert "representations" in (tmp_path / "projector_config.pbtxt").read_text(encoding="utf-8")
 
 
 def test_many_points_are_thinned_and_pictures_follow(tmp_path):

@@ -25,7 +25,7 @@ def test_train_alone_is_the_config_with_its_root_filled_in(tmp_path, ending):
     given = load(BUNDLES / SPLEEN / "configs" / "train.yaml")
     assert load(path) == {**given, "bundle_root": str(BUNDLES / SPLEEN)}
     if ending == "json":
-        json.loads(path.read_text())
+        json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_an_overlay_lies_over_train(tmp_path):
@@ -81,7 +81,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path):
     (tmp_path / "mine.yaml").write_text("mine")
     with pytest.raises(UserError, match=r"mine\.yaml: exists already"):
         export_config(SPLEEN, tmp_path / "mine.yaml")
-    assert (tmp_path / "mine.yaml").read_text() == "mine"
+    assert (tmp_path / "mine.yaml").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_folder_that_is_missing_is_the_users_error(tmp_path):

@@ -118,7 +118,7 @@ def test_a_loss_that_is_nan_is_null_in_the_file(tmp_path):
     record = recorder(tmp_path, tensorboard=False)
     record.add("loss", 1, math.nan)
     train(record, 1)
-    assert json.loads((tmp_path / "results.json").read_text())["curves"]["loss"][0] == [1, None]
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["curves"]["loss"][0] == [1, None]
 
 
 def test_tensorboard_shows_the_same_curve(tmp_path):

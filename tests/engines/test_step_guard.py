@@ -82,7 +82,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "non_finite.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "non_finite.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 # batch norm needs two samples of its own; the 3rd step has the bad one

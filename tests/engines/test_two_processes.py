@@ -112,7 +112,7 @@ def record_of(folder: Path, rank: int) -> dict:
 def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(WORLD), MASTER_ADDR="localhost")
-    os.environ["MASTER_PORT"] = Path(folder, "port").read_text()
+    os.environ["MASTER_PORT"] = Path(folder, "port").read_text(encoding="utf-8")
     start_process_group(timeout=60)
     found: dict = {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": own_share(len(SCANS))}
     found["share of one"] = own_share(1)

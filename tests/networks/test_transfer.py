@@ -28,7 +28,7 @@ def test_every_encoder_tensor_of_a_stock_unetr_is_filled(tmp_path):
     for name, tensor in stock.state_dict().items():
         same = name in net.unetr.state_dict() and torch.equal(tensor, net.unetr.state_dict()[name])
         assert same or not name.startswith(ENCODER_PREFIXES)
-    assert json.loads((tmp_path / "encoder.json").read_text())["seed"] == 3
+    assert json.loads((tmp_path / "encoder.json").read_text(encoding="utf-8"))["seed"] == 3
 
 
 def test_the_decoder_stays_as_it_was(tmp_path):
