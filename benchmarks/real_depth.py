@@ -22,7 +22,9 @@ import numpy as np
 import torch
 from real_lists import pretraining_list, target_list
 from scipy.stats import spearmanr
-from wsp_methods import Job, Study, environment, images, pretrain
+from wsp.pretraining import pretrain
+from wsp.study import Job, Study, images
+from wsp_methods import environment
 
 from monai_cl.data import load_data_list
 from monai_cl.data.cirrhosis_arrays import CirrhosisSlices

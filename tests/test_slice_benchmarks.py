@@ -16,9 +16,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 @pytest.fixture
 def study(monkeypatch):
-    """`wsp_methods` as a module."""
+    """The part that compares methods."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    return importlib.import_module("wsp_methods")
+    return importlib.import_module("wsp.judging")
 
 
 def rows(labels: list[int], *probabilities: list[float]) -> list[dict]:
@@ -61,6 +61,7 @@ def test_the_study_of_methods_runs_to_its_table(tmp_path):
     assert "true shape" in call("check")
     call("run")
     assert call("run") == ""  # everything is there
+    assert "wsp-sigma0.1-tau0.3-0" in call("run", "--methods", "wsp", "byol", "--temperature", "0.3")
     call("sweep")
     table = call("table")
     for name in ("random", "SimCLR", "BYOL", "SupCon", "depth-aware", "WSP"):
@@ -68,5 +69,5 @@ def test_the_study_of_methods_runs_to_its_table(tmp_path):
     assert "WSP by σ" in table
     assert "WSP by τ" in table
     judged = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(judged) == 6 + 3 + 2
+    assert len(judged) == 6 + 1 + 3 + 2
     assert all(0 <= row["found"]["P400"]["auc"] <= 1 for row in judged)

@@ -1,0 +1,1 @@
+"""Parts of the comparison of slice methods, `wsp_methods.py`."""

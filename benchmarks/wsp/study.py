@@ -1,0 +1,86 @@
+"""What is the same for every method, what tells one pre-training from another, and the cohort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from monai_cl.data import cirrhosis_slices
+from monai_cl.data.atomic import temporary_name
+from monai_cl.data.cirrhosis_arrays import CirrhosisSlices
+
+METHODS = ("random", "simclr", "byol", "supcon", "depth_aware", "wsp")
+NAMES = {"simclr": "SimCLR", "byol": "BYOL", "supcon": "SupCon", "depth_aware": "depth-aware", "wsp": "WSP"}
+SIGMAS = (0.01, 0.1, 0.2, 0.5)
+TEMPERATURES = (0.05, 0.1, 0.5)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that is the same for all methods."""
+
+    size: int = 156  # pixels a side
+    width: float = 0.5  # of TinyNet
+    patients: int = 1000  # with a grade
+    biopsies: int = 500  # with histology
+    cohort_seed: int = 2026
+    batch: int = 64  # patients, one slice each, two views
+    steps: int = 320
+    warmup: int = 20
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    head_norm: bool = True  # batch norm in the head: leaves the plateau at once, see the README
+    momentum: float = 0.97  # of BYOL's target at the first step: .996 hardly moves in a few hundred
+    probability: float = 0.05  # of each of the five views, and their ranges: with the paper's, hundreds of steps teach
+    crop_area: float = 0.8  # not even cross-entropy to tell the grades
+    shift: float = 0.05
+    angle: float = 10.0
+    bf16: bool = True  # convolutions; standardisation, head and loss are float32
+
+    @property
+    def views(self) -> dict[str, Any]:
+        """Options of `SliceViews`."""
+        ranges = {"crop_area": (self.crop_area, 1.0), "crop_ratio": (0.95, 1.05)}
+        return {"probability": self.probability, "shift": self.shift, "angle": self.angle, **ranges}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pre-training."""
+
+    method: str
+    seed: int
+    sigma: float = 0.1
+    temperature: float = 0.1
+
+    @property
+    def name(self) -> str:
+        """Name of its files."""
+        return f"{self.method}-sigma{self.sigma:g}-tau{self.temperature:g}-{self.seed}"
+
+
+def own_temperature(method: str, temperature: float) -> dict[str, float]:
+    """The temperature, for a method that has one."""
+    return {} if method in ("random", "byol") else {"temperature": temperature}
+
+
+def cohort(folder: Path, study: Study, name: str) -> CirrhosisSlices:
+    """Slices of the cohort "grades" or "histology", made once."""
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        count = study.patients if name == "grades" else study.biopsies
+        slices = cirrhosis_slices(study.cohort_seed, count, cohort=name, size=study.size, progress=True)
+        temporary = temporary_name(path).with_suffix(".npz")
+        slices.save(temporary)
+        temporary.rename(path)
+    return CirrhosisSlices.load(path)
+
+
+def images(slices: CirrhosisSlices, rows: np.ndarray) -> torch.Tensor:
+    """(n, 1, H, W) in [0, 1]."""
+    return rearrange(torch.from_numpy(slices.images[rows]).float().div_(255), "n h w -> n 1 h w")
