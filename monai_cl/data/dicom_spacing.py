@@ -49,6 +49,16 @@ def _spacing_faults(names: Sequence[str], positions: np.ndarray) -> list[str]:
 
 
 def interpolate_slices(array: np.ndarray, origins: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slices at equal steps, by linear interpolation between those there are.
+
+    Args:
+        array: (X, Y, Z), slices in the order of ``positions``.
+        origins: (Z, 3) mm, the first voxel of each slice.
+        positions: (Z,) mm along the stack, ascending; of slices at one place the first is kept.
+
+    Returns:
+        The array (X, Y, N) float32 at the median step, and its origins (N, 3).
+    """
     keep = np.concatenate([[True], np.diff(positions) > _DUPLICATE_MM])
     array, origins, positions = array[..., keep], origins[keep], positions[keep]
     step = float(np.median(np.diff(positions)))

@@ -10,6 +10,7 @@ from monai_cl.data.phantom_structure import ORGANS, Structure
 
 
 def liver(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
+    """Two lobes and the caudate, hollowed from below, with portal and hepatic veins and the gallbladder."""
     rng = draw.rng
     right = Ellipsoid(draw.point(80, -10, 18, sd=6), draw.radii(66, 80, 86), draw.axes(0, 12, 0))
     left = Ellipsoid(draw.point(18, 38, 50, sd=7), draw.radii(70, 36, 30, sd=0.16), draw.axes(0, -14, -8))
@@ -40,6 +41,7 @@ def liver(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
 
 
 def stomach(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
+    """A bent tube, from empty to full, with a wall, contents and gas above them."""
     rng = draw.rng
     full = rng.uniform(0.68, 1.15)  # from empty and collapsed to full
     rows = [
@@ -74,6 +76,7 @@ def stomach(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
 
 
 def spleen(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
+    """A bean on the left, hollowed at its hilum, with a rim of its own."""
     size = float(np.clip(draw.rng.normal(1, 0.12), 0.75, 1.35))
     whole = Ellipsoid(draw.point(-97, -44, 24, sd=6), draw.radii(32, 53, 52) * size, draw.axes(-20, 12, 25, sd=12))
     hilum = Ellipsoid(draw.point(-58, -18, 26, sd=6), draw.radii(36, 42, 46), draw.axes(0, 0, 20))
@@ -82,6 +85,7 @@ def spleen(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
 
 
 def kidneys(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
+    """Right and left: cortex, medulla and pelvis, turned with the hilum to the midline."""
     coats: list[Structure] = []
     drop = draw.rng.normal(0, 9)
     for label, side, centre in ((2, 1, (58, -56, -36 + drop)), (3, -1, (-60, -56, -24 + drop))):
@@ -103,6 +107,7 @@ def kidneys(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
 
 
 def pancreas(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
+    """A lobulated gland from the head to the tail, with the splenic vein behind it."""
     rows = [
         (30, -6, -28, 13),
         (26, 0, -12, 14),
@@ -122,6 +127,7 @@ def pancreas(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
 
 
 def aorta(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
+    """Aorta, its iliac and mesenteric branches, in some patients a calcified plaque."""
     rng = draw.rng
     lower = draw.tube(
         (-8, -28, -105, 8),

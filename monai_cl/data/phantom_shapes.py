@@ -90,9 +90,13 @@ class Lattice:
 class Part(Protocol):
     """Anything with a distance field and a bounding box in anatomy space."""
 
-    def distance(self, lattice: Lattice) -> np.ndarray: ...
+    def distance(self, lattice: Lattice) -> np.ndarray:
+        """Signed distance in mm at the points of a lattice, negative inside; near the surface it is close to true."""
+        ...
 
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]: ...
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper corner in mm of a box that holds the part."""
+        ...
 
 
 @dataclass(frozen=True)

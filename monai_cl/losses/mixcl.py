@@ -216,5 +216,6 @@ def _as_levels(z: Tensor | Sequence[Tensor]) -> list[Tensor]:
 
 
 def require_weight(name: str, value: float) -> None:
+    """Refuse a weight of a loss that is negative or not finite, with a ``ValueError``."""
     if not (value >= 0 and math.isfinite(value)):
         raise ValueError(f"{name} must be >= 0 and finite, got {value}")

@@ -115,4 +115,5 @@ def _figure(content: bytes, kind: str, width: int, *, caption: str, alt: str) ->
 
 
 def data_uri(content: bytes, kind: str) -> str:
+    """The ``data:`` address of a picture, so that a page needs no other file."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

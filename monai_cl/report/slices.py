@@ -66,6 +66,7 @@ def radiological_slice(volume: np.ndarray, plane: str, index: int) -> np.ndarray
 
 
 def as_volume(volume: Any) -> np.ndarray:
+    """A tensor or array (X, Y, Z) or (1, X, Y, Z) as an array (X, Y, Z)."""
     if hasattr(volume, "detach"):  # a torch tensor, on any device, with or without gradient, of any float type
         volume = volume.detach().cpu()
         volume = volume.float() if volume.is_floating_point() else volume
@@ -74,6 +75,7 @@ def as_volume(volume: Any) -> np.ndarray:
 
 
 def same_shape(image: Any, *segmentations: Any | None) -> list[np.ndarray | None]:
+    """Image and segmentations as arrays (X, Y, Z) of one shape; ``ValueError`` where they differ."""
     image = as_volume(image)
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"image must be (X, Y, Z) and not empty, got shape {image.shape}")
@@ -85,6 +87,7 @@ def same_shape(image: Any, *segmentations: Any | None) -> list[np.ndarray | None
 
 
 def as_labels(name: str, volume: np.ndarray | None) -> np.ndarray | None:
+    """Labels in an integer type; ``ValueError`` where a value is not a whole number."""
     if volume is None or volume.dtype.kind in "iub":
         return volume
     whole = volume.astype(np.int64) if np.isfinite(volume).all() else None

@@ -113,6 +113,7 @@ def summary_rows(comparison: Comparison) -> tuple[str, ...]:
 
 
 def row_name(organ: str) -> str:
+    """How a row of the tables is called."""
     return "mean over organs" if organ == MEAN else organ
 
 
@@ -168,10 +169,12 @@ def _difference_cells(found: PairedDifference) -> list[str]:
 
 
 def fraction(value: float | None) -> str:
+    """Three decimals, or the sign for nothing."""
     return NOTHING if value is None else f"{value:.3f}"
 
 
 def signed(value: float | None) -> str:
+    """Three decimals with a sign, or the sign for nothing; what rounds to zero has no sign."""
     if value is None:
         return NOTHING
     text = f"{value:+.3f}"
