@@ -94,6 +94,7 @@ def mixcl_patches(
     store: str | Path,
     spacing: Sequence[float] = (1.5, 1.5, 2.0),
     prepare_workers: int = 1,
+    antialias: bool = False,
     split: str = "training",
     **patches: Any,
 ) -> MixCLPatches:
@@ -104,6 +105,7 @@ def mixcl_patches(
         store: folder of the prepared store.
         spacing: mm, RAS.
         prepare_workers: processes that prepare.
+        antialias: average over the new voxel where the spacing grows, instead of the paper's linear interpolation.
         patches: options of `MixCLPatches`.
 
     Raises:
@@ -114,7 +116,7 @@ def mixcl_patches(
         raise UserError(
             f"{data_list.path}: no item with image and label under {split!r}; MixCL learns from labelled volumes"
         )
-    keys = prepare_all(items, store, spacing=spacing, workers=prepare_workers)
+    keys = prepare_all(items, store, spacing=spacing, workers=prepare_workers, antialias=antialias)
     grouped: dict[str, list[str]] = {dataset.name: [] for dataset in data_list.datasets}
     for item, key in zip(items, keys):
         grouped[item["dataset"]].append(key)

@@ -106,6 +106,16 @@ def test_patches_are_of_the_labelled_items_and_empty_sets_keep_their_place(tmp_p
     assert sample["image1"].shape == (1, 16, 16, 16)
 
 
+def test_antialiased_volumes_are_entries_of_their_own(tmp_path):
+    content = write_list(tmp_path)
+    options = {"store": tmp_path / "store", "spacing": (4, 4, 4), "patch_size": 8, "levels_stride": 2}
+    plain, smooth = (mixcl_patches(content, **options, antialias=flag) for flag in (False, True))
+    assert plain.keys != smooth.keys
+    key, other = plain.keys[0][0], smooth.keys[0][0]
+    whole = (slice(None),) * 3
+    assert plain.store.read(key, whole).std() > smooth.store.read(other, whole).std()
+
+
 def test_a_list_without_labels_is_refused(tmp_path):
     content = write_list(tmp_path, training=[{"image": write_case(tmp_path, "a")["image"]}])
     with pytest.raises(UserError, match=r"list\.json: no item with image and label under 'training'"):
