@@ -20,7 +20,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ import torch
 from engine import cohort, pairs, slices, startup, step, storage, stream, views, warps, weights
 from engine.report import markdown
 from engine.timing import interleave, ratio, without_samples
-from paper_size_step import machine
+from provenance import provenance
 
-from monai_cl.data.results import git_state, installed_versions, write_atomically
+from monai_cl.data.results import write_atomically
 
 PEERS = ("torchio", "batchgeneratorsv2", "nnunetv2", "blosc2", "nibabel", "edt")
 RMS = 4.0  # mm
@@ -195,14 +194,9 @@ def main() -> None:
     warnings.simplefilter("ignore")  # the peers' own; the engine's are errors in the tests
     found = options.output.with_suffix(".json")
     record = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {"parts": {}}
-    commit, dirty = git_state()
-    circumstances = {
-        "command": " ".join(["python", *sys.argv]),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "quick": options.quick,
-        "git_commit": commit,
-        "git_dirty": dirty,
-    }
+    made = provenance()
+    everywhere = {"machine": made.pop("machine"), "versions": made.pop("versions") | peer_versions()}
+    circumstances = made | {"quick": options.quick}
     with tempfile.TemporaryDirectory() as folder:
         measurements = parts(
             Volumes(Path(folder), 2 if options.quick else 3), quick=options.quick, effort=options.effort
@@ -215,7 +209,7 @@ def main() -> None:
             load = os.getloadavg()[0]
             print(f"{name} ...", file=sys.stderr, flush=True)
             record["parts"][name] = measure() | circumstances | {"load_before": round(load, 1)}
-            record |= {"machine": machine(), "versions": installed_versions() | peer_versions()}
+            record |= everywhere
             write_atomically(found, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
             write_atomically(options.output.with_suffix(".md"), markdown(record).encode())
     print(markdown(record))

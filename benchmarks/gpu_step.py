@@ -25,7 +25,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,9 @@ import torch
 from engine.step import SIZES, make_batch
 from engine.timing import spread
 from engine.views import monai as monai_views
-from paper_size_step import machine
+from provenance import provenance
 
-from monai_cl.data.results import git_state, installed_versions, write_atomically
+from monai_cl.data.results import write_atomically
 from monai_cl.engines import MixCLPrepareBatch, accelerate
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet
@@ -208,16 +207,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file; the table goes beside it as .md")
     options = parser.parse_args()
     device = torch.device(options.device)
-    begin, (commit, dirty) = time.monotonic(), git_state()
+    begin = time.monotonic()
     record: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU",
         "size": options.size,
-        "command": " ".join(["python", *sys.argv]),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": installed_versions(),
-        "git_commit": commit,
-        "git_dirty": dirty,
+        **provenance(),
         "rows": [],
         "left_out": [],
     }

@@ -15,19 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from provenance import provenance
 
-from monai_cl.data.results import git_state, installed_versions, write_atomically
+from monai_cl.data.results import write_atomically
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "mixcl_ct_pretraining" / "configs" / "train.yaml"
 SPACING = (1.5, 1.5, 2.0)  # mm
@@ -156,21 +155,6 @@ def measure_bundle(data_list: Path, *, preset: str, steps: int, batch_size: int,
     }
 
 
-def machine() -> dict:
-    """What the figures were measured on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            line.split(":", 1)[1].strip()
-            for line in cpuinfo.read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return {"processor": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "system": platform.platform()}
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -197,18 +181,12 @@ def main() -> None:
             words = [sys.executable, __file__, *sys.argv[1:], "--list", str(data_list)]
             child = subprocess.run(words, stdout=subprocess.PIPE, encoding="utf-8", check=True)
             measured = json.loads(child.stdout.splitlines()[-1])
-    commit, dirty = git_state()
     record = {
         "what": f"{options.what} at the paper's size on CPU",
         **what,
         "threads": options.threads,
         **measured,
-        "command": " ".join(["python", *sys.argv]),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": installed_versions(),
-        "git_commit": commit,
-        "git_dirty": dirty,
+        **provenance(),
     }
     text = json.dumps(record, indent=1)
     if options.output:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from provenance import provenance
 from real_lists import pretraining_list, target_list
 from scipy.stats import spearmanr
 from wsp.pretraining import pretrain
 from wsp.study import Job, Study, images
-from wsp_methods import environment
 
 from monai_cl.data import load_data_list
 from monai_cl.data.cirrhosis_arrays import CirrhosisSlices
@@ -122,7 +122,7 @@ def main() -> None:
     study = replace(Study(), steps=options.steps, batch=options.batch)
     rows = run(options.data, options.output, study, options.seeds, options.pixel_size)
     text = table(rows)
-    record = {"study": asdict(study), "environment": environment(), "rows": rows}
+    record = {"study": asdict(study), "provenance": provenance(), "rows": rows}
     (options.output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     (options.output / "table.md").write_text(text + "\n")
     print(text)

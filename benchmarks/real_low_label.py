@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from low_label_gain import PRESETS
-from paper_size_step import machine
+from provenance import machine
 from real_lists import write_lists
 from real_tables import write_tables
 

@@ -13,19 +13,17 @@ import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections import OrderedDict
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 from engine.cohort import write_nifti
-from paper_size_step import machine
+from provenance import provenance
 
 from monai_cl.data import CTSlices, PatientSampler, Preparation, SliceVolume, VolumeStore
-from monai_cl.data.results import git_state, installed_versions, write_atomically
+from monai_cl.data.results import write_atomically
 
 
 def resident_mib() -> float:
@@ -152,18 +150,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file; printed in any case")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
-    commit, dirty = git_state()
     try:
         record = {
             "index": measure_index(volumes=options.volumes, slices=options.slices),
             "folder": measure_folder(folder, entries=options.entries),
             "cache": measure_cache(),
-            "command": " ".join(["python", *sys.argv]),
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "machine": machine(),
-            "versions": installed_versions(),
-            "git_commit": commit,
-            "git_dirty": dirty,
+            **provenance(),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,27 +21,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from provenance import provenance
 from wsp.fitness import check
 from wsp.pretraining import run
 from wsp.study import METHODS, SIGMAS, TEMPERATURES, Job, Study, own_temperature
 from wsp.tables import tables
-
-
-def environment() -> dict[str, str]:
-    """Machine, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "commit": commit.stdout.strip(),
-    }
 
 
 def main() -> None:
@@ -79,7 +67,7 @@ def main() -> None:
     else:
         text = tables(options.output)
         (options.output / "table.md").write_text(text + "\n", encoding="utf-8")
-        (options.output / "environment.json").write_text(json.dumps(environment()) + "\n", encoding="utf-8")
+        (options.output / "provenance.json").write_text(json.dumps(provenance(), indent=1) + "\n", encoding="utf-8")
         print(text)
 
 

@@ -36,11 +36,8 @@ def permutation(seed: int, epoch: int, n: int, *address: int) -> np.ndarray:
     return order
 
 
-class PositionSampler(Sampler[int]):
-    """Endless global sample positions of one rank, for datasets that take a position in ``__getitem__``.
-
-    Iteration k (0-based) of rank r takes positions ``(k · world_size + r) · batch_size + [0, batch_size)``: together
-    the ranks visit every position once, in order. Give it to a `DataLoader` with the same ``batch_size``.
+class EndlessSampler(Sampler[int]):
+    """The share of one rank in an endless sequence of iterations that can be entered anywhere.
 
     Args:
         batch_size: samples of one rank in an iteration.
@@ -52,7 +49,7 @@ class PositionSampler(Sampler[int]):
         ValueError: if a number is out of its range.
     """
 
-    def __init__(self, *, batch_size: int, rank: int = 0, world_size: int = 1, start: int = 0) -> None:
+    def __init__(self, *, batch_size: int, rank: int, world_size: int, start: int) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
         if world_size < 1:
@@ -72,6 +69,20 @@ class PositionSampler(Sampler[int]):
         if iteration < 0:
             raise ValueError(f"start must be >= 0, got {iteration}")
         self._start = int(iteration)
+
+
+class PositionSampler(EndlessSampler):
+    """Endless global sample positions of one rank, for datasets that take a position in ``__getitem__``.
+
+    Iteration k (0-based) of rank r takes positions ``(k · world_size + r) · batch_size + [0, batch_size)``: together
+    the ranks visit every position once, in order. Give it to a `DataLoader` with the same ``batch_size``.
+
+    Args:
+        batch_size, rank, world_size, start: see `EndlessSampler`.
+    """
+
+    def __init__(self, *, batch_size: int, rank: int = 0, world_size: int = 1, start: int = 0) -> None:
+        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
 
     def __iter__(self) -> Iterator[int]:
         iteration = self._start

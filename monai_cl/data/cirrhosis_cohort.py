@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-
 from monai_cl.data.cirrhosis_phantom import LABELS, cirrhosis_case
 from monai_cl.data.cirrhosis_shape import GRADES, HISTOLOGY
+from monai_cl.data.cohort_folder import cohort_folder, require_whole_numbers, write_synthetic_case
 from monai_cl.data.folds import split_folds
 from monai_cl.data.list_json import format_json
-from monai_cl.errors import UserError
 
 _FOLDERS = {"grades": "synthetic_cirrhosis_grades", "histology": "synthetic_cirrhosis_histology"}
 _LISTS = {"grades": "cirrhosis_grades.json", "histology": "cirrhosis_histology.json"}
+_LEAST = {"patients": 1, "biopsies": 1, "seed": 0, "size": 16, "workers": 1}
 _TARGETS = {"grades": GRADES, "histology": HISTOLOGY}
 _DESCRIPTIONS = {
     "grades": "Synthetic. Many patients with a radiological grade 0-3, a noisy reading of the true stage (in meta).",
@@ -57,13 +54,11 @@ def write_cirrhosis_cohort(
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
+    numbers = {"patients": patients, "biopsies": biopsies, "seed": seed, "size": size, "workers": workers}
+    require_whole_numbers(_LEAST, numbers)
     output = Path(output).expanduser().absolute()
     counts = {"grades": patients, "histology": biopsies}
-    _check(output, patients=patients, biopsies=biopsies, seed=seed, size=size, workers=workers, overwrite=overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # built beside the final place, so that the last step is a rename on one file system
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(cohort, index) for cohort, count in counts.items() for index in range(count)]
         done = Parallel(n_jobs=workers, return_as="generator")(
             delayed(_write_patient)(building, cohort, index, seed, size) for cohort, index in jobs
@@ -75,28 +70,15 @@ def write_cirrhosis_cohort(
         for cohort, found in items.items():
             document = _data_list(cohort, found, seed)
             (building / _LISTS[cohort]).write_text(format_json(document), encoding="utf-8")
-        building.chmod(0o755)  # mkdtemp makes it private
-        _publish(building, output)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return {cohort: output / name for cohort, name in _LISTS.items()}
 
 
 def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int) -> dict[str, Any]:
     case = cirrhosis_case(seed, index, cohort=cohort, size=size)
     name = f"{cohort}_{index:04d}"
-    for folder, array in (("images", case.image), ("labels", case.label)):
-        path = root / _FOLDERS[cohort] / folder / f"{name}.nii.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = nib.Nifti1Image(array, case.affine)
-        image.header.set_xyzt_units("mm")
-        image.set_sform(case.affine, code="scanner")
-        image.set_qform(case.affine, code="scanner")
-        image.header["descrip"] = f"synthetic, monai_cl cirrhosis seed {seed}".encode()
-        nib.save(image, path)
+    made_by = f"monai_cl cirrhosis seed {seed}"
     return {
-        "image": f"images/{name}.nii.gz",
-        "label": f"labels/{name}.nii.gz",
+        **write_synthetic_case(root / _FOLDERS[cohort], name, case.image, case.label, case.affine, made_by=made_by),
         "patient": name,
         "target": case.grade if case.histology is None else case.histology,
         "meta": {"synthetic": True, "stage": case.stage},
@@ -122,34 +104,3 @@ def _data_list(cohort: str, items: list[dict[str, Any]], seed: int) -> dict[str,
         "root": _FOLDERS[cohort],
         "training": items,
     }
-
-
-def _check(output: Path, *, overwrite: bool, **numbers: int) -> None:
-    least = {"patients": 1, "biopsies": 1, "seed": 0, "size": 16, "workers": 1}
-    for name, value in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(f"{name} must be a whole number, got {value!r}")
-        if value < least[name]:
-            raise UserError(f"{name} must be >= {least[name]}, got {value}")
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output}: expected a folder to write the cohort to, found a file; give another name")
-    if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise UserError(
-            f"{output}: expected a new or empty folder, found files in it; give another folder, or overwrite to "
-            "replace the cohort there"
-        )
-
-
-def _publish(building: Path, output: Path) -> None:
-    """Move the finished cohort into place; in a folder that is there, replace only what the cohort consists of."""
-    if not output.exists():
-        building.rename(output)
-        return
-    for name in _LISTS.values():
-        (output / name).unlink(missing_ok=True)
-    # folders first: a list never names a file that is missing
-    for new in sorted(building.iterdir(), key=Path.is_file):
-        old = output / new.name
-        if old.is_dir():
-            shutil.rmtree(old)
-        new.rename(old)

@@ -6,15 +6,14 @@ import logging
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
-from torch.utils.data import Sampler
 
-from monai_cl.data.addressed import Stream, address_rng
+from monai_cl.data.addressed import EndlessSampler, Stream, address_rng
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-class PatientSampler(Sampler[int]):
+class PatientSampler(EndlessSampler):
     """Endless indices of slices for one process: every ``batch_size`` of them are a batch of as many patients.
 
     The batches of all processes together are drawn at once, from (seed, iteration) alone: its patients are distinct,
@@ -59,15 +58,12 @@ class PatientSampler(Sampler[int]):
         balance: bool = True,
         classes: Sequence[int] | None = None,
     ) -> None:
-        for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("seed", seed, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be >= {least}, got {value}")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
+        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
+        if seed < 0:
+            raise ValueError(f"seed must be >= 0, got {seed}")
         if len(patients) != len(targets):
             raise ValueError(f"patients and targets must be of one length, got {len(patients)} and {len(targets)}")
-        self.batch_size, self.seed, self.rank, self.world_size = int(batch_size), int(seed), int(rank), int(world_size)
-        self.start = start
+        self.seed = int(seed)
         groups, self.left_out = _groups(patients, targets, balance=balance, classes=classes)
         self.counts = {target: len(members) for target, members in groups.items()}
         self._groups = list(groups.values())
@@ -75,17 +71,6 @@ class PatientSampler(Sampler[int]):
         self.repeats = total < wanted
         if self.rank == 0:
             self._log(total, wanted)
-
-    @property
-    def start(self) -> int:
-        """The iteration that the next ``iter()`` begins with."""
-        return self._start
-
-    @start.setter
-    def start(self, iteration: int) -> None:
-        if iteration < 0:
-            raise ValueError(f"start must be >= 0, got {iteration}")
-        self._start = int(iteration)
 
     def batch(self, iteration: int) -> list[int]:
         """The slices of all processes in an iteration; process r has the r-th part of ``batch_size``."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
-import nibabel as nib
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from monai_cl.data.cohort_folder import cohort_folder, require_whole_numbers, write_synthetic_case
 from monai_cl.data.phantom import phantom_case
 from monai_cl.data.phantom_kinds import KINDS, PRETRAINING
 from monai_cl.errors import UserError
@@ -47,12 +45,13 @@ def write_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
+    require_whole_numbers({"cases": 1, "seed": 0, "workers": 1}, {"cases": cases, "seed": seed, "workers": workers})
+    if not isinstance(spacing, (int, float)) or isinstance(spacing, bool):
+        raise UserError(f"spacing must be a number of mm, got {spacing!r}")
+    if not 0.5 <= spacing <= 12:
+        raise UserError(f"spacing must be between 0.5 and 12 mm, got {spacing}")
     output = Path(output).expanduser().absolute()
-    _check(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # built beside the final place, so that the last step is a rename on one file system
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(kind, index) for kind in KINDS for index in range(cases)]
         done = Parallel(n_jobs=workers, return_as="generator")(
             delayed(_write_case)(building, kind, index, seed, spacing) for kind, index in jobs
@@ -61,25 +60,13 @@ def write_cohort(
             pass
         for name, content in _data_lists(cases, seed).items():
             (building / _LISTS[name]).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        building.chmod(0o755)  # mkdtemp makes it private
-        _publish(building, output)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return {name: output / file for name, file in _LISTS.items()}
 
 
 def _write_case(root: Path, kind: str, index: int, seed: int, spacing: float) -> None:
     case = phantom_case(seed, index, kind=kind, spacing=spacing, orientation=None)
-    name = _case_id(kind, index)
-    for folder, array in (("images", case.image), ("labels", case.label)):
-        path = root / KINDS[kind].folder / folder / f"{name}.nii.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = nib.Nifti1Image(array, case.affine)
-        image.header.set_xyzt_units("mm")
-        image.set_sform(case.affine, code="scanner")
-        image.set_qform(case.affine, code="scanner")
-        image.header["descrip"] = f"synthetic, monai_cl phantom seed {seed}".encode()
-        nib.save(image, path)
+    folder, made_by = root / KINDS[kind].folder, f"monai_cl phantom seed {seed}"
+    write_synthetic_case(folder, _case_id(kind, index), case.image, case.label, case.affine, made_by=made_by)
 
 
 def _data_lists(cases: int, seed: int) -> dict[str, dict]:
@@ -112,44 +99,3 @@ def _data_lists(cases: int, seed: int) -> dict[str, dict]:
 
 def _case_id(kind: str, index: int) -> str:
     return f"{kind}_{index:04d}"
-
-
-def _check(output: Path, *, cases: int, seed: int, spacing: float, workers: int, overwrite: bool) -> None:
-    for name, value in (("cases", cases), ("seed", seed), ("workers", workers)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(f"{name} must be a whole number, got {value!r}")
-    if not isinstance(spacing, (int, float)) or isinstance(spacing, bool):
-        raise UserError(f"spacing must be a number of mm, got {spacing!r}")
-    if cases < 1:
-        raise UserError(f"cases must be >= 1, got {cases}")
-    if seed < 0:
-        raise UserError(f"seed must be >= 0, got {seed}")
-    if not 0.5 <= spacing <= 12:
-        raise UserError(f"spacing must be between 0.5 and 12 mm, got {spacing}")
-    if workers < 1:
-        raise UserError(f"workers must be >= 1, got {workers}")
-    if output.exists() and not output.is_dir():
-        raise UserError(
-            f"{output}: expected a folder to write the synthetic cohort to, found a file; give another name"
-        )
-    if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise UserError(
-            f"{output}: expected a new or empty folder, found files in it; give another folder, or overwrite to "
-            "replace the cohort there"
-        )
-
-
-def _publish(building: Path, output: Path) -> None:
-    """Move the finished cohort into place; in a folder that is there, replace only what the cohort consists of."""
-    if not output.exists():
-        building.rename(output)
-        return
-    for name in _LISTS.values():
-        (output / name).unlink(missing_ok=True)
-    for new in sorted(building.iterdir(), key=Path.is_file):
-        old = output / new.name
-        if old.is_dir() and not old.is_symlink():
-            shutil.rmtree(old)
-        else:
-            old.unlink(missing_ok=True)
-        new.rename(old)

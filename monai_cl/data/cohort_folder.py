@@ -1,0 +1,100 @@
+"""The folder of a synthetic cohort: built beside its place, and there complete or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from monai_cl.errors import UserError
+
+
+def require_whole_numbers(least: Mapping[str, int], numbers: Mapping[str, object]) -> None:
+    """Refuse an option that is no whole number or below its least value, with a `UserError`."""
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UserError(f"{name} must be a whole number, got {value!r}")
+        if value < least[name]:
+            raise UserError(f"{name} must be >= {least[name]}, got {value}")
+
+
+@contextmanager
+def cohort_folder(output: Path, *, lists: Mapping[str, str], overwrite: bool) -> Iterator[Path]:
+    """A private folder to build a cohort in; at the end of the block it takes the place of ``output``.
+
+    In a folder that is there already the lists come last, so that a list never names a file that is missing; other
+    files in it stay. After an exception nothing has changed.
+
+    Args:
+        output: absolute path of the cohort.
+        lists: key -> file name of its data lists.
+        overwrite: replace a cohort that is there.
+
+    Raises:
+        UserError: ``output`` is a file, or a folder with files in it and ``overwrite`` is not given.
+    """
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: expected a folder to write the cohort to, found a file; give another name")
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        raise UserError(
+            f"{output}: expected a new or empty folder, found files in it; give another folder, or overwrite to "
+            "replace the cohort there"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # built beside the final place, so that the last step is a rename on one file system
+    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield building
+        building.chmod(0o755)  # mkdtemp makes it private
+        _publish(building, output, lists)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def write_synthetic_case(
+    folder: Path, name: str, image: np.ndarray, label: np.ndarray, affine: np.ndarray, *, made_by: str
+) -> dict[str, str]:
+    """Write an image and its label as NIfTI, marked as synthetic.
+
+    Args:
+        folder: of the data set.
+        name: of the case.
+        image, label: (X, Y, Z).
+        affine: (4, 4), mm.
+        made_by: what made it, and its seed; at most 60 characters.
+
+    Returns:
+        "image" and "label" -> path relative to ``folder``.
+    """
+    paths = {kind: f"{kind}s/{name}.nii.gz" for kind in ("image", "label")}
+    for kind, array in (("image", image), ("label", label)):
+        path = folder / paths[kind]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nifti = nib.Nifti1Image(array, affine)
+        nifti.header.set_xyzt_units("mm")
+        nifti.set_sform(affine, code="scanner")
+        nifti.set_qform(affine, code="scanner")
+        nifti.header["descrip"] = f"synthetic, {made_by}".encode()
+        nib.save(nifti, path)
+    return paths
+
+
+def _publish(building: Path, output: Path, lists: Mapping[str, str]) -> None:
+    """Move the finished cohort into place; in a folder that is there, replace only what the cohort consists of."""
+    if not output.exists():
+        building.rename(output)
+        return
+    for name in lists.values():
+        (output / name).unlink(missing_ok=True)
+    for new in sorted(building.iterdir(), key=Path.is_file):
+        old = output / new.name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        else:
+            old.unlink(missing_ok=True)
+        new.rename(old)
