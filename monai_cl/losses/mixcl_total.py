@@ -67,9 +67,11 @@ def mixcl_terms(
     found: dict[str, Tensor] = {}
     if "identity" in terms:
         levels = _levels(outputs, identity_levels, "identity")
+        batch = _batch_size(targets, levels, label_level)
+        # split, not sliced: the gradient is then put together once, instead of a whole level of zeros for each slice
+        views = {index: z.split(batch) for index, z in levels.items()}
         found["identity"] = _identity(
-            levels,
-            _batch_size(targets, levels, label_level),
+            views,
             log,
             offdiag_weight=offdiag_weight,
             center=center,
@@ -160,10 +162,9 @@ class MixCLLoss(nn.Module):
         return torch.stack([self.weights[name] * self.terms[name] for name in wanted]).sum()
 
 
-def _identity(levels: Mapping[int, Tensor], batch: int, log: dict[str, Tensor], **options) -> Tensor:
-    views = [z[: 2 * batch] for z in levels.values()]
-    found = identity_terms([z[:batch] for z in views], [z[batch:] for z in views], **options)
-    for index, level in zip(levels, found):
+def _identity(views: Mapping[int, Sequence[Tensor]], log: dict[str, Tensor], **options) -> Tensor:
+    found = identity_terms([v[0] for v in views.values()], [v[1] for v in views.values()], **options)
+    for index, level in zip(views, found):
         if level.term is None:
             continue
         correlation = level.correlation.detach()
@@ -175,10 +176,12 @@ def _identity(levels: Mapping[int, Tensor], batch: int, log: dict[str, Tensor], 
         log[f"identity_offdiagonal/{index}"] = off_diagonal
     kept = [level.term for level in found if level.term is not None]
     if not kept:
-        shapes = [tuple(z.shape) for z in views]
+        shapes = [tuple(v[0].shape) for v in views.values()]
         raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
     # a level that is left out stays attached, with gradient 0: DDP dies on parameters without one
-    left_out = [z.flatten()[:0].sum().to(kept[0].dtype) for z, level in zip(views, found) if level.term is None]
+    left_out = [
+        v[0].flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), found) if level.term is None
+    ]
     return torch.stack([*kept, *left_out]).sum()
 
 
@@ -189,10 +192,11 @@ def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tenso
     batch = voxels1.shape[0]
     if features.shape[0] != 3 * batch:
         raise ValueError(f"the label level must have 3 rows a pair (V1, V1', V2), {3 * batch}, got {features.shape[0]}")
+    view1, _, view2 = features.split(batch)
     losses, has_positive = label_consistency_of_pairs(
-        _gather(features[:batch], voxels1),
+        _gather(view1, voxels1),
         labels1,
-        _gather(features[2 * batch :], voxels2),
+        _gather(view2, voxels2),
         labels2,
         valid1=voxels1 >= 0,
         valid2=voxels2 >= 0,
@@ -219,8 +223,8 @@ def _supervised(
     batch = dataset.shape[0]
     if logits.shape[0] != 3 * batch:
         raise ValueError(f"segmentation must have 3 rows a pair (V1, V1', V2), {3 * batch}, got {logits.shape[0]}")
-    both = torch.cat([logits[:batch], logits[2 * batch :]])
-    return supervised_loss(both, labels, torch.cat([dataset, dataset]), class_counts=class_counts)
+    first, _, second = logits.split(batch)
+    return supervised_loss(torch.cat([first, second]), labels, torch.cat([dataset, dataset]), class_counts=class_counts)
 
 
 def _levels(outputs: Mapping, wanted: Sequence[int] | None, term: str) -> dict[int, Tensor]:
