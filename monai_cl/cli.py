@@ -110,6 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; a `UserError` is printed as one line, exit status 2."""
     import fire
 
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     words, commands = sys.argv[1:] if arguments is None else arguments, Commands()
     try:
         shown = help_words(commands, words)

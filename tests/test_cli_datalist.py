@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import fire
@@ -187,3 +190,17 @@ def test_every_command_has_an_example_and_explains_its_arguments(name):
     assert f"python -m monai_cl datalist {name} " in text
     for parameter in inspect.signature(command).parameters:
         assert parameter == "self" or f"{parameter}:" in text
+
+
+def test_names_that_the_locale_cannot_write_are_told_not_raised(tmp_path):
+    path = tmp_path / "list.json"
+    item = {"image": "Müller.nii.gz"}
+    document = {"name": "a", "modality": "CT", "labels": {"0": "background", "1": "liver"}, "training": [item]}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    ascii_only = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "monai_cl", "datalist", "validate", str(path)]
+    done = subprocess.run(command, env=ascii_only, capture_output=True, encoding="ascii", timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert r"M\xfcller.nii.gz" in done.stdout
+    assert "cannot be written in ascii" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
     if not text.strip():
         raise UserError(f"{what} {path}: expected JSON, found an empty file")
     try:
-        return json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constants)
+        content = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constants)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"{what} {path}: not JSON at {place}: {_syntax_hint(text, error)}") from None
@@ -63,6 +64,9 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
         raise UserError(f"{what} {path}: {error}") from None
     except RecursionError:
         raise UserError(f"{what} {path}: nested too deeply to be a {what}") from None
+    if half := _half_character(text):
+        raise UserError(f"{what} {path}: expected text, found half a character, {half}; write it as UTF-8, unescaped")
+    return content
 
 
 def _nearest_file(path: Path) -> str:
@@ -87,6 +91,13 @@ def _decode(raw: bytes, path: Path, what: str) -> str:
             f"{what} {path}: expected UTF-8 text, found the byte 0x{raw[error.start]:02x} in line {line} that is not; "
             "save it again as UTF-8"
         ) from None
+
+
+def _half_character(text: str) -> str | None:
+    """An escaped surrogate without its other half: JSON allows it, and no file can be written with it."""
+    pairs_gone = re.sub(r"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..", " ", text)
+    found = re.search(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", pairs_gone)
+    return found.group() if found else None
 
 
 def _syntax_hint(text: str, error: json.JSONDecodeError) -> str:

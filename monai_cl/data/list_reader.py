@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,21 @@ from monai_cl.errors import UserError
 _IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img", ".dcm")
 
 
+def name_fault(relative: str) -> str | None:
+    """Why no file on this system can have this name, or None."""
+    if "\0" in relative:
+        return f"{relative!r} with a zero byte"
+    try:
+        os.fsencode(relative)
+    except UnicodeEncodeError:
+        return f"{relative!r}, which cannot be written in {sys.getfilesystemencoding()}, as file names here are"
+    return None
+
+
 def path_fault(relative: str) -> str | None:
     """Why ``relative`` may not stand in a list (absolute, leaves the root, backslashes), or None. Looks at no disk."""
     if "\\" in relative:
         return f"{relative!r} with backslashes"
-    if "\0" in relative:
-        return f"{relative!r} with a zero byte"
     if relative.startswith(("/", "~")) or re.match(r"[A-Za-z]:", relative):
         return f"the absolute path {relative!r}"
     if posixpath.normpath(relative).split("/")[0] == "..":
@@ -99,16 +109,14 @@ class ListReader:
         self, entry: dict, path: Path, i: int, *, sub_root: str, name: str | None, chain: tuple[Path, ...]
     ) -> None:
         place = where("datasets", i, "list")
-        reason = path_fault(entry["list"])
-        if reason and not self.allow_outside:
-            self._complain("outside", path, place, "a list in or below the folder of this one", reason)
+        if self._refuses(entry["list"], path, place, "a list in or below the folder of this one"):
             return
         target = path.parent / entry["list"]
         if reason := self._link_fault(str(target), str(path.parent)):
             self._complain("outside", path, place, "a list in or below the folder of this one", reason)
             return
         chain = (*chain, path)
-        if os.path.realpath(target) in map(os.path.realpath, chain):
+        if _real_path(os.fspath(target)) in [_real_path(os.fspath(link)) for link in chain]:
             circle = " -> ".join([*(link.name for link in chain), target.name])
             self._complain("cycle", path, place, "lists that do not include one another", f"the circle {circle}")
             return
@@ -180,10 +188,11 @@ class ListReader:
         self.datasets.append(dataset)
 
     def _add_targets(self, spec: dict[str, Any], path: Path, parts: tuple, items: list[dict[str, Any]]) -> None:
-        reason = None if self.allow_outside else path_fault(spec["table"])
-        if reason := reason or self._link_fault(str(path.parent / spec["table"]), str(path.parent)):
-            place = where(*parts, "patient_labels", "table")
-            self._complain("outside", path, place, "a table in or below the folder of the list", reason)
+        place, expected = where(*parts, "patient_labels", "table"), "a table in or below the folder of the list"
+        if self._refuses(spec["table"], path, place, expected):
+            return
+        if reason := self._link_fault(str(path.parent / spec["table"]), str(path.parent)):
+            self._complain("outside", path, place, expected, reason)
             return
         try:
             labels = table_of(spec, path.parent)
@@ -198,9 +207,7 @@ class ListReader:
         root = document.get("root")
         if not isinstance(root, str) or not root.strip():
             return sub_root
-        reason = path_fault(root)
-        if reason and not self.allow_outside:
-            self._complain("outside", path, where(*parts, "root"), "a sub-folder of the data root", reason)
+        if self._refuses(root, path, where(*parts, "root"), "a sub-folder of the data root"):
             return sub_root
         joined = posixpath.normpath(posixpath.join(sub_root, root))
         if reason := self._link_fault(os.path.join(self.data_root, joined), self.data_root):
@@ -209,10 +216,7 @@ class ListReader:
 
     def _path(self, relative: str, root: str, path: Path, place: str) -> str | None:
         """The file that is meant, or None (and a complaint) where it may not be named."""
-        reason = None if self.allow_outside else path_fault(relative)
-        if reason:
-            expected = "a relative path below the root of the data set"
-            self._complain("outside", path, place, expected, reason, file=relative)
+        if self._refuses(relative, path, place, "a relative path below the root of the data set", file=relative):
             return None
         file = os.path.normpath(os.path.join(root, relative))
         if self._link_fault(root, self.data_root):
@@ -221,6 +225,16 @@ class ListReader:
             self._complain("outside", path, place, "a file that lies below the data root", reason, file=relative)
             return None
         return file
+
+    def _refuses(self, relative: str, path: Path, place: str, expected: str, *, file: str | None = None) -> bool:
+        """Whether a path may not stand in a list; then there is a complaint about it."""
+        if reason := name_fault(relative):
+            self._complain("file name", path, place, "a name that a file can have", reason, file=file)
+        elif not self.allow_outside and (reason := path_fault(relative)):
+            self._complain("outside", path, place, expected, reason, file=file)
+        else:
+            return False
+        return True
 
     def _link_fault(self, file: str, root: str) -> str | None:
         """Where ``file`` leads, if symbolic links take it out of ``root`` and that is not allowed."""

@@ -122,7 +122,13 @@ WRONG = {
         "training[0].label: ../b: expected a relative path",
     ),
     "backslashes": (training({"image": r"x\a.nii.gz"}), "with backslashes"),
-    "zero byte": (training({"image": "a\0b"}), "with a zero byte"),
+    "zero byte": (
+        training({"image": "a\0b"}),
+        "expected a name that a file can have, found 'a\\x00b' with a zero byte",
+    ),
+    "half a character": (training({"image": "a\ud800"}), r"expected text, found half a character, \ud800; write it"),
+    "half a character in a name": (GOOD | {"name": "a\udfffb"}, r"half a character, \udfff"),
+    "half a character after a whole one": (GOOD | {"name": "\U0001f600\ude00"}, r"half a character, \ude00"),
     "root out of data root": (GOOD | {"root": "../x"}, "root: expected a sub-folder of the data root, found '../x'"),
     "item twice": (
         training(ITEM, ITEM),
