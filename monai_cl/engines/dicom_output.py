@@ -12,9 +12,6 @@ from monai.data.utils import create_file_basename
 from monai.transforms import MapTransform
 
 from monai_cl.data import write_dicom_seg
-from monai_cl.data.dicom_source import open_source
-from monai_cl.engines.segmentation_data import VOLUME_ENDINGS
-from monai_cl.errors import UserError
 
 
 class SaveDicomSegd(MapTransform):
@@ -28,10 +25,9 @@ class SaveDicomSegd(MapTransform):
         output_dir: folder for the files.
         output_postfix: of their names.
         model: name of the model, recorded as the algorithm.
-        volumes: the scans that will come, checked at once: one that is no DICOM series should not stop a run half way.
 
     Raises:
-        UserError: highdicom is not installed, or one of ``volumes`` cannot be referred to.
+        UserError: when called: highdicom is not installed, or the scan is no DICOM series.
     """
 
     def __init__(
@@ -42,18 +38,11 @@ class SaveDicomSegd(MapTransform):
         output_dir: str | Path,
         output_postfix: str = "seg",
         model: str = "monai_cl",
-        volumes: str | Sequence[str] = (),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.organs, self.output_dir, self.postfix = list(organs), Path(output_dir), output_postfix
         self.model = model
-        for volume in [volumes] if isinstance(volumes, str) else volumes:
-            if Path(volume).name.lower().endswith(VOLUME_ENDINGS):
-                raise UserError(
-                    f"{volume}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg"
-                )
-            open_source(volume)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         for key in self.key_iterator(data):

@@ -10,10 +10,9 @@ import torch
 from monai.transforms import Transform
 
 from monai_cl.data.naming import item_id
+from monai_cl.engines.inference_data import VOLUME_ENDINGS
 from monai_cl.engines.segmentation_bundle import is_bundle, segment_with_bundle
 from monai_cl.errors import UserError
-
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def scan_items(volumes: str | Sequence[str]) -> list[dict[str, str]]:
@@ -103,7 +102,7 @@ class FindLiverMask(Transform):
     def _of(self, item: Mapping[str, Any]) -> Path:
         if not self.masks.is_dir():
             return self.masks
-        names = [f"{item['id']}{postfix}{ending}" for ending in ENDINGS for postfix in ("", "_seg")]
+        names = [f"{item['id']}{postfix}{ending}" for ending in VOLUME_ENDINGS for postfix in ("", "_seg")]
         found = [self.masks / name for name in names if (self.masks / name).is_file()]
         if len(found) != 1:
             raise UserError(

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from monai.data import partition_dataset
-from monai.data.utils import create_file_basename
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -25,8 +24,6 @@ from monai_cl.engines.distributed import rank, world_size
 from monai_cl.engines.pretraining_data import fold_of, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.transforms import CheckHounsfieldd, SelectLabelsd, Spacingd
-
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def foreground_names(data_list: DataList) -> list[str]:
@@ -127,63 +124,3 @@ def image_preprocessing(
         SelectItemsd(keys=[*keys, "id", "patient"] if label else keys),
     ]
     return Compose(steps)
-
-
-def inference_items(volumes: str | Sequence[str], *, postfix: str = "seg") -> list[dict[str, str]]:
-    """Items of volumes that are there and whose results `SaveImaged` will not write over each other.
-
-    Args:
-        volumes: files or DICOM series folders; one may be given as it is.
-        postfix: of the results' names.
-
-    Raises:
-        UserError: no volume, one that is missing, or two with one name for their results.
-    """
-    paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
-    if not paths:
-        raise UserError("datalist: expected volumes, found none; pass --datalist \"['volume.nii.gz']\"")
-    named: dict[str, str] = {}
-    for path in paths:
-        if not Path(path).exists():
-            raise UserError(f"{path}: no such volume; correct --datalist")
-        name = Path(create_file_basename(postfix, path, "", makedirs=False)).name
-        if name in named:
-            raise UserError(
-                f"{path}: its result would be called {name}, as that of {named[name]}; rename one, or run them "
-                "apart with an output_dir each"
-            )
-        named[name] = path
-    return [{"image": path} for path in paths]
-
-
-def volumes_in(folder: str | Path) -> list[str]:
-    """CT volumes of a folder: NIfTI, NRRD and MetaImage files in it, sub-folders with DICOM slices, or its own slices.
-
-    A file counts as a DICOM slice by its content, whatever its name: archives export slices without ``.dcm``.
-
-    Raises:
-        UserError: when there is none.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
-    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    found = [path for path in there if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
-    found += [path for path in there if path.is_dir() and _holds_dicom(path)]
-    if not found and _holds_dicom(folder):
-        found = [folder]
-    if not found:
-        raise UserError(f"{folder}: expected volumes ({', '.join(VOLUME_ENDINGS)}) or DICOM series folders, found none")
-    return [str(path) for path in found]
-
-
-def _holds_dicom(folder: Path) -> bool:
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return any(_is_dicom(path) for path in files if path.name != "DICOMDIR")
-
-
-def _is_dicom(path: Path) -> bool:
-    if path.suffix.lower() == ".dcm":  # old files have no preamble
-        return True
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"

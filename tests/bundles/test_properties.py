@@ -81,12 +81,13 @@ def test_inference_of_the_pretraining_has_every_property(workflow, cohort, pretr
     assert workflow(PRETRAINING, "inference", kind="infer", **options).check_properties() == []
 
 
-def test_the_inference_file_alone_serves_monai_label(cohort, spleen, tmp_path):
-    # MONAI Label reads this one file, without metadata, adds image_path to the item and saves the result itself; its
-    # datalist is empty there (monai_cl/serving/app_folder.py), for scans come one by one
+def test_the_inference_file_alone_serves_monai_label(cohort, spleen, tmp_path, monkeypatch):
+    # MONAI Label reads this one file, without metadata, adds image_path to the item and saves the result itself; it
+    # may start before there is any scan
+    monkeypatch.chdir(tmp_path)
     parser = ConfigParser()
     parser.read_config(config_files(SPLEEN, "inference")[0])
-    parser.config.update({**TINY, "bundle_root": str(BUNDLES / SPLEEN), "output_dir": str(tmp_path), "datalist": []})
+    parser.config.update({**TINY, "bundle_root": str(BUNDLES / SPLEEN), "output_dir": str(tmp_path)})
     transforms = parser.get_parsed_content("preprocessing").transforms
     network = parser.get_parsed_content("network_def")
     load_network(network, spleen / "model.pt")

@@ -46,7 +46,7 @@ def test_hidden_files_indices_and_other_things_are_passed_over(tmp_path):
 
 
 def test_a_folder_without_volumes_is_refused(tmp_path):
-    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: expected volumes (.nii,") + ".*found none"):
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: expected volumes (.nii.gz,") + ".*found none"):
         volumes_in(tmp_path)
 
 
