@@ -38,14 +38,18 @@ def left_from(path: Path) -> str:
     return path.name.removeprefix(".tmp-").rsplit("-", 2)[0]
 
 
-def remove(path: Path) -> None:
-    """Take a file or folder away at once, then delete it; raises FileNotFoundError if another process was faster."""
+def remove(path: Path) -> bool:
+    """Take a file or folder away at once, then delete it; False if another process was faster."""
     aside = temporary_name(path.with_name("removed"))
-    os.rename(path, aside)
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return False
     if aside.is_dir():
         shutil.rmtree(aside, ignore_errors=True)
     else:
         aside.unlink(missing_ok=True)
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -92,21 +92,21 @@ def repair(store: VolumeStore, *, sources: bool = True) -> list[str]:
     ]
 
 
+_FASTER = "another process is mending it"
+
+
 def _sweep(store: VolumeStore, problem: StoreProblem) -> str:
-    remove(problem.folder)
-    return "removed the rest of a killed run"
+    return "removed the rest of a killed run" if remove(problem.folder) else _FASTER
 
 
 def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
-    try:
-        remove(problem.folder)
-    except FileNotFoundError:
-        return "another process is mending it"
+    if not remove(problem.folder):
+        return _FASTER
     if problem.entry is None:
         return "removed, its description was unreadable; run `python -m monai_cl prepare` again"
     try:
         key = _add_again(store, problem.entry)
-    except UserError as error:
+    except Exception as error:  # whatever one source is like, the others are still to be mended
         return f"removed, it could not be made again: {error}"
     return "made again" if key == problem.folder.name else f"made again as {key}, for its source has changed"
 
@@ -114,10 +114,9 @@ def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
 def _renew(store: VolumeStore, problem: StoreProblem) -> str:
     try:
         key = _add_again(store, problem.entry)
-    except UserError as error:
+    except Exception as error:
         return f"kept as it was, the changed source cannot be used: {error}"
-    remove(problem.folder)
-    return f"replaced by {key}"
+    return f"replaced by {key}" if remove(problem.folder) else _FASTER
 
 
 _MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew}

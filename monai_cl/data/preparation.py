@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_cl.data.label_values import check_label_ids
 from monai_cl.data.naming import whose
 from monai_cl.data.store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
@@ -91,8 +90,8 @@ def prepare(
     store = VolumeStore.create(root, preparation)
     outcomes: dict[int, tuple[str, str]] = {}
     for index, item in enumerate(items):
-        if item.get("image") and (key := store.find(item)) is not None:
-            outcomes[index] = _reused(store, key, item)
+        if _is_there(store, item):
+            outcomes[index] = _prepare_one(store, item, index)[1:]
     todo = [index for index in range(len(items)) if index not in outcomes]
     _work(store, items, todo, outcomes, workers=workers, progress=progress)
     result = PreparedItems(store)
@@ -150,22 +149,19 @@ def _results(store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Seque
     yield from run(joblib.delayed(_prepare_one)(store, items[index], index) for index in todo)
 
 
-def _reused(store: VolumeStore, key: str, item: Mapping[str, Any]) -> tuple[str, str]:
-    """The entry was made for this list or for another one, which declares other labels."""
+def _is_there(store: VolumeStore, item: Mapping[str, Any]) -> bool:
     try:
-        check_label_ids(item, store.entry(key).classes)
-    except UserError as error:
-        return "skipped", str(error)
-    return "reused", key
+        return bool(item.get("image")) and store.find(item) is not None
+    except Exception:  # `_prepare_one` comes to the same and says what it is
+        return False
 
 
 def _prepare_one(
     store: VolumeStore, item: Mapping[str, Any], index: int, *, wait: bool = False
 ) -> tuple[int, str, str]:
     try:
-        if (key := store.key(item)) in store:
-            return index, *_reused(store, key, item)
-        return index, "made", store.add(item, wait=wait)
+        there = store.key(item) in store
+        return index, "reused" if there else "made", store.add(item, wait=wait)
     except Busy:
         return index, "busy", ""
     except UserError as error:
@@ -176,6 +172,6 @@ def _prepare_one(
                 f"{store.root}: expected room to write, found: {error}; free the disk and run again"
             ) from error
         return index, "skipped", f"{item.get('image')}: {error}"
-    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+    except Exception as error:
         # a file nobody foresaw must not end a run over a thousand others
         return index, "skipped", f"{item.get('image')}: {type(error).__name__}: {error}"

@@ -105,17 +105,20 @@ class VolumeStore:
             wait: wait for another process at work on the same item, or raise :class:`Busy`.
 
         Raises:
-            UserError: the item cannot be read or does not fit together; nothing is written then.
+            UserError: the item cannot be read or does not fit together (nothing is written then), or its label holds
+                ids that the item does not declare.
         """
         sources = self._sources(item)
         key = entry_key(item, sources, self.preparation)
-        if key in self:
-            return key
-        with claim(self.root, key, wait=wait):
-            if key not in self:
-                converted = convert(item, self.preparation)
-                _check_untouched(sources)
-                self._write(key, item, sources, converted)
+        if key not in self:
+            with claim(self.root, key, wait=wait):
+                if key not in self:
+                    converted = convert(item, self.preparation)
+                    _check_untouched(sources)
+                    self._write(key, item, sources, converted)
+                    return key
+        # made for this list or for another one, which declares other labels
+        check_label_ids(item, self.entry(key).classes)
         return key
 
     def keys(self) -> list[str]:
@@ -271,6 +274,7 @@ def _read_description(path: Path) -> Preparation:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, recorded = content["format"], content["preparation"]
+        preparation = Preparation(**recorded) if version == FORMAT else None
     except FileNotFoundError as error:
         raise UserError(
             f"{path.parent}: expected a store, found none; run `python -m monai_cl prepare` first"
@@ -279,4 +283,4 @@ def _read_description(path: Path) -> Preparation:
         raise UserError(f"{path}: expected the description of a store, found {error}; name another folder") from error
     if version != FORMAT:
         raise UserError(f"{path}: expected store format {FORMAT}, found {version}; prepare into a new folder")
-    return Preparation(**recorded)
+    return preparation

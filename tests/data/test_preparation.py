@@ -50,20 +50,37 @@ def test_bad_items_are_skipped_and_named_with_the_reason(tmp_path):
     assert "skipped gone: " in said[0]
 
 
-def test_an_unforeseen_failure_skips_one_item(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [IndexError, MemoryError, TypeError, EOFError, AssertionError])
+def test_an_unforeseen_failure_skips_one_item(tmp_path, monkeypatch, kind):
     from monai_cl.data import store
 
     convert = store.convert
 
     def fragile(item, preparation):
         if item["id"] == "case1":
-            raise IndexError("odd file")
+            raise kind("odd file")
         return convert(item, preparation)
 
     monkeypatch.setattr(store, "convert", fragile)
     result = quietly(items_of(tmp_path), tmp_path / "store")
     assert len(result.keys) == 2
-    assert "IndexError: odd file" in result.skipped[0][1]
+    assert f"{kind.__name__}: odd file" in result.skipped[0][1]
+
+
+def test_a_path_that_nothing_can_have_skips_one_item(tmp_path):
+    odd = {"image": f"{tmp_path}/a\0.nii.gz", "id": "odd", "dataset": "tiny"}
+    result = quietly([odd, *items_of(tmp_path, 2)], tmp_path / "store")
+    assert len(result.keys) == 2
+    assert [item["id"] for item, _ in result.skipped] == ["odd"]
+
+
+def test_an_entry_that_another_list_made_is_checked_against_this_ones_labels(tmp_path):
+    item, good = items_of(tmp_path, 2)
+    quietly([item], tmp_path / "store")
+    result = quietly([item | {"label_ids": (0,)}, good], tmp_path / "store")
+    assert [found["id"] for found, _ in result.skipped] == [item["id"]]
+    with pytest.raises(UserError, match="label"):
+        VolumeStore.open(tmp_path / "store").add(item | {"label_ids": (0,)})
 
 
 def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):

@@ -165,3 +165,43 @@ def test_entry_json_is_plain_data(store, items):
     assert set(content["source"]["image"]) == {"path", "size", "modified", "sha256"}
     with np.load(store.root / store.key(items[0]) / "coordinates.npz", allow_pickle=False) as archive:
         assert sorted(archive.files) == ["-1", "1", "2", "5"]
+
+
+def test_repairs_that_meet_leave_the_work_to_the_faster(store, items, monkeypatch):
+    from monai_cl.data import integrity
+
+    left = store.root / ".tmp-left-1-abcd"
+    left.mkdir()
+    write_nifti(items[1]["image"], ct_array((12, 10, 8)), affine_of("RAS"))
+    problems = integrity.find_problems(store)
+    assert {problem.kind for problem in problems} >= {"unfinished"}
+    for problem in problems:  # the other process comes first
+        integrity.remove(problem.folder)
+    monkeypatch.setattr(integrity, "find_problems", lambda *_, **__: problems)
+    assert all("another process" in line or "kept as it was" in line for line in store.repair())
+
+
+def test_a_failure_of_one_repair_does_not_stop_the_next(store, items, monkeypatch):
+    for item in items:
+        flip_a_bit(store.root / store.key(item) / "image.b2nd")
+    add, first = VolumeStore.add, []
+
+    def fragile(self, item, **options):
+        if not first:
+            first.append(item)
+            raise MemoryError("no room")
+        return add(self, item, **options)
+
+    monkeypatch.setattr(VolumeStore, "add", fragile)
+    done = store.repair()
+    assert len(done) == 2
+    assert "could not be made again: no room" in done[0]
+    assert done[1].endswith("made again")
+
+
+@pytest.mark.parametrize("preparation", [{"spacing": None, "colour": 1}, [1], {"spacing": -1}])
+def test_a_description_that_is_none_is_told(store, preparation):
+    path = store.root / "store.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"preparation": preparation}))
+    with pytest.raises(UserError, match="expected the description of a store"):
+        VolumeStore.open(store.root)
