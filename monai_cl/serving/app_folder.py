@@ -100,12 +100,12 @@ def lay_out_app(
         (staged / "models").mkdir()
         torch.save(network.state_dict(), staged / "models" / "model.pt")
         _write_metadata(source, staged)
+        # before the bundle, whose presence means that the app is whole
+        if not (app / "main.py").exists():
+            write_atomically(app / "main.py", Path(__file__).with_name("app_main.py").read_bytes())
         os.replace(staged, target)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    main = Path(__file__).with_name("app_main.py").read_bytes()
-    if not (app / "main.py").exists():
-        write_atomically(app / "main.py", main)
     return AppFolder(app, name, task, made=True)
 
 

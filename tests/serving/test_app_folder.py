@@ -83,6 +83,21 @@ def test_an_override_wins_over_the_run(tmp_path, run):
     assert config(made, "inference")["spacing"] == config(made, "train")["spacing"] == [3.0, 3.0, 3.0]
 
 
+def test_an_app_that_could_not_be_finished_is_made_again(tmp_path, run, monkeypatch):
+    from monai_cl.serving import app_folder
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(app_folder, "write_atomically", full)
+        with pytest.raises(OSError, match="No space left"):
+            lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
+    assert made.made
+    assert (made.folder / "main.py").is_file()
+
+
 def test_an_app_that_has_learnt_is_not_made_anew(tmp_path, run):
     made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
     model = made.folder / "model" / ORGANS / "models" / "model.pt"
