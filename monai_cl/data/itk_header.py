@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -18,9 +19,10 @@ def check_nrrd(path: Path) -> None:
     ITK (5.4) opens whatever data file a header names, and takes a spacing of 1 mm where none is said.
 
     Raises:
-        UserError: a data file that is absent or lies outside the header's folder, no spacing.
+        UserError: a data file that is absent or lies outside the header's folder, no spacing, a header longer than a
+            MiB.
     """
-    fields, files = _nrrd(_front(path))
+    fields, files = _nrrd(path, _front(path))
     _check(path, fields, files)
 
 
@@ -49,19 +51,30 @@ def _check(path: Path, fields: dict[str, str], files: list[str]) -> None:
         raise UserError(f"{path}: expected a voxel spacing in the header, found none; export it with its geometry")
 
 
-def _nrrd(raw: bytes) -> tuple[dict[str, str], list[str]]:
-    head, _, _ = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+def _nrrd(path: Path, raw: bytes) -> tuple[dict[str, str], list[str]]:
+    lines = [line.decode("latin-1") for line in re.split(rb"\r\n?|\n", raw)]  # as ITK ends a line
+    is_whole = len(raw) < _LONGEST_HEADER
+    if not is_whole:
+        lines.pop()  # it may be half a line
+    ends = "" in lines
     fields: dict[str, str] = {}
     files: list[str] = []
-    lines = head.decode("latin-1").split("\n")
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines[: lines.index("")] if ends else lines):
         key, separator, value = line.partition(": ")
         if not separator or line.startswith("#"):
             continue
         fields[key.lower()] = value.strip().lower()
         if key.lower() in ("data file", "datafile"):
-            listed = value.split()[:1] == ["LIST"]
-            files += [name.strip() for name in lines[number + 1 :] if name.strip()] if listed else [value.strip()]
+            if value.strip().startswith("LIST"):  # "LIST2" is one too
+                files += [name.strip() for name in lines[number + 1 :] if name.strip()]
+                ends = is_whole
+            else:
+                files.append(value.strip())
+    if not ends and not is_whole:
+        raise UserError(
+            f"{path}: expected a readable image, found a header longer than {_LONGEST_HEADER} bytes; convert it to "
+            ".nii.gz"
+        )
     return fields, files
 
 
@@ -88,16 +101,20 @@ def _check_data_file(path: Path, name: str) -> None:
     """``name`` may be a pattern such as ``slice%03d.raw 1 20 1``."""
     pattern = "%" in name
     file = name.split()[0] if pattern else name
-    folder = os.path.realpath(path.parent)
     shown = name if len(name) <= 80 else name[:77] + "..."
     try:
-        found = os.path.realpath(path.parent / file)
-        is_file = bool(pattern or os.stat(found))
+        fitting = glob.glob(re.sub(r"%[^du]*[du]", "*", glob.escape(file)), root_dir=path.parent) if pattern else []
+        inside = all(_lies_beside(path, one) for one in (file, *fitting))
+        is_file = bool(pattern or os.stat(path.parent / file))
     except FileNotFoundError:
         is_file = False
     except (OSError, ValueError) as error:  # no name that a file could have
         raise UserError(f"{path}: expected a readable image, found the data file {shown}; export it again") from error
-    inside = not re.match(r"[/\\~]|[A-Za-z]:", file) and os.path.commonpath([folder, found]) == folder
     if not inside or not is_file:
         what = "no such file" if inside else "which lies outside its folder"
         raise UserError(f"{path}: expected its voxels beside it, found {shown}, {what}; copy it beside the header")
+
+
+def _lies_beside(path: Path, file: str) -> bool:
+    folder, found = os.path.realpath(path.parent), os.path.realpath(path.parent / file)
+    return not re.match(r"[/\\~]|[A-Za-z]:", file) and os.path.commonpath([folder, found]) == folder

@@ -45,14 +45,18 @@ def test_a_compressed_data_file_is_checked_too(tmp_path):
 
 @pytest.mark.parametrize(
     "reference",
-    ["../a.raw", "/etc/passwd", "~/a.raw", "sub/../../a.raw", "link.raw", "LIST\n../a.raw", "../%03d.raw 1 2 1"],
+    [
+        *("../a.raw", "/etc/passwd", "~/a.raw", "sub/../../a.raw", "link.raw", "LIST\n../a.raw", "../%03d.raw 1 2 1"),
+        "link%d.raw 1 2 1",
+    ],
 )
 @pytest.mark.parametrize("name", ["a.nhdr", "a.mhd"])
 def test_voxels_from_elsewhere_are_not_read(tmp_path, name, reference):
     folder = tmp_path / "data"
     (folder / "sub").mkdir(parents=True)
     (tmp_path / "a.raw").write_bytes(ct_array().tobytes("F"))
-    (folder / "link.raw").symlink_to(tmp_path / "a.raw")
+    for link in ("link.raw", "link1.raw", "link2.raw"):
+        (folder / link).symlink_to(tmp_path / "a.raw")
     path = write_itk(folder / name, ct_array(), AFFINE)
     key = b"data file:" if name == "a.nhdr" else b"ElementDataFile ="
     head, _, _ = path.read_bytes().partition(key)
@@ -60,6 +64,48 @@ def test_voxels_from_elsewhere_are_not_read(tmp_path, name, reference):
     for read in (read_volume, read_grid):
         with pytest.raises(UserError, match=rf"{name}: expected its voxels beside it, .*outside its folder"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"content: a\rdata file: ../secret.raw\n",
+        b"content: a\r\ndata file: ../secret.raw\r",
+        b"data file: LIST3\n../secret.raw\n",
+        b"data file: LIST3\r../secret.raw\n",
+    ],
+)
+def test_a_nrrd_hides_no_foreign_voxels_behind_what_else_itk_takes_for_a_line(tmp_path, tail):
+    (tmp_path / "secret.raw").write_bytes(bytes(range(8)))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "LIST3").write_bytes(bytes(8))
+    path = tmp_path / "data" / "a.nhdr"
+    head = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nspacings: 1 1 1\n"
+    path.write_bytes(head + tail)
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).ravel().tolist() == list(range(8))  # ITK follows it
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=r"a\.nhdr: expected its voxels beside it, .*outside its folder"):
+            read(path)
+
+
+@pytest.mark.parametrize("comments", [b"# more\n" * 200_000, b"#" * 30 + b"\n" + (b"#" * 1022 + b"\r\n") * 1100])
+def test_a_nrrd_header_too_long_to_be_looked_at_is_refused(tmp_path, comments):
+    (tmp_path / "a.raw").write_bytes(bytes(8))
+    head = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nspacings: 1 1 1\n"
+    path = tmp_path / "a.nhdr"
+    path.write_bytes(head + b"data file: a.raw\n" + comments)
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=r"a\.nhdr: expected a readable image, found a header longer than"):
+            read(path)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_long_nrrd_is_read_whatever_ends_its_lines(tmp_path, end):
+    voxels = np.random.default_rng(0).integers(0, 256, (64, 256, 128), dtype=np.uint8)
+    lines = [b"NRRD0004", b"type: uchar", b"dimension: 3", b"sizes: 64 256 128", b"encoding: raw", b"spacings: 1 1 2"]
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(end.join([*lines, b"", b""]) + voxels.tobytes("F"))
+    np.testing.assert_array_equal(read_volume(path).array, voxels)
 
 
 @pytest.mark.parametrize("value", [None, "nan nan nan"])
