@@ -31,21 +31,22 @@ def dicom_seg_command(
         series: Series Instance UID, where the folder holds several.
         model: name of the model, recorded as the algorithm.
     """
-    import re
 
     import numpy as np
 
     from monai_cl.data import read_volume, write_dicom_seg
+    from monai_cl.data.label_values import whole_values
+    from monai_cl.data.naming import strip_ending
 
     volume = read_volume(str(labels))
-    values = np.rint(volume.array).astype(np.int64)
-    if not np.array_equal(values, volume.array):
+    values, odd = whole_values(volume.array)
+    if odd.any():
         raise UserError(f"{labels}: expected whole numbers, found others; give a label map, not an image")
     if output is None:
-        output = re.sub(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", "", str(labels)) + ".dcm"
+        output = strip_ending(str(labels)) + ".dcm"
     path = write_dicom_seg(
         str(output),
-        values,
+        values.astype(np.int64),
         volume.affine,
         source=str(source),
         organs=_names(organs),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from monai_cl.data.grids import GRID_TOLERANCE, corner_shift
+from monai_cl.data.label_values import whole_values
 from monai_cl.data.reading import Volume, read_volume, to_ras
 from monai_cl.data.resampling import resample
 from monai_cl.errors import UserError
@@ -19,8 +21,6 @@ from monai_cl.transforms.label_table import look_up
 LAYOUTS = ("volume", "slices")
 # raise when a change of this code makes other voxels out of the same source
 _REVISION = 1
-# image and label count as one grid when no corner differs by more than this part of the smallest spacing
-_GRID_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,8 @@ def _check_same_grid(image: Volume, label: Volume) -> None:
             f"{label.path}: expected the grid of {image.path}, shape {image.array.shape} (RAS), "
             f"found shape {label.array.shape}; resample the label to its image"
         )
-    far = np.array([[0, 0, 0, 1], [*image.array.shape, 1]], dtype=float)
-    corners = far[np.indices((2, 2, 2)).reshape(3, -1), np.arange(3)[:, None]]
-    corners = np.concatenate([corners, np.ones((1, 8))])
-    apart = np.linalg.norm(((image.affine - label.affine) @ corners)[:3], axis=0).max()
-    limit = _GRID_TOLERANCE * min(image.spacing)
+    apart = corner_shift(image.affine, label.affine, image.array.shape)
+    limit = GRID_TOLERANCE * min(image.spacing)
     if apart > limit:
         raise UserError(
             f"{label.path}: expected the grid of {image.path} to within {limit:.3f} mm, found corners {apart:.3f} mm "
@@ -134,8 +131,7 @@ def _integers(label: Volume) -> np.ndarray:
     array = label.array
     if array.dtype.kind != "f":
         return array
-    rounded = np.rint(array)
-    bad = ~(np.abs(array - rounded) < 1e-3)  # a NaN is bad, too
+    rounded, bad = whole_values(array)
     if bad.any():
         raise UserError(
             f"{label.path}: expected whole label values, found {float(array[bad][0]):g} and {int(bad.sum()) - 1} more; "

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_cl.data.grids import GRID_TOLERANCE, corner_shift
 from monai_cl.errors import UserError
 
 _NIFTI = (".nii", ".nii.gz")
 _NRRD, _META_IMAGE = (".nrrd", ".nhdr"), (".mha", ".mhd")
 _DICOM = (".dcm", ".dicom", ".ima")
-_GRID_TOLERANCE = 0.1  # of the smallest voxel edge: headers round to float32
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,7 @@ def same_grid(first: Grid, second: Grid) -> bool:
     first, second = _to_ras(first), _to_ras(second)
     if first.shape != second.shape:
         return False
-    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)]).T
-    corners[:3] *= np.array(first.shape)[:, None] - 1
-    moved = np.linalg.norm((first.affine @ corners - second.affine @ corners)[:3], axis=0)
-    return bool(moved.max() <= _GRID_TOLERANCE * min(first.spacing))
+    return corner_shift(first.affine, second.affine, first.shape) <= GRID_TOLERANCE * min(first.spacing)
 
 
 def _to_ras(grid: Grid) -> Grid:

@@ -12,6 +12,16 @@ from monai_cl.errors import UserError
 _COUNTABLE = 1 << 20  # a wider range of values than this is sorted instead of counted
 
 
+def whole_values(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A floating-point label map rounded, and a mask of the voxels that are no whole number.
+
+    Files that were scaled or compressed come back a little off: within 1e-3 counts as whole. NaN and inf do not.
+    """
+    rounded = np.rint(array)
+    with np.errstate(invalid="ignore"):
+        return rounded, ~(np.abs(array - rounded) < 1e-3)
+
+
 def label_values(array: np.ndarray) -> dict[int, int]:
     """Value -> number of voxels, in ascending order.
 
@@ -24,11 +34,11 @@ def label_values(array: np.ndarray) -> dict[int, int]:
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     if array.dtype.kind == "f":
-        odd = ~(array == np.rint(array)) | np.isinf(array)
+        rounded, odd = whole_values(array)
         if odd.any():
             some = ", ".join(f"{value:g}" for value in np.unique(array[odd])[:4])
             raise ValueError(f"{voxels(np.count_nonzero(odd))} with no whole number ({some})")
-        array = array.astype(np.int64)
+        array = rounded.astype(np.int64)
     if array.size == 0:
         return {}
     low, high = int(array.min()), int(array.max())

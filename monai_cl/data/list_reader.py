@@ -14,10 +14,9 @@ from monai_cl.data.list_model import SPLITS, DataSet
 from monai_cl.data.list_problems import Problem
 from monai_cl.data.list_rules import item_problems
 from monai_cl.data.list_schema import schema_problems, where
+from monai_cl.data.naming import strip_ending
 from monai_cl.data.patient_labels import add_targets, table_of
 from monai_cl.errors import UserError
-
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img", ".dcm")
 
 
 def name_fault(relative: str) -> str | None:
@@ -40,14 +39,6 @@ def path_fault(relative: str) -> str | None:
     if posixpath.normpath(relative).split("/")[0] == "..":
         return f"{relative!r}, which leaves it through '..'"
     return None
-
-
-def strip_ending(name: str) -> str:
-    """A file name without the ending of an image format; other dots stay (DICOM folders are named by UIDs)."""
-    for ending in _IMAGE_ENDINGS:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name
 
 
 class ListReader:

@@ -7,11 +7,15 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from monai_cl.data.conversion import Preparation
-from monai_cl.data.sources import Source
 from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    from monai_cl.data.conversion import Preparation
+    from monai_cl.data.sources import Source
+
+_IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img", ".dcm")
 
 
 def entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> str:
@@ -37,9 +41,17 @@ def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
     return ("image", "label") if item.get("label") else ("image",)
 
 
+def strip_ending(name: str) -> str:
+    """A file name without the ending of an image format; other dots stay (DICOM folders are named by UIDs)."""
+    for ending in _IMAGE_ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
 def item_id(item: Mapping[str, Any]) -> str:
     """The item's id, or its image's file name without the ending."""
-    return str(item.get("id") or re.sub(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd|dcm)$", "", Path(item["image"]).name))
+    return str(item.get("id") or strip_ending(Path(item["image"]).name))
 
 
 def whose(item: Mapping[str, Any]) -> str:
