@@ -52,16 +52,28 @@ def remove(path: Path) -> bool:
     return True
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Replace ``path`` by ``content`` as JSON; a reader sees the old file or the new one, never a part."""
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Write a temporary file in the ``with`` block; on leaving it takes the place of ``path``, whose folder is made.
+
+    If the block raises, or the disk is full, what was at ``path`` before is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+        yield temporary
         flush_to_disk(temporary)
         os.replace(temporary, path)
+        flush_to_disk(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as JSON; a reader sees the old file or the new one, never a part."""
+    with new_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl._version import __version__
+from monai_cl.data.atomic import new_file
 from monai_cl.data.dicom_seg_reader import seg_labels
 from monai_cl.data.dicom_source import SourceSeries, open_source, require_highdicom
 from monai_cl.data.organ_codes import Code, organ_code
@@ -75,15 +76,10 @@ def write_dicom_seg(
                 f"{source}: expected headers that a DICOM SEG can be made from, found: {reason}; mend the series, or "
                 "convert the label map by another program"
             ) from error
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    try:
+    with new_file(output) as partial:
         segmentation.save_as(partial)
         if not np.array_equal(seg_labels(partial, found)[0], segments):
             raise RuntimeError(f"{output}: what was read back differs from what was written; this is a bug")
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
     return output
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data.atomic import flush_to_disk, temporary_name
+from monai_cl.data.atomic import new_file
 from monai_cl.errors import UserError
 
 UNKNOWN = -1
@@ -152,20 +152,13 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
         raise UserError(f"{path}: expected a name ending in .npz; features are written in NumPy's format")
-    temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    **{name: getattr(features, name) for name in ("features", "patient", "slice", "label", "depth")},
-                    about=np.array(json.dumps(dict(features.about), default=str)),
-                )
-            flush_to_disk(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with new_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                **{name: getattr(features, name) for name in ("features", "patient", "slice", "label", "depth")},
+                about=np.array(json.dumps(dict(features.about), default=str)),
+            )
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
     return path

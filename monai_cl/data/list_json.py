@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.atomic import flush_to_disk, temporary_name
+from monai_cl.data.atomic import new_file
 from monai_cl.errors import UserError
 
 
@@ -155,16 +153,9 @@ def write_json(path: str | Path, document: Any, *, overwrite: bool = False) -> P
         raise UserError(f"{path}: expected the name of a file to write, found a folder")
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already and is kept; choose another name or pass --overwrite")
-    temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(format_json(document), encoding="utf-8", newline="\n")
-        flush_to_disk(temporary)
-        os.replace(temporary, path)
-        flush_to_disk(path.parent)
+        with new_file(path) as temporary:
+            temporary.write_text(format_json(document), encoding="utf-8", newline="\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     return path

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl._version import __version__
+from monai_cl.data.atomic import new_file
 from monai_cl.data.results_schema import SCHEMA, check_results
 from monai_cl.errors import UserError
 
@@ -158,18 +159,9 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
         UserError: when the place cannot be written to; whatever was there before is still there.
     """
     path = Path(path)
-    # a plain open() and not tempfile: that one makes files only their owner may read, and results are for a group
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with new_file(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from monai_cl.data.atomic import temporary_name
+from monai_cl.data.atomic import new_file
 from monai_cl.engines.probe_folds import stratified_folds
 from monai_cl.engines.probe_metrics import patient_means
 from monai_cl.errors import UserError
@@ -46,14 +46,8 @@ class LinearProbe:
     def save(self, path: str | os.PathLike) -> Path:
         """Write as ``.npz``: ``weight`` (F,), ``bias``, ``C``."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_name(path)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, weight=self.weight, bias=self.bias, C=self.C)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with new_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, weight=self.weight, bias=self.bias, C=self.C)
         return path
 
     @classmethod

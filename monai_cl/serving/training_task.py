@@ -13,6 +13,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from monai_cl.data.atomic import new_file
 from monai_cl.data.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
@@ -132,6 +133,5 @@ class TrainingTask(BundleTrainTask):
 
 def _publish(model: Path, place: Path) -> None:
     """Put a model in place in one step: an inference meanwhile reads the old file or the new one."""
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    shutil.copyfile(model, temporary)
-    os.replace(temporary, place)
+    with new_file(place) as temporary:
+        shutil.copyfile(model, temporary)
