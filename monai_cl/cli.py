@@ -86,6 +86,7 @@ class Commands:
     Training and inference run as MONAI bundles:
     python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
 
+    Switches are named alone (--overwrite, --nooverwrite) or given True or False; other words are refused.
     The exit status is 0 when done, 2 for a mistake that is told in one line; docs/exit_codes.md has them all.
     """
 

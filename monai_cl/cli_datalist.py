@@ -95,8 +95,8 @@ class DataListCommands:
         problems = validate_data_list(
             str(path),
             data_root=None if data_root is None else str(data_root),
-            read_voxels=_flag("read_voxels", read_voxels),
-            allow_outside=_flag("allow_outside", allow_outside),
+            read_voxels=read_voxels,
+            allow_outside=allow_outside,
             workers=workers,
             progress=True,
         )
@@ -142,9 +142,10 @@ class DataListCommands:
 
         target = Path(str(output))
         _refuse_existing(target, overwrite)
-        data_list = load_data_list(str(path), data_root=data_root, allow_outside=_flag("allow_outside", allow_outside))
-        replace = _flag("replace_folds", replace_folds)
-        document = with_folds(data_list, folds=folds, seed=seed, stratify=stratify, replace=replace, progress=True)
+        data_list = load_data_list(str(path), data_root=data_root, allow_outside=allow_outside)
+        document = with_folds(
+            data_list, folds=folds, seed=seed, stratify=stratify, replace=replace_folds, progress=True
+        )
         _write(document, target, overwrite=overwrite)
         print(printable(format_summary(load_data_list(target, allow_outside=allow_outside))))
 
@@ -179,7 +180,7 @@ class DataListCommands:
         from monai_cl.data.folds import check_fraction
         from monai_cl.data.list_edit import one_fold
 
-        data_list = load_data_list(str(path), allow_outside=_flag("allow_outside", allow_outside))
+        data_list = load_data_list(str(path), allow_outside=allow_outside)
         folder = Path(str(output))
         if folder.suffix == ".json" or folder.is_file():
             raise UserError(f"output must be a folder (a file for each fold and fraction goes there), got {folder}")
@@ -218,10 +219,8 @@ class DataListCommands:
 
         if not paths:
             raise UserError("summary: expected the name of a data list, found none")
-        allowed = _flag("allow_outside", allow_outside)
-        print(
-            printable("\n\n".join(format_summary(load_data_list(str(path), allow_outside=allowed)) for path in paths))
-        )
+        lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
+        print(printable("\n\n".join(map(format_summary, lists))))
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
@@ -251,9 +250,3 @@ def _inside(root: Path, target: Path) -> str | None:
 
 def _several(value: Any) -> list:
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UserError(f"{name} must be True or False, got {value!r}")
-    return value

@@ -58,7 +58,7 @@ def monailabel_command(
     if not start:
         return
     # any other source than MONAI Label's default, which asks the model zoo on the network before it looks at the folder
-    conf = {"zoo_source": "local", "uncertainty": str(bool(uncertainty)).lower()}
+    conf = {"zoo_source": "local", "uncertainty": str(uncertainty).lower()}
     where = str(studies) if remote else str(Path(str(studies)).resolve())
     print(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it", flush=True)
     become(*server_command(interpreter, made.folder, where, host=host, port=port, conf=conf), folder=made.folder)

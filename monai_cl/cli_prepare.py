@@ -52,8 +52,6 @@ def prepare_command(
         preparation = Preparation(_spacing(spacing), layout, antialias, uneven_slices)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if not isinstance(allow_outside, bool):
-        raise UserError(f"--allow_outside: expected True or False, got {allow_outside!r}")
     content = load_data_list(data_list, data_root=data_root, allow_outside=allow_outside)
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:

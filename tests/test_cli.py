@@ -155,14 +155,47 @@ def test_an_unknown_option_is_refused_before_anything_runs(arguments, message, c
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("word", ["false", "no", "0", "yes", "true", ""])
+def test_a_word_that_is_no_bool_does_not_switch_an_option_on(word, capsys, tmp_path):
+    listed = {"name": "scans", "training": [{"image": f"{i}.nii.gz"} for i in range(4)]}
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(listed), encoding="utf-8")
+    before = (tmp_path / "b.json").read_bytes()
+    assert run("datalist", "split", tmp_path / "a.json", tmp_path / "b.json", "--folds", 2, "--overwrite", word) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --overwrite: expected True or False, found {word!r}")
+    assert (tmp_path / "b.json").read_bytes() == before
+    assert run("datalist", "split", tmp_path / "a.json", tmp_path / "b.json", "--folds", 2, "--overwrite", "True") == 0
+    assert (tmp_path / "b.json").read_bytes() != before
+
+
+BOOLEANS = [
+    (command, parameter.name)
+    for command in [(name,) for name in COMMANDS] + SUBCOMMANDS
+    for parameter in inspect.signature(find_command(Commands(), list(command))[1]).parameters.values()
+    if isinstance(parameter.default, bool)
+]
+
+
+@pytest.mark.parametrize(("command", "option"), BOOLEANS, ids=lambda value: value if isinstance(value, str) else "")
+def test_no_command_takes_a_word_for_a_switch(command, option, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*command, f"--{option.replace('_', '-')}=false") == 2
+    assert f"--{option}: expected " in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 class Sample:
     """Commands of every shape."""
 
     @staticmethod
-    def plain(first, second=1, *, flag=False, some_name=None): ...
+    def plain(first, second=1, *, flag: bool = False, some_name=None): ...
 
     @staticmethod
-    def many(*values, flag=False): ...
+    def many(*values, flag: bool = False): ...
+
+    @staticmethod
+    def sure(first, sure: bool = False): ...
 
     @staticmethod
     def free(first, **overrides): ...
@@ -181,6 +214,12 @@ class Sample:
         "many",
         "free 1 --anything 2",
         "plain 1 -- --trace",
+        "plain 1 2 --flag True --some_name 2",
+        "plain 1 --flag=False",
+        "many a -f",
+        "free 1 --noflag x",
+        "sure 1 True",
+        "sure 1 --sure",
         "-- --completion",
         "",
     ],
@@ -198,6 +237,14 @@ def test_words_with_a_place_pass(words):
         "many a --flog x",
         "free 1 2",
         "plain 1 --sec 2",
+        "plain 1 --flag 2",
+        "plain --flag x.json",
+        "plain 1 --flag=false",
+        "plain 1 --noflag x",
+        "plain 1 --noflag=True",
+        "many a -f no",
+        "sure 1 yes",
+        "sure --first 1 yes",
         "nothing --of --ours",
         "plan 1",
     ],

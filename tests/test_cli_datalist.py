@@ -99,12 +99,6 @@ def test_validate_prints_every_problem_and_fails(folder, capsys):
     )
 
 
-def test_switch_that_is_no_switch_is_refused(folder):
-    run("create", folder)
-    with pytest.raises(UserError, match="read_voxels must be True or False, got 'no'"):
-        run("validate", folder / "data_list.json", "--read_voxels=no")
-
-
 def test_split_writes_folds_and_the_table(tmp_path, capsys):
     run("split", LISTS / "kits19.json", tmp_path / "out.json", "--folds=3", "--seed=5")
     assert "3 (70+70+70)" in capsys.readouterr().out

@@ -47,6 +47,8 @@ class Preparation:
             object.__setattr__(self, "spacing", spacing)
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {LAYOUTS}, got {self.layout!r}")
+        if not isinstance(self.antialias, bool):
+            raise ValueError(f"antialias must be True or False, got {self.antialias!r}")
         if self.uneven_slices not in ("error", "interpolate"):
             raise ValueError(f'uneven_slices must be "error" or "interpolate", got {self.uneven_slices!r}')
 

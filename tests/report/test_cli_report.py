@@ -23,6 +23,14 @@ def test_a_name_ending_in_md_gives_markdown_with_the_title(tmp_path: Path):
     assert (tmp_path / "deep" / "tables.md").read_text("utf-8").startswith("# Spleen at 5 %\n")
 
 
+@pytest.mark.parametrize("word", ["true", "false", "yes", "NO"])
+def test_an_answer_is_not_taken_for_the_key_of_the_hashes(word: str, tmp_path: Path):
+    put(tmp_path / "run", pretraining())
+    with pytest.raises(UserError, match=f"--hash_patients: expected .* found '{word}'"):
+        report_command(tmp_path / "run", output=str(tmp_path / "report.html"), hash_patients=word)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_a_folder_as_output_is_refused_with_a_proposal(tmp_path: Path):
     put(tmp_path / "run", pretraining())
     with pytest.raises(UserError, match=r"found a folder; try .*report\.html"):
