@@ -23,10 +23,12 @@ def report_command(
         runs: folders of finished runs (a folder above them will do), or their results.json.
         output: the page to write; a name ending in .md gives the tables alone, as Markdown.
         title: heading of the page; made from the runs by default.
-        hash_patients: show case ids as hashes and leave out configurations; a word given here is the key of the hash.
+        hash_patients: show case ids as hashes, runs under numbers, and no paths or configurations; a word given here is
+            the key of the hash.
         plots: folder to write the plots to as well, as PNG files.
     """
     from monai_cl.report import find_runs, write_plots, write_report
+    from monai_cl.report.privacy import without_names
 
     if str(hash_patients).lower() in ("true", "false", "yes", "no") and not isinstance(hash_patients, bool):
         raise UserError(
@@ -44,5 +46,6 @@ def report_command(
     )
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots is not None:
-        written = write_plots(str(plots), find_runs(*map(str, runs)))
+        found = find_runs(*map(str, runs))
+        written = write_plots(str(plots), without_names(found) if hash_patients else found)
         print(f"wrote {len(written)} plots to {plots}")

@@ -21,7 +21,7 @@ from monai_cl.report.classification import (
 from monai_cl.report.comparison import MEAN, Comparison, compare_runs, share_of_labels
 from monai_cl.report.method_tables import cohorts_of
 from monai_cl.report.pictures import data_uri, pictures_html
-from monai_cl.report.privacy import case_namer
+from monai_cl.report.privacy import case_namer, without_names
 from monai_cl.report.run_tables import config_table, curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
 from monai_cl.report.statistics import paired_difference
@@ -40,8 +40,8 @@ def write_report(
     Args:
         runs: folders with a ``results.json`` in or below them, or such files.
         title: heading of the page; made from the runs when None.
-        hash_patients: show case ids as keyed hashes and leave out configuration and command, which may hold file
-            names. True draws a new key, so that two reports cannot be matched; a string is the key.
+        hash_patients: show case ids as keyed hashes, runs under numbers, and no path, configuration or command, which
+            may hold names. True draws a new key, so that two reports cannot be matched; a string is the key.
 
     Raises:
         UserError: when there are no results, they cannot be read, or ``output`` cannot be written.
@@ -56,6 +56,7 @@ def write_report(
 def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patients: bool | str = False) -> str:
     """The tables of the report as Markdown."""
     name_case = case_namer(hash_patients)
+    runs = without_names(runs) if hash_patients else runs
     tables = [runs_table(runs)]
     for comparison in compare_runs(runs):
         tables += [
@@ -72,8 +73,9 @@ def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patie
 
 def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients: bool | str = False) -> str:
     """The report as one HTML document: no script, nothing loaded from elsewhere."""
-    title = title or default_title(runs)
     name_case, private = case_namer(hash_patients), bool(hash_patients)
+    runs = without_names(runs) if private else runs
+    title = title or default_title(runs)
     comparisons = compare_runs(runs)
     pretrainings = [run for run in runs if run.kind == "pretraining"]
     segmentations = [run for run in runs if run.kind == "segmentation"]
@@ -248,7 +250,7 @@ def _pretraining(
 def _what_ran(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool) -> str:
     parts = [runs_table(runs).html()]
     segmentations = [run for run in runs if run.kind == "segmentation"]
-    differing = config_table(segmentations) if len(segmentations) > 1 and not private else None
+    differing = config_table(segmentations) if len(segmentations) > 1 else None
     if differing is not None:
         parts.append(_details("Where the configurations of the segmentation runs differ", differing.html()))
     for run in runs:
@@ -262,21 +264,20 @@ def _what_ran(runs: Sequence[Run], name_case: Callable[[str], str], *, private: 
             ("iterations", results.get("iterations")),
             ("best validation", _best(results.get("best"))),
             ("initialisation", results["initialisation"]),
-            ("data list", f"{run.data_name}: {run.data_list.get('path')}"),
+            ("data list", run.data_name if private else f"{run.data_name}: {run.data_list.get('path')}"),
             ("source of the data", run.data_list.get("source")),
             ("sha256 of the list", run.data_list.get("sha256")),
             ("share of labels", share_of_labels(run.label_fraction)),
             ("fold", run.fold),
             ("training cases", ", ".join(name_case(case) for case in run.data_list.get("training_cases") or [])),
+            ("command", results.get("command")),
         ]
-        if not private:
-            facts.append(("command", results.get("command")))
         listed = "".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts if value not in (None, "")
         )
         text = f"<dl>{listed}</dl>\n"
         if private:
-            text += '<p class="sub">Configuration and command are left out: they may hold names of files.</p>\n'
+            text += '<p class="sub">Paths, configuration, command and the name of the run are left out.</p>\n'
         elif results["config"]:
             config = escape(json.dumps(results["config"], indent=2, ensure_ascii=False))
             name = escape(f"Configuration of {run.name}")

@@ -1,4 +1,4 @@
-"""What a report may show where case ids are to stay hidden."""
+"""What a report may show where case ids are to stay hidden: no id, and no path or name of a run, which may hold one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 import hmac
 import secrets
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from monai_cl.report.runs import SCRATCH, Run
 
 
 def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
@@ -15,6 +18,30 @@ def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
         return str
     key = (secrets.token_hex(16) if hash_patients is True else hash_patients).encode()
     return lambda case: "case " + hmac.new(key, str(case).encode(), hashlib.sha256).hexdigest()[:8]
+
+
+def without_names(runs: Sequence[Run]) -> list[Run]:
+    """The runs under numbers: folders and files may be called after a patient, and so no run's name, encoder, path of a
+    data list, configuration or command is left. The name that a data list bears inside stays."""
+    encoders = list(dict.fromkeys(run.initialisation for run in runs if run.initialisation != SCRATCH))
+    starts = {SCRATCH: SCRATCH} | {
+        encoder: f"encoder {number}" if len(encoders) > 1 else "pre-trained"
+        for number, encoder in enumerate(encoders, start=1)
+    }
+    paths = list(dict.fromkeys(str(run.data_list.get("path")) for run in runs))
+    hidden = []
+    for number, run in enumerate(runs, start=1):
+        path = f"data list {paths.index(str(run.data_list.get('path'))) + 1}"  # tells lists without a hash apart
+        known = {"name": run.data_list.get("name") or path, "path": path, "synthetic": run.is_synthetic}
+        results = run.results | {
+            "name": f"run {number}",
+            "initialisation": starts[run.initialisation],
+            "data_list": run.data_list | known,
+            "config": {},
+            "command": None,
+        }
+        hidden.append(replace(run, results=results))
+    return hidden
 
 
 def is_untitled_png(content: bytes) -> bool:

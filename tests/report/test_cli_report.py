@@ -6,7 +6,7 @@ import pytest
 
 from monai_cl.cli_report import report_command
 from monai_cl.errors import UserError
-from tests.report.examples import pretraining, put
+from tests.report.examples import pretraining, put, segmentation
 
 
 def test_the_command_writes_the_page_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch):
@@ -21,6 +21,15 @@ def test_a_name_ending_in_md_gives_markdown_with_the_title(tmp_path: Path):
     put(tmp_path / "run", pretraining())
     report_command(tmp_path / "run", output=str(tmp_path / "deep" / "tables.md"), title="Spleen at 5 %")
     assert (tmp_path / "deep" / "tables.md").read_text("utf-8").startswith("# Spleen at 5 %\n")
+
+
+def test_plots_hide_names_with_the_page(tmp_path: Path):
+    data = {"path": "PAT.json", "name": None}
+    for start in (None, "PAT.pt"):
+        put(tmp_path / f"{start}", segmentation({"a": {"spleen": 0.5}}, initialisation=start, data=data, curves={}))
+    report_command(tmp_path, output=str(tmp_path / "x.md"), hash_patients=True, plots=str(tmp_path / "plots"))
+    names = [path.name for path in (tmp_path / "plots").iterdir()]
+    assert names == ["differences_data-list-1-15-of-labels_spleen.png"]
 
 
 @pytest.mark.parametrize("word", ["true", "false", "yes", "NO"])

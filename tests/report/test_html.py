@@ -192,6 +192,26 @@ def test_hidden_ids_appear_nowhere(tmp_path: Path):
     assert "patient" not in markdown
 
 
+@pytest.mark.parametrize("file", ["x.html", "x.md"])
+def test_names_of_runs_and_folders_are_hidden_with_the_ids(tmp_path: Path, file: str):
+    dice = {"a": {"spleen": 0.5, "liver": 0.5}}
+    starts = (None, "/data/PAT1/encoder.pt", "/data/PAT2/encoder.pt")
+    for number, start in enumerate(starts):
+        data = {"path": f"/data/PAT/phantom{number}.json", "name": "", "sha256": None}
+        record = segmentation(dice, name=f"PAT{number}", initialisation=start, data=data, overlays=["PAT.png"])
+        put(tmp_path / f"PAT{number}", record)
+    put(tmp_path / "same", segmentation(dice, name="PAT", initialisation=starts[1], data=data))
+    put(tmp_path / "pre", pretraining(name="PAT", metrics={"rank": 1.0}, overlays=["x.png"]))
+    shown = write_report(tmp_path / file, tmp_path, hash_patients=True).read_text("utf-8")
+    assert "PAT" not in shown
+    for word in ("scratch", "pre-trained (encoder 1)", "run 4", "data list 3", "say nothing about patients"):
+        assert word in shown, word
+    assert "PAT" in write_report(tmp_path / file, tmp_path).read_text("utf-8")
+    one = write_report(tmp_path / file, tmp_path / "PAT1", hash_patients=True).read_text("utf-8")
+    assert "pre-trained" in one
+    assert not {"PAT", "encoder"} & set(re.findall("PAT|encoder", one))
+
+
 def test_pictures_outside_the_run_missing_ones_and_other_files_are_not_embedded(tmp_path: Path):
     (tmp_path / "secret.png").write_bytes(overlay())
     names = ["../secret.png", str(tmp_path / "secret.png"), "link.png", "missing.png", "text.png", "fo\\lder.png", "."]
