@@ -74,7 +74,7 @@ def verify_command(store: str, *, sources: bool = True) -> None:
 
     Args:
         store: folder of the prepared volumes.
-        sources: also look whether the source files have changed.
+        sources: also look whether the source files have changed (each is read whole).
 
     Raises:
         UserError: with every problem found (so the command ends with status 2).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from monai_cl.data.atomic import left_from, leftovers, remove
 from monai_cl.data.claims import is_claimed
 from monai_cl.data.conversion import Preparation
 from monai_cl.data.entry import StoreEntry, load_entry
+from monai_cl.data.naming import item_kinds
 from monai_cl.data.sources import fingerprint
 from monai_cl.errors import UserError
 
@@ -28,7 +29,8 @@ class StoreProblem:
 
     Attributes:
         folder: the entry or left-over it concerns.
-        kind: ``"damaged"``, ``"stale"`` (the source has changed since) or ``"unfinished"`` (left by a killed run).
+        kind: ``"damaged"``, ``"stale"`` (the source has changed since), ``"suspect"`` (the source has other bytes, of
+            the same size and time) or ``"unfinished"`` (left by a killed run).
         text: what was expected and found.
         entry: the entry, where it can still be read.
     """
@@ -56,7 +58,7 @@ def find_problems(store: VolumeStore, *, sources: bool = True) -> list[StoreProb
 
     Args:
         store: the store.
-        sources: also compare with the source files that still exist (read only where size or time differ).
+        sources: also compare with the source files that still exist (every byte is read).
     """
     problems = [
         StoreProblem(folder, "unfinished", "expected nothing, found the rest of a run that was killed")
@@ -73,8 +75,8 @@ def find_problems(store: VolumeStore, *, sources: bool = True) -> list[StoreProb
         faults = [fault for name, value in sorted(entry.crc32.items()) if (fault := _file_fault(folder / name, value))]
         if faults:
             problems.append(StoreProblem(folder, "damaged", "; ".join(faults), entry))
-        elif sources and (change := _source_change(store, entry)):
-            problems.append(StoreProblem(folder, "stale", change, entry))
+        elif sources and (change := _source_change(entry)):
+            problems.append(StoreProblem(folder, *change, entry))
     return problems
 
 
@@ -82,6 +84,7 @@ def repair(store: VolumeStore, *, sources: bool = True) -> list[str]:
     """Make damaged entries anew from their sources, replace stale ones, remove left-overs.
 
     A damaged entry that cannot be made again is removed, so that nobody trains on it; a stale one is then kept.
+    A suspect one is kept too: it may be the last good copy.
 
     Returns:
         what was done, one line a problem.
@@ -119,11 +122,18 @@ def _renew(store: VolumeStore, problem: StoreProblem) -> str:
     return f"replaced by {key}" if remove(problem.folder) else _FASTER
 
 
-_MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew}
+def _keep(store: VolumeStore, problem: StoreProblem) -> str:
+    return f"kept as it was, for {problem.text}: copy a sound file back, or touch this one and repair again to take it"
+
+
+_MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew, "suspect": _keep}
 
 
 def _add_again(store: VolumeStore, entry: StoreEntry) -> str:
-    return type(store)(store.root, Preparation(**entry.preparation)).add(item_of(entry))
+    item = item_of(entry)
+    for kind in item_kinds(item):
+        fingerprint(item[kind], store.root / ".sources", again=True)
+    return type(store)(store.root, Preparation(**entry.preparation)).add(item)
 
 
 def item_of(entry: StoreEntry) -> dict[str, Any]:
@@ -147,12 +157,17 @@ def _file_fault(path: Path, expected: int) -> str | None:
     return None if found == expected else f"{path.name} has checksum {found:08x} instead of {expected:08x}"
 
 
-def _source_change(store: VolumeStore, entry: StoreEntry) -> str | None:
+def _source_change(entry: StoreEntry) -> tuple[str, str] | None:
+    """Kind and text of the problem."""
     for kind in ("image", "label"):
         recorded = entry.source.get(kind)
         if recorded is None:
             continue
+        path = recorded["path"]
         with contextlib.suppress(UserError, OSError):  # a source that was moved away says nothing
-            if fingerprint(recorded["path"], store.root / ".sources").sha256 != recorded["sha256"]:
-                return f"{recorded['path']} has changed since this entry was made from it"
+            found = asdict(fingerprint(path))
+            if found["sha256"] != recorded["sha256"]:
+                if all(found[name] == value for name, value in recorded.items() if name != "sha256"):
+                    return "suspect", f"{path} has other bytes than this entry was made from, but their size and time"
+                return "stale", f"{path} has changed since this entry was made from it"
     return None

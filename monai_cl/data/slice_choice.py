@@ -80,7 +80,7 @@ def slices_with(store: VolumeStore, key: str, label: int) -> np.ndarray:
         box = (slice(None), slice(None), slice(int(index), int(index) + 1))
         sure[index] = bool((store.read(key, box, kind="label") == label).any())
     found = np.flatnonzero(sure)
-    with contextlib.suppress(PermissionError):  # a store that may only be read still answers
+    with contextlib.suppress(OSError):  # a store that may only be read still answers
         write_json(note, found.tolist())
     return found
 

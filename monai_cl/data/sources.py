@@ -1,4 +1,4 @@
-"""What a source file contains, by SHA-256: read once, then remembered with the size and time the file had."""
+"""What a source file contains, by SHA-256: read once, then remembered with the size and time that its files had."""
 
 from __future__ import annotations
 
@@ -24,38 +24,41 @@ class Source:
         size: bytes (of all files of a folder).
         modified: newest modification time, ns since 1970.
         sha256: of the bytes; of a folder, over names and bytes in the order of names.
+        state: digest of name, size and time of every file.
     """
 
     path: str
     size: int
     modified: int
     sha256: str
+    state: str
 
     def is_current(self) -> bool:
-        """Whether the file still has this size and time."""
+        """Whether the files still have these names, sizes and times."""
         try:
-            return _state(Path(self.path)) == (self.size, self.modified)
+            return _state(Path(self.path)) == (self.size, self.modified, self.state)
         except (OSError, UserError):
             return False
 
 
-def fingerprint(path: str | os.PathLike, memory: Path | None = None) -> Source:
+def fingerprint(path: str | os.PathLike, memory: Path | None = None, *, again: bool = False) -> Source:
     """Describe a source; the hash is computed only where ``memory`` does not know this path with this size and time.
 
     Args:
         path: file or DICOM folder.
         memory: folder for small JSON notes, one a path.
+        again: compute the hash anyway: neither size nor time tell of a disk's damage.
 
     Raises:
         UserError: nothing at ``path``.
     """
     path = Path(os.path.abspath(path))
-    size, modified = _state(path)
-    if memory is not None and (known := recall(path, memory)) is not None:
+    size, modified, state = _state(path)
+    if memory is not None and not again and (known := recall(path, memory)) is not None:
         return known
-    found = Source(str(path), size, modified, _digest(path))
+    found = Source(str(path), size, modified, _digest(path), state)
     if memory is not None:
-        with contextlib.suppress(PermissionError):  # a store that may only be read still answers
+        with contextlib.suppress(OSError):  # a store that may only be read still answers
             write_json(_note(path, memory), asdict(found))
     return found
 
@@ -80,13 +83,15 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _state(path: Path) -> tuple[int, int]:
-    states = [file.stat() for file in _files(path)]
-    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+def _state(path: Path) -> tuple[int, int, str]:
+    states = [(file.name, (found := file.stat()).st_size, found.st_mtime_ns) for file in _files(path)]
+    _, sizes, times = zip(*states)
+    return sum(sizes), max(times), hashlib.sha256(json.dumps(states).encode()).hexdigest()[:32]
 
 
 def _note(path: Path, memory: Path) -> Path:
-    return memory / f"{hashlib.sha256(str(path).encode()).hexdigest()[:24]}.json"
+    name = hashlib.sha256(str(path).encode("utf-8", "surrogatepass")).hexdigest()
+    return memory / f"{name[:24]}.json"
 
 
 def _read_note(note: Path) -> Source | None:
@@ -100,7 +105,7 @@ def _digest(path: Path) -> str:
     total = hashlib.sha256()
     for file in _files(path):
         if path.is_dir():
-            total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
+            total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
         with file.open("rb") as handle:
             while block := handle.read(_BLOCK):
                 total.update(block)

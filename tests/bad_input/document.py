@@ -21,7 +21,8 @@ does.
 
 What cannot be seen: a bit changed in the voxels of a file without checksums (uncompressed .nii, .nrrd, .mha, DICOM).
 Once a volume is prepared, the store knows the checksums of its sources and of its own files: `python -m monai_cl store
-verify` finds what has changed, `store repair` makes it again.
+verify` reads all of them and finds what has changed, `store repair` makes it again. Where a source has other bytes but
+the size and time it had, the prepared volume may be the last good copy: it stays until the source is mended or touched.
 
 Damage at random is tried on every reader, 60 times a format in the default tests
 (`MONAI_CL_FUZZ=5000 pytest tests/bad_input/test_fuzz.py` for more): .nii.gz, files of weights and entries of the store

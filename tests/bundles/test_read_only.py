@@ -17,6 +17,11 @@ for words in (["--make-rprivate", "/"], ["--bind", {folder!r}, {folder!r}], ["-o
 """
 
 
+def read_only_prelude(folder: Path) -> str:
+    """Lines that make ``folder`` read-only for the Python process that begins with them."""
+    return _PRELUDE.format(folder=str(folder))
+
+
 def may_mount() -> bool:
     """Whether this machine lets a test mount in a namespace of its own."""
     words = ["unshare", "--mount", "mount", "--bind", "/", "/"]
@@ -37,8 +42,8 @@ def train_beside(launcher, training_options, tmp_path):
         files = "['" + "','".join(config_files(PRETRAINING, "train")) + "']"
         chosen = words({**training_options(PRETRAINING, **options), "output_dir": str(output_dir)})
         (tmp_path / "cwd").mkdir()
-        prelude = _PRELUDE.format(folder=str(folder))
         arguments = ("run", "--config_file", files, *chosen)
+        prelude = read_only_prelude(folder)
         return launcher.start("monai.bundle", *arguments, cwd=tmp_path / "cwd", prelude=prelude).wait()
 
     return run

@@ -114,6 +114,55 @@ def test_a_changed_source_that_cannot_be_read_keeps_the_old_entry(store, items):
     assert key in store
 
 
+@pytest.fixture
+def rotten(tmp_path):
+    """A store, its item and the sound image, of which one bit has changed since; size and time have not."""
+    (item,) = items_of(tmp_path, 1)
+    item["image"] = str(write_nifti(tmp_path / "plain.nii", ct_array(), affine_of("LPS")))
+    store = VolumeStore.create(tmp_path / "store")
+    store.add(item)
+    image = tmp_path / "plain.nii"
+    sound, time = image.read_bytes(), image.stat().st_mtime_ns
+    flip_a_bit(image)
+    os.utime(image, ns=(time, time))
+    return store, item, sound
+
+
+def test_a_bit_flipped_in_a_source_without_checksums_is_found_and_the_good_entry_kept(rotten):
+    store, item, sound = rotten
+    key = store.key(item)
+    good = store.read(key)
+    (problem,) = store.verify()
+    assert f"{store.root / key}: suspect: {item['image']} has other bytes" in problem
+    assert store.verify(sources=False) == []
+    (done,) = store.repair()
+    assert "kept as it was" in done
+    np.testing.assert_array_equal(store.read(key), good)
+    with open(item["image"], "wb") as file:
+        file.write(sound)
+    assert store.verify() == []
+
+
+def test_other_bytes_are_taken_once_the_file_is_touched(rotten):
+    store, item, _ = rotten
+    before = store.key(item)
+    os.utime(item["image"])
+    (done,) = store.repair()
+    assert "replaced by" in done
+    assert before not in store
+    assert store.key(item) in store
+    assert store.verify() == []
+
+
+def test_a_damaged_entry_made_again_has_the_name_of_what_its_source_holds_now(rotten):
+    store, item, _ = rotten
+    flip_a_bit(store.root / store.key(item) / "image.b2nd")
+    (done,) = store.repair()
+    assert "for its source has changed" in done
+    assert store.verify() == []
+    assert store.key(item) in store
+
+
 def test_a_source_that_is_gone_is_no_problem(store, items):
     os.remove(items[0]["image"])
     assert store.verify() == []
@@ -162,7 +211,7 @@ def test_a_damaged_array_is_an_error_when_read_not_noise(store, items):
 def test_entry_json_is_plain_data(store, items):
     content = json.loads((store.root / store.key(items[0]) / "entry.json").read_text(encoding="utf-8"))
     assert {"affine", "shape", "spacing", "source", "crc32", "classes", "preparation"} <= set(content)
-    assert set(content["source"]["image"]) == {"path", "size", "modified", "sha256"}
+    assert set(content["source"]["image"]) == {"path", "size", "modified", "sha256", "state"}
     with np.load(store.root / store.key(items[0]) / "coordinates.npz", allow_pickle=False) as archive:
         assert sorted(archive.files) == ["-1", "1", "2", "5"]
 
