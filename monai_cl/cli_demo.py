@@ -6,7 +6,8 @@ from __future__ import annotations
 def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = False) -> None:
     """Run both pathways on synthetic CT: MixCL to Dice with few labels, WSP to the AUC of advanced fibrosis; a report.
 
-    Takes up to ten minutes on two CPU cores. Steps whose results lie in the output folder are not run again.
+    Takes up to ten minutes on two CPU cores. Steps whose results lie in the output folder are not run again; a
+    folder with another seed or size is refused.
 
     Example:
         python -m monai_cl demo --output runs/demo

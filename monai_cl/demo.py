@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.results import read_results, run_record, write_results
+from monai_cl.data.list_json import read_json
+from monai_cl.data.results import read_results, run_record, write_atomically, write_results
 from monai_cl.data.shipped import bundle_folder
 from monai_cl.errors import UserError
 
@@ -53,7 +54,10 @@ class DemoSize:
 
 
 class Demo:
-    """Runs the demonstration in a folder; a step whose results are there is not run again."""
+    """Runs the demonstration in a folder; a step whose results are there is not run again.
+
+    ``demo.json`` in the folder says the seed and the size that they were made with; others are refused.
+    """
 
     def __init__(self, output: str | Path, *, seed: int, size: DemoSize) -> None:
         self.output, self.seed, self.size = Path(output).resolve(), int(seed), size
@@ -61,6 +65,7 @@ class Demo:
     def run(self) -> dict[str, Any]:
         """All steps; returns what is written to ``results.json``."""
         started = time.monotonic()
+        self._claim()
         (self.output / "logs").mkdir(parents=True, exist_ok=True)
         cohort = self.output / "cohort"
         if not cohort.is_dir():
@@ -92,6 +97,30 @@ class Demo:
         report = str(self.output / "report.html")
         self._command("report", "report", str(pretraining), *map(str, folders + slice_runs), "--output", report)
         return self._summary(folders, slice_runs[1:], time.monotonic() - started)
+
+    def _claim(self) -> None:
+        """Write down what runs in the folder, or see that it is what is written there.
+
+        Raises:
+            UserError: another seed or size, or steps without a description.
+        """
+        path = self.output / "demo.json"
+        wanted = json.loads(json.dumps({"seed": self.seed, **asdict(self.size)}))
+        remedy = "name another folder with --output, or remove this one"
+        if not path.exists():
+            if any(self.output.glob("*/results.json")) or (self.output / "cohort").exists():
+                raise UserError(
+                    f"{path}: expected the seed and the size of the steps that lie here, found none; {remedy}"
+                )
+            write_atomically(path, (json.dumps(wanted, indent=1) + "\n").encode())
+            return
+        found = read_json(path, what="demonstration")
+        if not isinstance(found, dict) or found.keys() != wanted.keys():
+            raise UserError(f"{path}: expected the seed and the size of a demonstration, found others; {remedy}")
+        differing = [key for key in wanted if found[key] != wanted[key]]
+        if differing:
+            listed = [", ".join(f"{key} {content[key]}" for key in differing) for content in (wanted, found)]
+            raise UserError(f"{path}: expected {listed[0]}, found {listed[1]}; {remedy}")
 
     def _slices(self) -> list[Path]:
         """WSP on the synthetic cirrhosis cohort: pre-training, then a probe on its encoder and on an untrained one."""
