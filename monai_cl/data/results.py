@@ -45,7 +45,7 @@ def run_record(
         name: the run's name, as people will read it in tables.
         bundle: name of the bundle that ran.
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
-        data_list: see :func:`data_list_record`.
+        data_list: which data were used, see :func:`monai_cl.engines.pretraining_data.describe`.
         initialisation: encoder file the weights came from; None is ``"scratch"``.
         config: the merged configuration as plain values.
         curves: quantity -> [[iteration, value], ...].
@@ -76,32 +76,6 @@ def run_record(
         "curves": dict(curves or {}),
         "metrics": dict(metrics or {}),
         "overlays": list(overlays),
-    }
-
-
-def data_list_record(
-    data_list: Any,
-    *,
-    training_cases: Sequence[str],
-    fold: int | None = None,
-    label_fraction: float = 1.0,
-) -> dict[str, Any]:
-    """The part of ``results.json`` that says which data were used.
-
-    Args:
-        data_list: a :class:`monai_cl.data.DataList`; its path, name, hash and, where it has one, source are read.
-        training_cases: ids of the cases the run was trained on.
-        fold: the validation fold; None for the list's own splits.
-        label_fraction: share of the training part that was used, in (0, 1].
-    """
-    return {
-        "path": str(data_list.path),
-        "name": data_list.name,
-        "source": getattr(data_list, "source", None),
-        "sha256": data_list.sha256,
-        "fold": fold,
-        "label_fraction": label_fraction,
-        "training_cases": [str(case) for case in training_cases],
     }
 
 
@@ -219,15 +193,17 @@ def describe_device(device: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types only; nan and inf become None."""
+    """JSON's own types only; nan and inf become None, half a character its escape: no file or figure can hold it."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy and torch, arrays and scalars, without importing either
         return _plain(value.tolist())
-    return str(value)
+    return _plain(str(value))

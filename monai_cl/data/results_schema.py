@@ -50,9 +50,7 @@ def check_results(results: Any, *, where: str) -> None:
     overlays = results.get("overlays") or []
     if not isinstance(overlays, list) or not all(isinstance(name, str) for name in overlays):
         fail("overlays", "a list of file names", overlays)
-    cases = results["data_list"].get("training_cases") or []
-    if not isinstance(cases, list):
-        fail("data_list.training_cases", "a list of case ids", cases)
+    _check_data_list(results["data_list"], fail)
     metrics = results.get("metrics") or {}
     if not isinstance(metrics, Mapping):
         fail("metrics", "an object", metrics)
@@ -68,11 +66,27 @@ def check_results(results: Any, *, where: str) -> None:
         if case["id"] in seen:
             fail(key, "every case id once", case["id"])
         seen.add(case["id"])
+        if not isinstance(case.get("patient"), str | None):
+            fail(f"{key}.patient", "a name or null", case["patient"])
         for organ, value in case["dice"].items():
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
                 fail(f"{key}.dice.{organ}", "a number from 0 to 1, or null where the truth lacks the organ", value)
     if results["kind"] == "classification":
         _check_classification(results, fail)
+
+
+def _check_data_list(data_list: Mapping, fail: Callable[[str, str, Any], None]) -> None:
+    """What a report reads of the data that were used."""
+    cases, fold, fraction = (data_list.get(key) for key in ("training_cases", "fold", "label_fraction"))
+    if cases is not None and not isinstance(cases, list):
+        fail("data_list.training_cases", "a list of case ids", cases)
+    if fold is not None and (isinstance(fold, bool) or not isinstance(fold, int)):
+        fail("data_list.fold", "a whole number or null", fold)
+    if fraction is not None and not (_is_number(fraction) and 0 < fraction <= 1):
+        fail("data_list.label_fraction", "a number above 0 and at most 1, or null", fraction)
+    datasets = data_list.get("datasets")
+    if datasets is not None and not isinstance(datasets, Mapping):
+        fail("data_list.datasets", "an object, name: what it is", datasets)
 
 
 def _check_classification(results: Mapping, fail: Callable[[str, str, Any], None]) -> None:

@@ -49,7 +49,9 @@ def write_report(
     found = find_runs(*runs)
     output = Path(output)
     render = render_markdown if output.suffix.lower() == ".md" else render_html
-    write_atomically(output, render(found, title=title, hash_patients=hash_patients).encode("utf-8"))
+    # a title from a command line may hold half a character
+    page = render(found, title=title, hash_patients=hash_patients).encode("utf-8", errors="backslashreplace")
+    write_atomically(output, page)
     return output
 
 

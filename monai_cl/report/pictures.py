@@ -88,17 +88,17 @@ def _dice_of(run: Run, name: str) -> str:
 def _read_picture(folder: Path, name: str) -> tuple[bytes, str, int] | str:
     """(content, media type, width), or why there is none. Results may come from elsewhere: only pictures in the run's
     own folder are read, so that a report cannot be made to carry other files."""
-    path = (folder / name.replace("\\", "/")).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        return "its picture lies outside the run's folder and was not read"
-    if not path.is_file():
-        return "its picture is missing"
-    if path.stat().st_size > LARGEST_PICTURE:
-        return f"its picture is larger than {LARGEST_PICTURE // 10**6} MB and was not embedded"
     try:
+        path = (folder / name.replace("\\", "/")).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            return "its picture lies outside the run's folder and was not read"
+        if not path.is_file():
+            return "its picture is missing"
+        if path.stat().st_size > LARGEST_PICTURE:
+            return f"its picture is larger than {LARGEST_PICTURE // 10**6} MB and was not embedded"
         content = path.read_bytes()
-    except OSError as error:
-        return f"its picture cannot be read ({error.strerror})"
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+        return f"its picture cannot be read ({getattr(error, 'strerror', None) or error})"
     for magic, kind in _IMAGE_TYPES.items():
         if content.startswith(magic):
             is_png = kind == "image/png" and len(content) >= 24

@@ -16,7 +16,7 @@ def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
     """How case ids are shown: as they are, or as short keyed hashes (a bare hash of a short id could be looked up)."""
     if hash_patients is False:
         return str
-    key = (secrets.token_hex(16) if hash_patients is True else hash_patients).encode()
+    key = (secrets.token_hex(16) if hash_patients is True else hash_patients).encode(errors="backslashreplace")
     return lambda case: "case " + hmac.new(key, str(case).encode(), hashlib.sha256).hexdigest()[:8]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cl.data import data_list_record, read_results, run_record, write_results
+from monai_cl.data import read_results, run_record, write_results
 from monai_cl.data.results import git_state
 from monai_cl.errors import UserError
 from tests.report.examples import pretraining, segmentation
@@ -71,11 +71,26 @@ def test_a_missing_key_is_named_and_nothing_is_written(tmp_path: Path, key: str)
             r"dice\.spleen: expected a number from 0 to 1",
         ),
         ({"metrics": {"per_case": [{"id": "a", "dice": {}}] * 2}}, "every case id once, found 'a'"),
+        ({"metrics": {"per_case": [{"id": "a", "dice": {}, "patient": ["b"]}]}}, r"per_case\[0\]\.patient: .* \['b'\]"),
+        ({"data_list": {"fold": "a"}}, "fold: expected a whole number or null, found 'a'"),
+        ({"data_list": {"fold": True}}, "fold: expected a whole number or null, found True"),
+        ({"data_list": {"label_fraction": "5 %"}}, "label_fraction: expected a number above 0 .* found '5 %'"),
+        ({"data_list": {"label_fraction": 5}}, "label_fraction: expected a number above 0 and at most 1"),
+        ({"data_list": {"label_fraction": 0}}, "label_fraction: expected a number above 0"),
+        ({"data_list": {"datasets": [{"name": "a"}]}}, "datasets: expected an object"),
+        ({"data_list": {"training_cases": "a"}}, "training_cases: expected a list of case ids, found 'a'"),
     ],
 )
 def test_results_of_another_form_are_refused(tmp_path: Path, change: dict, message: str):
     with pytest.raises(UserError, match=message):
         write_results(tmp_path, {**pretraining(), **change})
+
+
+def test_half_a_character_does_not_lose_a_run(tmp_path: Path):
+    write_results(tmp_path, pretraining(name="scan \udcff"))  # as Python reads a file name that is not UTF-8
+    assert read_results(tmp_path)["name"] == r"scan \udcff"
+    (tmp_path / "results.json").write_text(json.dumps(pretraining(name="half \ud800")), encoding="utf-8")
+    assert read_results(tmp_path)["name"] == r"half \ud800"
 
 
 def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -158,16 +173,6 @@ def test_the_commit_is_that_of_the_package_and_null_where_it_is_not_tracked(tmp_
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
     assert git_state() == (None, None)
-
-
-def test_a_data_list_is_recorded_with_its_hash():
-    class List:
-        path, name, sha256 = Path("lists/x.json"), "x", "ab"
-
-    record = data_list_record(List(), training_cases=["a", "b"], fold=2, label_fraction=0.5)
-    assert record["path"] == "lists/x.json"
-    assert record["training_cases"] == ["a", "b"]
-    assert (record["fold"], record["label_fraction"], record["source"]) == (2, 0.5, None)
 
 
 def test_importing_the_report_and_reading_results_is_light(tmp_path: Path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -210,6 +211,28 @@ def test_names_of_runs_and_folders_are_hidden_with_the_ids(tmp_path: Path, file:
     one = write_report(tmp_path / file, tmp_path / "PAT1", hash_patients=True).read_text("utf-8")
     assert "pre-trained" in one
     assert not {"PAT", "encoder"} & set(re.findall("PAT|encoder", one))
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_names_that_no_file_can_have_do_not_stop_the_page(tmp_path: Path, private: bool):
+    odd = "case \ud800"
+    for number, start in enumerate((None, "\ud800.pt")):
+        record = segmentation(
+            {odd: {"spleen \ud800": 0.5}},
+            name="run \ud800",
+            initialisation=start,
+            overlays=["nul\0.png", "a" * 300 + ".png", "half \ud800.png"],
+            data={"name": "list \ud800", "training_cases": [odd]},
+        )
+        folder = put(tmp_path / str(number), pretraining())
+        (folder / "results.json").write_text(json.dumps(record), encoding="utf-8")  # as another program writes it
+    _, found = page(tmp_path, hash_patients="key \udcff" if private else False, title="title \udcff")
+    assert ("case \\ud800" in found.text) != private
+    assert found.text.count("its picture") == 6
+    assert "embedded null" in found.text
+    assert "title \\udcff" in found.text
+    markdown = write_report(tmp_path / "x.md", tmp_path, hash_patients=private).read_text("utf-8")
+    assert (r"case \\ud800" in markdown) != private
 
 
 def test_pictures_outside_the_run_missing_ones_and_other_files_are_not_embedded(tmp_path: Path):
