@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "phantom": ("ORGANS", "PhantomCase", "phantom_case"),
         "phantom_cohort": ("write_cohort",),
         "features": ("SliceFeatures", "read_features", "write_features"),
-        "results": ("data_list_record", "read_results", "run_record", "write_results"),
+        "results": ("read_results", "run_record", "write_results"),
         "cirrhosis_phantom": ("CirrhosisCase", "cirrhosis_case"),
         "cirrhosis_cohort": ("write_cirrhosis_cohort",),
         "cirrhosis_arrays": ("CirrhosisSlices", "cirrhosis_slices"),
