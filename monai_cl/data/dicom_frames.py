@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,20 +45,49 @@ def read_frames(path: Path) -> Frames:
     """Geometry of a file's frames.
 
     Raises:
-        UserError: pydicom is not installed, frames without a position, or of different direction, spacing or rescaling.
+        UserError: pydicom is not installed, a header it cannot read, frames without a position, or of different
+            direction, spacing or rescaling.
     """
     try:
-        from pydicom import dcmread
+        import pydicom  # noqa: F401 (`read_header` needs it)
     except ImportError as error:
         raise UserError(
             f"{path}: expected single slices, found a multi-frame file, for which pydicom is needed; "
             'pip install "monai-cl[dicom]"'
         ) from error
-    return frames_of(dcmread(path, stop_before_pixels=True), path)
+    return frames_of(read_header(path), path)
+
+
+def read_header(path: Path) -> Dataset:
+    """Everything but the pixels; also of a file without preamble, which GDCM takes too.
+
+    Raises:
+        UserError: pydicom cannot read it.
+    """
+    import pydicom
+
+    with readable(path):
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what pydicom raises, half a dozen kinds and some of them only when a value is looked at, into UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: expected a readable DICOM header, found: {error}; export the series again") from error
 
 
 def frames_of(header: Dataset, path: Path) -> Frames:
     """:func:`read_frames` of a header that has been read."""
+    with readable(path):
+        return _frames_of(header, path)
+
+
+def _frames_of(header: Dataset, path: Path) -> Frames:
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     frames = header.get("PerFrameFunctionalGroupsSequence") or []
 

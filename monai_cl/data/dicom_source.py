@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_cl.data.dicom_frames import frames_of
+from monai_cl.data.dicom_frames import frames_of, read_header, readable
 from monai_cl.data.dicom_series import series_files, series_grid
 from monai_cl.errors import UserError
 
@@ -95,7 +95,8 @@ def open_source(path: str | os.PathLike, *, series: str | None = None) -> Source
     path = Path(path)
     shape, affine = series_grid(path, series=series)
     headers = [_header(file) for file in series_files(path, series=series)]
-    many = len(headers) == 1 and int(headers[0].get("NumberOfFrames") or 1) > 1
+    with readable(path):
+        many = len(headers) == 1 and int(headers[0].get("NumberOfFrames") or 1) > 1
     order = frames_of(headers[0], path).order if many else np.arange(len(headers))
     return SourceSeries(path, headers, shape, affine, order)
 
@@ -113,15 +114,14 @@ def require_highdicom() -> Any:
 
 def _header(file: Path) -> Dataset:
     """Everything but the pixels, with what the standard lets be empty filled in as empty."""
-    from pydicom import dcmread
-
-    found = dcmread(file, stop_before_pixels=True)
-    for name, keyword in _MUST_BE_THERE.items():
-        if not found.get(keyword):
-            raise UserError(f"{file}: expected a {name}, found none; a segmentation could not refer to this series")
-    if not found.get("SpecificCharacterSet", "there or absent"):
-        del found.SpecificCharacterSet
-    for name in _MAY_BE_EMPTY:
-        if name not in found:
-            setattr(found, name, "")
+    found = read_header(file)
+    with readable(file):
+        for name, keyword in _MUST_BE_THERE.items():
+            if not found.get(keyword):
+                raise UserError(f"{file}: expected a {name}, found none; a segmentation could not refer to this series")
+        if not found.get("SpecificCharacterSet", "there or absent"):
+            del found.SpecificCharacterSet
+        for name in _MAY_BE_EMPTY:
+            if name not in found:
+                setattr(found, name, "")
     return found

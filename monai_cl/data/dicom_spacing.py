@@ -15,7 +15,12 @@ _DUPLICATE_MM = 1e-3
 
 
 def are_even(path: Path, names: Sequence[str], positions: np.ndarray, *, uneven_slices: str) -> bool:
-    """Whether the slices lie evenly; raises where they do not and ``uneven_slices`` is ``"error"``."""
+    """Whether slices lie evenly; raises where they do not and ``uneven_slices`` is ``"error"``, or lie at one place."""
+    if (np.diff(positions) <= _DUPLICATE_MM).all():
+        raise UserError(
+            f"{path}: expected evenly spaced slices, found all {len(names)} at the same position "
+            f"{positions[0]:.3f} mm; export the series again"
+        )
     faults = _spacing_faults(names, positions)
     if faults and uneven_slices == "error":
         raise UserError(
@@ -27,10 +32,7 @@ def are_even(path: Path, names: Sequence[str], positions: np.ndarray, *, uneven_
 
 def _spacing_faults(names: Sequence[str], positions: np.ndarray) -> list[str]:
     gaps = np.diff(positions)
-    moving = gaps[gaps > _DUPLICATE_MM]
-    if not moving.size:
-        return [f"all {len(names)} slices at the same position"]
-    usual = float(np.median(moving))
+    usual = float(np.median(gaps[gaps > _DUPLICATE_MM]))
     tolerance = min(_GAP_TOLERANCE_MM, 0.35 * usual)
     faults = []
     for index in np.flatnonzero((gaps <= _DUPLICATE_MM) | (np.abs(gaps - usual) > tolerance)):

@@ -11,6 +11,7 @@ import pytest
 from monai_cl.data.dicom_seg import write_dicom_seg
 from monai_cl.data.dicom_seg_reader import read_dicom_seg
 from monai_cl.data.dicom_series import read_dicom_series, series_grid
+from monai_cl.data.dicom_source import open_source
 from monai_cl.data.organ_codes import organ_code
 from monai_cl.data.reading import Volume, read_volume, to_ras
 from monai_cl.errors import UserError
@@ -158,6 +159,36 @@ def test_a_multi_frame_file_is_read_as_its_slices_and_segmented(tmp_path, backwa
     np.testing.assert_array_equal(series_grid(file)[1], grid)
     write_dicom_seg(tmp_path / "s.dcm", label_array(values=(1, 2, 3)), affine, source=file, organs=ORGANS)
     assert by_hand(tmp_path / "s.dcm").keys() == expected_points(label_array(values=(1, 2, 3)), affine).keys()
+
+
+@pytest.mark.parametrize("of_several_frames", [False, True], ids=["slices", "frames"])
+def test_files_without_a_preamble_are_taken_as_the_reader_takes_them(tmp_path, of_several_frames):
+    folder, affine = series(tmp_path / "ct")
+    source = enhanced(folder, tmp_path / "whole.dcm") if of_several_frames else folder
+    expected = read_dicom_series(source)[0]
+    for file in [source] if of_several_frames else folder.iterdir():
+        file.write_bytes(file.read_bytes()[132:])
+    np.testing.assert_array_equal(read_dicom_series(source)[0], expected)
+    write_dicom_seg(tmp_path / "s.dcm", label_array(values=(1, 2, 3)), affine, source=source, organs=ORGANS)
+    assert by_hand(tmp_path / "s.dcm").keys() == expected_points(label_array(values=(1, 2, 3)), affine).keys()
+
+
+def test_what_pydicom_cannot_read_is_told_with_the_file(tmp_path, monkeypatch):
+    folder, _ = series(tmp_path / "ct")
+    file = enhanced(folder, tmp_path / "whole.dcm")
+    whole = file.read_bytes()
+    assert whole.count(rb"-5\4\16") == 1
+    file.write_bytes(whole.replace(rb"-5\4\16", rb"-5\x\16"))  # a number that is none, seen when it is asked for
+    with pytest.raises(UserError, match=r"whole\.dcm: expected a readable DICOM header, found"):
+        open_source(file)
+
+    def unreadable(*_, **__):
+        raise NotImplementedError("an odd sequence")
+
+    file.write_bytes(whole)
+    monkeypatch.setattr(pydicom, "dcmread", unreadable)
+    with pytest.raises(UserError, match=r"whole\.dcm: expected a readable DICOM header, found: an odd sequence"):
+        open_source(file)
 
 
 def test_a_gap_between_frames_of_one_file_is_noticed(tmp_path):

@@ -214,10 +214,14 @@ class TestDicom:
     def test_repeated_and_uneven_slices_are_errors(self, tmp_path):
         with pytest.raises(UserError, match=r"at the same position 2\.000 mm"):
             read_volume(write_dicom(tmp_path / "a", ct_array()[..., :4], [0, 2, 2, 4]))
-        with pytest.raises(UserError, match="all 3 slices at the same position"):
-            read_volume(write_dicom(tmp_path / "b", ct_array()[..., :3], [2, 2, 2]))
         with pytest.raises(UserError, match=r"2\.500 mm instead of 2\.000 mm .*uneven"):
             read_volume(write_dicom(tmp_path / "c", ct_array()[..., :4], [0, 2, 4, 6.5]))
+
+    @pytest.mark.parametrize("uneven_slices", ["error", "interpolate"])
+    def test_slices_all_at_one_place_cannot_be_interpolated(self, tmp_path, uneven_slices):
+        folder = write_dicom(tmp_path / "b", ct_array()[..., :3], [2, 2, 2])
+        with pytest.raises(UserError, match=r"found all 3 at the same position 2\.000 mm; export the series again$"):
+            read_volume(folder, uneven_slices=uneven_slices)
 
     def test_positions_rounded_to_a_tenth_are_even(self, tmp_path):
         positions = np.round(np.arange(12) * 0.625, 1)
