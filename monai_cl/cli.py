@@ -17,7 +17,7 @@ from monai_cl.cli_probe import probe_command
 from monai_cl.cli_report import report_command
 from monai_cl.cli_synthetic import cirrhosis_command, phantom_command
 from monai_cl.cli_tables import datalist_from_table_command
-from monai_cl.cli_words import check_words, help_words
+from monai_cl.cli_words import check_words, help_words, typed_words
 from monai_cl.errors import UserError, printable
 
 
@@ -118,6 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
         shown = help_words(commands, words)
         if shown is None:
             check_words(commands, words)
+            words = typed_words(commands, words)
         fire.Fire(commands, command=shown or words, name="python -m monai_cl")
     except UserError as error:
         print(f"error: {printable(error)}", file=sys.stderr)

@@ -52,7 +52,7 @@ def prepare_command(
         preparation = Preparation(_spacing(spacing), layout, antialias, uneven_slices)
     except ValueError as error:
         raise UserError(str(error)) from error
-    content = load_data_list(data_list, data_root=data_root, allow_outside=allow_outside)
+    content = load_data_list(str(data_list), data_root=data_root, allow_outside=allow_outside)
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
@@ -141,4 +141,5 @@ def _spacing(value: Any) -> tuple[float, ...] | None:
 
 
 def _names(value: Any) -> list[str]:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else [str(part) for part in value]
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    return [str(part).strip() for part in parts]

@@ -52,7 +52,8 @@ def datalist_from_table_command(
         seed: another seed, another division.
         overwrite: replace an existing list.
     """
-    from monai_cl.data.list_json import read_json, write_json
+    from monai_cl.data.data_list import load_data_list
+    from monai_cl.data.list_json import write_json
     from monai_cl.data.table_list import PRESETS, list_from_list, list_from_series
 
     target = Path(str(output))
@@ -81,9 +82,9 @@ def datalist_from_table_command(
     else:
         if study_date is not None:
             raise UserError("study_date goes with --series: the scans of a list are chosen already")
-        document = read_json(str(scans))
-        if not isinstance(document, dict) or "datasets" in document:
-            raise UserError(f"{scans}: expected a data list of one data set")
+        # where its scans lie is judged when the new list is used
+        listed = load_data_list(str(scans), allow_outside=True).only_dataset
+        document = listed.document | {"name": listed.name} | ({"root": listed.sub_root} if listed.sub_root else {})
         made = list_from_list(str(table), document, **options)
     write_json(target, made.document, overwrite=overwrite)
     print(made.labels.summary())

@@ -1,8 +1,8 @@
 """The words of a command line, looked at before Fire runs the command: help, and options that do not exist.
 
 Fire calls a command with the options it knows and complains of the others afterwards, when the work is done; where a
-command takes arbitrary overrides it takes ``--help`` for one; and ``--overwrite false`` it hands over as a text, which
-is true.
+command takes arbitrary overrides it takes ``--help`` for one; ``--overwrite false`` it hands over as a text, which is
+true; and a folder called 2024 as a number.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from monai_cl.errors import UserError
@@ -26,8 +27,8 @@ def help_words(commands: Any, words: list[str]) -> list[str] | None:
 
 
 def check_words(commands: Any, words: list[str]) -> None:
-    """Refuse a command that does not exist, an option or a value that a command has no place for, and a switch (a
-    parameter annotated ``bool``) that is neither True nor False.
+    """Refuse a command that does not exist, an option or a value that a command has no place for, and a value of
+    another kind than its parameter is annotated with: ``--overwrite false``, ``--workers two``.
 
     Raises:
         UserError: names the nearest command or option.
@@ -36,44 +37,72 @@ def check_words(commands: Any, words: list[str]) -> None:
     if not inspect.isroutine(command):
         _check_command(command, named, words[len(named) :])
         return
-    parameters = inspect.signature(command).parameters.values()
-    kinds = {parameter.kind for parameter in parameters}
-    known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    options, values = _split(words[len(named) :])
-    switches = {p.name for p in parameters if p.annotation in (bool, "bool")}
-    for option, value in options:
-        full = _full_name(option, known)
-        if full in known:
-            if full in switches and value is not None:
-                _check_switch(full, value)
+    parameters = inspect.signature(command).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    known = [p.name for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    given = _given(command, words[len(named) :])
+    for option in (one for one in given if one.option):
+        name = option.name
+        several = len(name) == 1 and any(other.startswith(name) for other in known)  # Fire asks which is meant
+        if name in known:
+            _check_kind(name, parameters[name].annotation, option.value)
+        elif several or (name.startswith("no") and name[2:] in known and option.value is None):
             continue
-        several = len(option) == 1 and any(name.startswith(option) for name in known)  # Fire asks which is meant
-        if several or (option.startswith("no") and option[2:] in known and value is None):
+        elif inspect.Parameter.VAR_KEYWORD not in kinds:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join('--' + other for other in known)}"
+            raise UserError(f"--{name}: {' '.join(named)} has no such option; {hint}")
+    for one in given:
+        if one.name is None:
+            raise UserError(f"{one.value}: {' '.join(named)} has no place for it; name the option it belongs to")
+        if not one.option:
+            _check_kind(one.name, parameters[one.name].annotation, one.value)
+
+
+def typed_words(commands: Any, words: list[str]) -> list[str]:
+    """The words with those values in quotes that are texts and that Fire would take for something else.
+
+    A series is called 1.20 and not 1.2, a folder 2024.
+    """
+    named, command = find_command(commands, words)
+    if not inspect.isroutine(command):
+        return words
+    parameters, typed = inspect.signature(command).parameters, list(words)
+    for one in _given(command, words[len(named) :]):
+        if one.value is None or one.name not in parameters or parameters[one.name].annotation not in _TEXTS:
             continue
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join('--' + name for name in known)}"
-            raise UserError(f"--{option}: {' '.join(named)} has no such option; {hint}")
-    given = {_full_name(option, known) for option, _ in options}
-    left = [name for name in places if name not in given]
-    for name, value in zip(left, values):
-        if name in switches:
-            _check_switch(name, value)
-    if inspect.Parameter.VAR_POSITIONAL not in kinds and len(values) > len(left):
-        raise UserError(f"{values[len(left)]}: {' '.join(named)} has no place for it; name the option it belongs to")
+        if not isinstance(_parsed(one.value), str | None):
+            place = len(named) + one.place
+            typed[place] = words[place].removesuffix(one.value) + repr(one.value)
+    return typed
 
 
-def _full_name(option: str, known: list[str]) -> str:
-    """The option that a letter stands for, where it stands for one."""
-    meant = [name for name in known if name.startswith(option)] if len(option) == 1 else []
-    return meant[0] if option not in known and len(meant) == 1 else option
+# annotation -> what is expected, and what Fire must have made of the word
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "bool": ("True or False", (bool,)),
+    "int": ("a whole number", (int,)),
+    "int | None": ("a whole number or None", (int, type(None))),
+    "float": ("a number", (int, float)),
+}
+_TEXTS = ("str", "str | None", "str | os.PathLike")
 
 
-def _check_switch(name: str, word: str) -> None:
-    """Refuse what Fire would not make a bool of."""
-    if word not in ("True", "False"):
-        raise UserError(f"--{name}: expected True or False, found {word!r}")
+def _check_kind(name: str, annotation: Any, word: str | None) -> None:
+    """Refuse a value that is not of the annotation's kind; without a value an option is True."""
+    expected, types = _KINDS.get(annotation, ("a value", ()))
+    if word is None:
+        if annotation in _TEXTS or (types and bool not in types):
+            raise UserError(f"--{name}: expected {expected}, found nothing behind it")
+    elif types:
+        value = _parsed(word)
+        if not isinstance(value, types) or isinstance(value, bool) != (bool in types):
+            raise UserError(f"--{name}: expected {expected}, found {word!r}")
+
+
+def _parsed(word: str) -> Any:
+    from fire.parser import DefaultParseValue
+
+    return DefaultParseValue(word)
 
 
 def _check_command(group: Any, named: list[str], left: list[str]) -> None:
@@ -97,22 +126,53 @@ def find_command(commands: Any, words: list[str]) -> tuple[list[str], Any]:
     return named, command
 
 
-def _split(words: list[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
-    """Options with their values, and values that stand alone, as Fire parses them: the word after an option is its
-    value."""
-    options: list[tuple[str, str | None]] = []
-    values: list[str] = []
+@dataclass
+class _Given:
+    """A value of a command line: of an option, or alone, and then for the next parameter without one.
+
+    Attributes:
+        name: the parameter's; for what there is none the option as it was written, or None.
+        value: None for an option without a value.
+        option: whether the name was written.
+        place: index of the word that holds the value.
+    """
+
+    name: str | None
+    value: str | None
+    option: bool
+    place: int
+
+
+def _given(command: Any, words: list[str]) -> list[_Given]:
+    """What the words give a command, as Fire parses them: the word after an option is its value."""
+    parameters = inspect.signature(command).parameters.values()
+    known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    given: list[_Given] = []
     open_option = False
-    for word in words:
+    for place, word in enumerate(words):
         if word == "--":  # Fire's own options follow
             break
         if _FLAG.match(word):
             name, equals, value = word.lstrip("-").partition("=")
-            options.append((name.replace("-", "_"), value if equals else None))
+            name = _full_name(name.replace("-", "_"), known)
+            given.append(_Given(name, value if equals else None, True, place))
             open_option = not equals
         elif open_option:
-            options[-1] = options[-1][0], word
+            given[-1].value, given[-1].place = word, place
             open_option = False
         else:
-            values.append(word)
-    return options, values
+            given.append(_Given(None, word, False, place))
+    taken = {one.name for one in given if one.option}
+    places = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in taken
+    ]
+    many = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    for number, one in enumerate(one for one in given if not one.option):
+        one.name = places[number] if number < len(places) else many
+    return given
+
+
+def _full_name(option: str, known: list[str]) -> str:
+    """The option that a letter stands for, where it stands for one."""
+    meant = [name for name in known if name.startswith(option)] if len(option) == 1 else []
+    return meant[0] if option not in known and len(meant) == 1 else option

@@ -185,6 +185,66 @@ def test_no_command_takes_a_word_for_a_switch(command, option, capsys, tmp_path,
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "prepare 2024",
+        "prepare list.json --data_root 2024 --splits 5",
+        "datalist split 2024 out.json",
+        "datalist split list.json out.json --data_root 2024 --stratify target",
+        "datalist subset 2024 25",
+        "datalist validate 2024",
+        "datalist summary 2024 2025",
+        "datalist create 2024",
+        "datalist create . --images 5",
+        "datalist create . --organs 5",
+        "datalist from_table 2024 2025 --scans 2026 --patient 1 --value 2",
+        "export_encoder 2024",
+        "export_config 2024 2025",
+        "probe 2024",
+        "dicom_seg 1 2 --organs 5",
+        "monailabel 1 2",
+        "store verify 2024",
+        "report 2024",
+    ],
+)
+def test_a_number_in_place_of_a_name_is_a_name(line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text('{"name": "scans", "training": [{"image": "a.nii.gz"}]}', encoding="utf-8")
+    assert run(*line.split()) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
+
+
+@pytest.mark.parametrize("word", ["2024", "1.20", "1e3", "True", "[1]", "it's 1", "'1'"])
+def test_a_text_is_taken_as_it_is_typed(word, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("datalist", "validate", word)
+    alone = capsys.readouterr().err
+    run("datalist", "validate", f"--path={word}")
+    assert capsys.readouterr().err == alone
+    assert alone.startswith(f"error: data list {word.strip(chr(39))}: no such file")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("probe x.npz --fold_count a", "--fold_count: expected a whole number, found 'a'"),
+        ("prepare x.json --workers", "--workers: expected a whole number, found nothing behind it"),
+        ("prepare x.json --workers True", "--workers: expected a whole number, found 'True'"),
+        ("prepare x.json --store --workers 2", "--store: expected a value, found nothing behind it"),
+        ("phantom x 3", "3: phantom has no place for it"),
+        ("phantom x --spacing wide", "--spacing: expected a number, found 'wide'"),
+        ("demo --seed 1.5", "--seed: expected a whole number, found '1.5'"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(line, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*line.split()) == 2
+    assert message in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 class Sample:
     """Commands of every shape."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,46 @@ def test_create_writes_a_list_that_validates(folder, capsys):
     assert [item["patient"] for item in data_list.items()] == ["P0", "P1"]
     run("validate", path)
     assert "no problems" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("organs", "found"),
+    [
+        ("['liver']", "found ['liver']"),
+        (5, "found 5"),
+        ('{"one": "liver"}', "found 'one': 'liver'"),
+        ('{"whole": [1, 2]}', "found 'whole': [1, 2]"),
+        ('{"liver": 1, "spleen": 1}', "two names for 1"),
+        ("not there.json", "no such file"),
+    ],
+)
+def test_organs_that_are_no_names_of_ids_are_refused(folder, organs, found):
+    with pytest.raises(UserError, match=re.escape(found)):
+        run("create", folder, "--organs", organs)
+    assert not (folder / "data_list.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"background": 0, "whole": [1, 2]}, "found 'whole': [1, 2]"),
+        (["background", "liver"], "expected id -> name"),
+        (None, None),
+    ],
+)
+def test_a_published_description_with_other_labels_is_refused(folder, labels, message):
+    content = ["no object"] if message is None else {"labels": labels}
+    (folder / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"dataset\.json: expected .*--organs" if message is None else re.escape(message)
+    ):
+        run("create", folder)
+    assert not (folder / "data_list.json").exists()
+
+
+def test_organs_may_be_given_as_nnunet_gives_them(folder):
+    run("create", folder, "--organs", '{"background": 0, "liver": 1, "spleen": 2}')
+    assert load_data_list(folder / "data_list.json").labels == {0: "background", 1: "liver", 2: "spleen"}
 
 
 def test_create_beside_the_folder_names_the_root(folder, tmp_path):

@@ -37,6 +37,37 @@ def test_list_is_written_and_counts_are_told(folder, capsys):
     assert {item["fold"] for item in load_data_list(folder / "out.json").items()} == {0, 1, 2}
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"training": ["0.nii.gz"]}, r"training\[0\].*expected an object"),
+        ({"training": [{"image": "0.nii.gz"}]}, 'expected a "patient" in every training item, found none in 0.nii.gz'),
+        ({"training": 5}, "training: expected a list"),
+        ({"training": [5]}, r"training\[0\]"),
+        ({"training": [{"patient": "P1"}]}, r"training\[0\].*image"),
+        ([1], "expected an object"),
+        ({"name": None}, 'expected the key "name"'),
+        ({"datasets": [{"name": n, "training": [{"image": f"{n}.nii"}]} for n in "ab"]}, "expected one data set, found 2"),
+    ],
+)
+def test_scans_that_are_no_such_list_are_refused(folder, content, message):
+    if isinstance(content, dict):
+        named = {"name": "odd", "training": [{"image": "x.nii"}]} if "datasets" not in content else {"name": "odd"}
+        content = {key: value for key, value in (named | content).items() if value is not None}
+    (folder / "odd.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        run(folder, scans=folder / "odd.json")
+    assert not (folder / "out.json").exists()
+
+
+def test_scans_of_a_list_in_another_one_are_taken(folder):
+    items = json.loads((folder / "scans.json").read_text(encoding="utf-8"))["training"]
+    wrapped = {"name": "mine", "root": "ct", "datasets": [{"name": "scans", "training": items}]}
+    (folder / "wrapped.json").write_text(json.dumps(wrapped), encoding="utf-8")
+    run(folder, scans=folder / "wrapped.json", output="two.json")
+    assert load_data_list(folder / "two.json").items()[0]["image"] == str(folder / "ct" / "0.nii.gz")
+
+
 def test_an_existing_list_is_kept(folder):
     run(folder)
     with pytest.raises(UserError, match="exists already and is kept"):

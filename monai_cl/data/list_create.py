@@ -189,14 +189,16 @@ def _expression(pattern: str) -> re.Pattern:
 
 def _organs(folder: Path, organs: Mapping[Any, str] | None, label_files: list[str]) -> tuple[dict[str, str], bool]:
     if organs is not None:
-        return {"0": "background"} | {str(label): str(organ) for label, organ in organs.items()}, True
+        return {"0": "background"} | _names_of_ids(organs, "organs"), True
     published = folder / "dataset.json"
     if published.is_file():
-        labels = read_json(published, what="Decathlon description").get("labels")
-        if isinstance(labels, dict):
-            if all(isinstance(label, int) for label in labels.values()):  # nnU-Net: organ -> id
-                labels = {str(label): organ for organ, label in labels.items()}
-            return {str(label): str(organ) for label, organ in labels.items()}, True
+        content = read_json(published, what="description")
+        if not isinstance(content, dict):
+            raise UserError(
+                f"{published}: expected an object, found {type(content).__name__}; give the --organs, and move it"
+            )
+        if "labels" in content:
+            return _names_of_ids(content["labels"], str(published)), True
     from monai_cl.data.reading import read_volume
 
     values: set[int] = set()
@@ -212,19 +214,41 @@ def _organs(folder: Path, organs: Mapping[Any, str] | None, label_files: list[st
     return {"0": "background"} | {str(value): f"label {value}" for value in sorted(values - {0})}, not label_files
 
 
-def organ_names(text: str | Mapping | None) -> dict[str, str] | None:
+def organ_names(text: Any) -> dict[str, str] | None:
     """Organ names from the command line: a mapping, its JSON text, or a JSON file that holds one (or a list with
-    ``labels``)."""
-    if text is None or isinstance(text, Mapping):
-        return text if text is None else {str(key): str(value) for key, value in text.items()}
-    if text.lstrip().startswith("{"):
+    ``labels``).
+
+    Raises:
+        UserError: anything else.
+    """
+    if isinstance(text, str) and not text.lstrip().startswith("{"):
+        names = read_json(text, what="organ names")
+        return _names_of_ids(names.get("labels", names) if isinstance(names, dict) else names, text)
+    if isinstance(text, str):
         try:
-            names = json.loads(text)
+            text = json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(f'organs: expected JSON such as {{"1": "spleen"}}, found {text!r} ({error.msg})') from None
-    else:
-        names = read_json(text, what="organ names")
-        names = names.get("labels", names) if isinstance(names, dict) else names
-    if not isinstance(names, dict):
-        raise UserError(f'organs: expected id -> name such as {{"1": "spleen"}}, found {text!r}')
-    return {str(key): str(value) for key, value in names.items()}
+    return None if text is None else _names_of_ids(text, "organs")
+
+
+def _names_of_ids(labels: Any, where: str) -> dict[str, str]:
+    """Label id -> organ name, out of that or of nnU-Net's organ -> id; nnU-Net's regions of several ids are refused."""
+    if not isinstance(labels, Mapping):
+        raise UserError(f'{where}: expected id -> name such as {{"1": "spleen"}}, found {labels!r}')
+    if labels and all(isinstance(label, int) and not isinstance(label, bool) for label in labels.values()):
+        inverted = {str(label): str(organ) for organ, label in labels.items()}
+        if len(inverted) < len(labels):
+            twice = next(label for label in inverted if list(map(str, labels.values())).count(label) > 1)
+            raise UserError(
+                f"{where}: expected a name for each id, found two names for {twice}; give the ids as --organs"
+            )
+        labels = inverted
+    for label, organ in labels.items():
+        if not (str(label).isdecimal() and isinstance(organ, str)):
+            odd = next(((a, b) for a, b in labels.items() if isinstance(b, list | tuple)), (label, organ))  # a region
+            raise UserError(
+                f'{where}: expected id -> name such as {{"1": "spleen"}}, found {odd[0]!r}: {odd[1]!r}; name each id '
+                "that occurs in the label files, with --organs"
+            )
+    return {str(label): organ for label, organ in labels.items()}

@@ -114,7 +114,8 @@ def list_from_list(
     """The scans of another list with the classes of a table; scans of patients without a class are left out.
 
     Args:
-        document: a data list of one data set, as JSON gives it; every training item names its ``patient``.
+        document: a data list of one data set that has been checked (:attr:`monai_cl.data.DataSet.document`); every
+            training item names its ``patient``.
         others: as :func:`list_from_series`.
     """
     labels = read_label_table(table, patient=patient, value=value, mapping=mapping, skip_rows=skip_rows)
@@ -124,7 +125,7 @@ def list_from_list(
         found = f"none in {nameless.get('image')}" if nameless else "no item"
         raise UserError(f'{document.get("name")}: expected a "patient" in every training item, found {found}')
     kept = {key: entry for key, entry in document.items() if key not in ("training", "numTraining", "patient_labels")}
-    kept |= {"name": name or document["name"]}
+    kept |= {"name": name or document.get("name") or Path(table).stem}
     return _finish(kept, items, labels, str(table), targets=targets, folds=folds, seed=seed)
 
 
