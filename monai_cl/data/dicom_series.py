@@ -18,6 +18,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
 # media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
 _IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
+_TYPES = {sitk.sitkUInt8: "u1", sitk.sitkInt8: "i1", sitk.sitkUInt16: "u2", sitk.sitkInt16: "i2", sitk.sitkUInt32: "u4"}
+_TYPES |= {sitk.sitkInt32: "i4", sitk.sitkInt64: "i8", sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class _Slice:
     direction: np.ndarray  # (3, 3), columns are the image axes in LPS
     spacing: tuple[float, ...]
     size: tuple[int, ...]
+    pixel_type: int  # SimpleITK's, after rescaling
 
 
 def read_dicom_series(
@@ -45,7 +48,8 @@ def read_dicom_series(
             median slice distance.
 
     Returns:
-        array (X, Y, Z) in HU with z along the stack, and affine (4, 4), voxel -> RAS mm, sheared by a tilted gantry.
+        array (X, Y, Z) in HU with z along the stack, float32 where a slice has a fractional rescale slope, and affine
+        (4, 4), voxel -> RAS mm, sheared by a tilted gantry.
 
     Raises:
         UserError: no image or several series, slices missing, repeated or unevenly spaced, other sizes or directions
@@ -62,7 +66,7 @@ def read_dicom_series(
     origins, names = np.stack([item.origin for item in slices]), [item.path.name for item in slices]
     positions = origins @ _normal(first)
     even = are_even(path, names, positions, uneven_slices=uneven_slices)
-    array = _decode([item.path for item in slices])
+    array = _decode([item.path for item in slices], _common_type(slices))
     if not even:
         array, origins = interpolate_slices(array, origins, positions)
     return array, _stack_affine(first.direction, first.spacing, origins)
@@ -167,6 +171,7 @@ def _read_header(file: Path) -> _Slice | None:
         direction=np.array(reader.GetDirection()).reshape(3, 3),
         spacing=tuple(reader.GetSpacing()),
         size=tuple(reader.GetSize()),
+        pixel_type=reader.GetPixelID(),
     )
 
 
@@ -218,9 +223,20 @@ def _check_same_frame(path: Path, slices: Sequence[_Slice]) -> None:
             )
 
 
-def _decode(files: Sequence[Path]) -> np.ndarray:
-    """Pixels (X, Y, Z) with rescale slope and intercept applied."""
+def _common_type(slices: Sequence[_Slice]) -> int:
+    """A type for the values of every slice: each has its own slope, and SimpleITK takes the type of the first."""
+    if any(item.pixel_type not in _TYPES for item in slices):
+        return sitk.sitkUnknown  # colours
+    common = np.result_type(*(_TYPES[item.pixel_type] for item in slices))
+    if common.kind == "f":
+        return sitk.sitkFloat32
+    return next(number for number, name in _TYPES.items() if np.dtype(name) == common)
+
+
+def _decode(files: Sequence[Path], pixel_type: int = sitk.sitkUnknown) -> np.ndarray:
+    """Pixels (X, Y, Z) with rescale slope and intercept applied; of an unknown type, the type of the first."""
     reader = sitk.ImageSeriesReader()
+    reader.SetOutputPixelType(pixel_type)
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([os.fspath(file) for file in files])
     try:

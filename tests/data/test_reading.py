@@ -180,6 +180,10 @@ def test_to_ras_moves_no_voxel_in_the_world():
                 assert ras.array[tuple(there)] == array[index]
 
 
+def _position(file: Path) -> float:
+    return sitk.ReadImage(str(file)).GetOrigin()[2]
+
+
 class TestDicom:
     positions = np.arange(10.0, 34.0, 2.0)
 
@@ -195,6 +199,23 @@ class TestDicom:
         even = ct_array() // 2 * 2
         folder = write_dicom(tmp_path / "ct", even, self.positions, intercepts=(-1024, -2000, 0))
         np.testing.assert_array_equal(read_volume(folder).array, even)
+
+    @pytest.mark.parametrize("slopes", [("1 ", ".7"), (".7", "1 "), (".7",), ("1 ", "99"), ("99", "1 ")])
+    def test_every_slice_has_its_own_slope(self, tmp_path, slopes):
+        even = np.full((8, 8, 4), 8000, np.int16)
+        even[2:5, 3:7] = 1502
+        folder = write_dicom(tmp_path / "ct", even, self.positions[:4], intercepts=(0,))
+        expected = []
+        for number, file in enumerate(sorted(folder.iterdir(), key=_position)):
+            slope = slopes[number % len(slopes)]
+            written = file.read_bytes()
+            tag = bytes.fromhex("28005310 02000000")
+            assert written.count(tag + b"2 ") == 1
+            file.write_bytes(written.replace(tag + b"2 ", tag + slope.encode()))
+            expected.append(even[..., number] / 2 * float(slope))
+        found = read_volume(folder).array
+        np.testing.assert_allclose(found, np.stack(expected, axis=-1), rtol=1e-6)
+        assert found.dtype.kind == ("f" if ".7" in slopes else "i")
 
     def test_other_files_in_the_folder_are_passed_over(self, tmp_path):
         folder = write_dicom(tmp_path / "ct", ct_array(), self.positions)
