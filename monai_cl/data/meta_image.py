@@ -64,10 +64,10 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"{path}: expected one number a voxel, found {channels}; export grey values, or one merged label map"
         )
-    if fields.get("binarydata", "true") != "true":
+    if not _is_true(fields.get("binarydata", "true")):
         raise UserError(f"{path}: expected binary voxels, found text; convert it to .nii.gz")
     raw = path.read_bytes()[start:] if not files else (path.parent / files[0]).read_bytes()
-    if fields.get("compresseddata") == "true":
+    if _is_true(fields.get("compresseddata", "")):
         raw = _decompressed(path, raw)
     dtype = _type(path, fields.get("elementtype", ""), len(raw), math.prod(shape))
     expected = math.prod(shape) * dtype.itemsize
@@ -77,9 +77,13 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: expected a readable image of {expected} bytes, found {max(len(raw) - skip, 0)}: it is damaged or "
             "truncated; export or copy it again"
         )
-    big = "true" in (fields.get("binarydatabyteordermsb"), fields.get("elementbyteordermsb"))
+    big = any(_is_true(fields.get(key, "")) for key in ("binarydatabyteordermsb", "elementbyteordermsb"))
     array = np.frombuffer(raw, dtype.newbyteorder(">" if big else "<"), math.prod(shape), skip)
     return array.reshape(shape, order="F"), affine
+
+
+def _is_true(value: str) -> bool:
+    return value[:1] in ("t", "1")  # as ITK does
 
 
 def _decompressed(path: Path, raw: bytes) -> bytes:

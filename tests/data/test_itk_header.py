@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -147,6 +148,34 @@ def test_a_metaimage_with_fewer_bytes_than_voxels_is_refused(tmp_path, name):
     data.write_bytes(data.read_bytes()[:-100])
     with pytest.raises(UserError, match=rf"{name}: expected a readable image of .* truncated; export or copy it again"):
         read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("yes", ["True", "TRUE", "true", "T", "1"])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_what_itk_takes_for_true_is_true(tmp_path, yes, compressed):
+    head = ["ObjectType = Image", "NDims = 3", f"BinaryData = {yes}", f"BinaryDataByteOrderMSB = {yes}"]
+    voxels = ct_array().astype(">i2").tobytes("F")
+    voxels = zlib.compress(voxels) if compressed else voxels
+    head += [f"CompressedData = {yes}", f"CompressedDataSize = {len(voxels)}"] if compressed else []
+    head += ["ElementSpacing = 1 1 2", "DimSize = 20 16 12", "ElementType = MET_SHORT", "ElementDataFile = LOCAL", ""]
+    path = tmp_path / "a.mha"
+    path.write_bytes("\n".join(head).encode() + voxels)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0), ct_array())
+    np.testing.assert_array_equal(read_volume(path).array, ct_array())
+
+
+@pytest.mark.parametrize("no", ["False", "F", "0", "maybe"])
+def test_what_itk_takes_for_false_is_false(tmp_path, no):
+    image = sitk.GetImageFromArray(np.ascontiguousarray(ct_array().transpose(2, 1, 0)))
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(image, str(path), useCompression=False)
+    written = path.read_bytes()
+    for key in (b"CompressedData", b"BinaryDataByteOrderMSB"):
+        assert key + b" = False" in written
+        written = written.replace(key + b" = False", key + b" = " + no.encode())
+    path.write_bytes(written)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0), ct_array())
+    np.testing.assert_array_equal(read_volume(path).array, ct_array())
 
 
 @pytest.mark.parametrize("reference", ["a\0b.raw", "x" * 5000])
