@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
-import SimpleITK
 
+from monai_cl.data.label_values import whole_values
+from monai_cl.data.reading import read_volume
 from monai_cl.data.results import write_atomically
 from monai_cl.errors import UserError
 from monai_cl.serving.segment_values import organ_values
@@ -32,24 +34,26 @@ def labelled_scan(
         label_info: see `organ_values`.
 
     Raises:
-        UserError: see `organ_values`; a label that cannot be read.
+        UserError: see `organ_values`; a label that `read_volume` cannot read, or of other than whole numbers.
     """
-    try:
-        found = SimpleITK.ReadImage(str(label))
-    except RuntimeError as error:
-        raise UserError(f"{label}: expected a label map, found something that cannot be read") from error
-    values = SimpleITK.GetArrayFromImage(found)
+    found = read_volume(label)
+    values = found.array
+    if values.dtype.kind == "f":
+        values, bad = whole_values(values)
+        if bad.any():
+            raise UserError(
+                f"{label}: expected whole label values, found {float(found.array[bad][0]):g}; give the label map, not "
+                "a probability"
+            )
     mapped = organ_values(label_info, organs, np.unique(values), source=str(label))
     if all(value == organ for value, organ in mapped.items()):
         return {"id": name, "image": str(image), "label": str(label)}
     renumbered = np.zeros(values.shape, np.uint8)
     for value, organ in mapped.items():
         renumbered[values == value] = organ
-    copy = SimpleITK.GetImageFromArray(renumbered)
-    copy.CopyInformation(found)
     file = Path(folder) / f"{name}.nii.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
-    SimpleITK.WriteImage(copy, str(file))
+    nib.save(nib.Nifti1Image(renumbered, found.affine), file)
     return {"id": name, "image": str(image), "label": str(file)}
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from monai_cl.data import fold_items, load_data_list
+from monai_cl.data.reading import read_volume
 from monai_cl.errors import UserError
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
+from tests.data.volume_files import affine_of, rotated, write_itk
 
 AFFINE = np.array([[0, -2.0, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
 
@@ -49,11 +52,42 @@ def test_another_numbering_is_brought_in_line_in_a_copy(image, label, tmp_path):
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
 
 
+def test_a_copy_keeps_the_grid_of_a_label_in_another_format(image, tmp_path):
+    found = write_itk(tmp_path / "label.nrrd", np.full((6, 5, 4), 1, np.uint8), rotated(affine_of("LAS"), (5, 0, 10)))
+    copy = scan(image, found, tmp_path, [{"name": "liver", "idx": 1}])["label"]
+    np.testing.assert_allclose(nib.load(copy).affine, read_volume(found).affine, atol=1e-5)
+    np.testing.assert_array_equal(nib.load(copy).get_fdata(), 2)
+
+
 def test_what_is_no_label_is_refused_by_name(image, tmp_path):
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"broken.nii.gz: expected a label map, found something that cannot be read"):
+    with pytest.raises(UserError, match=r"broken\.nii\.gz: expected a NIfTI header, found other bytes"):
         scan(image, broken, tmp_path, None)
+
+
+def test_a_sibling_with_the_shorter_name_is_not_taken(image, label, tmp_path):
+    write(label.with_suffix(""), np.full((6, 5, 4), 1, np.uint8))
+    found = scan(image, label, tmp_path, [{"name": "liver", "idx": 1}, {"name": "vessel", "idx": 2}])
+    np.testing.assert_array_equal(
+        nib.load(found["label"]).get_fdata(), np.where(nib.load(label).get_fdata() == 1, 2, 0)
+    )
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd"])
+def test_a_label_of_several_components_is_refused(image, tmp_path, name):
+    path = tmp_path / "labels" / name
+    path.parent.mkdir()
+    vectors = sitk.GetImageFromArray(np.ones((4, 5, 6, 3), np.uint8), isVector=True)
+    sitk.WriteImage(vectors, str(path))
+    with pytest.raises(UserError, match=rf"{name}: expected (a 3D volume|one number a voxel), found"):
+        scan(image, path, tmp_path, None)
+
+
+def test_a_label_of_fractions_is_refused(image, tmp_path):
+    path = write(tmp_path / "labels" / "a.nii.gz", np.full((6, 5, 4), 0.4, np.float32))
+    with pytest.raises(UserError, match=r"a\.nii\.gz: expected whole label values, found 0\.4; give"):
+        scan(image, path, tmp_path, None)
 
 
 def test_the_list_gives_its_items_back(image, label, tmp_path):
