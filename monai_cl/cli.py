@@ -18,7 +18,7 @@ from monai_cl.cli_report import report_command
 from monai_cl.cli_synthetic import cirrhosis_command, phantom_command
 from monai_cl.cli_tables import datalist_from_table_command
 from monai_cl.cli_words import check_words, help_words, typed_words
-from monai_cl.errors import UserError, printable
+from monai_cl.errors import UserError, printable, say
 
 
 def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
@@ -46,7 +46,7 @@ def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
         about["data_list"] = results["data_list"]
         about["config"] = results["config"]
     path = export_encoder(checkpoint, output, about=about)
-    print(f"wrote {path} and {path.with_suffix('.json')}")
+    say(f"wrote {path} and {path.with_suffix('.json')}")
 
 
 def export_config_command(bundle: str, output: str, *, config: str = "train", **overrides: Any) -> None:
@@ -63,7 +63,7 @@ def export_config_command(bundle: str, output: str, *, config: str = "train", **
     """
     from monai_cl.engines.exported_config import export_config
 
-    print(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
+    say(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
 
 
 class StoreCommands:

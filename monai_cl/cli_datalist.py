@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from monai_cl.errors import UserError, printable
+from monai_cl.errors import UserError, say
 
 
 class DataListCommands:
@@ -59,16 +59,16 @@ class DataListCommands:
             document = {"name": document["name"], "root": inside} | document
         _write(document, target, overwrite=overwrite, ship_schema=True)
         items = document["training"]
-        print(f"{target}: {len(items)} scans, {sum('label' in item for item in items)} with labels")
-        print(f"  images {found.images}, labels {found.labels}")
+        say(f"{target}: {len(items)} scans, {sum('label' in item for item in items)} with labels")
+        say(f"  images {found.images}, labels {found.labels}")
         for file in found.unlabelled:
-            print(f"  without a label file: {file}")
+            say(f"  without a label file: {file}")
         for file in found.orphans:
-            print(f"  label without an image, left out: {file}")
+            say(f"  label without an image, left out: {file}")
         if not found.named:
-            print('  give the organs their names under "labels"')
+            say('  give the organs their names under "labels"')
         if inside is None:
-            print(f"  use it with data_root={root}")
+            say(f"  use it with data_root={root}")
 
     def validate(
         self,
@@ -101,12 +101,12 @@ class DataListCommands:
             progress=True,
         )
         for problem in problems:
-            print(printable(problem))
+            say(problem)
         if problems:
             raise UserError(
                 f"data list {path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}, listed above"
             )
-        print(f"data list {path}: no problems")
+        say(f"data list {path}: no problems")
 
     def split(
         self,
@@ -147,7 +147,7 @@ class DataListCommands:
             data_list, folds=folds, seed=seed, stratify=stratify, replace=replace_folds, progress=True
         )
         _write(document, target, overwrite=overwrite)
-        print(printable(format_summary(load_data_list(target, allow_outside=allow_outside))))
+        say(format_summary(load_data_list(target, allow_outside=allow_outside)))
 
     def subset(
         self,
@@ -201,8 +201,8 @@ class DataListCommands:
             _write(documents[key], target, overwrite=overwrite)
             parts = documents[key].get("datasets", [documents[key]])
             count = {split: sum(len(part.get(split, ())) for part in parts) for split in ("training", "validation")}
-            print(f"{target}: {count['training']} training, {count['validation']} validation")
-        print("the paths in them start from the data root of the list they come from: pass it as data_root")
+            say(f"{target}: {count['training']} training, {count['validation']} validation")
+        say("the paths in them start from the data root of the list they come from: pass it as data_root")
 
     def summary(self, *paths: str, allow_outside: bool = False) -> None:
         """Print what lists hold: scans, patients, folds, organs, licences.
@@ -220,7 +220,7 @@ class DataListCommands:
         if not paths:
             raise UserError("summary: expected the name of a data list, found none")
         lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
-        print(printable("\n\n".join(map(format_summary, lists))))
+        say("\n\n".join(map(format_summary, lists)))
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from monai_cl.errors import say
+
 
 def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = False) -> None:
     """Run both pathways on synthetic CT: MixCL to Dice with few labels, WSP to the AUC of advanced fibrosis; a report.
@@ -34,18 +36,18 @@ def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = Fals
         else DemoSize()
     )
     record = Demo(output, seed=seed, size=size).run()
-    print(f"\nDice on synthetic CT, original image space, seed {seed}:")
+    say(f"\nDice on synthetic CT, original image space, seed {seed}:")
     for run in record["runs"]:
         organs = "  ".join(f"{organ} {'—' if x is None else f'{x:.3f}'}" for organ, x in run["dice"].items())
-        print(
+        say(
             f"  {run['name']:20s} mean {run['mean_dice']:.3f}   {organs}   "
             f"({len(run['training_cases'])} labelled, {run['test_cases']} test cases)"
         )
-    print("\nAdvanced fibrosis on synthetic CT slices, AUC by patient, frozen encoder, five folds:")
+    say("\nAdvanced fibrosis on synthetic CT slices, AUC by patient, frozen encoder, five folds:")
     for run in record["classification"]:
         low, high = run["auc_interval"]
-        print(
+        say(
             f"  {run['name']:20s} AUC {run['auc']:.3f} ± {run['auc_std']:.3f}   pooled [{low:.3f}, {high:.3f}]   "
             f"({run['patients']} patients)"
         )
-    print(f"\n{output}/results.json\n{output}/report.html")
+    say(f"\n{output}/results.json\n{output}/report.html")

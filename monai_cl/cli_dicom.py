@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, say
 
 
 def dicom_seg_command(
@@ -53,7 +53,7 @@ def dicom_seg_command(
         series=None if series is None else str(series),
         model=str(model),
     )
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _names(organs: Sequence[str] | Mapping[str, str] | str) -> dict[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, say
 
 
 def doctor_command(
@@ -44,6 +44,6 @@ def doctor_command(
         store=None if store is None else str(store),
         processes=processes,
     )
-    print(dumps(checkup.as_json(checks), indent=1) if json else checkup.as_text(checks))
+    say(dumps(checkup.as_json(checks), indent=1) if json else checkup.as_text(checks))
     if checkup.blocks(checks):
         sys.exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, say
 
 
 def monailabel_command(
@@ -54,11 +54,11 @@ def monailabel_command(
     if start:
         check_port(host, port)
     made = lay_out_app(str(app), str(bundle), checkpoint=checkpoint, overrides=overrides)
-    print(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
+    say(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
     if not start:
         return
     # any other source than MONAI Label's default, which asks the model zoo on the network before it looks at the folder
     conf = {"zoo_source": "local", "uncertainty": str(uncertainty).lower()}
     where = str(studies) if remote else str(Path(str(studies)).resolve())
-    print(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it", flush=True)
+    say(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it")
     become(*server_command(interpreter, made.folder, where, host=host, port=port, conf=conf), folder=made.folder)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from monai_cl.errors import UserError, printable
+from monai_cl.errors import UserError, say
 
 
 def prepare_command(
@@ -58,7 +58,7 @@ def prepare_command(
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
     with _cluster(dask) as processes:
         result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
-    print(printable(result.summary()))
+    say(result.summary())
     if result.skipped:
         raise UserError(
             f"{data_list}: {len(result.skipped)} of {len(items)} volumes cannot be prepared, named above with the "
@@ -85,7 +85,7 @@ def verify_command(store: str, *, sources: bool = True) -> None:
     problems = opened.verify(sources=sources)
     if problems:
         raise UserError("; ".join([*problems, f"run `python -m monai_cl store repair {store}`"]))
-    print(f"{store}: {len(opened.all_keys())} volumes, no problem found")
+    say(f"{store}: {len(opened.all_keys())} volumes, no problem found")
 
 
 def repair_command(store: str, *, sources: bool = True) -> None:
@@ -101,7 +101,7 @@ def repair_command(store: str, *, sources: bool = True) -> None:
     from monai_cl.data import VolumeStore
 
     done = VolumeStore.open(str(store)).repair(sources=sources)
-    print("\n".join(done) if done else f"{store}: nothing to repair")
+    say("\n".join(done) if done else f"{store}: nothing to repair")
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def probe_command(
     from monai_cl.data.results import read_results, write_atomically
     from monai_cl.engines.probe_folds import read_folds, stratified_folds, write_folds
     from monai_cl.engines.probe_run import describe_probe, run_probe
-    from monai_cl.errors import UserError
+    from monai_cl.errors import UserError, say
     from monai_cl.report import classification_tables, find_runs, pca_figure, roc_figure
 
     if not features:
@@ -74,10 +74,10 @@ def probe_command(
             balanced=balanced,
         )
         results = read_results(folder)
-        print(f"{results['name']} ({path})\n{describe_probe(results['metrics'])}\nwrote {folder}\n")
+        say(f"{results['name']} ({path})\n{describe_probe(results['metrics'])}\nwrote {folder}\n")
     if len(paths) > 1:
         write_folds(root / "folds.json", shared)
         tables = classification_tables(find_runs(*(root / name for name in names)))
         text = "\n".join(table.markdown() for table in tables)
         write_atomically(root / "methods.md", text.encode("utf-8"))
-        print(text)
+        say(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, say
 
 
 def report_command(
@@ -44,8 +44,8 @@ def report_command(
         title=None if title is None else str(title),
         hash_patients=hash_patients if isinstance(hash_patients, bool) else str(hash_patients),
     )
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots is not None:
         found = find_runs(*map(str, runs))
         written = write_plots(str(plots), without_names(found) if hash_patients else found)
-        print(f"wrote {len(written)} plots to {plots}")
+        say(f"wrote {len(written)} plots to {plots}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from monai_cl.errors import say
+
 
 def phantom_command(
     output: str, *, cases: int = 6, seed: int = 0, spacing: float = 3.0, workers: int = 1, overwrite: bool = False
@@ -27,7 +29,7 @@ def phantom_command(
 
     lists = write_cohort(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
     for name, path in lists.items():
-        print(f"{name:12} {path}")
+        say(f"{name:12} {path}")
 
 
 def cirrhosis_command(
@@ -60,4 +62,4 @@ def cirrhosis_command(
         output, patients=patients, biopsies=biopsies, seed=seed, size=size, workers=workers, overwrite=overwrite
     )
     for name, path in lists.items():
-        print(f"{name:10} {path}")
+        say(f"{name:10} {path}")

@@ -19,7 +19,7 @@ from typing import Any
 from monai_cl.data.list_json import read_json
 from monai_cl.data.results import read_results, run_record, write_atomically, write_results
 from monai_cl.data.shipped import bundle_folder
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, say
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Demo:
 
     def _execute(self, name: str, words: list[str], threads: int) -> None:
         log = self.output / "logs" / f"{name}.log"
-        print(f"[{name}] seed {self.seed}: {shlex.join(words)}", flush=True)
+        say(f"[{name}] seed {self.seed}: {shlex.join(words)}")
         started = time.monotonic()
         with open(log, "w", encoding="utf-8") as stream:
             status = subprocess.call(
@@ -207,7 +207,7 @@ class Demo:
         if status:
             tail = log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["no output"]
             raise UserError(f"step {name} ended with status {status}: {tail[0]} (whole log: {log})")
-        print(f"[{name}] done in {time.monotonic() - started:.0f} s", flush=True)
+        say(f"[{name}] done in {time.monotonic() - started:.0f} s")
 
     def _summary(self, runs: list[Path], classified: list[Path], seconds: float) -> dict[str, Any]:
         rows = []

@@ -1,4 +1,4 @@
-"""The one exception that means "the user's data, list or option is at fault", and how its message is shown."""
+"""The one exception that means "the user's data, list or option is at fault", and how text is shown on a terminal."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def printable(text: object) -> str:
     File names and data lists come from elsewhere; line feeds stay, for a message may have several lines.
     """
     return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def say(text: object) -> None:
+    """Print what a command has to tell, at once, as a terminal may show it (:func:`printable`)."""
+    print(printable(text), flush=True)

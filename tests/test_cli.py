@@ -364,6 +364,19 @@ def test_export_config_writes_a_config_with_its_overrides(capsys, tmp_path):
     assert "evaluation_dir" in content
 
 
+def test_commands_print_through_the_helper_that_escapes():
+    """A bare ``print`` is left to paths that other commands read, the completion script, and errors, escaped there."""
+    package = Path(inspect.getfile(Commands)).parent
+    lines = [
+        line.strip()
+        for file in (*package.glob("cli*.py"), package / "demo.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    bare = {line.split("(")[1].split(")")[0] for line in lines if line.startswith("print(")}
+    exact = {"bundle_folder", "METADATA_SCHEMA", "list_file", "completion_script"}
+    assert bare == exact | {'f"error: {printable', '"interrupted", file=sys.stderr'}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):

@@ -94,6 +94,18 @@ def test_organs_may_be_given_as_nnunet_gives_them(folder):
     assert load_data_list(folder / "data_list.json").labels == {0: "background", 1: "liver", 2: "spleen"}
 
 
+def test_names_of_files_cannot_move_the_terminals_cursor(folder, capsys):
+    evil = "\x1b[2J\r"
+    (folder / "labelsTr" / "P1_ct.nii.gz").unlink()
+    (folder / "imagesTr" / "P1_ct.nii.gz").rename(folder / "imagesTr" / f"{evil}_ct.nii.gz")
+    (folder / "labelsTr" / "P0_ct.nii.gz").rename(folder / "labelsTr" / "P9_ct.nii.gz")
+    (folder / "imagesTr" / "P0_ct.nii.gz").rename(folder / "imagesTr" / "P9_ct.nii.gz")
+    run("create", folder)
+    out = capsys.readouterr().out
+    assert not set("\x1b\r") & set(out)
+    assert r"without a label file: imagesTr/\x1b[2J\r_ct.nii.gz" in out
+
+
 def test_create_beside_the_folder_names_the_root(folder, tmp_path):
     run("create", folder, tmp_path / "list.json")
     assert load_data_list(tmp_path / "list.json").datasets[0].root == folder

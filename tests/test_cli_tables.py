@@ -47,7 +47,10 @@ def test_list_is_written_and_counts_are_told(folder, capsys):
         ({"training": [{"patient": "P1"}]}, r"training\[0\].*image"),
         ([1], "expected an object"),
         ({"name": None}, 'expected the key "name"'),
-        ({"datasets": [{"name": n, "training": [{"image": f"{n}.nii"}]} for n in "ab"]}, "expected one data set, found 2"),
+        (
+            {"datasets": [{"name": n, "training": [{"image": f"{n}.nii"}]} for n in "ab"]},
+            "expected one data set, found 2",
+        ),
     ],
 )
 def test_scans_that_are_no_such_list_are_refused(folder, content, message):
@@ -66,6 +69,15 @@ def test_scans_of_a_list_in_another_one_are_taken(folder):
     (folder / "wrapped.json").write_text(json.dumps(wrapped), encoding="utf-8")
     run(folder, scans=folder / "wrapped.json", output="two.json")
     assert load_data_list(folder / "two.json").items()[0]["image"] == str(folder / "ct" / "0.nii.gz")
+
+
+def test_cells_of_a_table_cannot_move_the_terminals_cursor(folder, capsys):
+    with (folder / "stages.csv").open("a", encoding="utf-8") as table:
+        table.write("P98,\x1b[2Junknown\n")
+    run(folder, mapping={"F0": 0, "F1": 0, "F2": 0, "F3": 1, "F4": 1, "\x1b[2Junknown": None})
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert r"\x1b[2Junknown: 1" in out
 
 
 def test_an_existing_list_is_kept(folder):
