@@ -80,11 +80,12 @@ def verify_command(store: str, *, sources: bool = True) -> None:
         UserError: with every problem found (so the command ends with status 2).
     """
     from monai_cl.data import VolumeStore
+    from monai_cl.data.vanished import repair_line
 
     opened = VolumeStore.open(str(store))
     problems = opened.verify(sources=sources)
     if problems:
-        raise UserError("; ".join([*problems, f"run `python -m monai_cl store repair {store}`"]))
+        raise UserError("; ".join([*problems, f"run `{repair_line(store)}`"]))
     say(f"{store}: {len(opened.all_keys())} volumes, no problem found")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data.atomic import write_json
-from monai_cl.data.vanished import unreadable
+from monai_cl.data.vanished import prepare_line, repair_line, unreadable
 from monai_cl.errors import UserError
 
 BODY = -1
@@ -151,11 +151,12 @@ def load_entry(folder: Path) -> StoreEntry:
             slice_range=np.array(content["slice_range"]) if content.get("slice_range") else None,
         )
     except FileNotFoundError as error:
-        raise UserError(unreadable(path, "expected a prepared volume, found none", remedy="prepare")) from error
+        remedy = prepare_line(path.parents[1])
+        raise UserError(unreadable(path, "expected a prepared volume, found none", remedy=remedy)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: expected the entry of a prepared volume, found a damaged file ({error}); "
-            "run `python -m monai_cl store repair`"
+            f"run `{repair_line(path.parents[1])}`"
         ) from error
 
 

@@ -15,6 +15,7 @@ from monai_cl.data.conversion import Preparation
 from monai_cl.data.entry import StoreEntry, load_entry
 from monai_cl.data.naming import item_kinds
 from monai_cl.data.sources import fingerprint
+from monai_cl.data.vanished import prepare_line
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
     if not remove(problem.folder):
         return _FASTER
     if problem.entry is None:
-        return "removed, its description was unreadable; run `python -m monai_cl prepare` again"
+        return f"removed, its description was unreadable; run `{prepare_line(store.root)}` again"
     try:
         key = _add_again(store, problem.entry)
     except Exception as error:  # whatever one source is like, the others are still to be mended

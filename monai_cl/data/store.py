@@ -25,6 +25,7 @@ from monai_cl.data.entry import StoreEntry, draw_coordinates, load_entry, save_c
 from monai_cl.data.label_values import check_label_ids
 from monai_cl.data.naming import entry_key, is_key, item_id, item_kinds, map_pairs
 from monai_cl.data.sources import Source, fingerprint, recall
+from monai_cl.data.vanished import prepare_line
 from monai_cl.errors import UserError
 
 __all__ = ["Busy", "Preparation", "StoreEntry", "VolumeStore"]
@@ -277,7 +278,7 @@ def _read_description(path: Path) -> Preparation:
         preparation = Preparation(**recorded) if version == FORMAT else None
     except FileNotFoundError as error:
         raise UserError(
-            f"{path.parent}: expected a store, found none; run `python -m monai_cl prepare` first"
+            f"{path.parent}: expected a store, found none; run `{prepare_line(path.parent)}` first"
         ) from error
     except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
         raise UserError(f"{path}: expected the description of a store, found {error}; name another folder") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from monai_cl.data import VolumeStore, load_data_list, validate_data_list
 from monai_cl.data.atomic import leftovers
 from monai_cl.data.integrity import is_claimed, left_from
+from monai_cl.data.vanished import prepare_line, repair_line
 from monai_cl.engines.checkup import NOTE, OK, PROBLEM, WARNING, Check
 from monai_cl.errors import UserError
 
@@ -30,14 +31,15 @@ def stored(store: str, data_list: str | None = None, data_root: str | None = Non
         opened = VolumeStore.open(store)
     except UserError as error:
         # bundles make it on first use, and name what they cannot use
-        return [Check("store", NOTE, str(error), "bundles fill it on first use; python -m monai_cl prepare, ahead")]
+        advice = f"bundles fill it on first use; ahead: {prepare_line(store, data_list)}"
+        return [Check("store", NOTE, str(error), advice)]
     keys, damaged = opened.all_keys(), []
     for key in keys:
         try:
             opened.entry(key)
         except UserError as error:
             damaged.append(str(error))
-    mend = f"python -m monai_cl store repair {store}"
+    mend = repair_line(store)
     checks = []
     if damaged:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
@@ -60,5 +62,5 @@ def _prepared(store: VolumeStore, data_list: str, data_root: str | None) -> Chec
     found = f"{done} of {len(items)} items, as the store was made ({store.preparation})"
     if done == len(items):
         return Check("prepared of the list", OK, found)
-    advice = f"the rest is prepared on first use; ahead: python -m monai_cl prepare {data_list} --store {store.root}"
+    advice = f"the rest is prepared on first use; ahead: {prepare_line(store.root, data_list)}"
     return Check("prepared of the list", NOTE, found, advice)

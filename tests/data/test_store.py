@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import time
 
@@ -269,7 +270,8 @@ def test_open_recalls_the_preparation(tmp_path):
     preparation = Preparation(None, "slices", antialias=True)
     VolumeStore.create(tmp_path / "s", preparation)
     assert VolumeStore.open(tmp_path / "s").preparation == preparation
-    with pytest.raises(UserError, match="expected a prepared volume, found none"):
+    told = f"expected a prepared volume, found none; run `python -m monai_cl prepare LIST --store {tmp_path}"
+    with pytest.raises(UserError, match=re.escape(told)):
         VolumeStore.open(tmp_path / "s").read("nothing")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import filelock
 import numpy as np
@@ -51,7 +52,7 @@ def test_a_flipped_bit_is_found_and_mended(store, items, name, position):
     (done,) = store.repair()
     assert key in done
     if name == "entry.json":  # what it was made from is no longer known
-        assert "run `python -m monai_cl prepare` again" in done
+        assert f"run `python -m monai_cl prepare LIST --store {store.root}` again" in done
         store.add(items[0])
     assert store.verify() == []
     np.testing.assert_array_equal(store.read(key), good[0])
@@ -204,8 +205,12 @@ def test_a_damaged_array_is_an_error_when_read_not_noise(store, items):
     key = store.key(items[0])
     path = store.root / key / "image.b2nd"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match=r"image\.b2nd: expected .* repair"):
+    command = re.escape(f"run `python -m monai_cl store repair {store.root}`")
+    with pytest.raises(UserError, match=rf"image\.b2nd: expected .* {command}"):
         VolumeStore.open(store.root).read(key)
+    (store.root / key / "entry.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"found a damaged file .* {command}"):
+        VolumeStore.open(store.root).entry(key)
 
 
 def test_entry_json_is_plain_data(store, items):
