@@ -87,8 +87,8 @@ def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]
     """
     changed = changed or {}
     parts = [_dataset_document(dataset, changed.get(dataset.name, {})) for dataset in data_list.datasets]
-    if len(parts) == 1:
-        return parts[0] | {"name": data_list.name}
+    if len(parts) == 1 and parts[0]["name"] == data_list.name:
+        return parts[0]
     return {"name": data_list.name, "datasets": parts}
 
 

@@ -54,6 +54,22 @@ def test_written_out_list_has_the_same_items(tmp_path, name):
     assert [dataset.labels for dataset in again.datasets] == [dataset.labels for dataset in data_list.datasets]
 
 
+def test_a_data_set_keeps_its_name_in_a_list_of_another_name(tmp_path):
+    """The name is part of the prepared volumes' keys: another one, and everything is prepared again."""
+    items = [{"image": f"{i}.nii"} for i in range(4)]
+    wrapped = {"name": "my list", "datasets": [{"name": "spleenset", "root": "ct", "training": items}]}
+    data_list = load_data_list(save_list(tmp_path, wrapped))
+    divided = load_data_list(save_list(tmp_path, with_folds(data_list, folds=2), "folds.json"))
+    part = one_fold(divided, fold=0, label_fraction=0.5)
+    reduced = load_data_list(save_list(tmp_path, part, "part.json"))
+    kept = {item["image"] for item in reduced.items() + reduced.items("validation")}
+    for made in (divided, reduced):
+        assert made.name == "my list"
+        assert {item["dataset"] for item in made.items()} == {"spleenset"}
+    assert kept <= {item["image"] for item in data_list.items()}
+    assert len(kept) == 3
+
+
 def test_written_out_list_keeps_what_is_outside(tmp_path):
     path = save_list(tmp_path, {"name": "a", "training": [{"image": "/x/a.nii"}, {"image": "../b.nii"}]})
     data_list = load_data_list(path, data_root="/data", allow_outside=True)
