@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import math
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,9 @@ logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
 # pixdim and sform may differ by this part: they are rounded apart
 _SPACING_RATIO = 0.01
+# no deflate stream becomes longer than this many times itself
+_DEFLATE_RATIO = 1032
+_LONGEST_HEADER = 544
 _HEADERS = {348: (nib.Nifti1Header, nib.Nifti1Image), 540: (nib.Nifti2Header, nib.Nifti2Image)}
 
 
@@ -34,10 +39,10 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
         UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, a spacing of 0
             or two spacings that contradict each other.
     """
-    raw = _file_bytes(path)
+    raw, size = _file_bytes(path)
     header_class, image_class = _classes(path, raw)
     header = header_class(raw[: header_class.sizeof_hdr], check=False)
-    _check_header(path, header, len(raw))
+    _check_header(path, header, size)
     try:
         image = image_class.from_bytes(raw)
         array = np.asanyarray(image.dataobj)
@@ -57,16 +62,44 @@ def _warn_of_orientation(path: Path) -> None:
     logger.warning("%s: its header says no orientation; taken as NIfTI's default, x to the left, y to the front", path)
 
 
-def _file_bytes(path: Path) -> bytes:
+def _file_bytes(path: Path) -> tuple[bytes, int]:
+    """The header and the voxels it speaks of, and the length of the whole file; both after decompression."""
     data = path.read_bytes()
     if not data.startswith(_GZIP_MAGIC):
-        return data
+        return data, len(data)
     try:
-        return igzip.decompress(data)
+        return _inflated(data)
     except (OSError, EOFError, ValueError, zlib.error, isal_zlib.error) as error:
         raise UserError(
             f"{path}: expected a whole gzip file, found a damaged or truncated one ({error}); copy or download it again"
         ) from error
+
+
+def _inflated(data: bytes) -> tuple[bytes, int]:
+    """Keep no more than the header says, for a small file may hold gigabytes; the rest is read for its checksums."""
+    with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        wanted = _bytes_said(stream.read(_LONGEST_HEADER))
+    with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        # a header that claims more than there can be is refused all the same, without the memory for it
+        raw = stream.read(wanted if wanted <= _DEFLATE_RATIO * len(data) else _LONGEST_HEADER)
+        size = len(raw)
+        while block := stream.read(1 << 20):
+            size += len(block)
+    return raw, size
+
+
+def _bytes_said(start: bytes) -> int:
+    """Length of header and voxels by the header, and no less than a header; of other files, that of a header."""
+    try:
+        header_class = _classes(Path(), start)[0]
+        header = header_class(start[: header_class.sizeof_hdr], check=False)
+        return _LONGEST_HEADER + max(_expected_bytes(header), 0)
+    except (UserError, ValueError, OverflowError, KeyError, nib.spatialimages.HeaderDataError):
+        return _LONGEST_HEADER
+
+
+def _expected_bytes(header: nib.Nifti1Header) -> int:
+    return int(header["vox_offset"]) + math.prod(map(int, header.get_data_shape())) * header.get_data_dtype().itemsize
 
 
 def _classes(path: Path, raw: bytes) -> tuple[type, type]:
@@ -87,13 +120,13 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
     try:
         dtype = header.get_data_dtype()
         shape = header.get_data_shape()
-    except (nib.spatialimages.HeaderDataError, KeyError) as error:
+        expected = _expected_bytes(header)
+    except (nib.spatialimages.HeaderDataError, KeyError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{path}: expected a known voxel type and shape, found {error}; write the file again"
+            f"{path}: expected a known voxel type, shape and place, found {error}; write the file again"
         ) from error
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise UserError(f"{path}: expected one number a voxel, found type {dtype}; export grey values, not colours")
-    expected = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if file_size < expected:
         raise UserError(
             f"{path}: expected {expected} bytes for shape {tuple(shape)} of {dtype}, found {file_size}: the file is "

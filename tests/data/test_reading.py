@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -58,6 +59,54 @@ def test_compression_is_seen_from_the_bytes_not_the_name(tmp_path):
     (tmp_path / "c.nii.gz").write_bytes((tmp_path / "a.nii").read_bytes())
     for name in ("b.nii", "c.nii.gz"):
         np.testing.assert_array_equal(read_volume(tmp_path / name).array, ct_array())
+
+
+def _plain(tmp_path, **fields) -> bytes:
+    return _nifti_with(tmp_path, **fields).read_bytes()
+
+
+def _members(plain: bytes, surplus: int, *, single: bool) -> bytes:
+    """A gzip file of ``plain`` and as many megabytes of zeros, in one member or in many."""
+    if single:
+        return gzip.compress(plain + bytes(surplus << 20), 1)
+    pieces = [plain[start : start + 500] for start in range(0, len(plain), 500)]
+    return b"".join(map(gzip.compress, pieces)) + gzip.compress(bytes(1 << 20)) * surplus
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["one member", "many members"])
+class TestGzip:
+    def test_no_more_is_kept_of_a_stream_than_its_header_says(self, tmp_path, single):
+        path = tmp_path / "a.nii.gz"
+        path.write_bytes(_members(_plain(tmp_path), 64, single=single))
+        read_volume(path)
+        tracemalloc.start()
+        try:
+            array = read_volume(path).array
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        np.testing.assert_array_equal(array, ct_array())
+        assert peak < 8 << 20
+
+    @pytest.mark.parametrize("at", [-6, -2], ids=["checksum", "length"])
+    def test_what_follows_is_checked_to_its_end(self, tmp_path, single, at):
+        path = tmp_path / "a.nii.gz"
+        whole = bytearray(_members(_plain(tmp_path), 2, single=single))
+        whole[at] ^= 1
+        path.write_bytes(bytes(whole))
+        with pytest.raises(
+            UserError, match=r"a\.nii\.gz: expected a whole gzip file, found a damaged or truncated one"
+        ):
+            read_volume(path)
+
+    @pytest.mark.parametrize("surplus", [0, 1])
+    def test_a_header_that_claims_too_much_costs_no_memory(self, tmp_path, single, surplus):
+        plain = _plain(tmp_path, dim=[3, 30000, 30000, 30000, 1, 1, 1, 1])
+        path = tmp_path / "a.nii.gz"
+        path.write_bytes(_members(plain, surplus, single=single))
+        found = len(plain) + (surplus << 20)
+        with pytest.raises(UserError, match=rf"expected 54000000000352 bytes .*, found {found}: the file is truncated"):
+            read_volume(path)
 
 
 def test_a_sibling_with_the_shorter_name_is_not_taken(tmp_path):
@@ -122,6 +171,7 @@ def _nifti_with(tmp_path, array=None, **fields):
         ({"sform_code": 1, "pixdim": [1, 2, 1, 1, 0, 0, 0, 0]}, "one voxel spacing"),
         ({"datatype": 128, "bitpix": 24}, "one number a voxel"),
         ({"magic": b"ni1"}, "single-file NIfTI"),
+        ({"dim": [7, 32767, 32767, 32767, 32767, 32767, 32767, 32767]}, "truncated"),
         ({"dim": [3, 20, 16, 1200, 1, 1, 1, 1]}, "truncated"),
         ({"dim": [3, 20, 0, 12, 1, 1, 1, 1]}, "3D volume"),
     ],
@@ -131,6 +181,16 @@ def test_a_header_that_cannot_be_used_is_an_error(tmp_path, fields, message):
     path = _nifti_with(tmp_path, **fields)
     with pytest.raises(UserError, match=rf"bad\.nii: .*{message}"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("offset", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_voxels_that_begin_nowhere_are_an_error(tmp_path, name, offset):
+    content = bytearray(_plain(tmp_path))
+    content[108:112] = np.float32(offset).tobytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(UserError, match=rf"{name}: expected a known voxel type, shape and place, found cannot convert"):
+        read_volume(tmp_path / name)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4, 3)])
