@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from engine.cohort import write_nifti
@@ -41,7 +42,8 @@ def measure_index(*, volumes: int, slices: int, batches: int = 20) -> dict:
         )
         for n in range(volumes)
     ]
-    data = CTSlices(None, named)
+    unread = SimpleNamespace(entry=lambda key: None)  # a store whose entries are not looked at
+    data = CTSlices(unread, named)
     listed = time.process_time(), resident_mib()
     sampler = PatientSampler(data.patients, data.targets, batch_size=64)
     ready = time.process_time(), resident_mib()

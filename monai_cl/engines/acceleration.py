@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import locale
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 import torch
 from monai.networks.blocks.selfattention import SABlock
 from torch import nn
@@ -28,8 +32,24 @@ def accelerate(
         volumetric = any(isinstance(module, nn.Conv3d) for module in network.modules())
         network.to(memory_format=torch.channels_last_3d if volumetric else torch.channels_last)
     if compiled:
-        network.compile()  # torch.compile(network) would put a prefix before every key of the state dict
+        with utf8_locale():
+            network.compile()  # torch.compile(network) would put a prefix before every key of the state dict
     return network
+
+
+@contextmanager
+def utf8_locale() -> Iterator[None]:
+    """Files opened without an encoding are UTF-8: torch's compiler reads its templates so when it is first imported.
+
+    A library may have reset the process's locale, and reading would fail where it meets a letter beyond ASCII.
+    """
+    before = locale.setlocale(locale.LC_CTYPE)
+    with suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 def fuse_attention(network: nn.Module) -> int:

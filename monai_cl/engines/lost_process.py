@@ -10,6 +10,7 @@ from monai_cl.engines.distributed import rank, world_size
 # what gloo, nccl and the store that processes meet at say when one of them is gone or silent
 _LOST = re.compile(
     r"Connection (closed|reset) by peer|Broken pipe|Timed out waiting \d+ms|gloo.*[Tt]imed? ?out|Socket Timeout"
+    r"|caused pair closure"
     r"|NCCL.*(remote process exited|timeout|unhandled system error)|client has timed out|(recvValue|sendBytes) failed"
 )
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from monai.networks.nets import UNETR, ViT
@@ -83,6 +87,21 @@ def test_compiling_keeps_the_module_and_the_names_of_its_weights(monkeypatch):
 def test_distribute_takes_the_options():
     network = distribute(small_net(), torch.device("cpu"), fused_attention=True)
     assert network.unetr.vit.blocks[0].attn.use_flash_attention
+
+
+@pytest.mark.slow
+def test_the_compiler_is_imported_under_any_locale():
+    code = (
+        "import locale, torch; locale.setlocale(locale.LC_ALL, 'C'); from monai_cl.engines import accelerate; "
+        "accelerate(torch.nn.Linear(1, 1), compiled=True); import torch._inductor.select_algorithm; "
+        "print(locale.setlocale(locale.LC_CTYPE))"
+    )
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8", timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-1] == "C"  # as it was
 
 
 @pytest.mark.slow

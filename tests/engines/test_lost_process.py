@@ -36,6 +36,24 @@ dist.all_reduce(torch.ones(1))
 """
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[../gloo/transport/tcp/pair.cc:538] Read error [localhost]:1: Connection reset by peer",
+        "[../gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 10000ms for recv operation to complete",
+        "Application timeout caused pair closure",
+    ],
+)
+def test_what_gloo_says_of_a_lost_process_is_known(said, monkeypatch):
+    from monai_cl.engines import lost_process
+
+    monkeypatch.setattr(lost_process, "world_size", lambda: 2)
+    outer = ValueError("while evaluating")
+    outer.__cause__ = RuntimeError(said)
+    assert "lost another one, which has ended or hangs" in lost_process.lost_process_in(outer)
+    assert lost_process.lost_process_in(RuntimeError("a shape that does not fit")) is None
+
+
 @pytest.mark.parametrize(("name", "timeout"), [("SIGKILL", 60), ("SIGSTOP", 10)])
 def test_the_others_end_with_one_line(name, timeout, free_port, tmp_path):
     (tmp_path / "train.yaml").write_text("seed: 0\n")

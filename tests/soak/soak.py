@@ -160,8 +160,8 @@ class Soak:
             self.lost.append(f"{case.name}: {fate}, status {finished.status}: {finished.err[-1500:]}")
 
     def _spoil(self, output_dir: Path) -> list[str]:
-        """Perhaps damage a checkpoint, as long as another whole one is left; its name if it is the newest."""
-        there = checkpoints_in(output_dir) if output_dir.is_dir() else []
+        """Perhaps damage a whole checkpoint, as long as another one is left; its name if it was the newest."""
+        there = [path for path in checkpoints_in(output_dir) if is_whole(path)] if output_dir.is_dir() else []
         if self.draw.random() < 0.1 and there:
             left = there[0].with_name(f".{there[0].name}.99999.tmp")
             left.write_bytes(there[0].read_bytes()[:1000])
@@ -171,14 +171,21 @@ class Soak:
         kind = self.draw.choice(sorted(DAMAGES))
         victim = there[0] if self.draw.random() < 0.8 else there[1]
         damage(victim, kind, self.draw)
-        try:
-            read_checkpoint(victim)
-        except UserError:
-            self.counts["corruptions"] += 1
-            self.counts[f"corruptions: {kind}"] += 1
-            return [victim.name] if victim == there[0] else []
-        self.counts["damages without effect"] += 1  # of padding between the archive's members
-        return []
+        if is_whole(victim):
+            self.counts["damages without effect"] += 1  # of padding between the archive's members
+            return []
+        self.counts["corruptions"] += 1
+        self.counts[f"corruptions: {kind}"] += 1
+        return [victim.name] if victim == there[0] else []
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint can be read."""
+    try:
+        read_checkpoint(checkpoint)
+    except UserError:
+        return False
+    return True
 
 
 def newest_whole(output_dir: Path) -> int:
