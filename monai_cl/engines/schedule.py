@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 
 from monai_cl.errors import UserError
 
@@ -29,8 +32,11 @@ def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
 
 def cosine_schedule(
     optimizer: torch.optim.Optimizer, *, iterations: int, warmup: int = 0, final_fraction: float = 0.0
-) -> torch.optim.lr_scheduler.LambdaLR:
+) -> LambdaLR:
     """Cosine decay over ``iterations`` steps after a linear warm-up of ``warmup`` steps.
+
+    Loading a state brings the step and the initial rates. Length, warm-up and final fraction stay those given here: a
+    run that is made longer goes on at the rates of its new length.
 
     Args:
         final_fraction: fraction of the initial rate that is left at the end.
@@ -40,7 +46,17 @@ def cosine_schedule(
     """
     if not 0 <= warmup < iterations:
         raise UserError(f"warmup must be in [0, iterations), got {warmup} of {iterations}")
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, _Cosine(iterations, warmup, final_fraction))
+    return _CosineSchedule(optimizer, _Cosine(iterations, warmup, final_fraction))
+
+
+class _CosineSchedule(LambdaLR):
+    """LambdaLR saves what its callable holds, and would put the old length over the new one."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict({**state, "lr_lambdas": [None] * len(self.lr_lambdas)})
+        self._last_lr = [rate * scale(self.last_epoch) for rate, scale in zip(self.base_lrs, self.lr_lambdas)]
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr):
+            group["lr"] = rate  # of the next step; the optimiser's state has that of the old length
 
 
 class _Cosine:

@@ -19,12 +19,19 @@ class TinyRun:
     """
 
     def __init__(
-        self, output_dir: Path, *, scores: list[float] | None = None, features: int = 4, seed: int = 0, **options: Any
+        self,
+        output_dir: Path,
+        *,
+        scores: list[float] | None = None,
+        features: int = 4,
+        seed: int = 0,
+        iterations: int = 20,
+        **options: Any,
     ) -> None:
         torch.manual_seed(seed)
         self.network = torch.nn.Linear(features, 1)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.1)
-        self.schedule = cosine_schedule(self.optimizer, iterations=20)
+        self.schedule = cosine_schedule(self.optimizer, iterations=iterations)
         self.sampler = PositionSampler(batch_size=2)
         self.seen: list[int] = []
         self.engine = Engine(self._step)

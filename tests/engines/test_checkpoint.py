@@ -64,6 +64,18 @@ def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, scores):
     assert names(tmp_path / "cut") == names(tmp_path / "whole")
 
 
+def test_a_run_that_is_made_longer_trains_on_at_the_rates_of_its_new_length(tmp_path):
+    TinyRun(tmp_path, iterations=4).go(epochs=2)
+    longer = TinyRun(tmp_path, iterations=8)
+    rates: list[float] = []
+    longer.engine.add_event_handler("ITERATION_STARTED", lambda: rates.append(longer.schedule.get_last_lr()[0]))
+    longer.optimizer.register_step_pre_hook(lambda *_: rates.append(longer.optimizer.param_groups[0]["lr"]))
+    longer.go(epochs=4)
+    expected = [0.1 * longer.schedule.lr_lambdas[0](step) for step in (4, 5, 6, 7)]
+    assert rates == [rate for rate in expected for _ in range(2)]
+    assert expected[0] == pytest.approx(0.05)
+
+
 def test_a_worse_score_after_a_resume_does_not_replace_the_model(tmp_path):
     TinyRun(tmp_path, scores=[0.9]).go(epochs=1)
     best = (tmp_path / "model.pt").read_bytes()

@@ -69,6 +69,26 @@ def test_the_rate_stays_at_its_end_beyond_the_run():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)
 
 
+def test_a_state_brings_its_step_and_leaves_the_length_of_the_run():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    short = cosine_schedule(optimizer, iterations=10, warmup=2)
+    for _ in range(10):
+        optimizer.step()
+        short.step()
+    assert optimizer.param_groups[0]["lr"] == 0
+    again = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    long = cosine_schedule(again, iterations=20, warmup=4)
+    again.load_state_dict(optimizer.state_dict())
+    long.load_state_dict(short.state_dict())
+    found = []
+    for _ in range(10):
+        found.append(again.param_groups[0]["lr"])
+        assert long.get_last_lr() == found[-1:]
+        again.step()
+        long.step()
+    assert found == rates(20, warmup=4)[10:20]
+
+
 @pytest.mark.parametrize("warmup", [-1, 10, 11])
 def test_a_warm_up_as_long_as_the_run_is_the_users_error(warmup):
     with pytest.raises(UserError, match=rf"warmup must be in \[0, iterations\), got {warmup} of 10"):
