@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from monai_cl.data.dicom_frames import read_frames
 from monai_cl.data.dicom_spacing import are_even, interpolate_slices
+from monai_cl.data.itk_header import check_name
 from monai_cl.errors import UserError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -148,6 +149,7 @@ def _scan(path: Path) -> list[_Slice]:
 def _read_header(file: Path) -> _Slice | None:
     if file.name == "DICOMDIR" or file.name.startswith("."):
         return None
+    check_name(file)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(os.fspath(file))

@@ -13,6 +13,15 @@ _LONGEST_HEADER = 1 << 20
 _SPACINGS = ("space directions", "spacings", "elementspacing", "elementsize")
 
 
+def check_name(path: Path) -> None:
+    """SimpleITK (2.5) ends the process at a name that is not UTF-8; raises UserError instead."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"{shown}: expected a name in UTF-8, found other bytes; rename it") from error
+
+
 def check_nrrd(path: Path) -> None:
     """Look at the text header of a .nrrd or .nhdr file.
 
@@ -22,6 +31,7 @@ def check_nrrd(path: Path) -> None:
         UserError: a data file that is absent or lies outside the header's folder, no spacing, a header longer than a
             MiB.
     """
+    check_name(path)
     fields, files = _nrrd(path, _front(path))
     _check(path, fields, files)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import zlib
 
 import nibabel as nib
@@ -13,7 +15,7 @@ import SimpleITK as sitk
 from monai_cl.data.headers import read_grid
 from monai_cl.data.reading import read_volume
 from monai_cl.errors import UserError
-from tests.data.volume_files import ct_array, write_itk
+from tests.data.volume_files import ct_array, write_dicom, write_itk
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 
@@ -107,6 +109,20 @@ def test_a_long_nrrd_is_read_whatever_ends_its_lines(tmp_path, end):
     path = tmp_path / "a.nrrd"
     path.write_bytes(end.join([*lines, b"", b""]) + voxels.tobytes("F"))
     np.testing.assert_array_equal(read_volume(path).array, voxels)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are not bytes everywhere")
+def test_a_name_at_which_simpleitk_would_end_the_process_is_refused(tmp_path):
+    path = write_itk(tmp_path / "a.nrrd", ct_array(), AFFINE).rename(tmp_path / os.fsdecode(b"a\xff.nrrd"))
+    folder = write_dicom(tmp_path / "ct", ct_array()[..., :3], [0, 1, 2])
+    (folder / "slice000.dcm").rename(folder / os.fsdecode(b"s\xff.dcm"))
+    for odd in (path, folder):
+        with pytest.raises(
+            UserError, match=r"\\udcff\.(nrrd|dcm): expected a name in UTF-8, found other bytes; rename"
+        ):
+            read_volume(odd)
+    with pytest.raises(UserError, match="expected a name in UTF-8"):
+        read_grid(path)
 
 
 @pytest.mark.parametrize("value", [None, "nan nan nan"])
