@@ -37,10 +37,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "linear_probe": ("LinearProbe", "fit_linear_probe"),
         "probe": ("ProbeResult", "probe_patients"),
         "probe_folds": ("PatientFolds", "grouped_folds", "read_folds", "stratified_folds", "write_folds"),
-        "probe_metrics": ("AUCDifference", "auc_interval", "paired_auc_difference"),
+        "probe_metrics": ("auc_interval",),
         "probe_run": ("describe_probe", "run_probe"),
         "feature_files": ("FeatureFile",),
-        "evaluation": ("evaluate", "load_network"),
+        "evaluation": ("evaluate", "evaluation_name", "load_network"),
         # a module must not have the name of something it exports: once imported it would stand in its place
         "command_line": ("Invocation", "invocation"),
         "exported_config": ("export_config",),

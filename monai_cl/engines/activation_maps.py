@@ -73,6 +73,8 @@ def map_stride(network: nn.Module, layer: str, image: Tensor) -> float | None:
         with torch.no_grad():
             network(image)
             network(image.new_zeros(1, image.shape[1], image.shape[2] + _MORE, image.shape[3] + _MORE))
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError, AssertionError):  # an input of fixed size
         return None
     finally:

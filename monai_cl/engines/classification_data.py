@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import CTSlices, DataList
+from monai_cl.engines.pretraining_data import fold_of
 from monai_cl.engines.probe_folds import PatientFolds, read_folds, stratified_folds
 from monai_cl.engines.probe_metrics import check_binary
 from monai_cl.errors import UserError
@@ -65,6 +66,7 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
     Raises:
         UserError: no such fold, or no fold for a training part: nobody would be left to judge it by.
     """
+    fold = fold_of(fold)
     if fold is None and training:
         raise UserError("fold: expected the number of the fold to leave out, found none; pass --fold 0")
     if fold is None:

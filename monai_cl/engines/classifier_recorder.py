@@ -10,6 +10,7 @@ from ignite.engine import Engine
 
 from monai_cl.data.results import write_atomically
 from monai_cl.engines.patient_auc import PatientAUC, patient_metrics
+from monai_cl.engines.pretraining_data import fold_of
 from monai_cl.engines.probe_run import DESCRIPTION, patients_csv
 from monai_cl.engines.recorder import RunRecorder
 
@@ -35,7 +36,7 @@ class ClassifierRecorder(RunRecorder):
         **options: Any,
     ) -> None:
         super().__init__(kind="classification", **options)
-        self.metric, self.about, self.fold, self.draw_roc = metric, dict(about), fold, draw_roc
+        self.metric, self.about, self.fold, self.draw_roc = metric, dict(about), fold_of(fold), draw_roc
 
     def _validation_start(self, evaluator: Engine) -> None:
         pass

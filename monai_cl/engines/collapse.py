@@ -87,7 +87,7 @@ class CollapseWatch:
                 self._judge(engine.state.iteration, cosine, rank)
 
     def _judge(self, iteration: int, cosine: float, rank: float) -> None:
-        if self.warned or iteration <= self.grace or cosine <= self.limit:
+        if self.warned or iteration <= self.grace or not cosine > self.limit:
             return
         self.warned = True
         logger.warning(

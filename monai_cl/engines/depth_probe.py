@@ -118,11 +118,13 @@ def fit_depth(
 
     Args:
         features: (n, F); depth: (n,); patient: (n,) of every slice.
-        grid, inner_folds, seed: see `probe_depth`.
+        grid, inner_folds, seed: see `probe_depth`. Of a single patient's slices the strongest penalty is taken.
     """
     X, depth, patient = np.asarray(features, np.float64), np.asarray(depth, np.float64), np.asarray(patient).astype(str)
     grid = sorted(map(float, grid))
     names = np.unique(patient)
+    if len(names) < 2:  # nobody to choose by
+        return DepthProbe(X, depth, grid[-1])
     inner = grouped_folds(patient.tolist(), count=min(inner_folds, len(names)), seed=seed).of(patient)
     errors = np.zeros(len(grid))
     for part in np.unique(inner):

@@ -47,6 +47,11 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
     return network
 
 
+def evaluation_name(folder: str | Path) -> str:
+    """Name of an evaluation: that of the run in whose folder its own lies."""
+    return f"{Path(folder).resolve().parent.name} evaluation"
+
+
 def evaluate(evaluator: Engine, recorder: RunRecorder) -> None:
     """Run an evaluator and write its ``results.json`` and overlays."""
     recorder.attach_evaluation(evaluator)

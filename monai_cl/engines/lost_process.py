@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
+from monai_cl.engines.causes import chain
 from monai_cl.engines.distributed import rank, world_size
 
 # what gloo, nccl and the store that processes meet at say when one of them is gone or silent
@@ -19,15 +20,12 @@ def lost_process_in(error: BaseException | None) -> str | None:
     """What to tell the user where an exception of one of several processes stems from the loss of another; or None."""
     if world_size() == 1:
         return None
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        text = " ".join(str(error).split())
-        if isinstance(error, (RuntimeError, ConnectionError)) and _LOST.search(text):
+    for found in chain(error):
+        text = " ".join(str(found).split())
+        if isinstance(found, (RuntimeError, ConnectionError)) and _LOST.search(text):
             return (
                 f"process {rank()} of {world_size()} (on {socket.gethostname()}) lost another one, which has ended or "
                 f"hangs ({text[:160]}); look for its own message, above or on its machine, mend that and start again "
                 "with the same command: it goes on from the last checkpoint"
             )
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from monai_cl.data import run_record, write_results
 from monai_cl.engines.command_line import invocation
 from monai_cl.engines.distributed import require_alone
+from monai_cl.engines.evaluation import evaluation_name
 
 
 @torch.no_grad()
@@ -55,14 +55,13 @@ def evaluate_mixcl(
         inputs, targets = prepare_batch(batch, device)
         total = loss(network(inputs), targets)
         for name, value in {"loss": total, **loss.terms, **loss.diagnostics}.items():
-            if math.isfinite(float(value)):
-                sums.setdefault(name, []).append(float(value))
+            sums.setdefault(name, []).append(float(value))
     means = {name: sum(values) / len(values) for name, values in sums.items()}
     call = invocation()
     record = run_record(
         kind="pretraining",
         bundle="mixcl_ct_pretraining",
-        name=Path(output_dir).parent.name + " evaluation",
+        name=evaluation_name(output_dir),
         seed=seed,
         device=device,
         data_list=data_list,

@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from nibabel.orientations import apply_orientation, io_orientation
 
 from monai_cl.data import read_volume
+from monai_cl.data.results import write_atomically
 
 
 class OverlayPictures:
@@ -58,8 +59,7 @@ class OverlayPictures:
             ]
             spacing = nib.affines.voxel_sizes(volume.affine)[np.argsort(orientation[:, 0])]
             png = self.draw(*arrays, spacing=spacing, labels=self.labels, window=self.window)
-            self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{item['id']}.png"
-            path.write_bytes(png)
+            write_atomically(path, png)
             if path not in self.files:
                 self.files.append(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
@@ -54,44 +52,6 @@ def auc_interval(
     """
     low, high = _quantiles(_resampled(labels, probability, resamples=resamples, seed=seed), confidence)
     return low, high
-
-
-@dataclass(frozen=True)
-class AUCDifference:
-    """``b - a`` on the same patients.
-
-    Attributes:
-        mean: difference of the AUCs (of the mean AUCs over seeds).
-        low, high: bootstrap interval, both methods on the same resampled patients.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
-def paired_auc_difference(
-    labels: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> AUCDifference:
-    """AUC of ``b`` less that of ``a`` on the same patients, with a paired bootstrap interval.
-
-    Args:
-        labels: (n,) 0 or 1.
-        a, b: (n,), or (s, n) for s seeds each; the interval is over patients, the seeds at hand are taken as given.
-        confidence, resamples, seed: see `auc_interval`.
-
-    Raises:
-        ValueError: an option out of range, another shape, one class only.
-    """
-    both = [_resampled(labels, values, resamples=resamples, seed=seed) for values in (a, b)]
-    means = [np.mean([auc(labels, row) for row in np.atleast_2d(values)]) for values in (a, b)]
-    return AUCDifference(float(means[1] - means[0]), *_quantiles(both[1] - both[0], confidence))
 
 
 def check_binary(labels: dict[str, int], *, source: str) -> None:

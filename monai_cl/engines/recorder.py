@@ -74,6 +74,7 @@ class RunRecorder:
         self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
         self.name = name or self.output_dir.resolve().name
         self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
+        self._rate: float | None = None
         self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
         self.interval, self.is_writer = int(interval), is_writer
         self._use_tensorboard = tensorboard and is_writer
@@ -125,6 +126,7 @@ class RunRecorder:
     def attach(self, engine: Engine) -> None:
         """Register on a trainer (and on the evaluator it was given)."""
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
         engine.add_event_handler(Events.COMPLETED, self._finish)
         on_exception(engine, lambda engine, error: self.close())
@@ -183,12 +185,17 @@ class RunRecorder:
         if engine.state.iteration % self.interval == 0:
             self._add_means(engine.state.iteration)
 
+    def _note_rate(self, engine: Engine) -> None:
+        """The rate of the step to come: when it is recorded, the schedule may have gone on."""
+        if self.optimizer is not None:
+            self._rate = float(self.optimizer.param_groups[-1]["lr"])
+
     def _add_means(self, iteration: int) -> None:
         for name, values in self._sums.items():
             self.add(name, iteration, sum(values) / len(values))
         self._sums.clear()
-        if self.optimizer is not None:
-            self.add("learning_rate", iteration, self.optimizer.param_groups[-1]["lr"])
+        if self._rate is not None:
+            self.add("learning_rate", iteration, self._rate)
 
     def _validation_start(self, evaluator: Engine) -> None:
         self._cases: list[dict[str, Any]] = []

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import partition_dataset
 from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
@@ -20,7 +19,7 @@ from monai.transforms import (
 )
 
 from monai_cl.data import CTReader, DataList, SegmentationPatches, VolumeStore, fold_items
-from monai_cl.engines.distributed import rank, world_size
+from monai_cl.engines.distributed import own_share
 from monai_cl.engines.pretraining_data import fold_of, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.transforms import CheckHounsfieldd, SelectLabelsd, Spacingd
@@ -55,9 +54,7 @@ def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str,
     items = _labelled(
         fold_items(data_list, fold=fold_of(fold), split="validation"), data_list, f"validation part of fold {fold}"
     )
-    if len(items) < world_size():
-        return items  # a process without cases would wait for ever; each computes all, and rank 0's are recorded
-    return partition_dataset(items, num_partitions=world_size(), even_divisible=False)[rank()]
+    return [items[index] for index in own_share(len(items))]
 
 
 def checked_items(

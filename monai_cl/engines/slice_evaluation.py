@@ -15,7 +15,7 @@ from monai_cl.engines.collapse import mean_cosine
 from monai_cl.engines.command_line import invocation
 from monai_cl.engines.depth_probe import probe_depth
 from monai_cl.engines.distributed import require_alone
-from monai_cl.engines.evaluation import load_network
+from monai_cl.engines.evaluation import evaluation_name, load_network
 from monai_cl.engines.extraction import extract_features
 from monai_cl.engines.measures import effective_rank
 from monai_cl.errors import UserError
@@ -69,7 +69,9 @@ def evaluate_slices(
         if state == "trained":
             load_network(network, checkpoint)
         suffix = "" if state == "trained" else "_random"
-        note = {**dict(about or {}), **({} if state == "trained" else {"method": "random"})}
+        note = dict(about or {})
+        if state == "random":  # nothing of what the encoder was trained with
+            note = {"method": "random", "seed": seed} | {k: note[k] for k in ("backbone", "cohort") if k in note}
         features = extract_features(network, slices, about=note, **options)
         write_features(output_dir / f"features{suffix}.npz", features)
         rows = torch.from_numpy(features.features)
@@ -84,7 +86,7 @@ def evaluate_slices(
     record = run_record(
         kind="pretraining",
         bundle="wsp_ct_pretraining",
-        name=output_dir.parent.name + " evaluation",
+        name=evaluation_name(output_dir),
         seed=seed,
         device=device,
         data_list=data_list,

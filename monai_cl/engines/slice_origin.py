@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import read_results
-from monai_cl.errors import UserError
+from monai_cl.data.results import FILE_NAME
 
 KNOWN = ("method", "backbone", "sigma", "temperature")
 
@@ -28,11 +28,9 @@ def encoder_origin(
         return {"method": method, "backbone": name, "seed": seed, **({"encoder": str(weights)} if weights else {})}
     encoder = Path(encoder)
     found: dict[str, Any] = {"method": encoder.resolve().parent.name, "backbone": name}
-    try:
+    # of a checkpoint that was moved, its folder's name must do
+    if (encoder.parent / FILE_NAME).is_file():
         results = read_results(encoder.parent)
-    except UserError:  # a checkpoint that was moved: its folder's name must do
-        results = None
-    if results is not None:
         # a pre-training describes itself in its data list, a classification beside it
         told = {**results["data_list"], **{key: results[key] for key in KNOWN if results.get(key) is not None}}
         found |= {key: told[key] for key in KNOWN if told.get(key) is not None}

@@ -71,7 +71,8 @@ def log_weighted_contrastive_loss(
         counted = torch.isfinite(log_w).any(dim=1)
         # A row of nothing but -inf has no softmax: give it finite numbers and drop its result.
         w = torch.softmax(torch.where(counted[:, None], log_w, torch.zeros_like(log_w)), dim=1).to(z.dtype)
-        used = (w > 0) & counted[:, None]
+        # nan, of a depth that is none, is let through: the loss must not look as if all were well
+        used = ~(w == 0) & counted[:, None]
         # Not w * log_p: the diagonal would be 0 · (−inf) = nan, in the gradient too.
         per_row = -(torch.where(used, w, 0) * torch.where(used, log_p, 0)).sum(dim=1)
         total = per_row.sum()

@@ -87,6 +87,14 @@ def test_collapse_is_warned_of_once(caplog):
     assert message.startswith("the embeddings have collapsed: at iteration 3 their mean cosine is 1.0000 (above 0.99)")
 
 
+def test_embeddings_that_are_no_numbers_are_no_collapse(caplog):
+    watch = CollapseWatch(grace=0, every=1)
+    run(watch, [torch.full((4, 2, 8), torch.nan)])
+    assert "collapsed" not in caplog.text
+    run(watch, [collapsed()])
+    assert "collapsed" in caplog.text  # its one warning was not used up
+
+
 def test_a_collapsed_start_that_spreads_out_is_no_collapse(caplog):
     with caplog.at_level(logging.WARNING, logger=WATCHED):
         run(CollapseWatch(every=1, grace=3), [collapsed()] * 3 + [spread()] * 5)

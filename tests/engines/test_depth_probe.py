@@ -24,6 +24,13 @@ def test_depth_in_a_feature_is_found_and_noise_is_worth_nothing():
     assert -0.2 < probe_depth(replace(made, features=noise)).mean < 0.05
 
 
+def test_of_two_patients_each_is_told_from_the_other_with_the_strongest_penalty():
+    made = feature_cohort(patients=2, size=30)
+    found = probe_depth(made, fold_count=2, grid=[0.1, 10.0])
+    assert found.alpha == (10.0, 10.0)
+    assert np.isfinite(found.mean)
+
+
 def test_with_one_penalty_it_is_scikit_learns_ridge():
     made = feature_cohort()
     found = probe_depth(made, grid=[10.0])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cl.engines import auc_interval, paired_auc_difference
+from monai_cl.engines import auc_interval
 from monai_cl.engines.probe_metrics import auc, balanced_accuracy, patient_means
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 0])
@@ -72,24 +72,6 @@ def test_the_interval_covers_and_shrinks_with_patients():
 def test_perfect_and_constant_predictions_have_no_width():
     assert auc_interval(LABELS, LABELS.astype(float)) == (1, 1)
     assert auc_interval(LABELS, np.full(8, 0.3)) == (0.5, 0.5)
-
-
-def test_a_method_does_not_differ_from_itself_and_differences_change_sign():
-    same = paired_auc_difference(LABELS, PROBABILITY, PROBABILITY)
-    assert (same.mean, same.low, same.high) == (0, 0, 0)
-    better = PROBABILITY + 0.35 * LABELS
-    there, back = (paired_auc_difference(LABELS, *pair) for pair in ((PROBABILITY, better), (better, PROBABILITY)))
-    assert there.mean == pytest.approx(auc(LABELS, better) - auc(LABELS, PROBABILITY))
-    assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
-
-
-def test_pairing_makes_the_interval_narrower_than_that_of_either():
-    rng = np.random.default_rng(1)
-    labels = np.arange(100) % 2
-    a = labels + rng.normal(size=100)
-    found = paired_auc_difference(labels, a, a + 0.1 * rng.normal(size=100))
-    low, high = auc_interval(labels, a)
-    assert found.high - found.low < 0.4 * (high - low)
 
 
 @pytest.mark.parametrize(

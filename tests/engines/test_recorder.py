@@ -98,6 +98,21 @@ def test_the_learning_rate_is_a_curve(tmp_path):
     assert record.curves["learning_rate"] == [[1, 0.25], [2, 0.25]]
 
 
+def test_the_rate_recorded_is_that_of_the_step_whatever_the_schedule_has_done_since(tmp_path):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    record = recorder(tmp_path, interval=1, tensorboard=False, optimizer=optimizer)
+    trainer = Engine(lambda engine, batch: {"loss": torch.zeros(())})
+    trainer.state.device = torch.device("cpu")
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def schedule(engine):  # attached before the recorder, as in the bundles
+        optimizer.param_groups[0]["lr"] /= 2
+
+    record.attach(trainer)
+    trainer.run([0, 1, 2])
+    assert record.curves["learning_rate"] == [[1, 0.5], [2, 0.25], [3, 0.125]]
+
+
 def test_results_say_what_ran(tmp_path):
     train(recorder(tmp_path / "my run", tensorboard=False), 2)
     results = read_results(tmp_path / "my run")

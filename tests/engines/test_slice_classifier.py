@@ -161,6 +161,13 @@ def test_the_layer_shown_still_has_a_map():
     # 160 pixels leave 16 after the third pooling, 12 after the fourth convolution, and 6 after its pooling and ReLU
     assert map_layer(tiny, image) == "backbone.layers.9"
     assert map_stride(tiny, "backbone.layers.9", image) == 8
+
+    def full(*_):
+        raise torch.OutOfMemoryError("no room")
+
+    tiny.register_forward_pre_hook(full)
+    with pytest.raises(torch.OutOfMemoryError):  # not taken for a network of fixed size
+        map_stride(tiny, "backbone.layers.9", image)
     resnet = SliceEncoder(slice_resnet18()).eval()
     assert map_layer(resnet, torch.zeros(1, 1, 256, 256)) == "backbone.layer4"
     assert map_stride(resnet, "backbone.layer4", torch.zeros(1, 1, 256, 256)) == 32
@@ -191,6 +198,10 @@ def test_an_encoder_without_results_is_called_by_its_folder(tmp_path):
     (tmp_path / "mine").mkdir()
     found = encoder_origin(tmp_path / "mine" / "model.pt", backbone=nn.Linear(1, 1))
     assert (found["method"], found["backbone"]) == ("mine", "Linear")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "results.json").write_text('{"half')
+    with pytest.raises(UserError, match="expected JSON as a run writes it"):  # and not a run of another method
+        encoder_origin(tmp_path / "broken" / "model.pt", backbone="tinynet")
     assert encoder_origin(None, backbone="tinynet", seed=3) == {"method": "random", "backbone": "tinynet", "seed": 3}
     assert encoder_origin(None, backbone="resnet18", weights="w.pth")["method"] == "imagenet"
     assert finetuned({"method": "random"})["method"] == "supervised"

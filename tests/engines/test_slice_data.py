@@ -155,6 +155,7 @@ def test_a_fold_parts_the_patients_and_leaves_out_unknown_ones(slices, data_list
     assert train | test == {f"p{i}" for i in range(6)}
     assert parts[0].size == 24
     everybody = fold_slices(slices, data_list, fold=None, training=False)
+    assert fold_slices(slices, data_list, fold="none", training=False).patients == everybody.patients
     assert {volume.patient for volume in everybody.volumes} == train | test
 
 

@@ -47,6 +47,14 @@ def test_equal_embeddings_give_the_logarithm_of_the_number_of_others(name, tempe
     assert loss.item() == pytest.approx(math.log(N * V - 1), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["depth", "wsp"])
+def test_a_depth_that_is_no_number_shows_in_the_loss(name):
+    positions = POSITIONS.clone()
+    positions[3] = torch.nan
+    found = {"depth": depth_aware_loss(embed(), positions), "wsp": wsp_loss(embed(), LABELS, positions)}[name]
+    assert torch.isnan(found)
+
+
 def test_two_slices_at_right_angles():
     z = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]], dtype=torch.float64)
     # One other at cosine 1, two at cosine 0.
