@@ -23,6 +23,7 @@ from monai_cl.engines.checkpoint_file import (
 )
 from monai_cl.engines.distributed import any_process, as_the_first
 from monai_cl.engines.handlers import on_exception
+from monai_cl.engines.named_resume import MODEL, bring_best_model, require_no_other_run
 from monai_cl.engines.randomness import random_states, set_random_states
 from monai_cl.engines.run_lock import RunLock
 from monai_cl.engines.termination import Preempted, Termination
@@ -57,7 +58,8 @@ class Checkpoints:
         save: name -> network, optimiser, schedule, recorder, …; must hold ``network``.
         output_dir: folder of the run, made on start.
         resume: ``auto`` (the newest checkpoint in ``output_dir``, a fresh start without one), a file, or None to
-            start afresh; starting afresh where checkpoints already lie is refused, so that none is lost.
+            start afresh; starting afresh where checkpoints already lie is refused, so that none is lost, and so is
+            going on from a file of another folder, or from one before the newest.
         evaluator: the validation engine whose best metric decides ``model.pt``.
         sampler: its ``start`` is moved to the resumed iteration, so that the samples go on where they stopped.
         interval: epochs between two checkpoints.
@@ -113,6 +115,8 @@ class Checkpoints:
             )
         named = self.resume not in (None, "", "none", "None", "auto")
         content = read_checkpoint(Path(self.resume)) if named else None
+        if content is not None:
+            require_no_other_run(Path(self.resume), content["iteration"], self.output_dir)
         if self.is_writer:
             check_writable(self.output_dir)
             self._lock.acquire()
@@ -155,7 +159,7 @@ class Checkpoints:
     def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> bool:
         """Take up a checkpoint; returns whether the validation of its epoch is still to be made."""
         iteration, epoch, epoch_length = content["iteration"], content["epoch"], engine.state.epoch_length
-        saved_length = content.get("epoch_length") or (iteration // epoch if epoch else epoch_length)
+        saved_length = content["epoch_length"]
         if epoch_length and saved_length != epoch_length:
             raise UserError(
                 f"{path}: written after {iteration} iterations in {epoch} epochs of {saved_length}, which is not "
@@ -187,12 +191,27 @@ class Checkpoints:
                 samples,
             )
         if self.evaluator is not None and content.get("best_metric") is not None:
-            self.evaluator.state.best_metric = self._best_saved = content["best_metric"]
-            self.evaluator.state.best_metric_epoch = content["best_metric_epoch"]
+            self._restore_best(content, path)
         pending = bool(content.get("pending"))
         self._epoch_done = 0 if pending else iteration
         logger.info("resumed %s at iteration %d", path, iteration)
         return pending
+
+    def _restore_best(self, content: dict[str, Any], path: Path) -> None:
+        """The best metric so far is worth keeping only with its model."""
+        best, epoch = content["best_metric"], content["best_metric_epoch"]
+        if bring_best_model(path, content["iteration"], self.output_dir, write=self.is_writer):
+            self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = best, epoch
+            self._best_saved = best
+            return
+        logger.warning(
+            "%s: the best model so far (%s, of epoch %s) is not beside it; the best is sought among the epochs to come",
+            path, best, epoch,
+        )  # fmt: skip
+        self.evaluator.state.best_metric = self.evaluator.state.best_metric_epoch = -1
+        for source in self.save.values():
+            if hasattr(source, "forget_best"):  # the recorder
+                source.forget_best()
 
     # -- what is saved -------------------------------------------------------------------------------------------
     def _sources(self, engine: Engine) -> dict[str, Stateful]:
@@ -215,7 +234,7 @@ class Checkpoints:
         """Write ``model.pt`` if this epoch's validation is the best so far."""
         best, _ = self._best()
         if self.is_writer and best is not None and best != self._best_saved:
-            save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / "model.pt")
+            save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
             self._best_saved = best
 
     def write(self, engine: Engine) -> None:
@@ -290,7 +309,7 @@ class Checkpoints:
             if self._newest_name() != checkpoint_name(engine.state.iteration):
                 self.write(engine)
             if self._best_saved is None:
-                save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / "model.pt")
+                save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
         self._termination.release()
         self._lock.release()
 

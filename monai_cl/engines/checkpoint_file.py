@@ -29,10 +29,15 @@ def checkpoint_name(iteration: int) -> str:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoint files of a folder, newest iteration first."""
-    found = [
-        (int(match[1]), path) for path in folder.glob("checkpoint_iteration=*.pt") if (match := _NAME.search(path.name))
-    ]
-    return [path for _, path in sorted(found, reverse=True)]
+    found = [path for path in folder.glob("checkpoint_iteration=*.pt") if _NAME.search(path.name)]
+    return sorted(found, key=checkpoint_iteration, reverse=True)
+
+
+def checkpoint_iteration(path: Path) -> int:
+    """The iteration after which one of `checkpoints_in` was written, by its name."""
+    match = _NAME.search(path.name)
+    assert match is not None, path
+    return int(match[1])
 
 
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
@@ -76,8 +81,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: damaged, or no checkpoint of a run ({reason})") from error
     if fault is not None:
         raise UserError(f"{path}: damaged, or no checkpoint of a run ({fault})")
-    if not isinstance(content, dict) or not {"network", "iteration", "epoch"} <= content.keys():
-        raise UserError(f"{path}: expected a run's checkpoint with network, iteration and epoch; found another file")
+    if not isinstance(content, dict) or not {"network", "iteration", "epoch", "epoch_length"} <= content.keys():
+        raise UserError(
+            f"{path}: expected a run's checkpoint with network, iteration, epoch and epoch_length; found another file"
+        )
     return content
 
 

@@ -122,6 +122,10 @@ class RunRecorder:
         self.overlays = list(state["overlays"])
         self._seconds_before = state["seconds"]
 
+    def forget_best(self) -> None:
+        """Of a run that goes on without its best model: what is best is decided anew."""
+        self.best = None
+
     # -- events --------------------------------------------------------------------------------------------------
     def attach(self, engine: Engine) -> None:
         """Register on a trainer (and on the evaluator it was given)."""

@@ -102,13 +102,98 @@ def test_a_named_checkpoint_is_resumed_into_another_folder(tmp_path):
     assert same(resumed.weights, whole.weights)
 
 
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_named_checkpoint_is_not_resumed_into_the_folder_of_another_run(tmp_path, epochs):
+    TinyRun(tmp_path / "whole").go(epochs=2)
+    TinyRun(tmp_path / "other").go(epochs=epochs)  # behind and beyond the one that is named
+    before = contents(tmp_path / "other")
+    with pytest.raises(UserError, match=r"other.*iteration=\d\.pt: .* another run .*choose another --output_dir"):
+        TinyRun(tmp_path / "other", resume=str(tmp_path / "whole" / "checkpoint_iteration=4.pt")).go(epochs=3)
+    assert contents(tmp_path / "other") == before
+
+
+def test_an_older_checkpoint_of_the_same_folder_is_resumed_only_once_the_newer_are_moved_away(tmp_path, monkeypatch):
+    whole = TinyRun(tmp_path / "run", keep=3).go(epochs=3)
+    before = contents(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)  # another way to write the folder
+    named = "run/checkpoint_iteration=2.pt"
+    with pytest.raises(UserError, match=r"iteration=6\.pt: newer than .*iteration=2\.pt.*move .* away"):
+        TinyRun(tmp_path / "run", resume=named, keep=3).go(epochs=3)
+    assert contents(tmp_path / "run") == before
+    for iteration in (4, 6):
+        (tmp_path / "run" / f"checkpoint_iteration={iteration}.pt").unlink()
+    again = TinyRun(tmp_path / "run", resume=named, keep=3).go(epochs=3)
+    assert again.seen == list(range(4, 12))
+    assert same(again.weights, whole.weights)
+
+
+def test_the_best_model_so_far_comes_along_into_another_folder(tmp_path):
+    TinyRun(tmp_path / "whole", scores=[0.3, 0.9]).go(epochs=2)
+    named = str(tmp_path / "whole" / "checkpoint_iteration=4.pt")
+    TinyRun(tmp_path / "other", scores=[0, 0, 0.5], resume=named).go(epochs=3)
+    assert (tmp_path / "other" / "model.pt").read_bytes() == (tmp_path / "whole" / "model.pt").read_bytes()
+    content = torch.load(tmp_path / "other" / "checkpoint_iteration=6.pt", weights_only=True)
+    assert (content["best_metric"], content["best_metric_epoch"]) == (0.9, 2)
+
+
+class Best:
+    """A record of a run's best."""
+
+    def __init__(self, best: float | None = None) -> None:
+        self.best = best
+
+    def state_dict(self) -> dict:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.best = state["best"]
+
+    def forget_best(self) -> None:
+        self.best = None
+
+
+@pytest.mark.parametrize("gone", ["lost", "replaced by a later one"])
+def test_a_best_model_that_cannot_come_along_counts_no_more(tmp_path, caplog, gone):
+    first = TinyRun(tmp_path / "whole", scores=[0.9, 0.3, 0.95], keep=9)
+    first.checkpoints.save["recorder"] = Best(0.9)
+    first.go(epochs=2 if gone == "lost" else 3)
+    if gone == "lost":
+        (tmp_path / "whole" / "model.pt").unlink()
+    named = str(tmp_path / "whole" / "checkpoint_iteration=4.pt")
+    run = TinyRun(tmp_path / "other", scores=[0, 0, 0.5, 0.4], keep=9, resume=named)
+    run.checkpoints.save["recorder"] = record = Best()
+    run.go(epochs=4)
+    assert "the best model so far (0.9, of epoch 1) is not" in caplog.text
+    assert record.best is None
+    best = torch.load(tmp_path / "other" / "checkpoint_iteration=6.pt", weights_only=True)
+    assert (best["best_metric"], best["best_metric_epoch"]) == (0.5, 3)
+    assert same(torch.load(tmp_path / "other" / "model.pt", weights_only=True), best["network"])
+
+
+def test_a_resumed_run_that_lost_its_model_still_ends_with_one(tmp_path):
+    TinyRun(tmp_path, scores=[0.9, 0.3]).go(epochs=2)
+    (tmp_path / "model.pt").unlink()
+    run = TinyRun(tmp_path, scores=[0, 0, 0.2]).go(epochs=3)
+    assert same(torch.load(tmp_path / "model.pt", weights_only=True), run.weights)
+
+
+def test_a_checkpoint_without_its_epoch_length_is_none_of_a_run(tmp_path):
+    torch.save({"network": {}, "iteration": 4, "epoch": 2}, tmp_path / "old.pt")
+    with pytest.raises(UserError, match=r"old\.pt: expected a run's checkpoint with network.* and epoch_length"):
+        TinyRun(tmp_path / "run", resume=str(tmp_path / "old.pt")).go(epochs=3)
+
+
 @pytest.mark.parametrize("resume", ["none", "None", None, ""])
 def test_a_second_fresh_run_in_a_folder_is_refused_and_nothing_is_lost(tmp_path, resume):
     TinyRun(tmp_path).go(epochs=2)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = contents(tmp_path)
     with pytest.raises(UserError, match=r"checkpoint_iteration=4\.pt: .*--resume auto.*--output_dir"):
         TinyRun(tmp_path, resume=resume).go(epochs=2)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "other", "flipped"])

@@ -19,7 +19,7 @@ from monai_cl.engines.run_lock import RunLock
 from monai_cl.errors import UserError
 from tests.engines.runs import TinyRun, same
 
-CONTENT = {"network": {"weight": torch.zeros(50_000)}, "iteration": 4, "epoch": 2}
+CONTENT = {"network": {"weight": torch.zeros(50_000)}, "iteration": 4, "epoch": 2, "epoch_length": 2}
 
 
 @contextmanager
