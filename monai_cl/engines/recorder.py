@@ -97,6 +97,7 @@ class RunRecorder:
         return {
             "curves": {name: [list(point) for point in points] for name, points in self.curves.items()},
             "sums": {name: list(values) for name, values in self._sums.items()},
+            "rate": self._rate,
             "metrics": self.metrics,
             "best": self.best,
             "overlays": list(self.overlays),
@@ -118,6 +119,7 @@ class RunRecorder:
         self._resumed = self._iteration_now = int(state.get("iteration", 0))
         self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
         self._sums = {name: list(values) for name, values in state.get("sums", {}).items()}
+        self._rate = state.get("rate")
         self.metrics, self.best = state["metrics"], state["best"]
         self.overlays = list(state["overlays"])
         self._seconds_before = state["seconds"]
