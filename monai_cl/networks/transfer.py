@@ -60,13 +60,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path}: not a readable PyTorch checkpoint of plain tensors, found a damaged file ({fault}); copy it again"
         )
     try:
-        reason = archive_fault(path)
-        content = torch.load(path, map_location="cpu", weights_only=True) if reason is None else None
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not a readable PyTorch checkpoint of plain tensors ({reason})") from error
-    if reason is not None:
-        raise UserError(f"{path}: damaged, {reason}; fetch or export it again")
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from monai.networks.nets import UNETR
 
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet, export_encoder, load_encoder
-from monai_cl.networks.transfer import ENCODER_PREFIXES
+from monai_cl.networks.transfer import ENCODER_PREFIXES, read_weights
 
 SMALL = {"img_size": 32, "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 
@@ -29,6 +30,16 @@ def test_every_encoder_tensor_of_a_stock_unetr_is_filled(tmp_path):
         same = name in net.unetr.state_dict() and torch.equal(tensor, net.unetr.state_dict()[name])
         assert same or not name.startswith(ENCODER_PREFIXES)
     assert json.loads((tmp_path / "encoder.json").read_text(encoding="utf-8"))["seed"] == 3
+
+
+def test_the_checksums_of_a_file_are_compared_once(tmp_path, monkeypatch):
+    path, compared = export_encoder(MixCLNet(**SMALL), tmp_path / "encoder.pt"), []
+    testzip = zipfile.ZipFile.testzip
+    monkeypatch.setattr(
+        zipfile.ZipFile, "testzip", lambda archive: compared.append(archive.filename) or testzip(archive)
+    )
+    read_weights(path)
+    assert compared == [str(path)]
 
 
 def test_the_decoder_stays_as_it_was(tmp_path):
