@@ -148,20 +148,21 @@ def local_device() -> torch.device:
 def distribute(network: nn.Module, device: torch.device, **acceleration: bool) -> nn.Module:
     """Bring a network to its device, and wrap it for data-parallel training where there are several processes.
 
-    Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP dies on them. On GPUs batch
-    norms take their statistics from all processes, as one process with the whole batch would; PyTorch cannot on CPUs.
+    Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP dies on them. One process
+    freezes them too, so that its optimiser, and with it its checkpoint, fits several. On GPUs batch norms take their
+    statistics from all processes, as one process with the whole batch would; PyTorch cannot on CPUs.
 
     Args:
         network: bare.
         device: of this process.
         acceleration: options of `accelerate`.
     """
-    network = accelerate(network.to(device), **acceleration)
-    if world_size() == 1:
-        return network
     for name, parameter in network.named_parameters():
         if "norm_cross_attn" in name:
             parameter.requires_grad_(False)
+    network = accelerate(network.to(device), **acceleration)
+    if world_size() == 1:
+        return network
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return nn.parallel.DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)

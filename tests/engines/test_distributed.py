@@ -6,7 +6,15 @@ import pytest
 import torch
 from monai.networks.nets import UNETR
 
-from monai_cl.engines import distribute, local_device, rank, start_process_group, stop_process_group, world_size
+from monai_cl.engines import (
+    distribute,
+    local_device,
+    parameter_groups,
+    rank,
+    start_process_group,
+    stop_process_group,
+    world_size,
+)
 from monai_cl.engines.distributed import gather, own_gpu
 from monai_cl.errors import UserError
 
@@ -36,10 +44,22 @@ def test_a_process_alone_is_rank_zero_of_one(monkeypatch):
     stop_process_group()
 
 
-def test_a_network_alone_is_moved_and_left_as_it_is():
+def test_a_network_alone_is_moved_and_not_wrapped():
     network = unetr()
     assert distribute(network, torch.device("cpu")) is network
-    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_an_optimiser_of_one_process_fits_several(group_of_one, monkeypatch):
+    alone = distribute(unetr(), torch.device("cpu"))
+    optimizer = torch.optim.AdamW(parameter_groups(alone, learning_rate=1e-3))
+    alone(torch.rand(1, 1, 32, 32, 32)).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in alone.parameters() if parameter.requires_grad)
+    optimizer.step()
+    monkeypatch.setattr("monai_cl.engines.distributed.world_size", lambda: 2)
+    wrapped = distribute(unetr(), torch.device("cpu"))
+    several = torch.optim.AdamW(parameter_groups(wrapped, learning_rate=1e-3))
+    several.load_state_dict(optimizer.state_dict())
+    assert str(several.state_dict()) == str(optimizer.state_dict())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
