@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import locale
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,8 @@ def accelerate(
         fused_attention: `torch.nn.functional.scaled_dot_product_attention` in MONAI's attention blocks, which then
             never hold the (tokens x tokens) matrix.
         channels_last: weights with channels innermost, which Tensor Cores like; results pass the format on.
-        compiled: `torch.compile` the forward, in place; the first step then takes a minute or more.
+        compiled: `torch.compile` the forward, in place; the first step then takes a minute or more. Switches
+            torch's ``donated_buffer`` off for the process, at some memory: measures may need the graph twice.
 
     Returns:
         ``network``.
@@ -33,6 +35,8 @@ def accelerate(
         network.to(memory_format=torch.channels_last_3d if volumetric else torch.channels_last)
     if compiled:
         with utf8_locale():
+            # gradient_norms keeps the graph, which a backward that gives its buffers away refuses
+            importlib.import_module("torch._functorch.config").donated_buffer = False
             network.compile()  # torch.compile(network) would put a prefix before every key of the state dict
     return network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 import torch
 from monai.networks.nets import UNETR, ViT
 
-from monai_cl.engines import accelerate, distribute, fuse_attention
+from monai_cl.engines import accelerate, distribute, fuse_attention, gradient_norms
+from monai_cl.engines.acceleration import utf8_locale
 from monai_cl.networks import MixCLNet
 
 
@@ -102,6 +104,32 @@ def test_the_compiler_is_imported_under_any_locale():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[-1] == "C"  # as it was
+
+
+class Small(torch.nn.Module):
+    """A network of a class of its own: the compiler passes over torch's containers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_gradient_norms_are_had_after_a_plain_step_has_compiled_the_backward(backend):
+    functorch = importlib.import_module("torch._functorch.config")
+    with functorch.patch(donated_buffer=True), utf8_locale():  # torch's default
+        network = accelerate(Small(), compiled=True)
+        network.compile(backend=backend)
+        network(torch.rand(3, 4)).square().mean().backward()
+        term = network(torch.rand(3, 4)).square().mean()
+        norm = gradient_norms({"term": term}, list(network.parameters()))["term"]
+        network.zero_grad()
+        term.backward()  # as the training does next
+    total = torch.nn.utils.get_total_norm([parameter.grad for parameter in network.parameters()])
+    assert norm == pytest.approx(float(total), rel=1e-5)
 
 
 @pytest.mark.slow
