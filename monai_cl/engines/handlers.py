@@ -26,7 +26,8 @@ def on_exception(engine: Engine, function: Callable[[Engine, BaseException], Non
     """Call ``function(engine, error)`` when an engine fails; the error goes on to be raised.
 
     Ignite leaves it to its handlers to raise the error again: the first that does keeps the others from being called,
-    and without one the error would be lost. Here all are called, last one first. Ignite may report one error twice.
+    and without one the error would be lost. Here all are called, last one first; where some raise an error of their
+    own, the last of these goes on instead. Ignite may report one error twice.
     """
     functions = getattr(engine, "_monai_cl_on_exception", None)
     if functions is None:
@@ -36,6 +37,10 @@ def on_exception(engine: Engine, function: Callable[[Engine, BaseException], Non
 
 
 def _call_all(engine: Engine, error: BaseException) -> None:
+    raised = error
     for function in reversed(engine._monai_cl_on_exception):
-        function(engine, error)
-    raise error
+        try:
+            function(engine, error)
+        except BaseException as another:  # SystemExit is what SIGTERM becomes
+            raised = another
+    raise raised
