@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
-from monai.bundle.utils import ID_SEP_KEY
 
 from monai_cl.data.shipped import shipped_folder
+from monai_cl.engines.command_line import Invocation
 from monai_cl.errors import UserError
 
 OVERLAYS = ("evaluate", "multi_gpu_train")
@@ -28,7 +27,7 @@ def export_config(
         overrides: id -> value, nested ids as on MONAI's command line.
 
     Raises:
-        UserError: unknown bundle, config or key, or a file that exists.
+        UserError: unknown bundle, config or key, a value of another kind, or a file that exists.
     """
     folder = Path(bundle)
     if not (folder / "configs").is_dir():
@@ -48,16 +47,8 @@ def export_config(
         raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
     if output.exists():
         raise UserError(f"{output}: exists already; choose another name")
-    parser = ConfigParser(ConfigParser.load_config_files([str(f) for f in files]))
-    known = list(parser.get())
-    for key, value in (overrides or {}).items():
-        head = key.replace("#", ID_SEP_KEY).split(ID_SEP_KEY)[0]
-        if head not in known:
-            near = difflib.get_close_matches(head, known, n=1)
-            raise UserError(
-                f"--{key}: {files[-1]} has no key {head!r}" + (f"; did you mean --{near[0]}?" if near else "")
-            )
-        parser[key] = value
-    parser["bundle_root"] = str(folder.resolve())  # the copy may lie anywhere
-    ConfigParser.export_config_file(parser.get(), str(output), fmt="json" if output.suffix == ".json" else "yaml")
+    merged = Invocation(tuple(map(str, files)), dict(overrides or {}), "")
+    merged.check_overrides()
+    content = merged.merged_config() | {"bundle_root": str(folder.resolve())}  # the copy may lie anywhere
+    ConfigParser.export_config_file(content, str(output), fmt="json" if output.suffix == ".json" else "yaml")
     return output

@@ -68,6 +68,8 @@ def test_what_is_exported_of_any_bundle_has_every_reference(tmp_path, bundle):
         ({"bundle": SPLEEN, "config": "training"}, r"training\.yaml: no such config; .*train, evaluate, inference"),
         ({"bundle": SPLEEN, "overrides": {"iteration": 1}}, r"--iteration: .*did you mean --iterations\?"),
         ({"bundle": SPLEEN, "output": "mine.txt"}, r"mine\.txt: expected a file that ends in \.yaml"),
+        ({"bundle": SPLEEN, "overrides": {"batch_size": "abc"}}, "--batch_size: expected"),
+        ({"bundle": SPLEEN, "overrides": {"epochs": 3, "iterations": 7}}, "give one of the two"),
     ],
 )
 def test_mistakes_are_refused_and_nothing_is_written(tmp_path, monkeypatch, arguments, message):
