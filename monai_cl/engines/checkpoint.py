@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
@@ -22,7 +22,7 @@ from monai_cl.engines.checkpoint_file import (
     set_aside,
 )
 from monai_cl.engines.distributed import any_process, as_the_first
-from monai_cl.engines.handlers import on_exception
+from monai_cl.engines.handlers import Stateful, kept_states, on_exception
 from monai_cl.engines.named_resume import MODEL, bring_best_model, require_no_other_run
 from monai_cl.engines.randomness import random_states, set_random_states
 from monai_cl.engines.run_lock import RunLock
@@ -32,14 +32,6 @@ from monai_cl.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-class Stateful(Protocol):
-    """Anything with PyTorch's state protocol."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
-
-
 class Checkpoints:
     """Handler: saves a run's state at the end of epochs, keeps two and the best, and resumes from the newest good one.
 
@@ -47,9 +39,9 @@ class Checkpoints:
     network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end).
 
     A checkpoint holds what ``save`` names, iteration and epoch, best metric and its epoch, AMP's scaler, buffers of the
-    engine's loss function (a queue), and the states of the global random generators (rank 0's; what a step draws is
-    addressed, see `AddressedRandomness`). A damaged one is named, set aside as ``….pt.damaged``, and the one before it
-    used.
+    engine's loss function (a queue), what handlers count (`keep_state`), and the states of the global random generators
+    (rank 0's; what a step draws is addressed, see `AddressedRandomness`). A damaged one is named, set aside as
+    ``….pt.damaged``, and the one before it used.
 
     On SIGTERM the run ends at the next iteration, of the training or of a validation, saves itself and leaves with
     status `EXIT_SAVED`; a validation that was cut is made again on resuming. Several processes leave at the same step.
@@ -58,8 +50,8 @@ class Checkpoints:
         save: name -> network, optimiser, schedule, recorder, …; must hold ``network``.
         output_dir: folder of the run, made on start.
         resume: ``auto`` (the newest checkpoint in ``output_dir``, a fresh start without one), a file, or None to
-            start afresh; starting afresh where checkpoints already lie is refused, so that none is lost, and so is
-            going on from a file of another folder, or from one before the newest.
+            start afresh. Where checkpoints already lie, starting afresh is refused, so that none is lost, and so is
+            going on from a file of another folder or from one before the newest.
         evaluator: the validation engine whose best metric decides ``model.pt``.
         sampler: its ``start`` is moved to the resumed iteration, so that the samples go on where they stopped.
         interval: epochs between two checkpoints.
@@ -176,6 +168,9 @@ class Checkpoints:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and content.get("scaler"):
             scaler.load_state_dict(content["scaler"])
+        for name, counter in kept_states(engine).items():
+            if name in content.get("handlers", {}):  # not in those written before they were kept
+                counter.load_state_dict(content["handlers"][name])
         if content.get("random"):
             set_random_states(content["random"])
         engine.state.iteration, engine.state.epoch = iteration, epoch
@@ -253,6 +248,7 @@ class Checkpoints:
             "best_metric": best,
             "best_metric_epoch": best_epoch,
             "scaler": scaler.state_dict() if scaler is not None else None,
+            "handlers": {name: counter.state_dict() for name, counter in kept_states(engine).items()},
             "random": random_states(),
             **{name: _bare(source).state_dict() for name, source in self._sources(engine).items()},
         }

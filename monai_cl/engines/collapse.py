@@ -11,6 +11,7 @@ from einops import rearrange
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from monai_cl.engines.handlers import keep_state
 from monai_cl.engines.measures import effective_rank
 from monai_cl.engines.recorder import RunRecorder
 
@@ -71,8 +72,17 @@ class CollapseWatch:
         self.every, self.limit, self.grace = int(every), float(limit), int(grace)
         self.warned = False
 
+    def state_dict(self) -> dict[str, bool]:
+        """Whether it has warned: a resumed run does not do so again."""
+        return {"warned": self.warned}
+
+    def load_state_dict(self, state: dict[str, bool]) -> None:
+        """Take it up."""
+        self.warned = state["warned"]
+
     def attach(self, engine: Engine) -> None:
         """Register on a trainer; attach it before the recorder."""
+        keep_state(engine, "collapse_watch", self)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._measure)
 
     def _measure(self, engine: Engine) -> None:

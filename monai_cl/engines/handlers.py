@@ -1,9 +1,9 @@
-"""Handlers by reference, in the form MONAI's check of a bundle reads; and what is done when a run fails."""
+"""Handlers by reference, in the form MONAI's check of a bundle reads; what they count; and what is done on failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from ignite.engine import Engine, Events
 
@@ -14,12 +14,32 @@ class Handler(Protocol):
     def attach(self, engine: Engine) -> None: ...
 
 
+class Stateful(Protocol):
+    """Anything with PyTorch's state protocol."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
 def existing_handler(handler: Handler) -> Handler:
     """The handler itself: ``{_target_: …existing_handler, handler: "@train#recorder"}`` in a list of handlers.
 
     MONAI's ``check_properties`` (1.6.1) fails on a handler that is a bare reference: it expects a ``_target_`` in each.
     """
     return handler
+
+
+def keep_state(engine: Engine, name: str, source: Stateful) -> None:
+    """Let the checkpoints of a training hold what a handler counts, under a name of its own."""
+    kept_states(engine)[name] = source
+
+
+def kept_states(engine: Engine) -> dict[str, Stateful]:
+    """What `keep_state` was told of, by name."""
+    if not hasattr(engine, "_monai_cl_states"):
+        engine._monai_cl_states = {}
+    return engine._monai_cl_states
 
 
 def on_exception(engine: Engine, function: Callable[[Engine, BaseException], None]) -> None:

@@ -10,6 +10,8 @@ from monai_cl.networks import BYOLNet
 class MomentumUpdate:
     """Handler: calls `BYOLNet.update_target` at the end of each iteration, when the optimiser has stepped.
 
+    Where `StepGuard` left the step out the target stays, and its momentum too, which counts the moves.
+
     Args:
         network: the bare `BYOLNet` (not its DDP wrapper).
     """
@@ -22,4 +24,5 @@ class MomentumUpdate:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._follow)
 
     def _follow(self, engine: Engine) -> None:
-        self.network.update_target()
+        if not getattr(engine.state, "step_skipped", False):
+            self.network.update_target()

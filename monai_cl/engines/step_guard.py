@@ -15,6 +15,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
 from monai_cl.engines.distributed import any_process, gather
+from monai_cl.engines.handlers import keep_state
 from monai_cl.engines.recorder import RunRecorder
 from monai_cl.errors import UserError
 
@@ -32,7 +33,10 @@ class StepGuard:
     finite, in any process, the samples of the iteration (of all processes) are appended to ``non_finite.jsonl`` in
     ``output_dir``, with the names of the parameters concerned. Then the run stops, or leaves this step out: weights,
     optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten steps
-    left out one after the other the run stops in any case.
+    left out one after the other the run stops in any case; a resumed run goes on counting.
+
+    ``engine.state.step_skipped`` says whether the step of this iteration was left out: BYOL's target does not move then
+    (`MomentumUpdate`). The learning-rate schedule moves on, since it counts the iterations of the run.
 
     With AMP's loss scaling a gradient that overflows while the loss is finite is the scaler's to handle: it leaves the
     step out and lowers the scale; the run stops after ten of those one after the other.
@@ -73,10 +77,20 @@ class StepGuard:
 
     def attach(self, engine: Engine) -> None:
         """Register before the forward and between backward and step. Attach it before the recorder."""
+        keep_state(engine, "step_guard", self)
         engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
 
+    def state_dict(self) -> dict[str, int]:
+        """Steps left out so far, and one after the other up to now."""
+        return {"skipped": self.skipped, "in_a_row": self._in_a_row}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on counting from there."""
+        self.skipped, self._in_a_row = state["skipped"], state["in_a_row"]
+
     def _remember(self, engine: Engine) -> None:
+        engine.state.step_skipped = False
         if self.non_finite == "skip":
             self._buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
 
@@ -117,6 +131,7 @@ class StepGuard:
             for group in self.optimizer.param_groups:
                 for parameter in group["params"]:
                     parameter.grad = None
+        engine.state.step_skipped = True
         self.skipped += 1
         if self.recorder is not None:
             self.recorder.add("skipped_steps", engine.state.iteration, self.skipped)

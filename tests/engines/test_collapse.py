@@ -11,6 +11,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from monai_cl.engines import Checkpoints
 from monai_cl.engines.collapse import CollapseWatch, mean_cosine
 from tests.oracles import cosine
 
@@ -85,6 +86,16 @@ def test_collapse_is_warned_of_once(caplog):
     assert len(caplog.records) == 1
     message = caplog.records[0].getMessage()
     assert message.startswith("the embeddings have collapsed: at iteration 3 their mean cosine is 1.0000 (above 0.99)")
+
+
+def test_a_resumed_run_does_not_warn_again(tmp_path, caplog):
+    for epochs in (1, 2):
+        engine = Engine(lambda _, z: {"pred": {"embedding": z}})
+        CollapseWatch(keys=("embedding",), every=1, grace=2).attach(engine)
+        Checkpoints(save={"network": torch.nn.Linear(1, 1)}, output_dir=tmp_path).attach(engine)
+        engine.run([collapsed()] * 4, max_epochs=epochs)
+    assert engine.state.iteration == 8
+    assert caplog.text.count("have collapsed") == 1
 
 
 def test_embeddings_that_are_no_numbers_are_no_collapse(caplog):

@@ -14,7 +14,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler
 
-from monai_cl.engines import Checkpoints, RunRecorder, StepGuard, cosine_schedule
+from monai_cl.engines import Checkpoints, MomentumUpdate, RunRecorder, StepGuard, cosine_schedule
 from monai_cl.engines.step_guard import batch_samples
 from monai_cl.errors import UserError
 
@@ -149,6 +149,78 @@ def test_a_good_step_between_bad_ones_starts_the_count_anew(tmp_path):
     assert run.guard.skipped == 18
 
 
+def with_scaler(run: Guarded, scale: float) -> torch.amp.GradScaler:
+    """Give a training AMP's loss scaler, at work on the CPU; MONAI makes its own when it starts."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    run.trainer.amp = True
+    run.trainer.add_event_handler(Events.STARTED, lambda: setattr(run.trainer, "scaler", scaler))
+    return scaler
+
+
+# autocast to CUDA, and MONAI's own scaler, complain on a CPU
+on_cpu = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+
+
+def resumed(folder: Path, values: Sequence[float]) -> Guarded:
+    """A run of two epochs that was interrupted after the first, about to go on."""
+    Guarded(folder, values, batch=2, non_finite="skip").trainer.run()
+    run = Guarded(folder, values, batch=2, non_finite="skip")
+    run.trainer.state.max_epochs = 2
+    return run
+
+
+def test_a_resumed_run_goes_on_counting_the_steps_that_were_left_out(tmp_path):
+    run = resumed(tmp_path, GOOD_BAD)
+    run.trainer.run()
+    assert run.recorder.curves["skipped_steps"] == [[7, 2.0]]
+
+
+def test_a_resumed_run_goes_on_counting_bad_steps_in_a_row(tmp_path):
+    Guarded(tmp_path, [1, 2] + [NAN] * 12, batch=2, non_finite="skip").trainer.run()
+    run = Guarded(tmp_path, [NAN] * 14, batch=2, non_finite="skip")
+    run.trainer.state.max_epochs = 2
+    with pytest.raises(UserError, match="iteration 11 gave loss nan, after 10 such steps one after the other"):
+        run.trainer.run()
+
+
+def test_a_checkpoint_from_before_the_counters_were_kept_is_taken_up(tmp_path):
+    run = resumed(tmp_path, GOOD_BAD)
+    (file,) = tmp_path.glob("checkpoint_iteration=*.pt")
+    content = torch.load(file, weights_only=True)
+    del content["handlers"]
+    torch.save(content, file)
+    run.trainer.run()
+    assert run.guard.skipped == 1
+
+
+class Target:
+    """What `MomentumUpdate` moves."""
+
+    def __init__(self) -> None:
+        self.moves = 0
+
+    def update_target(self) -> None:
+        self.moves += 1
+
+
+def test_a_target_does_not_move_in_a_step_that_is_left_out(tmp_path):
+    run, moved = Guarded(tmp_path, GOOD_BAD, batch=2, non_finite="skip"), []
+    MomentumUpdate(network=(target := Target())).attach(run.trainer)
+    run.trainer.add_event_handler("ITERATION_COMPLETED", lambda: moved.append(target.moves))
+    run.trainer.run()
+    assert moved == [1, 2, 2, 3]
+
+
+@on_cpu
+def test_a_target_does_not_move_where_the_scaler_leaves_the_step_out(tmp_path):
+    run = Guarded(tmp_path, [1, 2, 3, 4, 5, 6], batch=2)
+    with_scaler(run, 3e38)
+    MomentumUpdate(network=(target := Target())).attach(run.trainer)
+    run.trainer.run()
+    assert run.guard.skipped >= 1
+    assert target.moves == 3 - run.guard.skipped
+
+
 def test_gradients_are_clipped_to_the_norm_asked_for_and_recorded_before(tmp_path):
     seen = []
     run = Guarded(tmp_path, [1, 2, 3, 4], batch=2, gradient_clip=0.01)
@@ -169,18 +241,6 @@ def test_a_large_clip_changes_nothing(tmp_path):
     other = Guarded(tmp_path / "b", [1, 2, 3, 4], batch=2, gradient_clip=1e6)
     other.trainer.run()
     assert same(one.state(), other.state())
-
-
-def with_scaler(run: Guarded, scale: float) -> torch.amp.GradScaler:
-    """Give a training AMP's loss scaler, at work on the CPU; MONAI makes its own when it starts."""
-    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
-    run.trainer.amp = True
-    run.trainer.add_event_handler(Events.STARTED, lambda: setattr(run.trainer, "scaler", scaler))
-    return scaler
-
-
-# autocast to CUDA, and MONAI's own scaler, complain on a CPU
-on_cpu = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
 
 @on_cpu
