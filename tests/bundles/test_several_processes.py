@@ -99,6 +99,17 @@ def test_fine_tuning_in_two_processes_measures_every_case_once(torchrun):
     assert list(results["metrics"]["dice"]) == results["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
 
 
+def test_a_fine_tuning_of_one_process_goes_on_in_two(torchrun, train, tmp_path):
+    options = {"epoch_length": 2, "fold": 0}
+    train(ORGANS, tmp_path / "run", iterations=2, batch_size=2, **options).check()
+    done, run = torchrun(ORGANS, "run", iterations=4, batch_size=1, **options)
+    assert done.status == 0, done.err[-4000:]
+    assert (run / "checkpoint_iteration=4.pt").is_file()
+    results = read_results(run)
+    assert results["iterations"] == 4
+    assert [iteration for iteration, _ in results["curves"]["mean_dice"]] == [2, 4]
+
+
 def test_an_uneven_share_of_cases_is_measured_as_by_one_process(torchrun, train, cohort, tmp_path):
     document = json.loads((cohort / "target.json").read_text(encoding="utf-8"))
     for number, item in enumerate(document["training"]):
