@@ -151,6 +151,11 @@ class CTSlices(Dataset):
         for volume in self.volumes:
             self._check_constant(volume)
 
+    def of(self, volumes: Sequence[SliceVolume]) -> CTSlices:
+        """The same of other volumes of the store."""
+        options = {name: getattr(self, name) for name in ("window", "size", "pixel_size", "neighbours")}
+        return CTSlices(self.store, volumes, **options)
+
     def __len__(self) -> int:
         return int(self._ends[-1])
 

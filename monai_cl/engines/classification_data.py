@@ -78,14 +78,7 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
             raise UserError(f"fold must be in 0 … {folds.count - 1}, got {fold}; correct --fold")
         known = [volume for volume in slices.volumes if volume.patient in folds.fold]
         chosen = [volume for volume in known if (folds.fold[volume.patient] != fold) == training]
-    return CTSlices(
-        slices.store,
-        chosen,
-        window=slices.window,
-        size=slices.size,
-        pixel_size=slices.pixel_size,
-        neighbours=slices.neighbours,
-    )
+    return slices.of(chosen)
 
 
 def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> PatientFolds:

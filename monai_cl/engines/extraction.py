@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from monai_cl.data.features import UNKNOWN, SliceFeatures
 from monai_cl.data.slice_batch import collate_slices
 from monai_cl.errors import UserError
+from monai_cl.networks.modes import evaluation_mode
 
 
 def extract_features(
@@ -51,21 +52,15 @@ def extract_features(
     encoder = encoder.to(device)
     represent = getattr(encoder, "represent", encoder)
     rows: dict[str, list] = {name: [] for name in ("features", "patient", "label", "depth", "slice")}
-    modes = {module: module.training for module in encoder.modules()}
-    try:
-        encoder.eval()
-        with torch.inference_mode():
-            for batch in slices:
-                images = batch["image"].to(device, non_blocking=True)
-                found = represent(images)
-                if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
-                    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-                    raise ValueError(f"an encoder must give ({len(images)}, F) for {len(images)} slices, got {shape}")
-                rows["features"].append(found.float().cpu().numpy())
-                _collect(rows, batch, len(images))
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with evaluation_mode(encoder), torch.inference_mode():
+        for batch in slices:
+            images = batch["image"].to(device, non_blocking=True)
+            found = represent(images)
+            if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
+                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise ValueError(f"an encoder must give ({len(images)}, F) for {len(images)} slices, got {shape}")
+            rows["features"].append(found.float().cpu().numpy())
+            _collect(rows, batch, len(images))
     if not rows["features"]:
         raise UserError("features: expected at least one slice, found none")
     return SliceFeatures(np.concatenate(rows.pop("features")), **rows, about=about or {})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data import DataList, MixCLPatches, Preparation, VolumeStore, load_data_list, prepare
+from monai_cl.data import DataList, MixCLPatches, Preparation, PreparedItems, VolumeStore, load_data_list, prepare
 from monai_cl.data.naming import whose
 from monai_cl.errors import UserError
 
@@ -62,30 +62,23 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
 
 
 def prepare_all(
-    items: Sequence[Mapping[str, Any]],
-    store: str | Path,
-    *,
-    spacing: Sequence[float],
-    workers: int = 1,
-    antialias: bool = False,
-) -> list[str]:
-    """Prepare every item into the store (those already there are not touched), and return their keys in order.
+    items: Sequence[Mapping[str, Any]], store: str | Path, preparation: Preparation, *, workers: int = 1
+) -> PreparedItems:
+    """Prepare every item into the store (those already there are not touched); the keys are in the items' order.
 
     Raises:
         UserError: names every item that could not be prepared, with the reason. What was prepared stays.
     """
     if not items:
         raise UserError(f"store {store}: nothing to prepare, the data list selects no item; check fold and split")
-    done = prepare(
-        items, store, Preparation(spacing=tuple(float(s) for s in spacing), antialias=antialias), workers=workers
-    )
+    done = prepare(items, store, preparation, workers=workers)
     if done.skipped:
         lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)
         raise UserError(
             f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. "
             "Mend them or take them off the list"
         )
-    return list(done.keys)
+    return done
 
 
 def mixcl_patches(
@@ -116,9 +109,9 @@ def mixcl_patches(
         raise UserError(
             f"{data_list.path}: no item with image and label under {split!r}; MixCL learns from labelled volumes"
         )
-    keys = prepare_all(items, store, spacing=spacing, workers=prepare_workers, antialias=antialias)
+    done = prepare_all(items, store, Preparation(spacing=spacing, antialias=antialias), workers=prepare_workers)
     grouped: dict[str, list[str]] = {dataset.name: [] for dataset in data_list.datasets}
-    for item, key in zip(items, keys):
+    for item, key in zip(items, done.keys):
         grouped[item["dataset"]].append(key)
     # an empty data set keeps its place: a data set's index is its place in the list, as in `class_counts`
     return MixCLPatches(VolumeStore.open(store), grouped, **patches)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from monai_cl.engines.inference_data import VOLUME_ENDINGS
 from monai_cl.errors import UserError
 
 CONFIGS = ("inference.yaml", "inference.yml", "inference.json")
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def is_bundle(folder: Any) -> bool:
@@ -95,4 +95,4 @@ def _organ_id(config: Mapping[str, Any], metadata: Path, *, organ: str) -> int:
 
 
 def _masks_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(ENDINGS))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS))

@@ -18,7 +18,7 @@ from monai.transforms import (
     Transform,
 )
 
-from monai_cl.data import CTReader, DataList, SegmentationPatches, VolumeStore, fold_items
+from monai_cl.data import CTReader, DataList, Preparation, SegmentationPatches, VolumeStore, fold_items
 from monai_cl.engines.distributed import own_share
 from monai_cl.engines.pretraining_data import fold_of, prepare_all
 from monai_cl.errors import UserError
@@ -68,7 +68,7 @@ def checked_items(
     Raises:
         UserError: names every item that cannot be used, with the reason.
     """
-    prepare_all(items, store, spacing=spacing, workers=prepare_workers)
+    prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers)
     return list(items)
 
 
@@ -89,7 +89,7 @@ def segmentation_patches(
     **patches: Any,
 ) -> SegmentationPatches:
     """Class-balanced crops of prepared volumes with MONAI's random dictionary transforms on top, drawn by address."""
-    keys = prepare_all(items, store, spacing=spacing, workers=prepare_workers)
+    keys = prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers).keys
     return SegmentationPatches(VolumeStore.open(store), keys, transform=transform, **patches)
 
 

@@ -16,11 +16,9 @@ from monai_cl.data import (
     PatientSampler,
     Preparation,
     organ_ids,
-    prepare,
     slice_volumes,
 )
-from monai_cl.data.naming import whose
-from monai_cl.engines.pretraining_data import describe
+from monai_cl.engines.pretraining_data import describe, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
 
@@ -88,13 +86,7 @@ def list_slices(
     if not items:
         kind = "item with a target" if labelled else "item"
         raise UserError(f"{data_list.path}: expected at least one {kind} under {split!r}, found none")
-    done = prepare(items, store, SLICES, workers=prepare_workers)
-    if done.skipped:
-        lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)
-        raise UserError(
-            f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. Mend them or take them off "
-            "the list"
-        )
+    done = prepare_all(items, store, SLICES, workers=prepare_workers)
     ids = organ_ids(data_list, organ) if organ else {}
     if organ and not ids:
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)

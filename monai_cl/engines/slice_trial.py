@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from monai_cl.errors import UserError
+from monai_cl.networks.modes import evaluation_mode
 
 
 @torch.no_grad()
@@ -19,11 +20,10 @@ def try_slice(network: nn.Module, *, channels: int, size: int) -> None:
     Raises:
         UserError: the network does not take such slices.
     """
-    modes = {module: module.training for module in network.modules()}
     place = next(network.parameters()).device
     try:
-        network.eval()
-        network.represent(torch.zeros(1, channels, size, size, device=place))
+        with evaluation_mode(network):
+            network.represent(torch.zeros(1, channels, size, size, device=place))
     except UserError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -31,6 +31,3 @@ def try_slice(network: nn.Module, *, channels: int, size: int) -> None:
             f"backbone: expected a network of slices ({channels}, {size}, {size}), found one that does not take them "
             f"({' '.join(str(error).split())[:200]}); correct backbone, image_size or neighbours"
         ) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -8,6 +8,8 @@ import torch
 from einops import pack, reduce, unpack
 from torch import Tensor, nn
 
+from monai_cl.networks.modes import evaluation_mode
+
 # Of CT slices windowed to [−100, 400] HU → [0, 1], two thirds of which are air: measured on six scans, rounded.
 MEAN, STD = 0.1, 0.2
 
@@ -107,10 +109,6 @@ def representation_size(network: nn.Module, *, in_channels: int = 1, image_size:
     """F of a 2D network, found by showing it an empty image; the network is left as it was."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     parameter = next(network.parameters(), torch.zeros(()))
-    modes = {module: module.training for module in network.modules()}
-    try:
+    with evaluation_mode(network):
         image = torch.zeros(1, in_channels, height, width, device=parameter.device, dtype=parameter.dtype)
-        return pooled(network.eval()(image)).shape[1]
-    finally:
-        for module, training in modes.items():
-            module.training = training
+        return pooled(network(image)).shape[1]
