@@ -37,6 +37,8 @@ def accelerate(
         with utf8_locale():
             # gradient_norms keeps the graph, which a backward that gives its buffers away refuses
             importlib.import_module("torch._functorch.config").donated_buffer = False
+            # not part of the key of inductor's cache, whose code from other runs would write over the kept buffers
+            torch.compiler.config.cache_key_tag = "buffers kept"
             network.compile()  # torch.compile(network) would put a prefix before every key of the state dict
     return network
 
