@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = st.text(st.characters(exclude_characters="/\\\0", exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
+# of what file names can be written in here
+LETTERS = st.characters(codec=sys.getfilesystemencoding(), exclude_characters="/\\\0", exclude_categories=("Cs",))
+NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(
     lambda name: name.strip() and name not in (".", "..") and not name.startswith(("~", "/")) and name[1:2] != ":"
 )
 
