@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from monai_cl.errors import UserError
 from monai_cl.networks.tinynet import odd_channels
-from monai_cl.networks.transfer import TransferReport, read_weights
+from monai_cl.networks.transfer import TransferReport, compare_weights, read_weights
 
 _FIRST = "conv1.weight"
 _CLASSIFIER = "fc."
@@ -68,18 +68,10 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
     own = network.state_dict()
     if _FIRST in given and given[_FIRST].ndim == 4 and given[_FIRST].shape[1] == 3:
         given[_FIRST] = grey_convolution(given[_FIRST], channels=own[_FIRST].shape[1])
-    shared = own.keys() & given.keys()
-    fits = {name for name in shared if own[name].shape == given[name].shape}
-    report = TransferReport(
-        matched=tuple(sorted(fits)),
-        missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(_COUNTER))),
-        other_shape=tuple(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in sorted(shared - fits)),
-        unknown=tuple(sorted(given.keys() - own.keys())),
-        source=str(path),
-    )
-    if report.missing or report.other_shape or report.unknown:
+    report = compare_weights(own, given, source=str(path), optional=_COUNTER)
+    if not report.complete:
         raise UserError(f"{report}; expected ImageNet's ResNet-18 with torchvision's names: it is another network")
-    network.load_state_dict({name: given[name] for name in fits}, strict=False)
+    network.load_state_dict({name: given[name] for name in report.matched}, strict=False)
     return report
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monai_cl.errors import UserError
 from monai_cl.networks.encoder import SliceEncoder
-from monai_cl.networks.transfer import TransferReport, read_weights
+from monai_cl.networks.transfer import TransferReport, compare_weights, read_weights
 
 TRANSFERRED = ("backbone.", "mean", "std")
 
@@ -38,19 +38,11 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
         raise UserError(f"{path}: no such file; pass a checkpoint of a pre-training on slices")
     given = slice_encoder_weights(read_weights(path))
     own = {name: tensor for name, tensor in encoder.state_dict().items() if name.startswith(TRANSFERRED)}
-    shared = own.keys() & given.keys()
-    fits = {name for name in shared if own[name].shape == given[name].shape}
-    report = TransferReport(
-        matched=tuple(sorted(fits)),
-        missing=tuple(sorted(own.keys() - given.keys())),
-        other_shape=tuple(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in sorted(shared - fits)),
-        unknown=tuple(sorted(given.keys() - own.keys())),
-        source=str(path),
-    )
-    if report.missing or report.other_shape or report.unknown:
+    report = compare_weights(own, given, source=str(path))
+    if not report.complete:
         raise UserError(
             f"{report}; expected an encoder of slices of the same make: build it as it was pre-trained "
             "(backbone, width, in_channels)"
         )
-    encoder.load_state_dict({name: given[name] for name in fits}, strict=False)
+    encoder.load_state_dict({name: given[name] for name in report.matched}, strict=False)
     return report

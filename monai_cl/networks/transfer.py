@@ -30,6 +30,11 @@ class TransferReport:
     unknown: tuple[str, ...] = ()
     source: str = field(default="", compare=False)
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing, of another shape or unknown."""
+        return not (self.missing or self.other_shape or self.unknown)
+
     def __str__(self) -> str:
         parts = [f"{self.source}: {len(self.matched)} encoder tensors matched"]
         for what, names in (
@@ -92,20 +97,31 @@ def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIXES)}
 
 
-def compare_encoder(network: nn.Module, weights: Mapping[str, Tensor], *, source: str = "") -> TransferReport:
-    """Compare encoder weights with a network's own encoder, key by key, without changing anything."""
-    own, given = encoder_weights(network.state_dict()), encoder_weights(weights)
+def compare_weights(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], *, source: str = "", optional: str | tuple[str, ...] = ()
+) -> TransferReport:
+    """Compare the tensors of a file with a network's, name by name.
+
+    Args:
+        own: of the network.
+        given: of the file.
+        source: the file, for the report's text.
+        optional: endings of names that the file need not have.
+    """
     shared = own.keys() & given.keys()
-    other = sorted(
-        f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in shared if own[k].shape != given[k].shape
-    )
+    fits = {name for name in shared if own[name].shape == given[name].shape}
     return TransferReport(
-        matched=tuple(sorted(k for k in shared if own[k].shape == given[k].shape)),
-        missing=tuple(sorted(own.keys() - given.keys())),
-        other_shape=tuple(other),
+        matched=tuple(sorted(fits)),
+        missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(optional))),
+        other_shape=tuple(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in sorted(shared - fits)),
         unknown=tuple(sorted(given.keys() - own.keys())),
         source=source,
     )
+
+
+def compare_encoder(network: nn.Module, weights: Mapping[str, Tensor], *, source: str = "") -> TransferReport:
+    """Compare encoder weights with a network's own encoder, key by key, without changing anything."""
+    return compare_weights(encoder_weights(network.state_dict()), encoder_weights(weights), source=source)
 
 
 def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -> TransferReport:
@@ -129,7 +145,7 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     if not report.matched:
         found = ", ".join(sorted(weights)[:3])
         raise UserError(f"{report}; nothing can be transferred (the file holds {found}, …): it is not a UNETR encoder")
-    if strict and (report.missing or report.other_shape or report.unknown):
+    if strict and not report.complete:
         raise UserError(
             f"{report}; build the network as it was pre-trained (img_size, feature_size, hidden_size; "
             "the JSON beside encoder.pt has them; UNETR's keys also changed after MONAI 1.5.2)"

@@ -24,6 +24,16 @@ def rates(iterations: int, **options) -> list[float]:
     return found
 
 
+def after(steps: int, **options):
+    """Optimiser (rate 1) and schedule after some steps."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = cosine_schedule(optimizer, **options)
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+    return optimizer, schedule
+
+
 @pytest.mark.parametrize(
     ("arguments", "epochs"), [((1000, 50), 20), ((2000, 200, 1), 10), ((600, 100, 3), 6), ((7, 7), 1)]
 )
@@ -61,20 +71,12 @@ def test_a_fraction_of_the_rate_is_left_at_the_end():
 
 
 def test_the_rate_stays_at_its_end_beyond_the_run():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = cosine_schedule(optimizer, iterations=2, final_fraction=0.2)
-    for _ in range(9):
-        optimizer.step()
-        schedule.step()
+    optimizer, _ = after(9, iterations=2, final_fraction=0.2)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)
 
 
 def test_a_state_brings_its_step_and_leaves_the_length_of_the_run():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    short = cosine_schedule(optimizer, iterations=10, warmup=2)
-    for _ in range(10):
-        optimizer.step()
-        short.step()
+    optimizer, short = after(10, iterations=10, warmup=2)
     assert optimizer.param_groups[0]["lr"] == 0
     again = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     long = cosine_schedule(again, iterations=20, warmup=4)
