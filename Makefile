@@ -13,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: monailabel test-monailabel
 
 help:
-	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (ten to twenty minutes)"
+	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (about ten minutes)"
 	@echo "make test       the test suite without slow and GPU tests"
 	@echo "make test-slow  the slow tests: real runs, several processes, paper size"
 	@echo "make test-gpu   the tests that need CUDA"

@@ -8,7 +8,7 @@ from monai_cl.errors import say
 def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = False) -> None:
     """Run both pathways on synthetic CT: MixCL to Dice with few labels, WSP to the AUC of advanced fibrosis; a report.
 
-    Takes ten to twenty minutes on two CPU cores. Steps whose results lie in the output folder are not run again; a
+    Takes about ten minutes on two CPU cores. Steps whose results lie in the output folder are not run again; a
     folder with another seed or size is refused.
 
     Example:
