@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from monai_cl.errors import UserError
 
 T = TypeVar("T")
 TIMEOUT = 1800.0  # PyTorch's own for gloo; nccl's is 600
+
+_wrappers: weakref.WeakSet[nn.parallel.DistributedDataParallel] = weakref.WeakSet()
 
 
 def start_process_group(*, timeout: float = TIMEOUT) -> None:
@@ -45,9 +48,15 @@ def start_process_group(*, timeout: float = TIMEOUT) -> None:
 
 
 def stop_process_group() -> None:
-    """Leave the group."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    """Leave the group; networks that `distribute` wrapped for it cannot train any more."""
+    if not dist.is_initialized():
+        return
+    # A wrapper's reducer that holds the group to the last ends it without giving up the interpreter's lock, waiting for
+    # gloo's threads; and one of those may wait for the lock, to let go of a tensor. Python's own references give it up.
+    for wrapper in list(_wrappers):
+        wrapper.reducer = wrapper.logger = None
+    _wrappers.clear()
+    dist.destroy_process_group()
 
 
 def backend() -> str:
@@ -165,7 +174,15 @@ def distribute(network: nn.Module, device: torch.device, **acceleration: bool) -
         return network
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return nn.parallel.DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
+    return data_parallel(network, device)
+
+
+def data_parallel(network: nn.Module, device: torch.device) -> nn.parallel.DistributedDataParallel:
+    """A network of the group's processes, on their devices, until `stop_process_group`."""
+    device_ids = [device.index] if device.type == "cuda" else None
+    wrapper = nn.parallel.DistributedDataParallel(network, device_ids=device_ids)
+    _wrappers.add(wrapper)
+    return wrapper
 
 
 def bare(network: nn.Module) -> nn.Module:

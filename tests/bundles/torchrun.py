@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,7 +43,7 @@ class Agents:
             launch += [f"--nnodes={self.machines}", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{self.port}"]
             launch += [f"--rdzv_id=run{self.port}", "--local_addr=127.0.0.1"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **self.environment}
-        environment["MONAI_CL_TEST_RUN"] = str(self.port)
+        environment |= {"MONAI_CL_TEST_RUN": str(self.port), "PYTHONFAULTHANDLER": "1"}
         self.cwd.mkdir(parents=True, exist_ok=True)
         self.agents = []
         self.numbers = range(self.machines) if self.only is None else [self.only]
@@ -66,6 +67,9 @@ class Agents:
         try:
             for agent in self.agents:
                 agent.wait(max(1, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.show_where_they_are()
+            raise
         finally:
             self.kill()
         texts = (
@@ -95,6 +99,16 @@ class Agents:
             for machine, agent in zip(self.numbers, self.agents):
                 assert agent.poll() is None, self.err(machine).read_text(errors="replace")[-4000:]
             time.sleep(0.05)
+
+    def show_where_they_are(self) -> None:
+        """Print what a run that does not end has said, and where its processes stand."""
+        for rank in range(self.machines * self.processes):
+            with contextlib.suppress(AssertionError, ProcessLookupError):
+                os.kill(self.process(rank), signal.SIGABRT)  # faulthandler writes the stack of every thread
+        time.sleep(2)
+        for machine in self.numbers:
+            print(f"machine {machine}:", self.out(machine).read_text(errors="replace")[-4000:])
+            print(self.err(machine).read_text(errors="replace")[-12000:])
 
     def kill(self) -> None:
         """End whatever still runs."""

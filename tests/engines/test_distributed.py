@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from monai.networks.nets import UNETR
@@ -73,6 +77,33 @@ def test_a_group_is_joined_once_and_left(group_of_one):
     assert torch.distributed.get_backend() == ("nccl" if torch.cuda.is_available() else "gloo")
     stop_process_group()
     assert not torch.distributed.is_initialized()
+
+
+LEAVE = """
+import sys
+import torch, torch.distributed as dist
+from monai_cl.engines.distributed import data_parallel, start_process_group, stop_process_group
+
+sys.setswitchinterval(1000)  # gloo's threads get the interpreter's lock only where it is given up
+for _ in range(40):
+    start_process_group()
+    network = data_parallel(torch.nn.Linear(2, 2), torch.device("cpu"))
+    for _ in range(3):  # the tensors die here at once, and whoever lets go of them last needs the lock
+        dist.all_gather([torch.empty(4)], torch.ones(4))
+    stop_process_group()
+    del network
+print("left")
+"""
+
+
+def test_leaving_a_group_does_not_wait_for_a_thread_that_waits_for_the_interpreter(free_port):
+    # it did, now and then: a process stayed for ever after its results were written
+    environment = {**os.environ, "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    environment |= {"MASTER_PORT": str(free_port()), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE], env=environment, capture_output=True, encoding="utf-8", timeout=200
+    )
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr
 
 
 def test_one_process_gathers_what_it_has():

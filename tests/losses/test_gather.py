@@ -77,6 +77,7 @@ def work(rank: int, folder: str) -> None:
         found[str(dtype)] = gather_with_gradient(tensor)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.barrier()
+    del model  # before the group: what holds that to the last ends it with the interpreter locked
     dist.destroy_process_group()
 
 
