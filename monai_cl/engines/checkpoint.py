@@ -21,7 +21,7 @@ from monai_cl.engines.checkpoint_file import (
     save_atomically,
     set_aside,
 )
-from monai_cl.engines.distributed import any_process, as_the_first
+from monai_cl.engines.distributed import any_process, as_the_first, world_size
 from monai_cl.engines.handlers import Stateful, kept_states, on_exception
 from monai_cl.engines.named_resume import MODEL, bring_best_model, require_no_other_run
 from monai_cl.engines.randomness import random_states, set_random_states
@@ -263,6 +263,9 @@ class Checkpoints:
     def _end_iteration(self, engine: Engine) -> None:
         self._whole = True
         at_epoch_end = engine.state.iteration % engine.state.epoch_length == 0
+        if at_epoch_end and world_size() > 1 and self.evaluator is not None:
+            # a process that waits in the validation for one that SIGTERM made leave may not get to saving
+            self.write(engine)
         if any_process(self._termination.requested, getattr(engine.state, "device", None)) and not at_epoch_end:
             self._termination.requested = True
             raise Preempted
@@ -288,10 +291,11 @@ class Checkpoints:
             if preempted:
                 if self._newest_name() != checkpoint_name(engine.state.iteration):
                     self.write(engine)
-                logger.warning(
-                    "SIGTERM: saved at iteration %d; the same command with --resume auto goes on from there",
-                    engine.state.iteration,
-                )
+                if self._newest_name() == checkpoint_name(engine.state.iteration):  # rank 0 may still be at it
+                    logger.warning(
+                        "SIGTERM: saved at iteration %d; the same command with --resume auto goes on from there",
+                        engine.state.iteration,
+                    )
         finally:
             self._termination.release()
             self._termination.requested = False

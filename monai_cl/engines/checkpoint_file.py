@@ -18,7 +18,7 @@ from monai_cl.networks.archive import archive_fault
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint_iteration=(\d+)\.pt$")
-_LEFT_OVER = re.compile(r"\.(checkpoint_iteration=\d+|model)\.pt\.\d+\.tmp$")
+_LEFT_OVER = re.compile(r"\.(checkpoint_iteration=\d+|model)\.pt\.\d+\.tmp$|\.tmp-model\.pt-\d+-[0-9a-f]+$")
 DAMAGED = ".damaged"
 
 
@@ -97,7 +97,7 @@ def set_aside(path: Path) -> Path:
 
 def remove_left_overs(folder: Path) -> None:
     """Delete half-written files of a killed process: each may be as large as a checkpoint. Hold the run's lock."""
-    for path in folder.glob(".*.tmp"):
+    for path in (*folder.glob(".*.tmp"), *folder.glob(".tmp-*")):
         if _LEFT_OVER.match(path.name):
             _remove(path)
             logger.info("removed %s, which a killed run left half-written", path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
@@ -41,9 +42,11 @@ def start_process_group(*, timeout: float = TIMEOUT) -> None:
         raise UserError(f"process_timeout: expected a number of seconds > 0, got {timeout!r}")
     if "RANK" not in os.environ or dist.is_initialized():
         return
+    local_rank = os.environ.setdefault("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
     if torch.cuda.is_available():
-        torch.cuda.set_device(own_gpu(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()))
+        torch.cuda.set_device(own_gpu(int(local_rank), torch.cuda.device_count()))
     dist.init_process_group(backend(), timeout=timedelta(seconds=timeout))
+    _tell_ignite()
     require_same_start()
 
 
@@ -57,6 +60,19 @@ def stop_process_group() -> None:
         wrapper.reducer = wrapper.logger = None
     _wrappers.clear()
     dist.destroy_process_group()
+    _tell_ignite()
+
+
+def _tell_ignite() -> None:
+    """Let ignite, through which MONAI's metrics gather, look at the group now that all processes are here.
+
+    By itself it does so in the first validation, by a group of its own with another time-out, in which the processes
+    that come first do not notice the loss of one that has yet to come. Under Slurm it takes the number among a
+    machine's processes from a variable that is the same for all of torchrun's.
+    """
+    if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" in os.environ:
+        os.environ["SLURM_LOCALID"] = os.environ["LOCAL_RANK"]
+    idist.sync()
 
 
 def backend() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -35,6 +38,8 @@ class Termination:
             self.requested = False
             self._before = signal.signal(signal.SIGTERM, self._note)
             self._watching = True
+            atexit.unregister(end_workers)
+            atexit.register(end_workers)
 
     def release(self) -> None:
         """Give SIGTERM back to whoever had it."""
@@ -53,3 +58,15 @@ def leave_termination_to_the_trainer(worker: int) -> None:
     step, before it could save; as it is they end with the training.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def end_workers(seconds: float = 5.0) -> None:
+    """Kill a loader's workers that have not ended by themselves after that many seconds.
+
+    One that hangs in a read lets SIGTERM pass, by which multiprocessing would end it, and then wait for it for ever.
+    """
+    until = time.monotonic() + seconds
+    for worker in multiprocessing.active_children():
+        if worker.daemon:
+            worker.join(max(0.0, until - time.monotonic()))
+            worker.kill()

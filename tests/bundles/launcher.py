@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +63,22 @@ class Running:
 
     def wait(self) -> Finished:
         """Its end. The status of a process that a signal ended is that signal's number, negative."""
-        status, seconds = self._answers.readline().split()
+        try:
+            status, seconds = self._answers.readline().split()
+        except BaseException:  # a test's time limit: show where the command hangs, and leave no answer to the next
+            self.send(signal.SIGABRT)  # faulthandler writes the stack of every thread
+            time.sleep(1)
+            self.send(signal.SIGKILL)
+            self._answers.readline()
+            print(*self._said(), sep="\n")
+            raise
+        out, err = self._said()
+        return Finished(int(status), out, err, float(seconds))
+
+    def _said(self) -> tuple[str, str]:
         with self._folder as folder:
             out, err = ((Path(folder) / name).read_text(errors="replace") for name in ("out", "err"))
-        return Finished(int(status), out, err, float(seconds))
+        return out, err
 
     def lives(self) -> bool:
         """Whether it has not ended."""
@@ -153,6 +167,7 @@ def _serve() -> None:
 def _run(job: dict) -> None:
     """In the forked process: become ``python -m module arguments``. Does not return."""
     import atexit
+    import faulthandler
     import runpy
     import threading
 
@@ -162,6 +177,7 @@ def _run(job: dict) -> None:
         (2, job["err"], os.O_WRONLY | os.O_CREAT),
     ):
         os.dup2(os.open(name, flags, 0o600), number)
+    faulthandler.enable()
     network.forbid_network()
     os.chdir(job["cwd"])
     os.environ.update(job["env"])

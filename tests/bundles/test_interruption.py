@@ -140,7 +140,7 @@ def test_sigterm_to_all_processes_of_a_job_leaves_the_loaders_workers_to_the_tra
     run, flag = tmp_path / "run", tmp_path / "held"
     # Slurm signals the whole group, workers included
     alone = "import os, signal\nos.setsid()\n"
-    slow = "import torch\nat(2, torch.optim.AdamW, 'step', before=lambda *a: (mark(), time.sleep(1)))\n"
+    slow = "import torch\nat(2, torch.optim.AdamW, 'step', before=lambda *a: (mark(), time.sleep(5)))\n"
     mark = f"mark = lambda: pathlib.Path({str(flag)!r}).touch()\n"
     prelude = alone + held_at("before the results", flag) + mark + slow
     running = start(PRETRAINING, run, prelude=prelude, preset="hybrid", num_workers=2)

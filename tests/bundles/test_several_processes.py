@@ -200,12 +200,12 @@ def test_sigterm_saves_two_processes_at_the_same_step_and_the_run_goes_on_as_if_
 
 
 def test_a_process_that_hangs_is_given_up_after_the_time_out(agents, tmp_path):
-    run = agents(PRETRAINING, "run", machines=2, iterations=400, epoch_length=2, process_timeout=10)
+    run = agents(PRETRAINING, "run", machines=2, iterations=400, epoch_length=2, process_timeout=30)  # of the start too
     run.when(lambda: (tmp_path / "run" / "checkpoint_iteration=2.pt").exists())
     os.kill(run.process(1), signal.SIGSTOP)
     began = time.monotonic()
-    run.agents[0].wait(120)
-    assert 5 < time.monotonic() - began < 100
+    run.agents[0].wait(200)
+    assert 20 < time.monotonic() - began < 180
     said = run.err(0).read_text(encoding="utf-8")
     assert re.search(r"error: process 0 of 2 \(on \S+\) lost another one, .*([Tt]imed out|timeout)", said), said[-4000:]
     assert (tmp_path / "run" / "checkpoint_iteration=2.pt").exists()

@@ -113,10 +113,11 @@ def test_a_folder_in_which_nothing_can_be_written_is_named_before_the_run():
 
 
 def test_half_written_files_of_killed_runs_are_removed_and_others_stay(tmp_path):
-    for name in (".checkpoint_iteration=4.pt.123.tmp", ".model.pt.9.tmp", ".mine.tmp", "notes.tmp"):
+    left = (".checkpoint_iteration=4.pt.123.tmp", ".model.pt.9.tmp", ".tmp-model.pt-9-0f3a")
+    for name in (*left, ".tmp-mine", "notes.tmp"):
         (tmp_path / name).write_bytes(b"half")
     remove_left_overs(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.tmp", "notes.tmp"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tmp-mine", "notes.tmp"]
 
 
 def test_a_run_removes_what_a_killed_one_left_and_keeps_what_was_set_aside(tmp_path):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import ignite.distributed as idist
 import pytest
 import torch
 from monai.networks.nets import UNETR
@@ -30,11 +31,11 @@ def unetr() -> UNETR:
 
 
 @pytest.fixture
-def group_of_one(monkeypatch, tmp_path):
+def group_of_one(monkeypatch, free_port):
     """A process group of one process, as ``torchrun --nproc_per_node=1`` lays it out."""
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MASTER_PORT", "29513")
+    monkeypatch.setenv("MASTER_PORT", str(free_port()))
     start_process_group()
     yield
     stop_process_group()
@@ -75,8 +76,18 @@ def test_a_group_is_joined_once_and_left(group_of_one):
     start_process_group()  # again, as a second workflow in the process does
     assert (rank(), world_size()) == (0, 1)
     assert torch.distributed.get_backend() == ("nccl" if torch.cuda.is_available() else "gloo")
+    assert idist.backend() == torch.distributed.get_backend()
     stop_process_group()
     assert not torch.distributed.is_initialized()
+    assert idist.backend() is None  # MONAI's metrics go on in one process
+
+
+def test_a_group_is_joined_in_a_shell_that_slurm_gave(monkeypatch, request):
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.delenv("SLURM_LOCALID", raising=False)
+    request.getfixturevalue("group_of_one")
+    assert os.environ.pop("SLURM_LOCALID") == "0"
+    assert (idist.get_rank(), idist.get_world_size()) == (0, 1)
 
 
 LEAVE = """

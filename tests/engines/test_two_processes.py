@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from ignite.engine import Engine
+from monai.utils import evenly_divisible_all_gather
 from torch import nn
 
 from monai_cl.engines import (
@@ -97,6 +98,14 @@ def refusal(function, *arguments, **options) -> str:
     return ""
 
 
+def metric_of(rank: int) -> dict:
+    """A metric of MONAI's, whose first gathering must make no group of processes, and leaves the GPU's number alone."""
+    new_group, dist.new_group = dist.new_group, None
+    gathered = evenly_divisible_all_gather(torch.full((rank + 1, 1), float(rank)))
+    dist.new_group = new_group
+    return {"metric": gathered.tolist(), "local rank": os.environ["LOCAL_RANK"]}
+
+
 def record_of(folder: Path, rank: int) -> dict:
     """The curves of a run whose loss is iteration + 10 · rank."""
     record = RunRecorder(
@@ -113,8 +122,10 @@ def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(WORLD), MASTER_ADDR="localhost")
     os.environ["MASTER_PORT"] = Path(folder, "port").read_text(encoding="utf-8")
-    start_process_group(timeout=60)
-    found: dict = {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": own_share(len(SCANS))}
+    os.environ.update(SLURM_JOB_ID="1", SLURM_LOCALID="0")  # as torchrun's processes have it, which srun has started
+    start_process_group(timeout=250)
+    found: dict = metric_of(rank)
+    found |= {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": own_share(len(SCANS))}
     found["share of one"] = own_share(1)
     for preset in PRESETS:
         network, loss = mixcl(preset)
@@ -234,6 +245,12 @@ def test_processes_without_a_gpu_talk_by_gloo(ranks):
     if not torch.cuda.is_available():
         assert [rank["backend"] for rank in ranks] == ["gloo", "gloo"]
     assert ranks[0]["gathered"] == [0, "x", 1, "x"]
+
+
+def test_monais_metrics_gather_over_the_group_that_is_there_and_leave_each_process_its_gpu(ranks):
+    for number, rank in enumerate(ranks):
+        assert rank["metric"] == [[0.0], [1.0], [1.0]]
+        assert rank["local rank"] == str(number)
 
 
 def test_a_bare_network_is_itself():
