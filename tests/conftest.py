@@ -15,6 +15,12 @@ from tests import network
 network.forbid_network()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from all tests, and what they start, but those marked ``gpu``: equal to the last bit holds on CPUs."""
+    if config.getoption("markexpr") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real CT (``MONAI_CL_REAL_DATA``, or ``../shared/data`` beside the checkout); skips without it."""

@@ -65,13 +65,21 @@ def _is_memory(error: BaseException) -> bool:
 
 def _out_of_memory(found: BaseException, error: BaseException, config: Mapping[str, Any]) -> str:
     validating = any("evaluator" in frame.f_globals.get("__name__", "") for e in chain(error) for frame in _frames(e))
-    paths = list(_paths(config, "sw_batch_size")) if validating or "batch_size" not in config else []
-    keys = [*paths, *(key for key in TRAINING_KEYS if key in config and not (validating and key == "batch_size"))]
+    training = "batch_size" in config and not validating
+    paths = [] if training else list(_paths(config, "sw_batch_size"))
+    # a network that has been trained is the size it is
+    usable = TRAINING_KEYS if training else () if "checkpoint" in config else TRAINING_KEYS[1:]
+    keys = [*paths, *(key for key in usable if key in config)]
     lower = " or ".join(f"--{key}" + _now(config, key) for key in keys[:3]) or "the size of what it works on"
-    where = "the GPU" if isinstance(found, torch.OutOfMemoryError) or "CUDA" in str(found) else "this machine"
-    what = "validating" if validating else "training" if "batch_size" in config else "working"
+    on_gpu = isinstance(found, torch.OutOfMemoryError) or "CUDA" in str(found)
+    elsewhere = ", or set --invert_device cpu" if on_gpu and not training and "invert_device" in config else ""
+    where = "the GPU" if on_gpu else "this machine"
+    what = "validating" if validating else "training" if training else "working"
     reason = " ".join(str(found).split("\n")[0].split())[:160]
-    return f"the memory of {where} does not suffice for {what}: lower {lower} ({reason or type(found).__name__})"
+    return (
+        f"the memory of {where} does not suffice for {what}: lower {lower}{elsewhere} "
+        f"({reason or type(found).__name__})"
+    )
 
 
 def _worker_killed(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
@@ -161,7 +162,7 @@ class Checkpoints:
             if name not in content:
                 raise UserError(f"{path}: holds no {name!r}; it was written by another kind of run")
             try:
-                _bare(target).load_state_dict(content[name])
+                _bare(target).load_state_dict(_fitted(content[name], target))
             except (RuntimeError, ValueError, KeyError) as error:
                 detail = " ".join(str(error).split())[:300]
                 raise UserError(f"{path}: its {name} does not fit this run's {name}: {detail}") from error
@@ -316,6 +317,17 @@ class Checkpoints:
     def _newest_name(self) -> str | None:
         newest = next(iter(checkpoints_in(self.output_dir)), None)
         return None if newest is None else newest.name
+
+
+def _fitted(state: Any, target: Stateful) -> Any:
+    """What was saved, but with this run's choice of an optimiser's kernels: a GPU's fused one is none of a CPU's."""
+    if not isinstance(target, torch.optim.Optimizer):
+        return state
+    groups = [
+        {**saved, **{key: own[key] for key in ("fused", "foreach") if key in own}}
+        for saved, own in zip(state["param_groups"], target.param_groups)
+    ]
+    return {**state, "param_groups": groups + state["param_groups"][len(groups) :]}
 
 
 def _bare(target: Stateful) -> Stateful:

@@ -27,6 +27,8 @@ def try_slice(network: nn.Module, *, channels: int, size: int) -> None:
     except UserError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) or "cuDNN" in str(error):
+            raise  # a GPU's faults are not the network's
         raise UserError(
             f"backbone: expected a network of slices ({channels}, {size}, {size}), found one that does not take them "
             f"({' '.join(str(error).split())[:200]}); correct backbone, image_size or neighbours"

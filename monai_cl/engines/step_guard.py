@@ -38,8 +38,9 @@ class StepGuard:
     ``engine.state.step_skipped`` says whether the step of this iteration was left out: BYOL's target does not move then
     (`MomentumUpdate`). The learning-rate schedule moves on, since it counts the iterations of the run.
 
-    With AMP's loss scaling a gradient that overflows while the loss is finite is the scaler's to handle: it leaves the
-    step out and lowers the scale; the run stops after ten of those one after the other.
+    With float16 and AMP's loss scaling a gradient that overflows while the loss is finite is the scaler's to handle: it
+    leaves the step out and lowers the scale; the run stops after ten of those one after the other. With bfloat16 the
+    loss is not scaled.
 
     Args:
         network, optimizer: of the trainer.
@@ -78,6 +79,7 @@ class StepGuard:
     def attach(self, engine: Engine) -> None:
         """Register before the forward and between backward and step. Attach it before the recorder."""
         keep_state(engine, "step_guard", self)
+        engine.add_event_handler(Events.STARTED, without_needless_scaling)
         engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
 
@@ -171,6 +173,15 @@ class StepGuard:
             "lower --learning_rate, set --gradient_clip 1 or switch --amp off; or pass over such steps with "
             "--non_finite skip"
         )
+
+
+def without_needless_scaling(engine: Engine) -> None:
+    """Switch off the loss scaler that MONAI's trainers make for bfloat16 too, which has float32's range.
+
+    It would take every gradient that is not finite for an overflow of its own making, and pass over it in silence.
+    """
+    if getattr(engine, "scaler", None) is not None and engine.amp_kwargs.get("dtype") == torch.bfloat16:
+        engine.scaler = torch.amp.GradScaler(engine.scaler._device, enabled=False)
 
 
 def batch_samples(batch: Mapping[str, Any]) -> list[dict[str, Any]]:

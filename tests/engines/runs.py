@@ -26,11 +26,12 @@ class TinyRun:
         features: int = 4,
         seed: int = 0,
         iterations: int = 20,
+        fused: bool | None = None,
         **options: Any,
     ) -> None:
         torch.manual_seed(seed)
         self.network = torch.nn.Linear(features, 1)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.1)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.1, fused=fused)
         self.schedule = cosine_schedule(self.optimizer, iterations=iterations)
         self.sampler = PositionSampler(batch_size=2)
         self.seen: list[int] = []

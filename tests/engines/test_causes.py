@@ -70,6 +70,9 @@ def test_in_a_validation_the_windows_at_once_are_the_key():
     line = explanation(caught.value, CONFIG)
     assert "the GPU does not suffice for validating: lower --validate#inferer#sw_batch_size (now 4) or" in line
     assert "--batch_size" not in line.replace("sw_batch_size", "")
+    trained = explanation(caught.value, {**CONFIG, "checkpoint": "model.pt", "invert_device": "@device"})
+    assert "sw_batch_size (now 4), or set --invert_device cpu (" in trained
+    assert "--patch_size" not in trained
 
 
 def test_in_a_training_step_it_is_not_taken_for_a_validation():

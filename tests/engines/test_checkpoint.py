@@ -64,6 +64,15 @@ def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, scores):
     assert names(tmp_path / "cut") == names(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, True), (True, None), (True, False)])
+def test_a_run_goes_on_with_the_kernels_of_the_machine_it_is_on(tmp_path, before, after):
+    whole = TinyRun(tmp_path / "whole").go(epochs=2)
+    TinyRun(tmp_path / "cut", fused=before).go(epochs=1)
+    resumed = TinyRun(tmp_path / "cut", fused=after).go(epochs=2)
+    assert resumed.optimizer.param_groups[0]["fused"] is after
+    assert all(torch.allclose(resumed.weights[name], whole.weights[name], atol=1e-6) for name in whole.weights)
+
+
 def test_a_run_that_is_made_longer_trains_on_at_the_rates_of_its_new_length(tmp_path):
     TinyRun(tmp_path, iterations=4).go(epochs=2)
     longer = TinyRun(tmp_path, iterations=8)

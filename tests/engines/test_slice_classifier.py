@@ -194,6 +194,24 @@ def test_a_network_that_does_not_take_the_slices_is_refused_before_anything_long
         try_slice(network, channels=3, size=160)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+    ],
+    ids=lambda fault: str(fault)[:10],
+)
+def test_a_fault_of_the_gpu_is_not_taken_for_one_of_the_network(network, monkeypatch, fault):
+    def fail(images):
+        raise fault
+
+    monkeypatch.setattr(network, "represent", fail)
+    with pytest.raises(type(fault), match="CUD"):
+        try_slice(network, channels=1, size=160)
+
+
 def test_an_encoder_without_results_is_called_by_its_folder(tmp_path):
     (tmp_path / "mine").mkdir()
     found = encoder_origin(tmp_path / "mine" / "model.pt", backbone=nn.Linear(1, 1))

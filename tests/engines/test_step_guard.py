@@ -244,6 +244,16 @@ def test_a_large_clip_changes_nothing(tmp_path):
 
 
 @on_cpu
+def test_with_bfloat16_a_bad_gradient_is_no_overflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda.amp, "GradScaler", lambda: torch.amp.GradScaler("cpu"))  # as on a GPU
+    run = Guarded(tmp_path, [1, 2, 3, 4], batch=2, loss=lambda p, _: (p - p.detach()).abs().sqrt().mean())
+    run.trainer.amp, run.trainer.amp_kwargs = True, {"dtype": torch.bfloat16}
+    with pytest.raises(UserError, match=r"iteration 1 gave a gradient of norm (nan|inf); it came from case_0, case_1"):
+        run.trainer.run()
+    assert rows(tmp_path)[0]["action"] == "stopped"
+
+
+@on_cpu
 @pytest.mark.parametrize("values", [[1, 2, 3, 4], GOOD_BAD])
 def test_with_a_loss_scaler_the_steps_are_those_without(tmp_path, values):
     plain = Guarded(tmp_path / "a", values, batch=2, non_finite="skip", gradient_clip=0.5)
