@@ -58,6 +58,7 @@ def stop_process_group() -> None:
     # gloo's threads; and one of those may wait for the lock, to let go of a tensor. Python's own references give it up.
     for wrapper in list(_wrappers):
         wrapper.reducer = wrapper.logger = None
+        wrapper.process_group = None  # else the threads live on, and one that comes late aborts an ending interpreter
     _wrappers.clear()
     dist.destroy_process_group()
     _tell_ignite()

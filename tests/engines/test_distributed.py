@@ -91,10 +91,11 @@ def test_a_group_is_joined_in_a_shell_that_slurm_gave(monkeypatch, request):
 
 
 LEAVE = """
-import sys
+import os, sys
 import torch, torch.distributed as dist
 from monai_cl.engines.distributed import data_parallel, start_process_group, stop_process_group
 
+threads = set()
 sys.setswitchinterval(1000)  # gloo's threads get the interpreter's lock only where it is given up
 for _ in range(40):
     start_process_group()
@@ -102,7 +103,9 @@ for _ in range(40):
     for _ in range(3):  # the tensors die here at once, and whoever lets go of them last needs the lock
         dist.all_gather([torch.empty(4)], torch.ones(4))
     stop_process_group()
+    threads.add(len(os.listdir("/proc/self/task")))
     del network
+assert len(threads) == 1, threads  # gloo's have ended, though the network is still there
 print("left")
 """
 
