@@ -142,8 +142,6 @@ def augmented() -> SegmentationPatches:
         pytest.param(augmented, "spawn", 2, marks=pytest.mark.slow),
     ],
 )
-# pytorch/pytorch#190489: now and then a worker that has delivered everything aborts as its interpreter ends
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_content_is_the_same_whatever_the_workers(make, start_method, workers):
     if start_method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"{start_method} does not exist here")
