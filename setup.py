@@ -13,7 +13,7 @@ RESULTS = {"models", "eval", "store"}  # what runs leave in a checkout's bundle
 
 
 class BuildWithBundles(build_py):
-    """`build_py` that copies the folders to where `monai_cl.data.shipped` looks for them in an installed package."""
+    """`build_py` that copies the folders to where `monai_cl.shipped` looks for them in an installed package."""
 
     def run(self) -> None:
         super().run()

@@ -40,7 +40,7 @@ from monai_cl.data import (
     load_data_list,
     prepare,
 )
-from monai_cl.data.phantom_cohort import write_cohort
+from monai_cl.data.phantom.abdomen.cohort import write_cohort
 from monai_cl.engines import (
     MixCLPrepareBatch,
     cosine_schedule,

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.results import git_state, installed_versions
+from monai_cl.data.records.results import git_state, installed_versions
 
 
 def machine() -> dict:

@@ -23,14 +23,14 @@ import torch
 from provenance import provenance
 from real_lists import pretraining_list, target_list
 from scipy.stats import spearmanr
+from wsp.arrays import CirrhosisSlices
 from wsp.pretraining import pretrain
 from wsp.study import Job, Study, images
 
 from monai_cl.data import load_data_list
-from monai_cl.data.cirrhosis_arrays import CirrhosisSlices
 from monai_cl.engines import list_slices
-from monai_cl.engines.depth_probe import ALPHA_GRID, fit_depth
-from monai_cl.engines.probe_folds import stratified_folds
+from monai_cl.engines.probe.depth import ALPHA_GRID, fit_depth
+from monai_cl.engines.probe.folds import stratified_folds
 
 METHODS = ("random", "simclr", "depth_aware", "wsp")
 FOLDS = 3

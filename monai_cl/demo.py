@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.list_json import read_json
-from monai_cl.data.results import read_results, run_record, write_atomically, write_results
-from monai_cl.data.shipped import bundle_folder
+from monai_cl.data.datalist.json_files import read_json
+from monai_cl.data.records.results import read_results, run_record, write_atomically, write_results
 from monai_cl.errors import UserError, say
+from monai_cl.shipped import bundle_folder
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def files(layer: str) -> list[Path]:
 
 
 def inner(name: str) -> str | None:
-    """``monai_cl.data.store`` -> ``data``; None for what is not ours."""
+    """``monai_cl.data.store.volume_store`` -> ``data``; None for what is not ours."""
     parts = name.split(".")
     return parts[1] if parts[0] == "monai_cl" and len(parts) > 1 else None
 
@@ -135,13 +135,13 @@ def test_every_public_name_can_be_had_twice(layer):
     "statement",
     [
         "import monai_cl",
-        "import monai_cl.cli",
-        "import monai_cl.data.data_list",
-        "import monai_cl.data.results",
+        "import monai_cl.cli.commands",
+        "import monai_cl.data.datalist.loading",
+        "import monai_cl.data.records.results",
         "import monai_cl.engines, monai_cl.losses, monai_cl.networks, monai_cl.report, monai_cl.transforms",
         "import monai_cl.serving, monai_cl.serving.interpreter, monai_cl.serving.segment_values",
-        "from monai_cl.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
-        "from monai_cl.cli import main\ntry: main(['phantom', '--help'])\nexcept SystemExit: pass",
+        "from monai_cl.cli.commands import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from monai_cl.cli.commands import main\ntry: main(['phantom', '--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_light_imports_leave_the_heavy_packages_alone(statement):

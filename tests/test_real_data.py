@@ -16,7 +16,7 @@ from monai.networks.nets import UNETR
 
 from benchmarks.real_lists import STRUCTURES, organ_groups, write_lists
 from monai_cl.data import Preparation, VolumeStore, load_data_list, read_volume, to_ras, validate_data_list
-from monai_cl.data.results import read_results
+from monai_cl.data.records.results import read_results
 
 pytestmark = pytest.mark.real_data
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_cl.engines.command_line import invocation
+from monai_cl.engines.launch.command_line import invocation
 
 SLURM = Path(__file__).resolve().parents[1] / "docs" / "slurm"
 SCRIPTS = sorted(path.name for path in SLURM.glob("*.sbatch"))

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import monai_cl
-from monai_cl.cli import main
+from monai_cl.cli.commands import main
 from monai_cl.data import read_features, read_results
-from monai_cl.engines.checkpoint_file import read_checkpoint
-from monai_cl.engines.linear_probe import LinearProbe
+from monai_cl.engines.checkpoints.checkpoint_file import read_checkpoint
+from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.errors import UserError
 from monai_cl.networks import load_encoder
 from monai_cl.networks.transfer import read_weights
@@ -36,7 +36,7 @@ FORBIDDEN = {
 }
 # a bundle's config is code, and these modules are about bundles
 READS_CONFIGS = {
-    *("engines/command_line.py", "engines/segmentation_bundle.py", "engines/exported_config.py"),
+    *("engines/launch/command_line.py", "engines/segmentation/bundle.py", "engines/launch/exported_config.py"),
     *("serving/app_folder.py", "serving/segmentation_task.py", "serving/training_task.py"),
 }
 

@@ -63,7 +63,7 @@ def drop_from_page_cache(folder: Path) -> None:
 def draw(folder: Path, *, crops: int, marks: tuple[int, ...], heap_mib: int) -> dict:
     """Draw crops of image and label in this process, its heap limited to what it has now plus ``heap_mib``."""
     from monai_cl.data import VolumeStore
-    from monai_cl.data.crops import crop_start, draw_centre, read_crop
+    from monai_cl.data.patches.crops import crop_start, draw_centre, read_crop
 
     store = VolumeStore.open(folder)
     keys = store.keys()

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from monai_cl.data import cirrhosis_case
-from monai_cl.engines.probe_metrics import auc
+from monai_cl.engines.probe.metrics import auc
 from wsp.study import Study, cohort
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data.features import SliceFeatures, read_features
-from monai_cl.engines.depth_probe import probe_depth
-from monai_cl.engines.linear_probe import fit_linear_probe
-from monai_cl.engines.probe import probe_patients
-from monai_cl.engines.probe_metrics import auc
+from monai_cl.data.slices.features import SliceFeatures, read_features
+from monai_cl.engines.probe.depth import probe_depth
+from monai_cl.engines.probe.linear import fit_linear_probe
+from monai_cl.engines.probe.metrics import auc
+from monai_cl.engines.probe.patients import probe_patients
 from wsp.study import Job
 
 PROTOCOL = 100  # patients of P100; the others are P400

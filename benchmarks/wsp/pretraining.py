@@ -13,13 +13,13 @@ import torch
 from einops import rearrange
 
 from monai_cl.data import PatientSampler
-from monai_cl.data.cirrhosis_arrays import CirrhosisSlices
-from monai_cl.data.features import SliceFeatures, write_features
+from monai_cl.data.slices.features import SliceFeatures, write_features
 from monai_cl.engines import cosine_schedule, effective_rank
-from monai_cl.engines.collapse import mean_cosine
+from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.losses import SliceLoss
 from monai_cl.networks import slice_network, standardise_start
 from monai_cl.transforms import SliceViews
+from wsp.arrays import CirrhosisSlices
 from wsp.study import Job, Study, cohort, images
 
 

@@ -11,8 +11,8 @@ import torch
 from einops import rearrange
 
 from monai_cl.data import cirrhosis_slices
-from monai_cl.data.atomic import temporary_name
-from monai_cl.data.cirrhosis_arrays import CirrhosisSlices
+from monai_cl.files import temporary_name
+from wsp.arrays import CirrhosisSlices
 
 METHODS = ("random", "simclr", "byol", "supcon", "depth_aware", "wsp")
 NAMES = {"simclr": "SimCLR", "byol": "BYOL", "supcon": "SupCon", "depth_aware": "depth-aware", "wsp": "WSP"}

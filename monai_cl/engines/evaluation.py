@@ -7,8 +7,8 @@ from pathlib import Path
 from ignite.engine import Engine
 from torch import nn
 
-from monai_cl.data.results import write_results
-from monai_cl.engines.recorder import RunRecorder
+from monai_cl.data.records.results import write_results
+from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError
 from monai_cl.networks.transfer import bare_name, read_weights
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import socket
 
-from monai_cl.engines.causes import chain
-from monai_cl.engines.distributed import rank, world_size
+from monai_cl.engines.distributed.process_group import rank, world_size
+from monai_cl.engines.launch.failures import chain
 
 # what gloo, nccl and the store that processes meet at say when one of them is gone or silent
 _LOST = re.compile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from monai_cl.data.results import FILE_NAME, read_results
+from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
 
 SCRATCH = "scratch"

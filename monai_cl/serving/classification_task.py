@@ -7,8 +7,8 @@ from typing import Any
 
 from monailabel.tasks.infer.bundle import BundleInferTask
 
-from monai_cl.data.naming import item_id
-from monai_cl.engines.prediction_files import scan_record
+from monai_cl.data.store.keys import item_id
+from monai_cl.engines.classification.prediction_files import scan_record
 
 DECISIVE = 4
 

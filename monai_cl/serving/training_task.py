@@ -13,9 +13,9 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
-from monai_cl.data.atomic import new_file
-from monai_cl.data.results import FILE_NAME, read_results
+from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
+from monai_cl.files import new_file
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import torch
 from kornia.geometry.transform import warp_affine
 from torch import Tensor, nn
 
-from monai_cl.transforms.addressing import Stream, address_rng
+from monai_cl.addressing import Stream, address_rng
 from monai_cl.transforms.slice_geometry import SliceView, draw_slice_view, view_matrix
 
 __all__ = ["SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"]

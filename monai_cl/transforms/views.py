@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_cl.transforms.addressing import Stream, address_generator, address_rng
+from monai_cl.addressing import Stream, address_generator, address_rng
 from monai_cl.transforms.intensity import add_noise, adjust_gamma, shift_intensity, smooth
 
 

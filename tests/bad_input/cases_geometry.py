@@ -5,7 +5,7 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 
-from monai_cl.data.reading import read_volume
+from monai_cl.data.io.reading import read_volume
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN, itk
 from tests.bad_input.world import AFFINE, Maker, World, image, label

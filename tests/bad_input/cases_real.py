@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 
-from monai_cl.data.reading import read_volume
+from monai_cl.data.io.reading import read_volume
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import SCAN
 from tests.bad_input.world import Maker, World

@@ -9,7 +9,7 @@ import numpy as np
 from monai_cl.data import load_data_list, write_features
 from tests.bad_input.case import Case
 from tests.bad_input.world import Maker, World, document
-from tests.engines.feature_cohorts import feature_cohort
+from tests.engines.probe.feature_cohorts import feature_cohort
 
 FROM_TABLE = ("datalist from_table",)
 

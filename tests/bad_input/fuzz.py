@@ -53,7 +53,7 @@ def damage(raw: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _volume(path: Path) -> Any:
-    from monai_cl.data.reading import read_volume
+    from monai_cl.data.io.reading import read_volume
 
     return read_volume(path).array
 
@@ -81,7 +81,7 @@ def _mha(folder: Path) -> tuple[Path, Callable, Callable, bool]:
 
 
 def _b2nd(folder: Path) -> tuple[Path, Callable, Callable, bool]:
-    from monai_cl.data.arrays import StoredArray, write_array
+    from monai_cl.data.store.arrays import StoredArray, write_array
 
     write_array(folder / "a.b2nd", ct_array((40, 36, 32)), "volume")
 
@@ -93,7 +93,7 @@ def _b2nd(folder: Path) -> tuple[Path, Callable, Callable, bool]:
 
 def _entry(folder: Path) -> tuple[Path, Callable, Callable, bool]:
     from monai_cl.data import Preparation, VolumeStore
-    from monai_cl.data.entry import load_entry
+    from monai_cl.data.store.entry import load_entry
 
     write_nifti(folder / "a.nii.gz", ct_array(SHAPE), AFFINE)
     store = VolumeStore.create(folder / "store", Preparation())
@@ -114,7 +114,7 @@ def _checkpoint(folder: Path) -> tuple[Path, Callable, Callable, bool]:
 def _json(folder: Path) -> tuple[Path, Callable, Callable, bool]:
     import json
 
-    from monai_cl.data.data_list import load_data_list
+    from monai_cl.data.datalist.loading import load_data_list
 
     labels = {"0": "background", "1": "liver"}
     items = [{"image": f"{n}.nii.gz", "label": f"{n}_seg.nii.gz", "fold": n, "patient": f"P{n}"} for n in range(3)]
@@ -132,7 +132,7 @@ def _json(folder: Path) -> tuple[Path, Callable, Callable, bool]:
 
 def _features(folder: Path) -> tuple[Path, Callable, Callable, bool]:
     from monai_cl.data import read_features, write_features
-    from tests.engines.feature_cohorts import feature_cohort
+    from tests.engines.probe.feature_cohorts import feature_cohort
 
     made = write_features(folder / "a.npz", feature_cohort(patients=4, slices=2))
     return made, lambda path: read_features(path).features, damage, False

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monai_cl.data import Preparation, VolumeStore
-from monai_cl.data.data_list import check_data_list, load_data_list
-from monai_cl.data.list_json import format_json
+from monai_cl.data.datalist.json_files import format_json
+from monai_cl.data.datalist.loading import check_data_list, load_data_list
 from monai_cl.errors import UserError
 from tests.data.volume_files import write_nifti
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data import Preparation, StoreEntry, VolumeStore
-from monai_cl.data.naming import is_key
+from monai_cl.data.store.keys import is_key
 from tests.data.volume_files import affine_of, ct_array, label_array, write_nifti
 
 AFFINE = affine_of("LPS", spacing=(1.5, 1.5, 3.0))

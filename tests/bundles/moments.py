@@ -42,13 +42,13 @@ def half(content, stream, *a, **k):
 save = at({n}, torch, "save", before=half)
 """,
     "before the rename": """
-import monai_cl.engines.checkpoint_file as module
+import monai_cl.engines.checkpoints.checkpoint_file as module
 module.os = type("os", (), dict(vars(module.os)))
 module.os.replace = staticmethod(module.os.replace)
 at({n}, module.os, "replace", before=lambda *a: pause())
 """,
     "after the rename": """
-import monai_cl.engines.checkpoint_file as module
+import monai_cl.engines.checkpoints.checkpoint_file as module
 at({n}, module, "flush_to_disk", after=lambda *a: pause())
 """,
     "in a validation": """
@@ -56,7 +56,7 @@ import monai.engines
 at({n}, monai.engines.SupervisedEvaluator, "_iteration", before=lambda *a: pause())
 """,
     "before the results": """
-import monai_cl.engines.recorder as module
+import monai_cl.engines.handlers.recorder as module
 at({n}, module, "write_results", before=lambda *a: pause())
 """,
 }

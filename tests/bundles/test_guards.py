@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from monai_cl.engines.checkpoint_file import checkpoints_in, read_checkpoint
+from monai_cl.engines.checkpoints.checkpoint_file import checkpoints_in, read_checkpoint
 from tests.bundles.conftest import PRETRAINING, SPLEEN, config_files, words
 from tests.bundles.launcher import Finished
 from tests.bundles.moments import held_at

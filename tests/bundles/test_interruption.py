@@ -15,7 +15,7 @@ import torch
 
 from monai_cl.data import read_results
 from monai_cl.engines import EXIT_SAVED
-from monai_cl.engines.checkpoint_file import checkpoints_in
+from monai_cl.engines.checkpoints.checkpoint_file import checkpoints_in
 from tests.bundles.conftest import PRETRAINING, SPLEEN, config_files, words
 from tests.bundles.launcher import Finished, Launcher, Running
 from tests.bundles.moments import held_at
@@ -164,7 +164,9 @@ def test_two_runs_in_one_folder_are_refused(start, training_options, tmp_path):
     other = Launcher()
     try:
         files = "['" + "','".join(config_files(PRETRAINING, "train")) + "']"
-        impatient = "import monai_cl.engines.run_lock as m\nm.RunLock.__init__.__kwdefaults__['patience'] = 0.5\n"
+        impatient = (
+            "import monai_cl.engines.checkpoints.run_lock as m\nm.RunLock.__init__.__kwdefaults__['patience'] = 0.5\n"
+        )
         options = words({**training_options(PRETRAINING), "output_dir": str(run)})
         second = other.start(
             "monai.bundle", "run", "--config_file", files, *options, cwd=tmp_path, prelude=impatient

@@ -14,7 +14,7 @@ import pytest
 from monai.bundle import verify_metadata
 
 import monai_cl
-from monai_cl.data.shipped import METADATA_SCHEMA
+from monai_cl.shipped import METADATA_SCHEMA
 from tests.bundles.conftest import BUNDLES, SPLEEN
 
 ALL = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())

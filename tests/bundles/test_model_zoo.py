@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
 
-from monai_cl.data.shipped import METADATA_SCHEMA
+from monai_cl.shipped import METADATA_SCHEMA
 from tests.bundles.conftest import BUNDLES
 
 SLICES = ("cirrhosis_classification", "wsp_ct_pretraining")

@@ -35,11 +35,11 @@ RULES = (
     # ---- programs of another kind -------------------------------------------------------------------------------
     Rule(r"^make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
     Rule(r"^make (bench|soak)\b", "hours", shown_by="make"),
-    Rule(r"^dask (scheduler|worker) ", "a cluster", shown_by="tests/data/test_dask.py"),
+    Rule(r"^dask (scheduler|worker) ", "a cluster", shown_by="tests/data/store/test_dask.py"),
     Rule(
         r"monai_cl prepare .*--dask",
         "a cluster",
-        shown_by="tests/data/test_dask.py::test_a_local_cluster_prepares_what_one_process_would",
+        shown_by="tests/data/store/test_dask.py::test_a_local_cluster_prepares_what_one_process_would",
     ),
     Rule(r"^make (monailabel|test-monailabel)$", "an environment of 3 GB", shown_by="make"),
     Rule(r"^curl ", "a running server", shown_by="tests/serving/test_monai_label.py"),
@@ -48,7 +48,7 @@ RULES = (
     Rule(
         r"^make demo$|monai_cl demo\b",
         "minutes",
-        shown_by="tests/test_cli.py::test_the_quick_demonstration_runs_to_its_report",
+        shown_by="tests/cli/test_commands.py::test_the_quick_demonstration_runs_to_its_report",
     ),
     Rule(r"^pip install ", "needs an index", shown_by="pip"),
     Rule(r"^torchrun --nproc_per_node=N$", "part of a command", shown_by="tests/bundles/test_several_processes.py"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_cl.cli import Commands
-from monai_cl.cli_words import check_words, find_command
+from monai_cl.cli.commands import Commands
+from monai_cl.cli.words import check_words, find_command
 from tests.docs.commands import ROOT, Block, Step, all_blocks, blocks_of
 from tests.docs.table import RULES, rule_for, runs_without_a_rule
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_cl.engines.collapse import mean_cosine
+from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.networks import slice_encoder, slice_network, standardise_convolutions, standardise_start
 
 

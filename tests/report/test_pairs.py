@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from monai_cl.cli import main
+from monai_cl.cli.commands import main
 from monai_cl.report import Run, compare_runs, paired_difference, pairs_figure
 from tests.report.examples import pretraining, put, segmentation
 from tests.report.test_classification import study

@@ -10,12 +10,12 @@ import torch
 from monai.bundle import ConfigParser
 from monai.networks.nets import UNETR
 
-from monai_cl.data.results import run_record, write_results
-from monai_cl.data.shipped import bundle_folder
+from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines import slice_classifier
 from monai_cl.errors import UserError
 from monai_cl.serving import lay_out_app
 from monai_cl.serving.app_folder import bundles_in
+from monai_cl.shipped import bundle_folder
 
 SPLEEN, ORGANS, CIRRHOSIS = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "cirrhosis_classification"
 SIZES = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}

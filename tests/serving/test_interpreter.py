@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_cl.cli import main
-from monai_cl.cli_monailabel import monailabel_command
+from monai_cl.cli.commands import main
+from monai_cl.cli.monailabel import monailabel_command
 from monai_cl.errors import UserError
 from monai_cl.serving import find_interpreter, server_command
 from monai_cl.serving.interpreter import check_port

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from monai_cl.data import fold_items, load_data_list
-from monai_cl.data.reading import read_volume
+from monai_cl.data.io.reading import read_volume
 from monai_cl.errors import UserError
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
 from tests.data.volume_files import affine_of, rotated, write_itk

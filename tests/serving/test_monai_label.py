@@ -21,9 +21,9 @@ import SimpleITK
 import torch
 
 from monai_cl.data import read_results, write_cohort
-from monai_cl.data.shipped import bundle_folder
 from monai_cl.engines import slice_classifier
 from monai_cl.serving import find_interpreter
+from monai_cl.shipped import bundle_folder
 from tests.docs.commands import blocks_of
 from tests.serving.label_server import LabelServer
 

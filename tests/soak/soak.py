@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 from monai_cl.data import read_results
-from monai_cl.engines.checkpoint_file import checkpoints_in, read_checkpoint
-from monai_cl.engines.termination import EXIT_SAVED
+from monai_cl.engines.checkpoints.checkpoint_file import checkpoints_in, read_checkpoint
+from monai_cl.engines.checkpoints.termination import EXIT_SAVED
 from monai_cl.errors import UserError
 from tests.bundles.launcher import Finished, Launcher
 from tests.soak.cases import Case, make_cases

@@ -1,0 +1,7 @@
+"""The command line ``python -m monai_cl``."""
+
+from __future__ import annotations
+
+from monai_cl._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {"commands": ("Commands", "main")})

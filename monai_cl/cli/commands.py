@@ -1,0 +1,128 @@
+"""The command line ``python -m monai_cl``: thin functions; what they need is imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from monai_cl.cli.bundle import BundleCommands, datalist_path_command
+from monai_cl.cli.completion import completion_command
+from monai_cl.cli.datalist import DataListCommands
+from monai_cl.cli.demo import demo_command
+from monai_cl.cli.dicom_seg import dicom_seg_command
+from monai_cl.cli.doctor import doctor_command
+from monai_cl.cli.from_table import datalist_from_table_command
+from monai_cl.cli.monailabel import monailabel_command
+from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
+from monai_cl.cli.probe import probe_command
+from monai_cl.cli.report import report_command
+from monai_cl.cli.synthetic import cirrhosis_command, phantom_command
+from monai_cl.cli.words import check_words, help_words, typed_words
+from monai_cl.errors import UserError, printable, say
+
+
+def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
+    """Write the encoder of a pre-training run under the key names of MONAI's UNETR, with a JSON that says what it is.
+
+    Example:
+        python -m monai_cl export_encoder runs/pretraining/model.pt --output encoder.pt
+
+    Args:
+        checkpoint: model.pt or checkpoint_iteration=N.pt of a MixCL pre-training; results.json is read beside it.
+        output: file to write; the JSON goes beside it.
+    """
+    from pathlib import Path
+
+    from monai_cl.data.records.results import read_results
+    from monai_cl.networks import export_encoder
+
+    about: dict[str, Any] = {"checkpoint": str(checkpoint)}
+    record = Path(checkpoint).parent / "results.json"
+    if record.is_file():
+        results = read_results(record)
+        about |= {
+            k: results.get(k) for k in ("bundle", "name", "created", "seed", "iterations", "git_commit", "versions")
+        }
+        about["data_list"] = results["data_list"]
+        about["config"] = results["config"]
+    path = export_encoder(checkpoint, output, about=about)
+    say(f"wrote {path} and {path.with_suffix('.json')}")
+
+
+def export_config_command(bundle: str, output: str, *, config: str = "train", **overrides: Any) -> None:
+    """Write the config of a bundle as one file, overlays and overrides merged in, to keep or to edit.
+
+    Example:
+        python -m monai_cl export_config spleen_unetr_segmentation my_train.yaml --iterations 500
+
+    Args:
+        bundle: a bundle's name or folder.
+        output: YAML or JSON file to write; an existing file is refused.
+        config: train, evaluate, inference or multi_gpu_train; overlays are merged over train.
+        overrides: values to replace, as on the bundle's own command line.
+    """
+    from monai_cl.engines.launch.exported_config import export_config
+
+    say(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
+
+
+class StoreCommands:
+    """Check and mend a store of prepared volumes."""
+
+    verify = staticmethod(verify_command)
+    repair = staticmethod(repair_command)
+
+
+class ListCommands(DataListCommands):
+    """Make, check and divide data lists."""
+
+    from_table = staticmethod(datalist_from_table_command)
+    path = staticmethod(datalist_path_command)
+
+
+class Commands:
+    """Contrastive pre-training for CT that uses the labels you already have.
+
+    Training and inference run as MONAI bundles:
+    python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
+
+    Switches are named alone (--overwrite, --nooverwrite) or given True or False; other words are refused.
+    The exit status is 0 when done, 2 for a mistake that is told in one line; docs/exit_codes.md has them all.
+    """
+
+    doctor = staticmethod(doctor_command)
+    demo = staticmethod(demo_command)
+    bundle = BundleCommands()
+    phantom = staticmethod(phantom_command)
+    cirrhosis = staticmethod(cirrhosis_command)
+    datalist = ListCommands()
+    prepare = staticmethod(prepare_command)
+    store = StoreCommands()
+    probe = staticmethod(probe_command)
+    export_encoder = staticmethod(export_encoder_command)
+    export_config = staticmethod(export_config_command)
+    dicom_seg = staticmethod(dicom_seg_command)
+    report = staticmethod(report_command)
+    completion = staticmethod(completion_command)
+    monailabel = staticmethod(monailabel_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a `UserError` is printed as one line, exit status 2."""
+    import fire
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
+    words, commands = sys.argv[1:] if arguments is None else arguments, Commands()
+    try:
+        shown = help_words(commands, words)
+        if shown is None:
+            check_words(commands, words)
+            words = typed_words(commands, words)
+        fire.Fire(commands, command=shown or words, name="python -m monai_cl")
+    except UserError as error:
+        print(f"error: {printable(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

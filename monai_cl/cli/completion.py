@@ -1,0 +1,43 @@
+"""``monai_cl completion``: the shell completes commands and options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai_cl.errors import UserError
+
+SHELLS = ("bash", "fish")
+PROGRAM = "monai_cl"
+
+
+def completion_script(commands: Any, shell: str) -> str:
+    """Fire's completion script for the program ``monai_cl``, which pip installs beside ``python``.
+
+    Raises:
+        UserError: a shell that Fire has no script for.
+    """
+    if shell not in SHELLS:
+        raise UserError(
+            f"{shell!r}: expected one of the shells {', '.join(SHELLS)}; zsh reads bash's after bashcompinit"
+        )
+    from fire.completion import Script
+
+    script = Script(PROGRAM, commands, shell=shell)
+    # file names where no command or option fits
+    return script.replace("complete -F ", "complete -o default -F ") if shell == "bash" else script
+
+
+def completion_command(shell: str = "bash") -> None:
+    """Print a script that makes the shell complete the commands and options of `monai_cl`.
+
+    `monai_cl` is what pip installs for `python -m monai_cl`; the shell completes programs, not modules.
+
+    Example:
+        source <(python -m monai_cl completion bash)
+
+    Args:
+        shell: bash or fish.
+    """
+    from monai_cl.cli.commands import Commands
+
+    print(completion_script(Commands(), str(shell)))

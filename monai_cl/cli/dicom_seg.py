@@ -1,0 +1,68 @@
+"""``python -m monai_cl dicom_seg LABELS SERIES``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from monai_cl.errors import UserError, say
+
+
+def dicom_seg_command(
+    labels: str,
+    source: str,
+    *,
+    organs: Sequence[str] | Mapping[str, str] | str,
+    output: str | None = None,
+    series: str | None = None,
+    model: str = "monai_cl",
+) -> None:
+    """Write a label map as a DICOM SEG that refers to the DICOM series it was made from.
+
+    Inference writes such files itself with --dicom_seg True. Needs the extra: pip install "monai-cl[dicom]".
+
+    Example:
+        python -m monai_cl dicom_seg labels/scan_seg.nii.gz /data/new/scan --organs "['spleen']"
+
+    Args:
+        labels: label map (NIfTI, NRRD, MetaImage) on the grid of the series.
+        source: folder of the series.
+        organs: names of the labels 1, 2, … or label: name pairs.
+        output: file to write; beside the label map by default, ending in .dcm.
+        series: Series Instance UID, where the folder holds several.
+        model: name of the model, recorded as the algorithm.
+    """
+
+    import numpy as np
+
+    from monai_cl.data import read_volume, write_dicom_seg
+    from monai_cl.data.io.label_values import whole_values
+    from monai_cl.data.store.keys import strip_ending
+
+    volume = read_volume(str(labels))
+    values, odd = whole_values(volume.array)
+    if odd.any():
+        raise UserError(f"{labels}: expected whole numbers, found others; give a label map, not an image")
+    if output is None:
+        output = strip_ending(str(labels)) + ".dcm"
+    path = write_dicom_seg(
+        str(output),
+        values.astype(np.int64),
+        volume.affine,
+        source=str(source),
+        organs=_names(organs),
+        series=None if series is None else str(series),
+        model=str(model),
+    )
+    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _names(organs: Sequence[str] | Mapping[str, str] | str) -> dict[int, str]:
+    if isinstance(organs, Mapping):
+        try:
+            return {int(number): str(name) for number, name in organs.items()}
+        except (TypeError, ValueError) as error:
+            raise UserError(f"organs: expected label: name pairs, found {dict(organs)}") from error
+    names = [organs] if isinstance(organs, str) else organs
+    if not isinstance(names, (list, tuple)) or not names:
+        raise UserError(f"organs: expected names such as \"['spleen']\", found {organs!r}")
+    return {number: str(name) for number, name in enumerate(names, start=1)}

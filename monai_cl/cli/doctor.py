@@ -1,0 +1,49 @@
+"""``python -m monai_cl doctor``: does this machine have what a run needs?"""
+
+from __future__ import annotations
+
+import sys
+
+from monai_cl.errors import UserError, say
+
+
+def doctor_command(
+    *,
+    output_dir: str = ".",
+    data_list: str | None = None,
+    data_root: str | None = None,
+    store: str | None = None,
+    processes: int = 1,
+    json: bool = False,
+) -> None:
+    """Check packages, GPUs, processes, memory, disk, limits, and a data list and a store if named; say what to do.
+
+    Ends with status 1 when something blocks a run, 0 otherwise.
+
+    Example:
+        python -m monai_cl doctor --data_list folds.json --data_root /data --store /data/store --processes 2
+
+    Args:
+        output_dir: where runs will write.
+        data_list: JSON file to look at; headers only.
+        data_root: folder the list's paths start from; default: the folder of the list.
+        store: folder of prepared volumes to look at.
+        processes: that torchrun is to start on this machine (--nproc_per_node).
+        json: print JSON for other programs.
+    """
+    from json import dumps
+
+    from monai_cl.engines.doctor import checks as checkup
+
+    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
+        raise UserError(f"--processes: expected a whole number >= 1, got {processes!r}")
+    checks = checkup.examine(
+        output_dir=str(output_dir),
+        data_list=None if data_list is None else str(data_list),
+        data_root=None if data_root is None else str(data_root),
+        store=None if store is None else str(store),
+        processes=processes,
+    )
+    say(dumps(checkup.as_json(checks), indent=1) if json else checkup.as_text(checks))
+    if checkup.blocks(checks):
+        sys.exit(1)

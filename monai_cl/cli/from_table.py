@@ -1,0 +1,117 @@
+"""``python -m monai_cl datalist from_table``: a data list whose targets come from a CSV or TSV table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai_cl.errors import UserError, say
+
+
+def datalist_from_table_command(
+    table: str,
+    output: str,
+    series: str | None = None,
+    scans: str | None = None,
+    preset: str | None = None,
+    patient: str | None = None,
+    value: str | None = None,
+    mapping: Any = None,
+    targets: Any = None,
+    skip_rows: int | None = None,
+    study_date: str | None = None,
+    name: str | None = None,
+    folds: int | None = 5,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Write a data list with a class for each patient, out of a table of patients and the scans there are of them.
+
+    The scans come from another list (--scans) or from the Imaging Data Commons' table of series (--series), of which
+    one CT series a patient is chosen by its description. Patients without a class are left out, and counted.
+
+    Examples:
+        python -m monai_cl datalist from_table clinical_patient_lihc.txt tcga.json --preset tcga_lihc --series idc.csv
+        python -m monai_cl datalist from_table stages.csv stages.json --scans my_ct.json --patient id --value stage
+
+    Args:
+        table: CSV or TSV file; its first line names the columns.
+        output: the list to write.
+        series: CSV with a row a series (PatientID, SeriesInstanceUID, ...), for scans of the Imaging Data Commons.
+        scans: a data list whose training items name their patients.
+        preset: "tcga_lihc" knows the columns and Ishak groups of TCGA's clinical table; other options go before it.
+        patient: column with the patients.
+        value: column with the values.
+        mapping: value to class as JSON, e.g. '{"0": 0, "5": 1, "6": 1}'; null for not known. Without it, values are
+            classes.
+        targets: names of the classes as JSON, e.g. '{"0": "Ishak 0-4", "1": "Ishak 5-6"}'.
+        skip_rows: lines below the first that are no patients.
+        study_date: column with the date of the study to use (with --series).
+        name: name of the data set.
+        folds: number of folds, stratified by class and kept together by patient; 0 for none.
+        seed: another seed, another division.
+        overwrite: replace an existing list.
+    """
+    from monai_cl.data.datalist.from_table import PRESETS, list_from_list, list_from_series
+    from monai_cl.data.datalist.json_files import write_json
+    from monai_cl.data.datalist.loading import load_data_list
+
+    target = Path(str(output))
+    if target.exists() and not overwrite:
+        raise UserError(f"{target}: exists already and is kept; choose another name or pass --overwrite")
+    if (series is None) == (scans is None):
+        raise UserError("from_table: expected --series or --scans, one of them, to know the scans of the patients")
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    known = PRESETS.get(preset) if preset is not None else None
+    options: dict[str, Any] = {
+        "patient": patient,
+        "value": value,
+        "mapping": _json(mapping, "mapping"),
+        "targets": _json(targets, "targets"),
+        "skip_rows": skip_rows,
+    }
+    if known is not None:
+        options = {key: getattr(known, key) if chosen is None else chosen for key, chosen in options.items()}
+    for key in ("patient", "value"):
+        if options[key] is None:
+            raise UserError(f"from_table: expected --{key}, the column with the {key}s, or a --preset")
+    options |= {"skip_rows": options["skip_rows"] or 0, "name": name, "folds": folds or None, "seed": seed}
+    if series is not None:
+        made = list_from_series(str(table), str(series), study_date=study_date, **options)
+    else:
+        if study_date is not None:
+            raise UserError("study_date goes with --series: the scans of a list are chosen already")
+        # where its scans lie is judged when the new list is used
+        listed = load_data_list(str(scans), allow_outside=True).only_dataset
+        document = listed.document | {"name": listed.name} | ({"root": listed.sub_root} if listed.sub_root else {})
+        made = list_from_list(str(table), document, **options)
+    write_json(target, made.document, overwrite=overwrite)
+    say(made.labels.summary())
+    if made.without_scan:
+        say(f"with a class but without a scan: {len(made.without_scan)} patients")
+    if made.without_class:
+        say(f"with a scan but without a class, left out: {len(made.without_class)} patients")
+    counts = _counts(made.document["training"])
+    say(f"{target}: {len(made.document['training'])} scans, {counts}")
+    if scans is not None and Path(str(scans)).resolve().parent != target.resolve().parent:
+        say(f"  the paths in it start where those of {scans} do: pass that folder as data_root")
+
+
+def _counts(items: list[dict[str, Any]]) -> str:
+    found = [item["target"] for item in items]
+    return ", ".join(f"class {target}: {found.count(target)}" for target in sorted(set(found)))
+
+
+def _json(text: Any, what: str) -> dict | None:
+    import json
+
+    if text is None or isinstance(text, dict):
+        return text
+    try:
+        document = json.loads(str(text))
+    except json.JSONDecodeError as error:
+        raise UserError(f'{what}: expected JSON such as {{"0": 0, "5": 1}}, found {text!r} ({error.msg})') from None
+    if not isinstance(document, dict):
+        raise UserError(f'{what}: expected JSON such as {{"0": 0, "5": 1}}, found {text!r}')
+    return document

@@ -1,0 +1,146 @@
+"""``python -m monai_cl prepare`` and ``store verify | repair``: fill the store ahead of training, and look after it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from monai_cl.errors import UserError, say
+
+
+def prepare_command(
+    data_list: str,
+    *,
+    data_root: str | None = None,
+    store: str = "store",
+    spacing: Any = (1.5, 1.5, 2.0),
+    layout: str = "volume",
+    antialias: bool = False,
+    uneven_slices: str = "error",
+    splits: Any = ("training", "validation", "test"),
+    workers: int = 1,
+    dask: str | None = None,
+    progress: bool = True,
+    allow_outside: bool = False,
+) -> None:
+    """Prepare every volume of a data list for training; what is there already is not made again.
+
+    Example:
+        python -m monai_cl prepare folds.json --data_root /data --store /data/store --workers 4
+
+    Args:
+        data_list: JSON file.
+        data_root: folder the list's paths start from; default: the folder of the list.
+        store: folder of the prepared volumes, made if absent; several lists may share one.
+        spacing: millimetres for R, A, S, e.g. 1.5,1.5,2.0; or "native".
+        layout: "volume" for 3D crops, "slices" for axial slices.
+        antialias: average instead of picking neighbours where the spacing grows.
+        uneven_slices: "error", or "interpolate" DICOM series with missing slices.
+        splits: which parts of the list, e.g. training,validation.
+        workers: processes; each needs about four times a volume's size in memory.
+        dask: address of a Dask scheduler, such as tcp://node1:8786, whose workers prepare instead of processes of this
+            machine; they must see data and store under the same paths.
+        progress: show a progress bar.
+        allow_outside: trust a list whose paths or links leave data_root.
+    """
+    from monai_cl.data import Preparation, load_data_list, prepare
+
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise UserError(f"--workers: expected a whole number >= 1, got {workers!r}")
+    try:
+        preparation = Preparation(_spacing(spacing), layout, antialias, uneven_slices)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    content = load_data_list(str(data_list), data_root=data_root, allow_outside=allow_outside)
+    items = [item for split in _names(splits) for item in content.items(split)]
+    if not items:
+        raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
+    with _cluster(dask) as processes:
+        result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
+    say(result.summary())
+    if result.skipped:
+        raise UserError(
+            f"{data_list}: {len(result.skipped)} of {len(items)} volumes cannot be prepared, named above with the "
+            "reason; mend them or take them off the list"
+        )
+
+
+def verify_command(store: str, *, sources: bool = True) -> None:
+    """Check every prepared volume against its checksum, and against its source file.
+
+    Example:
+        python -m monai_cl store verify /data/store
+
+    Args:
+        store: folder of the prepared volumes.
+        sources: also look whether the source files have changed (each is read whole).
+
+    Raises:
+        UserError: with every problem found (so the command ends with status 2).
+    """
+    from monai_cl.data import VolumeStore
+    from monai_cl.data.store.remedies import repair_line
+
+    opened = VolumeStore.open(str(store))
+    problems = opened.verify(sources=sources)
+    if problems:
+        raise UserError("; ".join([*problems, f"run `{repair_line(store)}`"]))
+    say(f"{store}: {len(opened.all_keys())} volumes, no problem found")
+
+
+def repair_command(store: str, *, sources: bool = True) -> None:
+    """Make damaged and outdated volumes again from their sources, and remove what killed runs left.
+
+    Example:
+        python -m monai_cl store repair /data/store
+
+    Args:
+        store: folder of the prepared volumes.
+        sources: also replace volumes whose source file has changed.
+    """
+    from monai_cl.data import VolumeStore
+
+    done = VolumeStore.open(str(store)).repair(sources=sources)
+    say("\n".join(done) if done else f"{store}: nothing to repair")
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[int]:
+    """Let joblib work on a Dask cluster in the ``with`` block; gives its number of threads, 0 without an address."""
+    if address is None:
+        yield 0
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UserError("--dask: expected the package distributed, found none; pip install distributed") from error
+    import joblib
+
+    try:
+        client = Client(str(address), timeout="10s")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--dask: expected a Dask scheduler at {address}, found none ({error})") from error
+    with client, joblib.parallel_config(backend="dask", client=client):
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise UserError(f"--dask: expected workers at {address}, found none; start `dask worker {address}`")
+        yield max(2, threads)  # with 1 nothing would leave this process
+
+
+def _spacing(value: Any) -> tuple[float, ...] | None:
+    if value is None or value == "native":
+        return None
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    try:
+        steps = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        steps = ()
+    if len(steps) != 3:
+        raise UserError(f'--spacing: expected three lengths in mm such as 1.5,1.5,2.0 or "native", got {value!r}')
+    return steps
+
+
+def _names(value: Any) -> list[str]:
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    return [str(part).strip() for part in parts]

@@ -1,0 +1,83 @@
+"""``python -m monai_cl probe``: frozen features in, AUC per patient out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def probe_command(
+    *features: str,
+    output: str = "probe",
+    folds: str | None = None,
+    fold_count: int = 5,
+    seed: int = 0,
+    method: str | None = None,
+    cohort: str | None = None,
+    balanced: bool = True,
+    tensorboard: bool = False,
+) -> None:
+    """Judge frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
+
+    Writes results.json, patients.csv, folds.json, roc.png, pca.png and probe.npz (a probe fitted on all patients, for
+    scans to come). With several files every one gets a folder of its own in the output, all on the same folds, and the
+    output gets the tables that compare them.
+
+    Example:
+        python -m monai_cl probe wsp.npz simclr.npz --output runs/probe
+
+    Args:
+        features: .npz files with features, patient, label and, where known, depth (monai_cl.engines.extract_features
+            and monai_cl.data.write_features make them).
+        output: folder for the results.
+        folds: a folds.json to use; made of the patient ids and the seed when not given.
+        fold_count: folds to make.
+        seed: of the folds, the inner folds and the bootstrap.
+        method: name of the method in tables; the file's own when not given.
+        cohort: name of the patients in tables; the file's own when not given.
+        balanced: both classes weigh the same in the fit, however many patients they have.
+        tensorboard: write the representations for TensorBoard's embedding projector too.
+    """
+    from monai_cl.data.records.results import read_results, write_atomically
+    from monai_cl.data.slices.features import read_features
+    from monai_cl.engines.probe.folds import read_folds, stratified_folds, write_folds
+    from monai_cl.engines.probe.run import describe_probe, run_probe
+    from monai_cl.errors import UserError, say
+    from monai_cl.report import classification_tables, find_runs, pca_figure, roc_figure
+
+    if not features:
+        raise UserError("probe: expected at least one features file (.npz), found none")
+    paths = [Path(str(path)) for path in features]
+    names = [path.stem for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"probe: expected files of different names, found {twice[0]}.npz more than once; rename one")
+    if method is not None and len(paths) > 1:
+        raise UserError("--method: expected one features file, for which it is the name; found several")
+    if fold_count < 2:
+        raise UserError(f"--fold_count: expected 2 or more, found {fold_count}")
+    root = Path(str(output))
+    shared = None if folds is None else read_folds(str(folds))
+    for path, name in zip(paths, names):
+        found = read_features(path)
+        if shared is None:
+            shared = stratified_folds(found.patient_labels(), count=fold_count, seed=seed, source=path)
+        folder = root if len(paths) == 1 else root / name
+        run_probe(
+            found,
+            folder,
+            folds=shared,
+            seed=seed,
+            description={"method": method, "cohort": cohort},
+            draw_roc=roc_figure,
+            draw_pca=pca_figure,
+            tensorboard=tensorboard,
+            balanced=balanced,
+        )
+        results = read_results(folder)
+        say(f"{results['name']} ({path})\n{describe_probe(results['metrics'])}\nwrote {folder}\n")
+    if len(paths) > 1:
+        write_folds(root / "folds.json", shared)
+        tables = classification_tables(find_runs(*(root / name for name in names)))
+        text = "\n".join(table.markdown() for table in tables)
+        write_atomically(root / "methods.md", text.encode("utf-8"))
+        say(text)

@@ -1,0 +1,65 @@
+"""``python -m monai_cl phantom | cirrhosis``: synthetic cohorts, to try everything without patient data."""
+
+from __future__ import annotations
+
+from monai_cl.errors import say
+
+
+def phantom_command(
+    output: str, *, cases: int = 6, seed: int = 0, spacing: float = 3.0, workers: int = 1, overwrite: bool = False
+) -> None:
+    """Write a synthetic abdominal CT cohort of partly annotated data sets, with their data lists.
+
+    Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
+    pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
+    lists pretraining.json, target.json and spleen.json.
+
+    Example:
+        python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
+
+    Args:
+        output: folder to make; it must be new or empty, or see --overwrite.
+        cases: cases per data set (six data sets).
+        seed: the same seed writes the same files.
+        spacing: mean voxel spacing in mm; 3 gives about 110 x 75 x 60 voxels, 1.5 eight times as many.
+        workers: processes to use.
+        overwrite: replace a cohort that is there.
+    """
+    from monai_cl.data.phantom.abdomen.cohort import write_cohort
+
+    lists = write_cohort(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
+    for name, path in lists.items():
+        say(f"{name:12} {path}")
+
+
+def cirrhosis_command(
+    output: str,
+    *,
+    patients: int = 300,
+    biopsies: int = 100,
+    seed: int = 0,
+    size: int = 176,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> None:
+    """Write a synthetic cirrhosis cohort: abdominal CT slices with weak grades for many patients, histology for few.
+
+    Example:
+        python -m monai_cl cirrhosis --output /data/synthetic_cirrhosis --patients 300 --biopsies 100
+
+    Args:
+        output: folder to make; it must be new or empty, or see --overwrite.
+        patients: patients with a radiological grade, for pre-training.
+        biopsies: other patients with histology, for the probe.
+        seed: the same seed writes the same files.
+        size: pixels a side.
+        workers: processes to use.
+        overwrite: replace a cohort that is there.
+    """
+    from monai_cl.data.phantom.cirrhosis.cohort import write_cirrhosis_cohort
+
+    lists = write_cirrhosis_cohort(
+        output, patients=patients, biopsies=biopsies, seed=seed, size=size, workers=workers, overwrite=overwrite
+    )
+    for name, path in lists.items():
+        say(f"{name:10} {path}")

@@ -1,0 +1,1 @@
+"""Data lists: reading, checking, editing, making them from folders and tables."""

@@ -1,0 +1,146 @@
+"""New lists out of old ones: with folds, or reduced to one run of a cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_cl.data.datalist.folds import fold_items, split_folds
+from monai_cl.data.datalist.loading import DataList
+from monai_cl.data.datalist.model import SPLITS, DataSet
+from monai_cl.errors import UserError
+
+
+def with_folds(
+    data_list: DataList,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    stratify: str | None = None,
+    replace: bool = False,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """The list as a document in which every training item has a fold; a patient's items share theirs.
+
+    Args:
+        data_list: each data set of it is divided by itself; included lists are written out.
+        folds: number of folds.
+        seed: another seed, another division.
+        stratify: ``"target"`` (the items' own targets), ``"classes"`` (the set of organs in the label file, which is
+            read), or None.
+        replace: give new folds to a list that has some.
+        progress: show a progress bar while label files are read.
+
+    Raises:
+        UserError: the list has folds already, fewer patients than folds, or nothing to stratify by.
+    """
+    if stratify not in (None, "target", "classes"):
+        raise UserError(f"stratify must be 'target', 'classes' or nothing, got {stratify!r}")
+    changed = {}
+    for dataset in data_list.datasets:
+        items = dataset.splits["training"]
+        if not replace and any(item["fold"] is not None for item in items):
+            raise UserError(
+                f"data list {data_list.path}: data set {dataset.name} has folds already, perhaps published ones; pass "
+                "--replace_folds to make others"
+            )
+        strata = None if stratify is None else _strata(dataset, items, stratify, progress=progress)
+        try:
+            assigned = split_folds([item["patient"] for item in items], folds=folds, seed=seed, strata=strata)
+        except UserError as error:
+            raise UserError(f"data list {data_list.path}: data set {dataset.name}: {error}") from None
+        changed[dataset.name] = {"training": [item | {"fold": fold} for item, fold in zip(items, assigned)]}
+    return document_of(data_list, changed)
+
+
+def one_fold(data_list: DataList, *, fold: int | None, label_fraction: float, seed: int = 0) -> dict[str, Any]:
+    """The list of one run: ``training`` is the nested fraction of the other folds, ``validation`` is fold ``fold``.
+
+    Loaded with ``fold=None`` it gives just the items that :func:`monai_cl.data.fold_items` gives for these arguments.
+    """
+    training = fold_items(data_list, fold=fold, label_fraction=label_fraction, seed=seed)
+    validation = (
+        fold_items(data_list, fold=fold, split="validation") if fold is not None else data_list.items("validation")
+    )
+    changed = {}
+    for dataset in data_list.datasets:
+        changed[dataset.name] = {
+            split: [item | {"fold": None} for item in items if item["dataset"] == dataset.name]
+            for split, items in (("training", training), ("validation", validation))
+        }
+    part = "the list's own split" if fold is None else f"fold {fold}"
+    document = document_of(data_list, changed)
+    note = f"{label_fraction:.0%} of the training scans of {part} of {data_list.path.name}, seed {seed}."
+    keys = {key: value for key, value in document.items() if key not in ("description", "datasets", *SPLITS)}
+    return keys | {"description": note} | {key: document[key] for key in ("datasets", *SPLITS) if key in document}
+
+
+def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]]] | None = None) -> dict[str, Any]:
+    """A data list as one JSON document without inclusions.
+
+    Args:
+        data_list: the list.
+        changed: data-set name -> split -> items that stand in place of its own.
+
+    Every item is written with its patient and id, so that neither changes when items are left out.
+    """
+    changed = changed or {}
+    parts = [_dataset_document(dataset, changed.get(dataset.name, {})) for dataset in data_list.datasets]
+    if len(parts) == 1 and parts[0]["name"] == data_list.name:
+        return parts[0]
+    return {"name": data_list.name, "datasets": parts}
+
+
+def _dataset_document(dataset: DataSet, changed: dict[str, Sequence[dict]]) -> dict[str, Any]:
+    # the items have their targets already, and the table's path would not hold in another folder
+    dropped = ("$schema", "name", "root", "numTraining", "numTest", "patient_labels", *SPLITS)
+    document: dict[str, Any] = {"name": dataset.name}
+    document |= {key: value for key, value in dataset.document.items() if key not in dropped}
+    if dataset.sub_root:
+        document["root"] = dataset.sub_root
+    for split in SPLITS:
+        items = changed.get(split, dataset.splits[split])
+        if items or split == "training":
+            document[split] = [_plain_item(dataset, item) for item in items]
+    return document
+
+
+def _plain_item(dataset: DataSet, item: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = {"image": _posix(dataset, item["image"])}
+    if "label" in item:
+        plain["label"] = _posix(dataset, item["label"])
+    if item["fold"] is not None:
+        plain["fold"] = item["fold"]
+    plain |= {"patient": item["patient"], "id": item["id"]}
+    return plain | {key: item[key] for key in ("target", "meta") if key in item}
+
+
+def _posix(dataset: DataSet, file: str) -> str:
+    relative = dataset.relative(file)
+    return file if relative.startswith("..") else Path(relative).as_posix()
+
+
+def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress: bool) -> list[Any]:
+    if stratify == "target":
+        without = [item["id"] for item in items if "target" not in item]
+        if without:
+            raise UserError(f"data set {dataset.name}: expected a target in every item, found none in {without[0]}")
+        return [item["target"] for item in items]
+    from monai_cl.data.io.label_values import label_values, present_labels
+    from monai_cl.data.io.reading import read_volume
+
+    if progress:
+        from tqdm import tqdm
+
+        items = tqdm(items, desc=f"labels of {dataset.name}", unit="scan", leave=False)
+    present = []
+    for item in items:
+        try:
+            values = label_values(read_volume(item["label"]).array) if "label" in item else {}
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(f"{item['label']}: expected label ids, found {error}") from None
+        present.append(tuple(sorted(present_labels(values, dataset.label_map))))
+    return present

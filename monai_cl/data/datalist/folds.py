@@ -1,0 +1,140 @@
+"""Folds and label fractions: which scans a run trains on, and how a list is divided into folds by patient."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from monai_cl.data.datalist.model import DataList, DataSet
+from monai_cl.errors import UserError
+
+
+def fold_items(
+    data_list: DataList,
+    *,
+    fold: int | None,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    split: str = "training",
+) -> list[dict[str, Any]]:
+    """The items of one cross-validation run, in the order of the list.
+
+    Args:
+        data_list: the list; every data set of it is divided by itself.
+        fold: the fold that validates. None: the list's own ``training`` and ``validation`` stand as they are.
+        label_fraction: part of the training scans to keep, in (0, 1]; see :func:`label_subset`. Validation is whole.
+        seed: which scans a fraction keeps.
+        split: ``"training"`` or ``"validation"``.
+
+    Raises:
+        UserError: the list has no such fold, or nothing is left to train or validate on.
+    """
+    if split not in ("training", "validation"):
+        raise UserError(f"split must be 'training' or 'validation', got {split!r}")
+    check_fraction(label_fraction)
+    chosen = []
+    for dataset in data_list.datasets:
+        items = _split_items(data_list, dataset, fold=fold, split=split)
+        if split == "training":
+            items = label_subset(items, fraction=label_fraction, seed=seed, address=_address(fold))
+        chosen += [dict(item) for item in items]
+    if not chosen:
+        remedy = 'name a fold, or add items under "validation"' if split == "validation" else "add items"
+        raise UserError(f"data list {data_list.path}: no {split} items for fold {fold}; {remedy}")
+    return chosen
+
+
+def check_fraction(fraction: float) -> None:
+    """Raise unless ``fraction`` is in (0, 1]."""
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
+        hint = (
+            f"; for {fraction} % write {fraction / 100}"
+            if isinstance(fraction, int | float) and 1 < fraction <= 100
+            else ""
+        )
+        raise UserError(f"label_fraction must be in (0, 1], got {fraction}{hint}")
+
+
+def _address(fold: int | None) -> str:
+    return "all" if fold is None else str(fold)
+
+
+def _split_items(data_list: DataList, dataset: DataSet, *, fold: int | None, split: str) -> list[dict[str, Any]]:
+    if fold is None:
+        return list(dataset.splits[split])
+    if isinstance(fold, bool) or not isinstance(fold, int):
+        raise UserError(f"fold must be an integer or None, got {fold!r}")
+    folds = sorted({item["fold"] for item in dataset.splits["training"]} - {None})
+    if fold not in folds:
+        has = f"has the folds {', '.join(map(str, folds))}" if folds else "has no folds; `datalist split` makes some"
+        raise UserError(f"data list {data_list.path}: no fold {fold}: data set {dataset.name} {has}")
+    inside = split == "validation"
+    return [item for item in dataset.splits["training"] if (item["fold"] == fold) == inside]
+
+
+def label_subset(
+    items: Sequence[dict[str, Any]], *, fraction: float, seed: int = 0, address: str = "all"
+) -> list[dict[str, Any]]:
+    """Keep ``ceil(fraction * n)`` of n items, at least one, in their order.
+
+    Patients are put in the order of a hash of (seed, address, patient) and the front of that order is kept. So a
+    smaller fraction is contained in a larger one, and the choice depends neither on the order of the list, nor on the
+    version of a random-number library, and hardly on scans that are added later.
+    """
+    check_fraction(fraction)
+
+    def rank(index: int) -> tuple[bytes, str]:
+        return _draw(seed, address, items[index]["patient"]), items[index]["id"]
+
+    # 0.07 * 100 is 7.000000000000001 in floating point and must not become 8
+    count = min(len(items), max(1, math.ceil(fraction * len(items) - 1e-9)))
+    kept = set(sorted(range(len(items)), key=rank)[:count])
+    return [item for index, item in enumerate(items) if index in kept]
+
+
+def split_folds(
+    patients: Sequence[str], *, folds: int = 5, seed: int = 0, strata: Sequence[Hashable] | None = None
+) -> list[int]:
+    """Divide items into ``folds`` folds so that a patient's items stay together.
+
+    Patients are dealt out like cards: sorted by stratum, then by how many items they have, then in random order. So the
+    folds' numbers of patients, and of patients of each stratum, differ by one at most, however rare a stratum is.
+    scikit-learn's splitters refuse or warn on rare strata, and its grouped one may leave a fold empty.
+
+    Args:
+        patients: the patient of each item.
+        folds: how many, at least 2 and at most the number of patients.
+        seed: another seed, another division.
+        strata: a key for each item (a stage, the set of organs present). A patient with several takes the commonest.
+
+    Returns:
+        The fold of each item, 0 to ``folds - 1``. It depends on neither the order of the items nor a library's version.
+    """
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
+        raise UserError(f"folds must be an integer of at least 2, got {folds!r}")
+    if strata is not None and len(strata) != len(patients):
+        raise ValueError(f"strata must have one key per item ({len(patients)}), got {len(strata)}")
+    items_of: dict[str, Counter] = {}
+    for i, patient in enumerate(patients):
+        items_of.setdefault(patient, Counter())[repr(strata[i]) if strata is not None else ""] += 1
+    if len(items_of) < folds:
+        raise UserError(f"expected at least as many patients as folds ({folds}), found {len(items_of)} patients")
+
+    def card(patient: str) -> tuple[str, int, bytes]:
+        keys = items_of[patient]
+        stratum = min(keys, key=lambda key: (-keys[key], key))
+        return stratum, -keys.total(), _draw(seed, "folds", patient)
+
+    dealt = sorted(items_of, key=card)
+    # the first folds get the patients that are left over: let the seed say which fold is first
+    first = int.from_bytes(_draw(seed, "first fold", "")[:4], "big")
+    fold_of = {patient: (first + place) % folds for place, patient in enumerate(dealt)}
+    return [fold_of[patient] for patient in patients]
+
+
+def _draw(seed: int, address: str, patient: str) -> bytes:
+    """Random bytes that depend on nothing but the arguments."""
+    return hashlib.sha256(f"{seed}\n{address}\n{patient}".encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,56 @@
+"""Data lists: which scans, whose, with which labels, in which fold. Reads JSON only; never touches an image file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from monai_cl.data.datalist.model import DataList, DataSet
+from monai_cl.data.datalist.problems import Problem, raise_problems
+from monai_cl.data.datalist.reader import ListReader
+from monai_cl.data.datalist.rules import set_problems
+
+__all__ = ["DataList", "DataSet", "check_data_list", "load_data_list"]
+
+
+def load_data_list(path: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False) -> DataList:
+    """Read a data list and everything it includes. No image file is looked at.
+
+    Args:
+        path: the JSON file.
+        data_root: folder that the relative paths start from; default: the folder of the list file. A ``root`` in the
+            list is a sub-folder of it; a ``root`` beside an included list is put in front of that list's own.
+        allow_outside: accept what leaves the root: absolute paths, ``..``, symbolic links. Without it no file that lies
+            elsewhere than below ``data_root`` (a table or included list: below the folder of its list) can be named;
+            links are looked up, files are not.
+
+    Raises:
+        UserError: with every complaint at once, each naming the place in the list, what was expected and found.
+    """
+    data_list, problems = check_data_list(path, data_root=data_root, allow_outside=allow_outside)
+    raise_problems(path, problems)
+    assert data_list is not None
+    return data_list
+
+
+def check_data_list(
+    path: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False
+) -> tuple[DataList | None, list[Problem]]:
+    """As :func:`load_data_list`, but return what could be read together with the complaints.
+
+    Items and labels that cannot be read are left out; the list is None where no data set is left. A file that is no
+    JSON at all raises.
+    """
+    path = Path(path)
+    root = os.path.abspath(Path(data_root).expanduser() if data_root is not None else path.parent)
+    reader = ListReader(root, allow_outside=allow_outside)
+    document = reader.read(path)
+    problems = [*reader.problems, *set_problems(reader.datasets)]
+    if not reader.datasets:
+        return None, problems
+    name = document["name"] if isinstance(document.get("name"), str) else path.stem
+    content = json.dumps(reader.content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    sha256 = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return DataList(path, name, tuple(reader.datasets), sha256), problems

@@ -1,0 +1,292 @@
+"""Walk through a data list and the lists it includes; collect data sets and complaints, stop at none."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from monai_cl.data.datalist.json_files import read_json
+from monai_cl.data.datalist.model import SPLITS, DataSet
+from monai_cl.data.datalist.patient_labels import add_targets, table_of
+from monai_cl.data.datalist.problems import Problem
+from monai_cl.data.datalist.rules import item_problems
+from monai_cl.data.datalist.schema import schema_problems, where
+from monai_cl.data.store.keys import strip_ending
+from monai_cl.errors import UserError
+
+
+def name_fault(relative: str) -> str | None:
+    """Why no file on this system can have this name, or None."""
+    if "\0" in relative:
+        return f"{relative!r} with a zero byte"
+    try:
+        os.fsencode(relative)
+    except UnicodeEncodeError:
+        return f"{relative!r}, which cannot be written in {sys.getfilesystemencoding()}, as file names here are"
+    return None
+
+
+def path_fault(relative: str) -> str | None:
+    """Why ``relative`` may not stand in a list (absolute, leaves the root, backslashes), or None. Looks at no disk."""
+    if "\\" in relative:
+        return f"{relative!r} with backslashes"
+    if relative.startswith(("/", "~")) or re.match(r"[A-Za-z]:", relative):
+        return f"the absolute path {relative!r}"
+    if posixpath.normpath(relative).split("/")[0] == "..":
+        return f"{relative!r}, which leaves it through '..'"
+    return None
+
+
+class ListReader:
+    """Reads one data list.
+
+    Args:
+        data_root: absolute path that the roots of the data sets start from.
+        allow_outside: accept absolute paths, ``..`` and symbolic links that leave the root.
+
+    Attributes:
+        datasets: what could be read. An item with a complaint about its shape is left out; labels with one are empty.
+        problems: the complaints, except those that concern several data sets.
+        content: the parsed files without their ``$schema``.
+    """
+
+    def __init__(self, data_root: str, *, allow_outside: bool) -> None:
+        self.data_root = data_root
+        self.allow_outside = allow_outside
+        self._real: dict[str, str] = {}
+        self.datasets: list[DataSet] = []
+        self.problems: list[Problem] = []
+        self.content: list[Any] = []
+
+    def read(
+        self, path: Path, *, sub_root: str = "", name: str | None = None, chain: tuple[Path, ...] = ()
+    ) -> dict[str, Any]:
+        """Read ``path`` and what it includes; return its document ({} if it is no object).
+
+        Args:
+            path: the list file.
+            sub_root: folder below the data root that its own roots start from.
+            name: the name its data set gets instead of its own.
+            chain: the files that include it, outermost first.
+        """
+        document = read_json(path)
+        shape = _Shape(schema_problems(document, path))
+        self.problems += shape.problems
+        if not isinstance(document, dict):
+            return {}
+        self.content.append({key: value for key, value in document.items() if key != "$schema"})
+        if "datasets" not in document:
+            self._add(document, path, (), shape, sub_root=sub_root, name=name)
+            return document
+        sub_root = self._join_root(sub_root, document, path, ())
+        entries = document["datasets"] if isinstance(document["datasets"], list) else []
+        if name is not None and len(entries) > 1:
+            expected = "one data set, since the including list gives it a name"
+            self._complain("name", path, "datasets", expected, f"{len(entries)} data sets")
+        for i, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                continue
+            if "list" not in entry:
+                self._add(entry, path, ("datasets", i), shape, sub_root=sub_root, name=name)
+            elif shape.is_sound("datasets", i):
+                self._include(entry, path, i, sub_root=sub_root, name=name, chain=chain)
+        return document
+
+    def _include(
+        self, entry: dict, path: Path, i: int, *, sub_root: str, name: str | None, chain: tuple[Path, ...]
+    ) -> None:
+        place = where("datasets", i, "list")
+        if self._refuses(entry["list"], path, place, "a list in or below the folder of this one"):
+            return
+        target = path.parent / entry["list"]
+        if reason := self._link_fault(str(target), str(path.parent)):
+            self._complain("outside", path, place, "a list in or below the folder of this one", reason)
+            return
+        chain = (*chain, path)
+        if _real_path(os.fspath(target)) in [_real_path(os.fspath(link)) for link in chain]:
+            circle = " -> ".join([*(link.name for link in chain), target.name])
+            self._complain("cycle", path, place, "lists that do not include one another", f"the circle {circle}")
+            return
+        sub_root = self._join_root(sub_root, entry, path, ("datasets", i))
+        try:
+            self.read(target, sub_root=sub_root, name=name or entry.get("name"), chain=chain)
+        except UserError as error:
+            self._complain("included list", path, place, "a readable data list", str(error), file=entry["list"])
+
+    def _add(self, document: dict, path: Path, parts: tuple, shape: _Shape, *, sub_root: str, name: str | None) -> None:
+        sub_root = self._join_root(sub_root, document, path, parts)
+        root = os.path.join(self.data_root, sub_root) if sub_root else self.data_root
+        if name is None:
+            name = document["name"] if shape.is_sound(*parts, "name") and "name" in document else path.stem
+        labels, label_map = document.get("labels", {"0": "background"}), document.get("label_map")
+        if not (shape.is_sound(*parts, "labels") and shape.is_sound(*parts, "label_map")):
+            labels = label_map = {}
+        label_map = None if label_map is None else {int(value): int(label) for value, label in label_map.items()}
+        sound = {
+            (split, i): {"image": raw} if isinstance(raw, str) else raw
+            for split in SPLITS
+            if isinstance(document.get(split), list)
+            for i, raw in enumerate(document[split])
+            if shape.is_sound(*parts, split, i)
+        }
+        ids, refused = _ids(sound), False
+        items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+        places: dict[str, list[str]] = {split: [] for split in SPLITS}
+        for (split, i), raw in sound.items():
+            place = where(*parts, split, i)
+            files = {
+                key: self._path(raw[key], root, path, f"{place}.{key}") for key in ("image", "label") if key in raw
+            }
+            if None in files.values():  # what may not be named is not looked at either
+                refused = True
+                continue
+            item = {
+                "image": files["image"],
+                "fold": int(raw["fold"]) if "fold" in raw else None,
+                "patient": raw.get("patient", ids[split, i]),
+                "id": ids[split, i],
+                "dataset": name,
+                "label_map": label_map,
+            }
+            if "label" in files:
+                item |= {
+                    "label": files["label"],
+                    "label_ids": tuple(sorted(int(label) for label in labels)),
+                }
+            items[split].append(item | {key: raw[key] for key in ("target", "meta") if key in raw})
+            places[split].append(place)
+        if "patient_labels" in document and shape.is_sound(*parts, "patient_labels"):
+            self._add_targets(
+                document["patient_labels"], path, parts, [item for split in SPLITS for item in items[split]]
+            )
+        dataset = DataSet(
+            name=name,
+            labels={int(label): organ for label, organ in labels.items()},
+            label_map=label_map,
+            root=Path(root),
+            splits={split: tuple(items[split]) for split in SPLITS},
+            document=document,
+            list_file=str(path),
+            place=where(*parts),
+            places={split: tuple(places[split]) for split in SPLITS},
+            sub_root=sub_root,
+        )
+        self.problems += item_problems(dataset, sound=shape.is_sound(*parts) and not refused)
+        self.datasets.append(dataset)
+
+    def _add_targets(self, spec: dict[str, Any], path: Path, parts: tuple, items: list[dict[str, Any]]) -> None:
+        place, expected = where(*parts, "patient_labels", "table"), "a table in or below the folder of the list"
+        if self._refuses(spec["table"], path, place, expected):
+            return
+        if reason := self._link_fault(str(path.parent / spec["table"]), str(path.parent)):
+            self._complain("outside", path, place, expected, reason)
+            return
+        try:
+            labels = table_of(spec, path.parent)
+            add_targets(items, labels)
+        except UserError as error:
+            place, expected = where(*parts, "patient_labels"), "a label for each patient"
+            self._complain("patient labels", path, place, expected, str(error), file=spec["table"])
+            return
+        self.content.append({"table": spec["table"], "sha256": labels.sha256})
+
+    def _join_root(self, sub_root: str, document: dict, path: Path, parts: tuple) -> str:
+        root = document.get("root")
+        if not isinstance(root, str) or not root.strip():
+            return sub_root
+        if self._refuses(root, path, where(*parts, "root"), "a sub-folder of the data root"):
+            return sub_root
+        joined = posixpath.normpath(posixpath.join(sub_root, root))
+        if reason := self._link_fault(os.path.join(self.data_root, joined), self.data_root):
+            self._complain("outside", path, where(*parts, "root"), "a sub-folder of the data root", reason)
+        return "" if joined == "." else joined
+
+    def _path(self, relative: str, root: str, path: Path, place: str) -> str | None:
+        """The file that is meant, or None (and a complaint) where it may not be named."""
+        if self._refuses(relative, path, place, "a relative path below the root of the data set", file=relative):
+            return None
+        file = os.path.normpath(os.path.join(root, relative))
+        if self._link_fault(root, self.data_root):
+            return None  # the root itself is a link that leaves the data root: one complaint is enough
+        if reason := self._link_fault(file, self.data_root):
+            self._complain("outside", path, place, "a file that lies below the data root", reason, file=relative)
+            return None
+        return file
+
+    def _refuses(self, relative: str, path: Path, place: str, expected: str, *, file: str | None = None) -> bool:
+        """Whether a path may not stand in a list; then there is a complaint about it."""
+        if reason := name_fault(relative):
+            self._complain("file name", path, place, "a name that a file can have", reason, file=file)
+        elif not self.allow_outside and (reason := path_fault(relative)):
+            self._complain("outside", path, place, expected, reason, file=file)
+        else:
+            return False
+        return True
+
+    def _link_fault(self, file: str, root: str) -> str | None:
+        """Where ``file`` leads, if symbolic links take it out of ``root`` and that is not allowed."""
+        if self.allow_outside:
+            return None
+        folder = os.path.dirname(file)
+        for known in (root, folder):
+            if known not in self._real:
+                self._real[known] = _real_path(known)
+        found = os.path.join(self._real[folder], os.path.basename(file))
+        if _is_link(found):
+            found = _real_path(found)
+        inside = self._real[root]
+        if found == inside or found.startswith(inside.rstrip(os.sep) + os.sep):
+            return None
+        return f"a symbolic link to {found}, outside {root}"
+
+    def _complain(
+        self, kind: str, path: Path, place: str, expected: str, found: str, *, file: str | None = None
+    ) -> None:
+        remedy = None
+        if kind == "outside":
+            remedy = "set data_root and write the path from there, or trust the list and --allow_outside True"
+        self.problems.append(Problem(kind, str(path), place, expected, found, file=file, remedy=remedy))
+
+
+def _real_path(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # no name that a file could have
+        return path
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return os.path.islink(path)
+    except ValueError:
+        return False
+
+
+class _Shape:
+    """The schema's complaints about one file, and which places are free of them."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        # a key too many keeps nothing from being read
+        self._faults = [problem.where for problem in problems if problem.kind != "unknown key"]
+
+    def is_sound(self, *parts: str | int) -> bool:
+        """Whether no complaint stands at or below this place."""
+        place = where(*parts)
+        return not any(
+            not place or fault == place or fault.startswith((f"{place}.", f"{place}[")) for fault in self._faults
+        )
+
+
+def _ids(items: dict[tuple[str, int], dict]) -> dict[tuple[str, int], str]:
+    """Item ids: as given, else the image's file name, else (where names repeat, as in KiTS) its folders too."""
+    given = {key: raw["id"] for key, raw in items.items() if "id" in raw}
+    files = {key: posixpath.normpath(raw["image"]) for key, raw in items.items() if key not in given}
+    short = {key: strip_ending(posixpath.basename(file)) for key, file in files.items()}
+    if len(set(short.values())) == len(short):
+        return given | short
+    return given | {key: strip_ending(file).replace("/", "_") for key, file in files.items()}

@@ -1,0 +1,169 @@
+"""What must hold between the entries of a list beyond its shape: a patient in one fold, no scan twice, known ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from monai_cl.data.datalist.problems import Problem
+
+if TYPE_CHECKING:
+    from monai_cl.data.datalist.model import DataSet
+
+LARGEST_LABEL = 32767  # the store keeps labels as int16 at most
+
+
+def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
+    """Complaints about the labels and items of one data set.
+
+    Args:
+        dataset: what could be read of it.
+        sound: whether all of it could; if not, what is missing is not complained about again.
+    """
+    return [
+        *_label_problems(dataset),
+        *_duplicate_problems(dataset),
+        *_patient_problems(dataset),
+        *_fold_problems(dataset),
+        *_target_problems(dataset),
+        *_patient_target_problems(dataset),
+        *(_count_problems(dataset) if sound else ()),
+    ]
+
+
+def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
+    """Complaints that concern several data sets: a name used twice, one image in two sets."""
+    names: dict[str, DataSet] = {}
+    images: dict[str, tuple[DataSet, str]] = {}
+    for dataset in datasets:
+        first = names.setdefault(dataset.name, dataset)
+        if first is not dataset:
+            where = f"{dataset.place}.name" if dataset.place else "name"
+            found = f'"{dataset.name}" for {first.place or first.list_file} too'
+            remedy = 'give one of them another "name"'
+            yield Problem("repeated name", dataset.list_file, where, "another name", found, remedy=remedy)
+        for _, place, item in dataset.entries():
+            owner, first_place = images.setdefault(item["image"], (dataset, place))
+            if owner is not dataset:
+                expected = "every image in one data set only"
+                found = f"the image of {first_place} of data set {owner.name} again"
+                file = dataset.relative(item["image"])
+                yield Problem("duplicate item", dataset.list_file, f"{place}.image", expected, found, file=file)
+
+
+def _at(dataset: DataSet, key: str) -> str:
+    return f"{dataset.place}.{key}" if dataset.place else key
+
+
+def _label_problems(dataset: DataSet) -> Iterator[Problem]:
+    def problem(kind: str, key: str, expected: str, found: str, remedy: str | None = None) -> Problem:
+        return Problem(kind, dataset.list_file, _at(dataset, key), expected, found, remedy=remedy)
+
+    if not dataset.labels:  # the schema has complained
+        return
+    if "labels" not in dataset.document and any("label" in item for _, _, item in dataset.entries()):
+        found = f"only the keys {', '.join(dataset.document)}"
+        yield Problem("missing key", dataset.list_file, dataset.place, 'the key "labels": items have labels', found)
+        return
+    if dataset.labels[0].lower() != "background":
+        remedy = "0 is the background; give the organs 1, 2, ..."
+        yield problem("no background", "labels.0", '"background"', f'"{dataset.labels[0]}"', remedy)
+    organs: dict[str, int] = {}
+    for label, organ in dataset.labels.items():
+        first = organs.setdefault(organ.lower(), label)
+        if first != label:
+            found = f'"{organ}" for the ids {first} and {label}'
+            remedy = "to merge them, name it once and use label_map"
+            yield problem("repeated name", f"labels.{label}", "another organ for each id", found, remedy)
+        if label > LARGEST_LABEL:
+            yield problem("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label))
+    for value, label in (dataset.label_map or {}).items():
+        if label not in dataset.labels:
+            ids = ", ".join(map(str, dataset.labels))
+            yield problem("label map", f"label_map.{value}", f"one of the ids of labels ({ids})", str(label))
+
+
+def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
+    images: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    for _, place, item in dataset.entries():
+        file = dataset.relative(item["image"])
+        first = images.setdefault(item["image"], place)
+        if first != place:
+            found = f"the one of {first} again"
+            yield Problem("duplicate item", dataset.list_file, f"{place}.image", "every image once", found, file=file)
+            continue  # its id repeats, too
+        first = ids.setdefault(item["id"], place)
+        if first != place:
+            found = f'"{item["id"]}" of {first} again'
+            yield Problem("duplicate item", dataset.list_file, f"{place}.id", "every id once", found, file=file)
+        if item["image"] == item.get("label"):
+            expected, found = "an image and its label map", "the same file twice"
+            remedy = "name the label's own file"
+            yield Problem("same file", dataset.list_file, place, expected, found, file=file, remedy=remedy)
+
+
+def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
+    """A patient seen in training must not be seen in another fold, nor in validation or test."""
+    first_of: dict[str, tuple[str, str]] = {}
+    for split, place, item in dataset.entries():
+        in_fold = split == "training" and item["fold"] is not None
+        part = f"fold {item['fold']}" if in_fold else split
+        first_part, first_place = first_of.setdefault(item["patient"], (part, place))
+        if part != first_part:
+            expected = f'patient "{item["patient"]}" in {first_part} only, as at {first_place}'
+            yield Problem(
+                "patient in two parts",
+                dataset.list_file,
+                place,
+                expected,
+                f"the patient in {part} too",
+                file=dataset.relative(item["image"]),
+                remedy="keep the scans of a patient together",
+            )
+
+
+def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
+    training = [(place, item) for split, place, item in dataset.entries() if split == "training"]
+    without = [(place, item) for place, item in training if item["fold"] is None]
+    if without and len(without) < len(training):
+        expected = "a fold in every training item or in none"
+        found = f"none here ({len(without)} of {len(training)} items have none)"
+        place, item = without[0]
+        file = dataset.relative(item["image"])
+        yield Problem("missing fold", dataset.list_file, place, expected, found, file=file)
+
+
+def _target_problems(dataset: DataSet) -> Iterator[Problem]:
+    targets = dataset.document.get("targets")
+    if not isinstance(targets, dict):
+        return
+    for _, place, item in dataset.entries():
+        if "target" in item and str(item["target"]) not in targets:
+            expected = f"one of the targets {', '.join(targets)}"
+            file = dataset.relative(item["image"])
+            yield Problem("target", dataset.list_file, f"{place}.target", expected, str(item["target"]), file=file)
+
+
+def _patient_target_problems(dataset: DataSet) -> Iterator[Problem]:
+    """A target belongs to the patient: two scans of one may not contradict each other."""
+    first_of: dict[str, tuple[int, str]] = {}
+    for _, place, item in dataset.entries():
+        if "target" not in item:
+            continue
+        first, first_place = first_of.setdefault(item["patient"], (item["target"], place))
+        if item["target"] != first:
+            expected = f'target {first} for patient "{item["patient"]}", as at {first_place}'
+            found, file = str(item["target"]), dataset.relative(item["image"])
+            yield Problem("two targets", dataset.list_file, f"{place}.target", expected, found, file=file)
+
+
+def _count_problems(dataset: DataSet) -> Iterator[Problem]:
+    if not any(dataset.splits.values()):
+        found = "none in training, validation and test"
+        yield Problem("no items", dataset.list_file, dataset.place, "at least one item", found)
+    for key, split in (("numTraining", "training"), ("numTest", "test")):
+        declared, count = dataset.document.get(key), len(dataset.splits[split])
+        if declared is not None and declared != count:
+            expected = f"{count}, the number of {split} items"
+            yield Problem("wrong count", dataset.list_file, _at(dataset, key), expected, str(declared))

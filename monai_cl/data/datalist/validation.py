@@ -1,0 +1,238 @@
+"""Validate a data list: its shape and rules, then every file it names; all complaints come at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cl.data.datalist.duplicates import duplicate_files
+from monai_cl.data.datalist.loading import check_data_list
+from monai_cl.data.datalist.model import DataList, DataSet
+from monai_cl.data.datalist.problems import Problem
+from monai_cl.data.io.headers import Grid, read_grid, same_grid
+from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Problem", "validate_data_list"]
+
+Task = tuple[DataSet, str, dict[str, Any]]  # a data set, the place of an item in the list, the item
+
+
+def validate_data_list(
+    path: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    read_voxels: bool = True,
+    allow_outside: bool = False,
+    workers: int = 1,
+    progress: bool = False,
+) -> list[Problem]:
+    """Everything that is wrong with a data list and its files.
+
+    Checked are the list itself (shape, keys, ids, paths, a patient in one fold only), that files exist, that image and
+    label have readable headers and lie on the same grid, and that no content stands twice under two names. With
+    ``read_voxels`` also that files are whole (checksum), that CT is finite and not constant, that label values are
+    whole numbers among the declared ids, and that no label map is empty.
+
+    Args:
+        path: the list file.
+        data_root: as for :func:`monai_cl.data.load_data_list`.
+        read_voxels: False looks at headers only (DICOM: that the folder holds files) and takes milliseconds a scan.
+        allow_outside: accept paths and links that leave the root.
+        workers: processes that read; -1 for one a processor.
+        progress: show a progress bar.
+
+    Returns:
+        The problems: those of the list, those of its files item by item, duplicates. Empty if all is well.
+
+    Raises:
+        UserError: the list is missing or no JSON.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers == 0:
+        raise UserError(f"workers must be an integer of at least 1, or -1 for one a processor, got {workers!r}")
+    data_list, problems = check_data_list(path, data_root=data_root, allow_outside=allow_outside)
+    if data_list is None:
+        return problems
+    _listing.cache_clear()
+    tasks: list[Task] = []
+    for dataset in data_list.datasets:
+        if dataset.root.is_dir():
+            tasks += [(dataset, place, item) for _, place, item in dataset.entries()]
+        else:
+            problems.append(_missing_root(dataset))
+    for found in _checked(tasks, read_voxels=read_voxels, workers=workers, progress=progress):
+        problems += found
+    return problems + list(_duplicates(data_list, tasks))
+
+
+def _checked(tasks: list[Task], *, read_voxels: bool, workers: int, progress: bool) -> Iterable[list[Problem]]:
+    if workers == 1:
+        results = (_check_item(*task, read_voxels) for task in tasks)
+    else:
+        from joblib import Parallel, delayed
+
+        results = Parallel(n_jobs=workers, return_as="generator")(delayed(_check_item)(*t, read_voxels) for t in tasks)
+    if progress and tasks:
+        from tqdm import tqdm
+
+        results = tqdm(results, total=len(tasks), desc="validate", unit="scan", leave=False)
+    return results
+
+
+def _missing_root(dataset: DataSet) -> Problem:
+    _, where, item = next(dataset.entries(), ("", dataset.place, None))
+    count = sum(map(len, dataset.splits.values()))
+    return Problem(
+        "missing folder",
+        dataset.list_file,
+        where,
+        f"the folder {dataset.root} of data set {dataset.name}",
+        "no such folder",
+        file=dataset.relative(item["image"]) if item else None,
+        remedy=f"set data_root, or `root` in the list; none of its {count} items is checked",
+    )
+
+
+def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels: bool) -> list[Problem]:
+    problems: list[Problem] = []
+    grids: dict[str, Grid] = {}
+    for key in ("image", "label"):
+        if key not in item:
+            continue
+
+        def complain(kind: str, expected: str, found: str, remedy: str | None = None, key: str = key) -> None:
+            file = dataset.relative(item[key])
+            problems.append(
+                Problem(kind, dataset.list_file, f"{where}.{key}", expected, found, file=file, remedy=remedy)
+            )
+
+        if not os.path.exists(item[key]):
+            complain("missing file", "a file", f"nothing at {item[key]}", _near(item[key], dataset))
+            continue
+        try:
+            if read_voxels:
+                from monai_cl.data.io.reading import read_volume
+
+                volume = read_volume(item[key])
+                grids[key] = Grid(tuple(volume.array.shape), volume.affine)
+                faults = _image_faults(volume.array) if key == "image" else _label_faults(volume.array, dataset)
+                for fault in faults:
+                    complain(*fault)
+            elif (grid := read_grid(item[key])) is not None:
+                grids[key] = grid
+        except (UserError, OSError, MemoryError) as error:
+            complain("unreadable file", *_reason(str(error) or type(error).__name__, item[key]))
+        if len(grids) == 2 and not same_grid(grids["image"], grids["label"]):
+            expected = f"the grid of {dataset.relative(item['image'])} ({grids['image']})"
+            remedy = "resample the label to the image's grid, or correct its header"
+            complain("different grid", expected, str(grids["label"]), remedy)
+    return problems
+
+
+def _image_faults(array: np.ndarray) -> Iterator[tuple[str, ...]]:
+    from monai_cl.transforms.hounsfield import hounsfield_fault
+
+    fault = hounsfield_fault(array)
+    if fault is not None:
+        yield fault
+
+
+def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
+    from monai_cl.data.io.label_values import label_values, present_labels, voxels
+
+    declared = ", ".join(map(str, sorted(dataset.labels)))
+    try:
+        values = label_values(array)
+    except ValueError as error:
+        yield (
+            "label values",
+            f"whole numbers among the declared ids {declared}",
+            str(error),
+            "give the label map, not a probability or an interpolated one",
+        )
+        return
+    if "labels" not in dataset.document or not dataset.labels:
+        return  # the list's own complaint comes first
+    if dataset.label_map is None and (unknown := [value for value in values if value not in dataset.labels]):
+        some = ", ".join(f"{value} ({voxels(values[value])})" for value in unknown[:8])
+        found = some + (f" and {len(unknown) - 8} values more" if len(unknown) > 8 else "")
+        yield (
+            "label values",
+            f"values among the declared ids {declared}",
+            found,
+            'declare them under "labels", or say under "label_map" what they mean',
+        )
+    if not present_labels(values, dataset.label_map):
+        held = "" if dataset.label_map is None else f" (the file's values {', '.join(map(str, values))} map to 0)"
+        yield (
+            "empty label",
+            "at least one labelled voxel",
+            f"background only{held}",
+            'take "label" out of the item, or the item out of the list',
+        )
+
+
+def _reason(message: str, file: str) -> tuple[str, str, str | None]:
+    """Expected, found and remedy out of a reader's message ``file: expected E, found F; R``."""
+    message = message.removeprefix(f"{file}: ")
+    match = re.fullmatch(
+        r"(?:(?P<other>/.*?): )?expected (?P<e>.*?), found:? (?P<f>.*?)(?:; (?P<r>[^;]*))?", message, re.S
+    )
+    if match is None:
+        return "a readable volume", message.replace("\n", " "), None
+    other = f" ({Path(match['other']).name})" if match["other"] else ""
+    return match["e"], match["f"].replace("\n", " ") + other, match["r"]
+
+
+def _near(file: str, dataset: DataSet) -> str:
+    folder, name = os.path.split(file)
+    names = _listing(folder)
+    if names is None:
+        return f"the folder {folder} does not exist either; is data_root right?"
+    near = get_close_matches(name, names, n=1, cutoff=0.8)
+    return f"did you mean {near[0]}?" if near else f"correct the path, or data_root; paths start from {dataset.root}"
+
+
+@lru_cache(maxsize=4)
+def _listing(folder: str) -> tuple[str, ...] | None:
+    try:
+        return tuple(os.listdir(folder))
+    except OSError:
+        return None
+
+
+def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
+    for key in ("image", "label"):
+        owners: dict[str, list[tuple[DataSet, str]]] = {}
+        seen: set[str] = set()
+        for dataset, where, item in tasks:
+            again = item["image"] in seen  # the list's rules have told of it, and mean its label too
+            seen.add(item["image"])
+            if key in item and not (again and key == "label"):
+                owners.setdefault(item[key], []).append((dataset, f"{where}.{key}"))
+        groups = duplicate_files(owners)
+        if key == "label":  # one label file under two items; an image under two items is told by the list's rules
+            alike = {file for group in groups for file in group}
+            groups += [[file] for file in owners if file not in alike and len(owners[file]) > 1]
+        for same in groups:
+            places = [(file, *owner) for file in same for owner in owners[file]]
+            first_file, first_dataset, first_where = places[0]
+            for file, dataset, where in places[1:]:
+                found = f"the content of {first_where} ({first_dataset.relative(first_file)}) again"
+                if first_dataset is not dataset:
+                    found += f", of data set {first_dataset.name}"
+                yield Problem(
+                    "duplicate content",
+                    dataset.list_file,
+                    where,
+                    f"every {key} once",
+                    found,
+                    file=dataset.relative(file),
+                )

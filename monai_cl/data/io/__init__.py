@@ -1,0 +1,1 @@
+"""Volumes from disk: formats, headers, grids."""

@@ -1,0 +1,65 @@
+"""The package's reading as a reader of MONAI's ``LoadImaged``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import ImageReader
+from monai.utils import MetaKeys, SpaceKeys
+
+from monai_cl.data.io.reading import DICOM, ITK, NIFTI, read_volume
+from monai_cl.errors import UserError
+
+
+class CTReader(ImageReader):
+    """:func:`read_volume` for MONAI: ``LoadImaged(keys, reader=CTReader)``.
+
+    MONAI tries its other readers when ``read`` fails: they do not notice a damaged file, and one of them unpickles what
+    a .npy file holds. So ``read`` only takes note of the paths, and ``get_data`` reads them and raises.
+
+    Args:
+        series: Series Instance UID for a folder with several series.
+        uneven_slices: ``"error"`` or ``"interpolate"``.
+    """
+
+    def __init__(self, series: str | None = None, uneven_slices: str = "error"):
+        super().__init__()
+        self.series = series
+        self.uneven_slices = uneven_slices
+
+    def verify_suffix(self, filename: Sequence[str | os.PathLike] | str | os.PathLike) -> bool:
+        """Whether every name is a folder or ends like a format of :func:`read_volume`."""
+        return all(path.is_dir() or path.name.lower().endswith((*NIFTI, *ITK, *DICOM)) for path in _paths(filename))
+
+    def read(self, data: Sequence[str | os.PathLike] | str | os.PathLike, **kwargs: Any) -> list[Path]:
+        """The paths, unread."""
+        return _paths(data)
+
+    def get_data(self, img: Sequence[Path]) -> tuple[np.ndarray, dict]:
+        """Array (X, Y, Z), or (N, X, Y, Z) of several files on one grid, and MONAI's metadata.
+
+        Raises:
+            UserError: as :func:`read_volume`, or files on different grids.
+        """
+        volumes = [read_volume(path, series=self.series, uneven_slices=self.uneven_slices) for path in img]
+        first = volumes[0]
+        for volume in volumes[1:]:
+            if volume.array.shape != first.array.shape or not np.allclose(volume.affine, first.affine, atol=1e-3):
+                raise UserError(f"{volume.path}: expected the grid of {first.path}, found another shape or affine")
+        meta = {
+            MetaKeys.AFFINE: first.affine.copy(),
+            MetaKeys.ORIGINAL_AFFINE: first.affine.copy(),
+            MetaKeys.SPATIAL_SHAPE: np.array(first.array.shape),
+            MetaKeys.SPACE: SpaceKeys.RAS,
+            MetaKeys.ORIGINAL_CHANNEL_DIM: 0 if len(volumes) > 1 else float("nan"),
+            "spacing": np.array(first.spacing),
+        }
+        return np.stack([volume.array for volume in volumes]) if len(volumes) > 1 else first.array, meta
+
+
+def _paths(names: Sequence[str | os.PathLike] | str | os.PathLike) -> list[Path]:
+    return [Path(name) for name in ([names] if isinstance(names, (str, os.PathLike)) else names)]

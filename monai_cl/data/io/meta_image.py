@@ -1,0 +1,132 @@
+"""MetaImage files (.mha, .mhd) to an array and an affine, every byte counted.
+
+ITK (5.4) goes on with what is left in its buffer where such a file is too short or does not decompress, and writes
+beyond it where a header is damaged; a few lines of our own are safer.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+from isal import isal_zlib
+
+from monai_cl.data.io.itk_header import meta_image_header
+from monai_cl.errors import UserError
+
+_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
+_TYPES |= {"long_long": "i8", "ulong_long": "u8", "float": "f4", "double": "f8"}
+# as many bytes as on the machine that wrote it
+_EITHER = {"long": ("i4", "i8"), "ulong": ("u4", "u8")}
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def meta_image_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape (X, Y, Z) and affine (4, 4), voxel -> RAS mm, from the header alone.
+
+    Raises:
+        UserError: a header that cannot be understood, or another number of axes than three.
+    """
+    fields = meta_image_header(path)[0]
+    shape = tuple(int(count) for count in _numbers(path, fields, "dimsize"))
+    if len(shape) != 3 or min(shape, default=0) < 1:
+        raise UserError(
+            f"{path}: expected a 3D volume, found {len(shape)} axes of {shape}; split a time series into one file a "
+            "time point, stack single slices"
+        )
+    spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
+    origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
+    turn = _numbers(
+        path, fields, "transformmatrix", "rotation", "orientation", count=9, default=np.eye(3).ravel().tolist()
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(turn).reshape(3, 3).T @ np.diag(spacing)  # a row of the matrix is an axis of the image
+    affine[:3, 3] = origin
+    return shape, _LPS_TO_RAS @ affine
+
+
+def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a file whose voxels stand in it, or in one other file beside it.
+
+    Returns:
+        array (X, Y, Z) of the type of the file, and affine (4, 4), voxel -> RAS mm.
+
+    Raises:
+        UserError: a header that cannot be understood, colours, text instead of binary voxels, another number of bytes
+            than the header says, a stream that does not decompress to its checksum.
+    """
+    fields, files, start = meta_image_header(path)
+    shape, affine = meta_image_grid(path)
+    channels = fields.get("elementnumberofchannels", "1")
+    if channels != "1":
+        raise UserError(
+            f"{path}: expected one number a voxel, found {channels}; export grey values, or one merged label map"
+        )
+    if not _is_true(fields.get("binarydata", "true")):
+        raise UserError(f"{path}: expected binary voxels, found text; convert it to .nii.gz")
+    raw = path.read_bytes()[start:] if not files else (path.parent / files[0]).read_bytes()
+    if _is_true(fields.get("compresseddata", "")):
+        raw = _decompressed(path, raw)
+    dtype = _type(path, fields.get("elementtype", ""), len(raw), math.prod(shape))
+    expected = math.prod(shape) * dtype.itemsize
+    skip = _skipped(path, fields, len(raw), expected)
+    if len(raw) - skip < expected:
+        raise UserError(
+            f"{path}: expected a readable image of {expected} bytes, found {max(len(raw) - skip, 0)}: it is damaged or "
+            "truncated; export or copy it again"
+        )
+    big = any(_is_true(fields.get(key, "")) for key in ("binarydatabyteordermsb", "elementbyteordermsb"))
+    array = np.frombuffer(raw, dtype.newbyteorder(">" if big else "<"), math.prod(shape), skip)
+    return array.reshape(shape, order="F"), affine
+
+
+def _is_true(value: str) -> bool:
+    return value[:1] in ("t", "1")  # as ITK does
+
+
+def _decompressed(path: Path, raw: bytes) -> bytes:
+    try:
+        return isal_zlib.decompress(raw)
+    except (isal_zlib.error, zlib.error, EOFError, ValueError) as error:
+        raise UserError(
+            f"{path}: expected a readable image, found a damaged or truncated stream of voxels ({error}); export or "
+            "copy it again"
+        ) from error
+
+
+def _type(path: Path, name: str, found: int, voxels: int) -> np.dtype:
+    name = name.removeprefix("met_")
+    if name in _EITHER:
+        return np.dtype(_EITHER[name][found >= 8 * voxels])
+    if name not in _TYPES:
+        raise UserError(f"{path}: expected a readable image, found voxels of type {name!r}; convert it to .nii.gz")
+    return np.dtype(_TYPES[name])
+
+
+def _skipped(path: Path, fields: dict[str, str], found: int, expected: int) -> int:
+    """Bytes before the voxels in a data file: ``HeaderSize``, where -1 means that the voxels are its end."""
+    (size,) = _numbers(path, fields, "headersize", count=1, default=[0.0])
+    return max(found - expected, 0) if size == -1 else max(int(size), 0)
+
+
+def _numbers(
+    path: Path, fields: dict[str, str], *names: str, count: int | None = None, default: list[float] | None = None
+) -> list[float]:
+    """The numbers under the first of ``names`` that the header has."""
+    text = next((fields[name] for name in names if name in fields), None)
+    if text is None and default is not None:
+        return default
+    try:
+        found = [float(number) for number in (text or "").split()]
+    except ValueError:
+        found = []
+    whole = names[0] not in ("dimsize", "headersize") or all(number.is_integer() for number in found)
+    if not found or not whole or len(found) != (count or len(found)):
+        wanted = f"{count} numbers" if count else "whole numbers"
+        raise UserError(
+            f"{path}: expected a readable image, with {wanted} as {names[0]}, found {str(text)[:60]!r}; export or copy "
+            "it again"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""3-D patches for pre-training and segmentation."""

@@ -1,0 +1,94 @@
+"""Crops for supervised segmentation, every one drawn and augmented from its global position and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from torch.utils.data import Dataset
+
+from monai_cl.data.patches.crops import crop_size, crop_start, draw_centre, hu_window, label_dtype, read_crop
+from monai_cl.data.sampling.case_order import CaseOrder
+from monai_cl.data.sampling.positions import Stream, address_rng, address_seed
+from monai_cl.errors import UserError
+from monai_cl.transforms.seeding import call_seeded
+
+
+class SegmentationPatches(Dataset):
+    """Class-balanced crops, then a MONAI transform that is re-seeded for every sample.
+
+    A crop is centred on a voxel of a class drawn at random among the case's foreground classes with probability
+    ``foreground_probability``, on a voxel of the body otherwise, shifted to lie inside a volume that is large enough.
+
+    ``dataset[position]`` takes any position >= 0 and depends on (seed, position) alone; give the loader a
+    `PositionSampler`. ``len`` is the number of cases: an epoch.
+
+    Args:
+        store: a `VolumeStore`.
+        keys: of the cases.
+        patch_size: voxels of an edge, or of the three edges.
+        window: (lower, upper) HU, clipped and scaled to [0, 1].
+        seed: the run's seed.
+        foreground_probability: see above.
+        transform: takes and returns a dictionary with ``image`` and ``label``; its randomness, MONAI's or from the
+            global generators, is addressed too, see `call_seeded`.
+
+    Raises:
+        ValueError: if an option is out of its range; UserError if there is no case.
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        keys: Sequence[str],
+        *,
+        patch_size: int | Sequence[int] = 96,
+        window: Sequence[float] = (-150.0, 250.0),
+        seed: int = 0,
+        foreground_probability: float = 2 / 3,
+        transform: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        if not 0 <= foreground_probability <= 1:
+            raise ValueError(f"foreground_probability must be in [0, 1], got {foreground_probability}")
+        if not keys:
+            raise UserError("segmentation crops: expected at least one prepared case, found none")
+        self.store, self.keys, self.seed = store, tuple(keys), int(seed)
+        self.patch_size, self.window = crop_size(patch_size), hu_window(window)
+        self.foreground_probability, self.transform = foreground_probability, transform
+        self.order = CaseOrder([len(self.keys)], seed=seed)
+        self.label_dtype = label_dtype(store, self.keys)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """The crop at a global position.
+
+        Returns:
+            image (1, H, W, D) float32, in [0, 1] before the transform; label (1, H, W, D) uint8 (int64 where an id
+            exceeds 255); position (integer); id (of the case). Tensors are plain and contiguous.
+        """
+        position = int(position)
+        _, case = self.order(position)
+        entry = self.store.entry(self.keys[case])
+        rng = address_rng(self.seed, Stream.SEGMENTATION, position)
+        centre = draw_centre(entry, rng, foreground_probability=self.foreground_probability)
+        start = crop_start(centre, self.patch_size, entry.shape)
+        image, label = read_crop(self.store, self.keys[case], start, self.patch_size, window=self.window)
+        sample: dict[str, Any] = {"image": image, "label": label}
+        if self.transform is not None:
+            seed = address_seed(self.seed, Stream.TRANSFORM, position)
+            sample = call_seeded(self.transform, sample, seed=seed)
+        return {
+            "image": _plain(sample["image"], torch.float32),
+            "label": _plain(sample["label"], self.label_dtype),
+            "position": position,
+            "id": entry.id,
+        }
+
+
+def _plain(value: Any, dtype: torch.dtype) -> torch.Tensor:
+    tensor = value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value)
+    return tensor.to(dtype).contiguous()

@@ -1,0 +1,1 @@
+"""Synthetic abdominal CT with organ labels."""

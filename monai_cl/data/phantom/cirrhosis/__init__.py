@@ -1,0 +1,1 @@
+"""Synthetic liver CT with graded cirrhosis."""

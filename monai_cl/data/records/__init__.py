@@ -1,0 +1,1 @@
+"""Records that a run leaves: results.json and tables."""

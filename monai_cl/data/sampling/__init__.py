@@ -1,0 +1,1 @@
+"""What comes next: positions, cases and patients, addressed by seed and epoch."""

@@ -1,0 +1,169 @@
+"""Batches of distinct patients with balanced classes, one random slice each, drawn by address."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+
+from monai_cl.data.sampling.positions import EndlessSampler, Stream, address_rng
+from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class PatientSampler(EndlessSampler):
+    """Endless indices of slices for one process: every ``batch_size`` of them are a batch of as many patients.
+
+    The batches of all processes together are drawn at once, from (seed, iteration) alone: its patients are distinct,
+    so no two processes see one patient in an iteration, and each process's part is balanced as well. Where a class has
+    fewer patients than its share, the other classes fill the batch. Where there are fewer patients than the batch
+    takes, classes stay balanced and patients are repeated, each with another random slice. Both are logged once, as are
+    patients without a class, who are left out.
+
+    Give it to a `DataLoader` with the same ``batch_size``. ``start`` is the first iteration; a resumed run sets it.
+
+    Args:
+        patients: the patient of every slice.
+        targets: the class of every slice's patient; None or a negative number: not known.
+        batch_size: patients of this process in an iteration.
+        seed: the run's seed.
+        rank: this process, in [0, world_size).
+        world_size: number of processes.
+        start: first iteration.
+        balance: False takes every patient alike, known class or not.
+        classes: the classes to use; a patient of another one is left out like one without. Default: all that occur.
+
+    Attributes:
+        counts: class -> number of patients (key None: all together, without ``balance``).
+        left_out: patients without a known class.
+        repeats: whether patients are repeated within a batch.
+
+    Raises:
+        ValueError: a number out of its range.
+        UserError: a patient with two classes, or none with a known one.
+    """
+
+    def __init__(
+        self,
+        patients: Sequence[Hashable],
+        targets: Sequence[int | None],
+        *,
+        batch_size: int = 64,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+        balance: bool = True,
+        classes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
+        if seed < 0:
+            raise ValueError(f"seed must be >= 0, got {seed}")
+        if len(patients) != len(targets):
+            raise ValueError(f"patients and targets must be of one length, got {len(patients)} and {len(targets)}")
+        self.seed = int(seed)
+        groups, self.left_out = _groups(patients, targets, balance=balance, classes=classes)
+        self.counts = {target: len(members) for target, members in groups.items()}
+        self._groups = list(groups.values())
+        total, wanted = sum(self.counts.values()), self.batch_size * self.world_size
+        self.repeats = total < wanted
+        if self.rank == 0:
+            self._log(total, wanted)
+
+    def batch(self, iteration: int) -> list[int]:
+        """The slices of all processes in an iteration; process r has the r-th part of ``batch_size``."""
+        rng = address_rng(self.seed, Stream.PATIENTS, iteration)
+        wanted = self.batch_size * self.world_size
+        limits = [wanted if self.repeats else len(members) for members in self._groups]
+        # which classes get one more than the others changes from batch to batch
+        quotas = shares(wanted, limits, order=rng.permutation(len(limits)))
+        drawn = []
+        for members, quota in zip(self._groups, quotas):
+            order = np.concatenate([rng.permutation(len(members)) for _ in range(-(-quota // len(members)))] or [[]])
+            slices: dict[int, list[int]] = {}
+            for place, patient in enumerate(order[:quota].astype(int).tolist()):
+                if not slices.get(patient):  # a repeated patient goes through all his slices before one comes again
+                    slices[patient] = rng.permutation(members[patient]).tolist()
+                # spread evenly over the batch, so that every process's part is balanced
+                drawn.append(((place + rng.random()) / quota, slices[patient].pop()))
+        return [index for _, index in sorted(drawn)]
+
+    def __iter__(self) -> Iterator[int]:
+        iteration, first = self._start, self.rank * self.batch_size
+        while True:
+            yield from self.batch(iteration)[first : first + self.batch_size]
+            iteration += 1
+
+    def _log(self, total: int, wanted: int) -> None:
+        if self.left_out:
+            logger.warning("%d patients without a known class are left out of %d", self.left_out, total + self.left_out)
+        found = ", ".join(f"class {target}: {count}" for target, count in self.counts.items() if target is not None)
+        if self.repeats:
+            logger.warning(
+                "a batch takes %d patients, there are %d (%s): patients are repeated in a batch, with other slices",
+                wanted,
+                total,
+                found or "classes not used",
+            )
+        elif min(self.counts.values()) < wanted // len(self.counts):
+            logger.warning(
+                "a batch takes %d patients of each of %d classes (%s): the other classes fill the place of those that "
+                "have fewer",
+                wanted // len(self.counts),
+                len(self.counts),
+                found,
+            )
+
+
+def shares(wanted: int, limits: Sequence[int], *, order: Sequence[int]) -> list[int]:
+    """Divide ``wanted`` as evenly as the ``limits`` allow; what cannot be divided goes to the first of ``order``.
+
+    Raises:
+        ValueError: the limits together are less than ``wanted``.
+    """
+    if sum(limits) < wanted:
+        raise ValueError(f"expected limits of at least {wanted} together, got {list(limits)}")
+    quotas = [0] * len(limits)
+    while left := wanted - sum(quotas):
+        free = [i for i in order if quotas[i] < limits[i]]
+        each = max(1, left // len(free))
+        for i in free[:left]:
+            quotas[i] = min(limits[i], quotas[i] + each)
+    return quotas
+
+
+def _groups(
+    patients: Sequence[Hashable],
+    targets: Sequence[int | None],
+    *,
+    balance: bool,
+    classes: Sequence[int] | None,
+) -> tuple[dict[int | None, list[np.ndarray]], int]:
+    """Class -> patients, each an array of the indices of his slices; and how many patients are left out."""
+    slices: dict[Hashable, list[int]] = {}
+    target_of: dict[Hashable, int | None] = {}
+    for index, (patient, target) in enumerate(zip(patients, targets)):
+        slices.setdefault(patient, []).append(index)
+        target = None if target is None or target < 0 else int(target)
+        if target_of.setdefault(patient, target) != target:
+            raise UserError(
+                f"patient {patient}: expected one label, found {target_of[patient]} and {target}; correct the data list"
+            )
+    if not slices:
+        raise UserError("patient sampler: expected at least one slice, found none")
+    # arrays: a fifth of the memory of lists, and workers that were forked do not copy them by counting references
+    packed = {patient: np.array(slices.pop(patient)) for patient in list(slices)}
+    if not balance:
+        return {None: list(packed.values())}, 0
+    groups: dict[int | None, list[np.ndarray]] = {}
+    for patient, members in packed.items():
+        target = target_of[patient]
+        if target is not None and (classes is None or target in classes):
+            groups.setdefault(target, []).append(members)
+    used = sum(map(len, groups.values()))
+    if not used:
+        wanted = "a known class" if classes is None else f"one of the classes {list(classes)}"
+        raise UserError(f"patient sampler: expected patients with {wanted}, found none among {len(packed)}")
+    return dict(sorted(groups.items())), len(packed) - used

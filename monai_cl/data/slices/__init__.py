@@ -1,0 +1,1 @@
+"""2-D slices of volumes and their features."""

@@ -1,0 +1,257 @@
+"""CT slices with depth and patient-level label: a flat data set over the kept slices of many volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from monai_cl.data.patches.crops import hu_window
+from monai_cl.data.slice_batch import SliceSamples
+from monai_cl.data.slices.choice import choose_slices, slice_depths
+from monai_cl.data.slices.pixels import fit_slices, window_slices
+from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    from monai_cl.data.datalist.model import DataList
+    from monai_cl.data.store.volume_store import VolumeStore
+
+WINDOW = (-100.0, 400.0)
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class SliceVolume:
+    """A volume and which of its slices are used.
+
+    Attributes:
+        key: in the store.
+        id, patient: from the data list; of several data sets, the patient has the data set's name in front, for names
+            are only told apart within one.
+        target: class of the patient, or None where it is not known.
+        slices: (n,) kept array indices along the third axis, ascending.
+        depths: (n,) their depths in (0, 1), feet to head.
+    """
+
+    key: str
+    id: str
+    patient: str
+    target: int | None
+    slices: np.ndarray
+    depths: np.ndarray
+
+
+def organ_ids(data_list: DataList, organ: str = "liver") -> dict[str, int]:
+    """Data set -> label id of an organ, for those data sets of a list that annotate it; ids differ between them."""
+    return {
+        dataset.name: label
+        for dataset in data_list.datasets
+        for label, name in dataset.classes.items()
+        if name.strip().lower() == organ.strip().lower()
+    }
+
+
+def slice_volumes(
+    store: VolumeStore,
+    keys: Sequence[str],
+    items: Sequence[Mapping[str, Any]],
+    *,
+    liver: int | Mapping[str, int] | None = None,
+    fraction: float = 0.7,
+    progress: bool = False,
+) -> list[SliceVolume]:
+    """Choose the slices of prepared volumes.
+
+    Args:
+        store: a store, best of layout "slices" and native spacing.
+        keys, items: as :func:`monai_cl.data.prepare` returns them; an item's ``target`` is its patient's class.
+        liver: label id of the liver, or data set -> id (:func:`organ_ids`). None, a data set not named, a volume
+            without label: the volume's own central part.
+        fraction: part of the slices to keep.
+        progress: show a progress bar; masks are read once and then remembered.
+
+    Raises:
+        UserError: masks without liver (all of them in one message), or nothing to choose from.
+    """
+    if len(keys) != len(items):
+        raise ValueError(f"keys and items must be of one length, got {len(keys)} and {len(items)}")
+    if not keys:
+        raise UserError("slices: expected at least one prepared volume, found none")
+    from tqdm import tqdm
+
+    several = len({str(item.get("dataset", "")) for item in items}) > 1
+    volumes, faults = [], []
+    for key, item in tqdm(
+        list(zip(keys, items)), desc="Choosing slices", unit="volume", disable=not progress, leave=False
+    ):
+        entry = store.entry(key)
+        label = liver.get(str(item.get("dataset", ""))) if isinstance(liver, Mapping) else liver
+        try:
+            chosen = choose_slices(store, key, label=label, fraction=fraction)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        depths = slice_depths(entry.affine, entry.shape[2])[chosen]
+        target = item.get("target")
+        patient = str(item.get("patient") or entry.patient)
+        patient = f"{item.get('dataset', '')}/{patient}" if several else patient
+        volumes.append(SliceVolume(key, entry.id, patient, None if target is None else int(target), chosen, depths))
+    if faults:
+        more = f"\n  ... and {len(faults) - _MOST_SHOWN} more" if len(faults) > _MOST_SHOWN else ""
+        raise UserError("\n  ".join([f"{len(faults)} masks without liver:", *faults[:_MOST_SHOWN]]) + more)
+    return volumes
+
+
+class CTSlices(Dataset):
+    """Slices as a network takes them; ``dataset[i]`` is the i-th kept slice, volume by volume, feet to head.
+
+    Only the chunk of the slice (and of its neighbours) is read and decompressed. Images stand as a radiologist sees
+    them: front up, the patient's right on the left.
+
+    Args:
+        store: a `VolumeStore`, best with ``Preparation(spacing=None, layout="slices")``.
+        volumes: from :func:`slice_volumes`.
+        window: (lower, upper) HU, clipped and scaled to [0, 1].
+        size: pixels a side. A square matrix of that size is passed on untouched; other matrices are resampled so that
+            the longer side of the field of view fits, and padded with air.
+        pixel_size: mm; then pixels get this size and the middle of the image is cut out or padded.
+        neighbours: k slices below and above each as further channels (2k + 1 in all); at an end of the volume the last
+            slice is repeated.
+
+    Raises:
+        ValueError: an option out of its range.
+        UserError: no volume, or a slice that is one value all over the window, where the store knows.
+    """
+
+    def __init__(
+        self,
+        store: VolumeStore,
+        volumes: Sequence[SliceVolume],
+        *,
+        window: Sequence[float] = WINDOW,
+        size: int = 512,
+        pixel_size: float | None = None,
+        neighbours: int = 0,
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"size must be >= 1 pixel, got {size}")
+        if pixel_size is not None and not pixel_size > 0:
+            raise ValueError(f"pixel_size must be > 0 mm or None, got {pixel_size}")
+        if neighbours < 0:
+            raise ValueError(f"neighbours must be >= 0, got {neighbours}")
+        if not volumes:
+            raise UserError("slices: expected at least one volume, found none")
+        self.store, self.volumes, self.window = store, tuple(volumes), hu_window(window)
+        self.size, self.pixel_size, self.neighbours = int(size), pixel_size, int(neighbours)
+        self._ends = np.cumsum([len(volume.slices) for volume in self.volumes])
+        for volume in self.volumes:
+            self._check_constant(volume)
+
+    def of(self, volumes: Sequence[SliceVolume]) -> CTSlices:
+        """The same of other volumes of the store."""
+        options = {name: getattr(self, name) for name in ("window", "size", "pixel_size", "neighbours")}
+        return CTSlices(self.store, volumes, **options)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image: 2 · neighbours + 1."""
+        return 2 * self.neighbours + 1
+
+    @property
+    def patients(self) -> list[str]:
+        """The patient of every slice."""
+        return [volume.patient for volume in self.volumes for _ in volume.slices]
+
+    @property
+    def targets(self) -> list[int | None]:
+        """The class of every slice's patient, None where it is not known."""
+        return [volume.target for volume in self.volumes for _ in volume.slices]
+
+    @property
+    def depths(self) -> np.ndarray:
+        """(len,) depth of every slice."""
+        return np.concatenate([volume.depths for volume in self.volumes])
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """The volume of a slice and its place among the volume's kept slices."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"slice {index} of {len(self)}")
+        volume = int(np.searchsorted(self._ends, index, side="right"))
+        return volume, int(index) - (int(self._ends[volume - 1]) if volume else 0)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One slice.
+
+        Returns:
+            image (2k + 1, size, size) float32 in [0, 1]; depth, () float32 in (0, 1); label, the class or -1; patient,
+            id; volume and slice, the place in ``volumes`` and the array index; index.
+
+        Raises:
+            UserError: the slice is one constant value inside the window.
+        """
+        number, place = self.locate(int(index))
+        volume = self.volumes[number]
+        middle = int(volume.slices[place])
+        return {
+            "image": self._image(volume, middle),
+            "depth": torch.tensor(volume.depths[place], dtype=torch.float32),
+            "label": -1 if volume.target is None else volume.target,
+            "patient": volume.patient,
+            "id": volume.id,
+            "volume": number,
+            "slice": middle,
+            "index": int(index),
+        }
+
+    def __getitems__(self, indices: Sequence[int]) -> SliceSamples:
+        """The slices of a batch, one like ``dataset[i]`` each, their images side by side in memory.
+
+        A `DataLoader` calls this by itself. NumPy's memory, for it asks for large pages: touching 64 MiB anew for every
+        batch takes longer than reading the slices into them.
+        """
+        images = torch.from_numpy(np.empty((len(indices), self.channels, self.size, self.size), np.float32))
+        samples = SliceSamples(images)
+        for index, image in zip(indices, images):
+            sample = self[index]
+            samples.append(sample | {"image": image.copy_(sample["image"])})
+        return samples
+
+    def _check_constant(self, volume: SliceVolume) -> None:
+        """Before a training begins, and not when it comes to the slice."""
+        ranges = getattr(self.store.entry(volume.key), "slice_range", None)
+        if ranges is None:
+            return
+        seen = np.clip(ranges[volume.slices], *self.window)
+        constant = np.flatnonzero(seen[:, 0] == seen[:, 1])
+        if len(constant):
+            middle = int(volume.slices[constant[0]])
+            raise self._constant(volume, middle, int(ranges[middle, 0]))
+
+    def _constant(self, volume: SliceVolume, middle: int, value: int) -> UserError:
+        entry = self.store.entry(volume.key)
+        source = entry.source.get("image", {}).get("path", entry.folder)
+        return UserError(
+            f"patient {volume.patient}: {source}: expected an image in slice {middle} (of {entry.shape[2]} from "
+            f"the feet), found one value, {value} HU, all over the window "
+            f"{self.window}; is the file damaged or cut? Correct it or take it out of the list"
+        )
+
+    def _image(self, volume: SliceVolume, middle: int) -> torch.Tensor:
+        entry = self.store.entry(volume.key)
+        around = np.clip(np.arange(middle - self.neighbours, middle + self.neighbours + 1), 0, entry.shape[2] - 1)
+        first, last = int(around[0]), int(around[-1])
+        stored = self.store.read(volume.key, (slice(None), slice(None), slice(first, last + 1)))
+        images = window_slices(stored, self.window)
+        low, high = torch.aminmax(images[middle - first])
+        if low == high:
+            raise self._constant(volume, middle, int(stored[0, 0, middle - first]))
+        if len(around) != len(images):
+            images = images[torch.from_numpy(around - first)]
+        return fit_slices(images, entry.spacing[1::-1], size=self.size, pixel_size=self.pixel_size)

@@ -1,0 +1,197 @@
+"""Frozen features of slices, with patient, class and depth: in memory, and as a .npz file that needs no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_cl.errors import UserError
+from monai_cl.files import new_file
+
+UNKNOWN = -1
+_REQUIRED = ("features", "patient", "label")
+
+
+@dataclass(frozen=True)
+class SliceFeatures:
+    """Features of n slices; everything is checked once, here.
+
+    Attributes:
+        features: (n, F) float32, finite.
+        patient: (n,) patient ids; blanks around them are taken off.
+        label: (n,) class of the slice's patient, integers ≥ 0; -1 (or None) where it is not known.
+        depth: (n,) position along the body in [0, 1], feet to head; nan where it is not known. Default: all nan.
+        slice: (n,) ids of the slices, unique within a patient. Default: numbers.
+        about: what made the features, as plain JSON values: ``method``, ``backbone``, ``sigma``, ``temperature``,
+            ``cohort``, ``seed``, ``encoder`` and ``data_list`` are shown in results and tables.
+        source: the file they were read from, for messages.
+
+    Raises:
+        UserError: arrays of other lengths or kinds, features that are not finite, a slice that comes twice; the
+            message names the patient.
+    """
+
+    features: np.ndarray
+    patient: np.ndarray
+    label: np.ndarray
+    depth: np.ndarray | None = None
+    slice: np.ndarray | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "features"
+
+    def __post_init__(self) -> None:
+        features = np.asarray(self.features)
+        if features.ndim != 2 or 0 in features.shape or features.dtype.kind not in "fiu":
+            raise UserError(
+                f"{self.source}: features: expected numbers (slices, F), found {features.dtype} {features.shape}"
+            )
+        n = len(features)
+        patient = self._column("patient", [str(name).strip() for name in np.asarray(self.patient).ravel().tolist()], n)
+        slices = [str(i) for i in range(n)] if self.slice is None else np.asarray(self.slice).ravel().tolist()
+        set_ = object.__setattr__
+        with np.errstate(over="ignore"):  # told below, with the patient
+            set_(self, "features", features.astype(np.float32, copy=False))
+        set_(self, "patient", patient)
+        set_(self, "slice", self._column("slice", [str(name).strip() for name in slices], n))
+        set_(self, "label", self._labels(n))
+        set_(self, "depth", self._depths(n))
+        set_(self, "about", dict(self.about))
+        finite = np.isfinite(self.features).all(1)
+        if not finite.all():
+            row = int(finite.argmin())
+            raise UserError(
+                f"{self.source}: patient {patient[row]}, slice {self.slice[row]}: expected finite features, found nan "
+                f"or infinity ({n - int(finite.sum())} of {n} slices have some); did the encoder diverge?"
+            )
+        nameless = patient == ""
+        if nameless.any():
+            raise UserError(f"{self.source}: slice {self.slice[nameless.argmax()]}: expected a patient id, found none")
+        seen: set[tuple[str, str]] = set()
+        for key in zip(patient.tolist(), self.slice.tolist()):
+            if key in seen:
+                raise UserError(f"{self.source}: patient {key[0]}: slice {key[1]} comes twice; give every slice once")
+            seen.add(key)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def select(self, mask: np.ndarray) -> SliceFeatures:
+        """The slices where ``mask`` (n,) is true."""
+        chosen = (getattr(self, name)[mask] for name in ("features", "patient", "label", "depth", "slice"))
+        return SliceFeatures(*chosen, about=self.about, source=self.source)
+
+    def patient_labels(self) -> dict[str, int]:
+        """Class of every patient that has one, in order of patient id.
+
+        Raises:
+            UserError: a patient with two classes, or with one on some slices only.
+        """
+        found: dict[str, int] = {}
+        for patient, label in sorted(set(zip(self.patient.tolist(), self.label.tolist()))):
+            if patient in found:
+                raise UserError(
+                    f"{self.source}: patient {patient}: expected one label on all slices, found "
+                    f"{' and '.join('none' if x == UNKNOWN else str(x) for x in (found[patient], label))}; "
+                    "correct the data list"
+                )
+            found[patient] = label
+        return {patient: label for patient, label in found.items() if label != UNKNOWN}
+
+    def _column(self, name: str, values: list[str], n: int) -> np.ndarray:
+        if len(values) != n:
+            raise UserError(f"{self.source}: {name}: expected {n} values, one for each slice, found {len(values)}")
+        return np.array(values, dtype=str)
+
+    def _labels(self, n: int) -> np.ndarray:
+        values = np.asarray(self.label).ravel().tolist()
+        self._column("label", values, n)
+        labels = [UNKNOWN if value is None or value != value else value for value in values]
+        for patient, label in zip(self.patient.tolist(), labels):
+            if not isinstance(label, (int, float)) or label != int(label) or label < UNKNOWN:
+                raise UserError(
+                    f"{self.source}: patient {patient}: expected a class as an integer >= 0, or -1 where it is not "
+                    f"known, found label {label!r}"
+                )
+        return np.array(labels, dtype=np.int64)
+
+    def _depths(self, n: int) -> np.ndarray:
+        if self.depth is None:
+            return np.full(n, np.nan, np.float32)
+        try:
+            depths = np.asarray(self.depth, dtype=np.float32).ravel()
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.source}: depth: expected numbers in [0, 1], found {self.depth!r:.60}") from error
+        self._column("depth", depths.tolist(), n)
+        wrong = ~(np.isnan(depths) | ((depths >= 0) & (depths <= 1)))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise UserError(
+                f"{self.source}: patient {self.patient[row]}: depth: expected a number in [0, 1] (or nan), found "
+                f"{depths[row]:g}"
+            )
+        return depths
+
+
+def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
+    """Write features as ``.npz``, whole or not at all; ``numpy.load`` reads it without pickle.
+
+    Arrays: ``features`` (n, F) float32, ``patient``, ``slice`` (n,) text, ``label`` (n,) int64, ``depth`` (n,) float32,
+    ``about`` one JSON text.
+
+    Raises:
+        UserError: a name that does not end in ``.npz``, or a place that cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise UserError(f"{path}: expected a name ending in .npz; features are written in NumPy's format")
+    try:
+        with new_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                **{name: getattr(features, name) for name in ("features", "patient", "slice", "label", "depth")},
+                about=np.array(json.dumps(dict(features.about), default=str)),
+            )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+    return path
+
+
+def read_features(path: str | os.PathLike) -> SliceFeatures:
+    """Read what `write_features` wrote, or any ``.npz`` with ``features``, ``patient`` and ``label``.
+
+    Raises:
+        UserError: no such file, another format, an array that is absent, pickled or of the wrong length.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: expected a features file (.npz), found no such file")
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            # an .npy file gives a bare array
+            names = set() if isinstance(archive, np.ndarray) else set(archive.files)
+            missing = [name for name in _REQUIRED if name not in names]
+            if missing:
+                raise UserError(
+                    f"{path}: expected the arrays {', '.join(_REQUIRED)}, found {', '.join(sorted(names)) or 'none'}; "
+                    "write it with monai_cl.data.write_features"
+                )
+            arrays = {name: archive[name] for name in (*_REQUIRED, "depth", "slice") if name in names}
+            about = json.loads(str(archive["about"])) if "about" in names else {}
+    except UserError:
+        raise
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path}: expected arrays as numpy.savez writes them, without pickle, found something else ({error})"
+        ) from error
+    if not isinstance(about, dict):
+        raise UserError(f"{path}: about: expected a JSON object, found {type(about).__name__}")
+    return SliceFeatures(**arrays, about=about, source=str(path))

@@ -1,0 +1,174 @@
+"""Does the store still hold what was written, from the sources there are? And if not: mend it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isal import isal_zlib
+
+from monai_cl.data.store.conversion import Preparation
+from monai_cl.data.store.entry import StoreEntry, load_entry
+from monai_cl.data.store.keys import item_kinds
+from monai_cl.data.store.locks import is_claimed
+from monai_cl.data.store.remedies import prepare_line
+from monai_cl.data.store.sources import fingerprint
+from monai_cl.errors import UserError
+from monai_cl.files import left_from, leftovers, remove
+
+if TYPE_CHECKING:
+    from monai_cl.data.store.volume_store import VolumeStore
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoreProblem:
+    """One fault of a store.
+
+    Attributes:
+        folder: the entry or left-over it concerns.
+        kind: ``"damaged"``, ``"stale"`` (the source has changed since), ``"suspect"`` (the source has other bytes, of
+            the same size and time) or ``"unfinished"`` (left by a killed run).
+        text: what was expected and found.
+        entry: the entry, where it can still be read.
+    """
+
+    folder: Path
+    kind: str
+    text: str
+    entry: StoreEntry | None = None
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.kind}: {self.text}"
+
+
+def crc32(path: Path) -> int:
+    """CRC-32 of a file's bytes."""
+    value = 0
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            value = isal_zlib.crc32(block, value)
+    return value
+
+
+def find_problems(store: VolumeStore, *, sources: bool = True) -> list[StoreProblem]:
+    """Look at every entry of every preparation.
+
+    Args:
+        store: the store.
+        sources: also compare with the source files that still exist (every byte is read).
+    """
+    problems = [
+        StoreProblem(folder, "unfinished", "expected nothing, found the rest of a run that was killed")
+        for folder in leftovers(store.root)
+        if not is_claimed(store.root, left_from(folder))
+    ]
+    for key in store.all_keys():
+        folder = store.root / key
+        try:
+            entry = load_entry(folder)
+        except UserError as error:
+            problems.append(StoreProblem(folder, "damaged", str(error)))
+            continue
+        faults = [fault for name, value in sorted(entry.crc32.items()) if (fault := _file_fault(folder / name, value))]
+        if faults:
+            problems.append(StoreProblem(folder, "damaged", "; ".join(faults), entry))
+        elif sources and (change := _source_change(entry)):
+            problems.append(StoreProblem(folder, *change, entry))
+    return problems
+
+
+def repair(store: VolumeStore, *, sources: bool = True) -> list[str]:
+    """Make damaged entries anew from their sources, replace stale ones, remove left-overs.
+
+    A damaged entry that cannot be made again is removed, so that nobody trains on it; a stale one is then kept.
+    A suspect one is kept too: it may be the last good copy.
+
+    Returns:
+        what was done, one line a problem.
+    """
+    return [
+        f"{problem.folder}: {_MENDERS[problem.kind](store, problem)}"
+        for problem in find_problems(store, sources=sources)
+    ]
+
+
+_FASTER = "another process is mending it"
+
+
+def _sweep(store: VolumeStore, problem: StoreProblem) -> str:
+    return "removed the rest of a killed run" if remove(problem.folder) else _FASTER
+
+
+def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
+    if not remove(problem.folder):
+        return _FASTER
+    if problem.entry is None:
+        return f"removed, its description was unreadable; run `{prepare_line(store.root)}` again"
+    try:
+        key = _add_again(store, problem.entry)
+    except Exception as error:  # whatever one source is like, the others are still to be mended
+        return f"removed, it could not be made again: {error}"
+    return "made again" if key == problem.folder.name else f"made again as {key}, for its source has changed"
+
+
+def _renew(store: VolumeStore, problem: StoreProblem) -> str:
+    try:
+        key = _add_again(store, problem.entry)
+    except Exception as error:
+        return f"kept as it was, the changed source cannot be used: {error}"
+    return f"replaced by {key}" if remove(problem.folder) else _FASTER
+
+
+def _keep(store: VolumeStore, problem: StoreProblem) -> str:
+    return f"kept as it was, for {problem.text}: copy a sound file back, or touch this one and repair again to take it"
+
+
+_MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew, "suspect": _keep}
+
+
+def _add_again(store: VolumeStore, entry: StoreEntry) -> str:
+    item = item_of(entry)
+    for kind in item_kinds(item):
+        fingerprint(item[kind], store.root / ".sources", again=True)
+    return type(store)(store.root, Preparation(**entry.preparation)).add(item)
+
+
+def item_of(entry: StoreEntry) -> dict[str, Any]:
+    """The data-list item an entry was made from."""
+    label_map = entry.source["label_map"]
+    item = {
+        "image": entry.source["image"]["path"],
+        "dataset": entry.dataset,
+        "id": entry.id,
+        "patient": entry.patient,
+        "label_map": None if label_map is None else {value: new for value, new in label_map},
+    }
+    return item | ({"label": entry.source["label"]["path"]} if entry.has_label else {})
+
+
+def _file_fault(path: Path, expected: int) -> str | None:
+    try:
+        found = crc32(path)
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    return None if found == expected else f"{path.name} has checksum {found:08x} instead of {expected:08x}"
+
+
+def _source_change(entry: StoreEntry) -> tuple[str, str] | None:
+    """Kind and text of the problem."""
+    for kind in ("image", "label"):
+        recorded = entry.source.get(kind)
+        if recorded is None:
+            continue
+        path = recorded["path"]
+        with contextlib.suppress(UserError, OSError):  # a source that was moved away says nothing
+            found = asdict(fingerprint(path))
+            if found["sha256"] != recorded["sha256"]:
+                if all(found[name] == value for name, value in recorded.items() if name != "sha256"):
+                    return "suspect", f"{path} has other bytes than this entry was made from, but their size and time"
+                return "stale", f"{path} has changed since this entry was made from it"
+    return None

@@ -1,0 +1,287 @@
+"""The store of prepared volumes: one folder a volume, written whole or not at all, read by boxes in a millisecond.
+
+Layout on disk: ``store.json``; ``<key>/image.b2nd``, ``label.b2nd``, ``coordinates.npz``, ``entry.json``. A key holds a
+digest of the sources' content and of the preparation, so an entry never changes once it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_cl.data.io.label_values import check_label_ids
+from monai_cl.data.store.arrays import StoredArray, write_array
+from monai_cl.data.store.conversion import Converted, Preparation, convert
+from monai_cl.data.store.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
+from monai_cl.data.store.keys import entry_key, is_key, item_id, item_kinds, map_pairs
+from monai_cl.data.store.locks import Busy, claim
+from monai_cl.data.store.remedies import prepare_line
+from monai_cl.data.store.sources import Source, fingerprint, recall
+from monai_cl.data.store import integrity
+from monai_cl.errors import UserError
+from monai_cl.files import new_directory, write_json
+
+__all__ = ["Busy", "Preparation", "StoreEntry", "VolumeStore"]
+
+FORMAT = 1
+_STORE = "store.json"
+# what a process keeps of a store, however many volumes it has: open files, and entries of some 3 kB each
+_OPEN_ARRAYS = 128
+_KNOWN_ENTRIES = 4096
+_FILL = {"image": -1024, "label": 0}
+
+
+class VolumeStore:
+    """Prepared volumes under one folder, for any number of readers and writers.
+
+    The object pickles (workers open the files anew) and holds no open file across a fork. Use :meth:`create` or
+    :meth:`open`. What a process keeps is bounded, however many volumes there are: 128 open files with a chunk each in
+    work (under 2 MiB), 4,096 entries (some 12 MiB), coordinates of 256 classes (30 MiB at most).
+
+    Args:
+        root: the folder.
+        preparation: how :meth:`add` makes new entries, and which entries :meth:`keys` lists.
+    """
+
+    def __init__(self, root: str | os.PathLike, preparation: Preparation) -> None:
+        self.root = Path(root)
+        self.preparation = preparation
+        self._notes = self.root / ".sources"
+        self._forget()
+
+    @classmethod
+    def create(cls, root: str | os.PathLike, preparation: Preparation | None = None) -> VolumeStore:
+        """Make the folder, or join one that is there (its other entries stay, whatever their preparation).
+
+        Raises:
+            UserError: the folder holds other things, or a store of another format.
+        """
+        store = cls(root, preparation if preparation is not None else Preparation())
+        path = store.root / _STORE
+        if store.root.exists() and not path.exists():
+            _check_empty(store.root)
+        if path.exists():
+            _read_description(path)
+        else:
+            write_json(path, {"format": FORMAT, "preparation": asdict(store.preparation)})
+        return store
+
+    @classmethod
+    def open(cls, root: str | os.PathLike, preparation: Preparation | None = None) -> VolumeStore:
+        """Open an existing store; without ``preparation``, with the one it was created with.
+
+        Raises:
+            UserError: no store there, or one of another format.
+        """
+        recorded = _read_description(Path(root) / _STORE)
+        return cls(root, preparation if preparation is not None else recorded)
+
+    def key(self, item: Mapping[str, Any]) -> str:
+        """The name of an item's entry: data set, id, digest of sources and label map, digest of the preparation.
+
+        Reads the sources once to hash them; later calls only look at their size and time.
+        """
+        return entry_key(item, self._sources(item), self.preparation)
+
+    def find(self, item: Mapping[str, Any]) -> str | None:
+        """The key of an item that is already prepared and whose sources have not been touched since; else None."""
+        sources = {kind: recall(item[kind], self._notes) for kind in item_kinds(item)}
+        if None in sources.values():
+            return None
+        key = entry_key(item, sources, self.preparation)
+        return key if key in self else None
+
+    def add(self, item: Mapping[str, Any], *, wait: bool = True) -> str:
+        """Prepare an item unless its entry is there, and return the key.
+
+        Args:
+            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``dataset``, ``id``, ``patient``.
+            wait: wait for another process at work on the same item, or raise :class:`Busy`.
+
+        Raises:
+            UserError: the item cannot be read or does not fit together (nothing is written then), or its label holds
+                ids that the item does not declare.
+        """
+        sources = self._sources(item)
+        key = entry_key(item, sources, self.preparation)
+        if key not in self:
+            with claim(self.root, key, wait=wait):
+                if key not in self:
+                    converted = convert(item, self.preparation)
+                    _check_untouched(sources)
+                    self._write(key, item, sources, converted)
+                    return key
+        # made for this list or for another one, which declares other labels
+        check_label_ids(item, self.entry(key).classes)
+        return key
+
+    def keys(self) -> list[str]:
+        """Entries made with this preparation, sorted."""
+        return [key for key in self.all_keys() if key.endswith(f".{self.preparation.digest}")]
+
+    def all_keys(self) -> list[str]:
+        """Every entry, of whatever preparation, sorted."""
+        return sorted(folder.name for folder in self.root.iterdir() if is_key(folder.name) and folder.is_dir())
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and (self.root / key / "entry.json").is_file()
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def entry(self, key: str) -> StoreEntry:
+        """What is known of a volume; raises UserError where the entry is absent or damaged."""
+        if key not in self._entries:
+            entry = load_entry(self.root / key)
+            if len(self._entries) >= _KNOWN_ENTRIES:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = entry
+        return self._entries[key]
+
+    def read(self, key: str, box: Sequence[slice] | None = None, *, kind: str = "image") -> np.ndarray:
+        """Read a box of array indices, or the whole volume.
+
+        Args:
+            key: entry.
+            box: three slices along X, Y, Z (step 1).
+            kind: ``"image"`` (int16 HU) or ``"label"`` (uint8 or int16, ids of the list).
+
+        Raises:
+            UserError: no such entry or no label.
+        """
+        return self._array(key, kind)[(slice(None),) * 3 if box is None else tuple(box)]
+
+    def read_patch(
+        self, key: str, start: Sequence[int], size: Sequence[int], *, kind: str = "image", fill: int | None = None
+    ) -> np.ndarray:
+        """Read exactly ``size`` voxels from ``start`` on; what lies outside the volume is ``fill``.
+
+        Args:
+            start: first voxel along X, Y, Z; may be negative.
+            size: voxels along X, Y, Z.
+            fill: by default air (-1024 HU) for the image, 0 for the label.
+        """
+        array = self._array(key, kind)
+        start, size = [int(first) for first in start], [int(length) for length in size]
+        low = [min(max(first, 0), limit) for first, limit in zip(start, array.shape)]
+        high = [max(min(first + length, limit), 0) for first, length, limit in zip(start, size, array.shape)]
+        inside = array[tuple(slice(begin, max(begin, end)) for begin, end in zip(low, high))]
+        if inside.shape == tuple(size):
+            return inside
+        patch = np.full(size, _FILL[kind] if fill is None else fill, dtype=inside.dtype)
+        if inside.size:
+            patch[tuple(slice(begin - first, end - first) for begin, end, first in zip(low, high, start))] = inside
+        return patch
+
+    def verify(self, *, sources: bool = True) -> list[str]:
+        """Problems of the store, one line each: damaged, unfinished and stale entries (see :mod:`.integrity`)."""
+        return [str(problem) for problem in integrity.find_problems(self, sources=sources)]
+
+    def repair(self, *, sources: bool = True) -> list[str]:
+        """Mend what :meth:`verify` finds, from the sources; returns what was done, one line each."""
+        self._forget()
+        return integrity.repair(self, sources=sources)
+
+    def _sources(self, item: Mapping[str, Any]) -> dict[str, Source]:
+        return {kind: fingerprint(item[kind], self._notes) for kind in item_kinds(item)}
+
+    def _write(self, key: str, item: Mapping[str, Any], sources: Mapping[str, Source], converted: Converted) -> None:
+        arrays = {"image": converted.image, "label": converted.label}
+        coordinates, voxels = draw_coordinates(converted.image, converted.label, seed=zlib.crc32(key.encode()))
+        check_label_ids(item, voxels)
+        with new_directory(self.root / key) as folder:
+            for kind, array in arrays.items():
+                if array is not None:
+                    write_array(folder / f"{kind}.b2nd", array, self.preparation.layout)
+            save_coordinates(folder, coordinates)
+            content = {
+                "dataset": str(item.get("dataset", "")),
+                "id": item_id(item),
+                "patient": str(item.get("patient") or item_id(item)),
+                "shape": list(converted.image.shape),
+                "affine": converted.affine.tolist(),
+                "spacing": np.linalg.norm(converted.affine[:3, :3], axis=0).tolist(),
+                "classes": sorted(value for value in coordinates if value > 0),
+                "voxels": {str(value): number for value, number in voxels.items()},
+                "has_label": converted.label is not None,
+                "source": {kind: asdict(source) for kind, source in sources.items()}
+                | {"label_map": map_pairs(item.get("label_map"))},
+                "preparation": json.loads(json.dumps(asdict(self.preparation))),
+                "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
+            }
+            if self.preparation.layout == "slices":
+                ends = (converted.image.min((0, 1)), converted.image.max((0, 1)))
+                content["slice_range"] = np.stack(ends, axis=1).tolist()
+            save_entry(folder, content)
+
+    def _array(self, key: str, kind: str) -> StoredArray:
+        if self._process != os.getpid():
+            self._forget()
+        array = self._arrays.pop((key, kind), None)
+        if array is None:
+            array = self._open_array(key, kind)
+            if len(self._arrays) >= _OPEN_ARRAYS:
+                del self._arrays[next(iter(self._arrays))]
+        self._arrays[key, kind] = array  # at the end: the least used one stands first
+        return array
+
+    def _open_array(self, key: str, kind: str) -> StoredArray:
+        if kind not in _FILL:
+            raise ValueError(f'kind must be "image" or "label", got {kind!r}')
+        entry = self.entry(key)
+        if kind == "label" and not entry.has_label:
+            raise UserError(f"{self.root / key}: expected a label beside the image of {entry.id}, found none")
+        return StoredArray(self.root / key / f"{kind}.b2nd", entry.preparation["layout"], entry.shape)
+
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._arrays: dict[tuple[str, str], StoredArray] = {}
+        self._entries: dict[str, StoreEntry] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "preparation": self.preparation}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def __repr__(self) -> str:
+        return f"VolumeStore({str(self.root)!r}, {self.preparation})"
+
+
+def _check_empty(root: Path) -> None:
+    # a temporary file may be that of a process making the same store at this moment
+    strangers = (
+        [found.name for found in root.iterdir() if not found.name.startswith(".")] if root.is_dir() else [root.name]
+    )
+    if strangers and not (root / _STORE).exists():
+        raise UserError(f"{root}: expected an empty folder or a store, found {strangers[0]} in it; name another folder")
+
+
+def _check_untouched(sources: Mapping[str, Source]) -> None:
+    """A file that was written to while it was read may not go under the name of its former content."""
+    for source in sources.values():
+        if not source.is_current():
+            raise UserError(f"{source.path}: expected a file at rest, found it changing while it was read; run again")
+
+
+def _read_description(path: Path) -> Preparation:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, recorded = content["format"], content["preparation"]
+        preparation = Preparation(**recorded) if version == FORMAT else None
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path.parent}: expected a store, found none; run `{prepare_line(path.parent)}` first"
+        ) from error
+    except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
+        raise UserError(f"{path}: expected the description of a store, found {error}; name another folder") from error
+    if version != FORMAT:
+        raise UserError(f"{path}: expected store format {FORMAT}, found {version}; prepare into a new folder")
+    return preparation

@@ -1,0 +1,1 @@
+"""Checkpoints, resume, pre-emption."""

@@ -1,0 +1,334 @@
+"""Checkpoints a run can go on from: complete, written atomically, the last two and the best kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_cl.data import PositionSampler
+from monai_cl.engines.checkpoints.checkpoint_file import (
+    check_writable,
+    checkpoint_name,
+    checkpoints_in,
+    read_checkpoint,
+    remove_left_overs,
+    save_atomically,
+    set_aside,
+)
+from monai_cl.engines.checkpoints.named_resume import MODEL, bring_best_model, require_no_other_run
+from monai_cl.engines.checkpoints.run_lock import RunLock
+from monai_cl.engines.checkpoints.termination import Preempted, Termination
+from monai_cl.engines.distributed.agreement import require_same
+from monai_cl.engines.distributed.process_group import any_process, as_the_first, world_size
+from monai_cl.engines.handlers.attaching import Stateful, kept_states, on_exception
+from monai_cl.engines.handlers.randomness import random_states, set_random_states
+from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """Handler: saves a run's state at the end of epochs, keeps two and the best, and resumes from the newest good one.
+
+    Files in ``output_dir``: ``checkpoint_iteration=N.pt`` (everything a resumed run needs), ``model.pt`` (the
+    network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end).
+
+    A checkpoint holds what ``save`` names, iteration and epoch, best metric and its epoch, AMP's scaler, buffers of the
+    engine's loss function (a queue), what handlers count (`keep_state`), and the states of the global random generators
+    (rank 0's; what a step draws is addressed, see `AddressedRandomness`). A damaged one is named, set aside as
+    ``….pt.damaged``, and the one before it used.
+
+    On SIGTERM the run ends at the next iteration, of the training or of a validation, saves itself and leaves with
+    status `EXIT_SAVED`; a validation that was cut is made again on resuming. Several processes leave at the same step.
+
+    Args:
+        save: name -> network, optimiser, schedule, recorder, …; must hold ``network``.
+        output_dir: folder of the run, made on start.
+        resume: ``auto`` (the newest checkpoint in ``output_dir``, a fresh start without one), a file, or None to
+            start afresh. Where checkpoints already lie, starting afresh is refused, so that none is lost, and so is
+            going on from a file of another folder or from one before the newest.
+        evaluator: the validation engine whose best metric decides ``model.pt``.
+        sampler: its ``start`` is moved to the resumed iteration, so that the samples go on where they stopped.
+        interval: epochs between two checkpoints.
+        keep: number of checkpoints kept.
+        is_writer: whether this process writes (rank 0).
+    """
+
+    def __init__(
+        self,
+        *,
+        save: Mapping[str, Stateful],
+        output_dir: str | Path,
+        resume: str | None = "auto",
+        evaluator: Engine | None = None,
+        sampler: PositionSampler | None = None,
+        interval: int = 1,
+        keep: int = 2,
+        is_writer: bool = True,
+    ) -> None:
+        if "network" not in save:
+            raise ValueError(f"save must hold 'network', got {sorted(save)}")
+        if interval < 1 or keep < 1:
+            raise ValueError(f"interval and keep must be >= 1, got {interval} and {keep}")
+        self.save, self.output_dir, self.resume = dict(save), Path(output_dir), resume
+        self.evaluator, self.sampler = evaluator, sampler
+        self.interval, self.keep, self.is_writer = interval, keep, is_writer
+        self._best_saved: float | None = None
+        self._lock, self._termination = RunLock(self.output_dir), Termination()
+        self._read: dict[str, Any] | None = None
+        self._whole = False  # between two iterations, when nothing is half done
+        self._epoch_done = 0  # the last iteration after which the handlers of an epoch's end have run
+
+    def attach(self, engine: Engine) -> None:
+        """Register on start, iterations, epochs, completion and failure. Attach it after the validation handler."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._begin_iteration)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end_iteration)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write_best)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+        on_exception(engine, self._fail)
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._leave_validation)
+
+    # -- start ---------------------------------------------------------------------------------------------------
+    def start(self, engine: Engine) -> None:
+        """Resume, or make sure that a fresh start overwrites nothing."""
+        existing = checkpoints_in(self.output_dir)
+        if self.resume in (None, "", "none", "None") and existing:
+            raise UserError(
+                f"{existing[0]}: a run lies in {self.output_dir} already; "
+                "go on with --resume auto, or choose another --output_dir"
+            )
+        named = self.resume not in (None, "", "none", "None", "auto")
+        content = read_checkpoint(Path(self.resume)) if named else None
+        if content is not None:
+            require_no_other_run(Path(self.resume), content["iteration"], self.output_dir)
+        if self.is_writer:
+            check_writable(self.output_dir)
+            self._lock.acquire()
+            remove_left_overs(self.output_dir)
+        path = self.resume if named else as_the_first(self._newest) if self.resume == "auto" else None
+        if content is None and path is not None and Path(path).is_file():  # rank 0 has read it already
+            content, self._read = self._read or read_checkpoint(Path(path)), None
+        require_same(
+            {"iteration to go on from": content["iteration"] if content else 0},
+            remedy="every machine must see the same checkpoints: put output_dir on a file system they share",
+        )
+        pending = content is not None and self._restore(engine, content, Path(path))
+        self._whole = True
+        self._termination.watch()
+        if pending:
+            engine.fire_event(Events.EPOCH_COMPLETED)
+
+    def _newest(self) -> str | None:
+        """The newest checkpoint that can be read; those that cannot are set aside."""
+        existing = checkpoints_in(self.output_dir)
+        damaged: list[Path] = []
+        for path in existing:
+            try:
+                self._read = read_checkpoint(path)
+            except UserError as error:
+                logger.warning("%s; trying the checkpoint before it", error)
+                damaged.append(path)
+                continue
+            if self.is_writer:
+                for other in damaged:
+                    logger.warning("%s: set aside as %s", other, set_aside(other).name)
+            return str(path)
+        if existing:
+            raise UserError(
+                f"{self.output_dir}: none of its {len(existing)} checkpoints can be read; move them away to start "
+                "afresh"
+            )
+        return None
+
+    def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> bool:
+        """Take up a checkpoint; returns whether the validation of its epoch is still to be made."""
+        iteration, epoch, epoch_length = content["iteration"], content["epoch"], engine.state.epoch_length
+        saved_length = content["epoch_length"]
+        if epoch_length and saved_length != epoch_length:
+            raise UserError(
+                f"{path}: written after {iteration} iterations in {epoch} epochs of {saved_length}, which is not "
+                f"epoch_length={epoch_length}; resume with the epoch_length it was started with"
+            )
+        for name, target in self._sources(engine).items():
+            if name not in content:
+                raise UserError(f"{path}: holds no {name!r}; it was written by another kind of run")
+            try:
+                _bare(target).load_state_dict(_fitted(content[name], target))
+            except (RuntimeError, ValueError, KeyError) as error:
+                detail = " ".join(str(error).split())[:300]
+                raise UserError(f"{path}: its {name} does not fit this run's {name}: {detail}") from error
+        scaler = getattr(engine, "scaler", None)
+        if scaler is not None and content.get("scaler"):
+            scaler.load_state_dict(content["scaler"])
+        for name, counter in kept_states(engine).items():
+            if name in content.get("handlers", {}):  # not in those written before they were kept
+                counter.load_state_dict(content["handlers"][name])
+        if content.get("random"):
+            set_random_states(content["random"])
+        engine.state.iteration, engine.state.epoch = iteration, epoch
+        if self.sampler is not None:
+            self.sampler.start = iteration
+        samples, saved_samples = self._samples_a_step(), content.get("samples_a_step")
+        if self.is_writer and None not in (samples, saved_samples) and samples != saved_samples:
+            logger.warning(
+                "%s: written by a run of %d samples a step (processes x batch_size), this one takes %d: it goes on "
+                "with other samples than that one would have",
+                path,
+                saved_samples,
+                samples,
+            )
+        if self.evaluator is not None and content.get("best_metric") is not None:
+            self._restore_best(content, path)
+        pending = bool(content.get("pending"))
+        self._epoch_done = 0 if pending else iteration
+        logger.info("resumed %s at iteration %d", path, iteration)
+        return pending
+
+    def _restore_best(self, content: dict[str, Any], path: Path) -> None:
+        """The best metric so far is worth keeping only with its model."""
+        best, epoch = content["best_metric"], content["best_metric_epoch"]
+        if bring_best_model(path, content["iteration"], self.output_dir, write=self.is_writer):
+            self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = best, epoch
+            self._best_saved = best
+            return
+        logger.warning(
+            "%s: the best model so far (%s, of epoch %s) is not beside it; the best is sought among the epochs to come",
+            path, best, epoch,
+        )  # fmt: skip
+        self.evaluator.state.best_metric = self.evaluator.state.best_metric_epoch = -1
+        for source in self.save.values():
+            if hasattr(source, "forget_best"):  # the recorder
+                source.forget_best()
+
+    # -- what is saved -------------------------------------------------------------------------------------------
+    def _sources(self, engine: Engine) -> dict[str, Stateful]:
+        """By name, everything with a state of its own; the loss function where it keeps something between steps."""
+        loss = getattr(engine, "loss_function", None)
+        remembers = isinstance(loss, nn.Module) and "loss" not in self.save and len(loss.state_dict()) > 0
+        return {**self.save, **({"loss": loss} if remembers else {})}
+
+    def _samples_a_step(self) -> int | None:
+        """Of all processes together."""
+        return None if self.sampler is None else self.sampler.batch_size * self.sampler.world_size
+
+    def _best(self) -> tuple[float | None, int | None]:
+        """The best metric so far and its epoch; None where nothing has been validated."""
+        if self.evaluator is None or self.evaluator.state.best_metric_epoch == -1:
+            return None, None
+        return float(self.evaluator.state.best_metric), int(self.evaluator.state.best_metric_epoch)
+
+    def write_best(self, engine: Engine) -> None:
+        """Write ``model.pt`` if this epoch's validation is the best so far."""
+        best, _ = self._best()
+        if self.is_writer and best is not None and best != self._best_saved:
+            save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
+            self._best_saved = best
+
+    def write(self, engine: Engine) -> None:
+        """Write the checkpoint of this iteration, then remove the oldest."""
+        if not self.is_writer:
+            return
+        iteration, epoch_length = engine.state.iteration, engine.state.epoch_length
+        best, best_epoch = self._best()
+        scaler = getattr(engine, "scaler", None)
+        content = {
+            "iteration": iteration,
+            "epoch": iteration // epoch_length,
+            "epoch_length": epoch_length,
+            "samples_a_step": self._samples_a_step(),
+            "pending": iteration % epoch_length == 0 and self._epoch_done != iteration,
+            "best_metric": best,
+            "best_metric_epoch": best_epoch,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "handlers": {name: counter.state_dict() for name, counter in kept_states(engine).items()},
+            "random": random_states(),
+            **{name: _bare(source).state_dict() for name, source in self._sources(engine).items()},
+        }
+        save_atomically(content, self.output_dir / checkpoint_name(iteration))
+        for old in checkpoints_in(self.output_dir)[self.keep :]:
+            old.unlink()
+
+    # -- while it runs -------------------------------------------------------------------------------------------
+    def _begin_iteration(self, engine: Engine) -> None:
+        self._whole = False
+
+    def _end_iteration(self, engine: Engine) -> None:
+        self._whole = True
+        at_epoch_end = engine.state.iteration % engine.state.epoch_length == 0
+        if at_epoch_end and world_size() > 1 and self.evaluator is not None:
+            # a process that waits in the validation for one that SIGTERM made leave may not get to saving
+            self.write(engine)
+        if any_process(self._termination.requested, getattr(engine.state, "device", None)) and not at_epoch_end:
+            self._termination.requested = True
+            raise Preempted
+
+    def _end_epoch(self, engine: Engine) -> None:
+        self._epoch_done = engine.state.iteration
+        if engine.state.epoch % self.interval == 0:
+            self.write(engine)
+        over = engine.state.epoch >= (engine.state.max_epochs or 0)
+        if any_process(self._termination.requested, getattr(engine.state, "device", None)) and not over:
+            self._termination.requested = True
+            raise Preempted
+
+    def _leave_validation(self, evaluator: Engine) -> None:
+        # not agreed on: processes validate different numbers of cases. Slurm and torchrun signal all of them
+        if self._termination.requested:
+            raise Preempted
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        """Save on SIGTERM, whatever it made fail first, and give lock and signal back."""
+        preempted = self._termination.requested and self._whole and engine.state.iteration > 0
+        try:
+            if preempted:
+                if self._newest_name() != checkpoint_name(engine.state.iteration):
+                    self.write(engine)
+                if self._newest_name() == checkpoint_name(engine.state.iteration):  # rank 0 may still be at it
+                    logger.warning(
+                        "SIGTERM: saved at iteration %d; the same command with --resume auto goes on from there",
+                        engine.state.iteration,
+                    )
+        finally:
+            self._termination.release()
+            self._termination.requested = False
+            self._lock.release()
+        if preempted and not isinstance(error, Preempted):
+            raise Preempted from error
+
+    def finish(self, engine: Engine) -> None:
+        """At the end: ``model.pt`` where no validation chose one, and a checkpoint if the interval left it out."""
+        if self.is_writer:
+            if self._newest_name() != checkpoint_name(engine.state.iteration):
+                self.write(engine)
+            if self._best_saved is None:
+                save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
+        self._termination.release()
+        self._lock.release()
+
+    def _newest_name(self) -> str | None:
+        newest = next(iter(checkpoints_in(self.output_dir)), None)
+        return None if newest is None else newest.name
+
+
+def _fitted(state: Any, target: Stateful) -> Any:
+    """What was saved, but with this run's choice of an optimiser's kernels: a GPU's fused one is none of a CPU's."""
+    if not isinstance(target, torch.optim.Optimizer):
+        return state
+    groups = [
+        {**saved, **{key: own[key] for key in ("fused", "foreach") if key in own}}
+        for saved, own in zip(state["param_groups"], target.param_groups)
+    ]
+    return {**state, "param_groups": groups + state["param_groups"][len(groups) :]}
+
+
+def _bare(target: Stateful) -> Stateful:
+    return target.module if isinstance(target, nn.parallel.DistributedDataParallel) else target

@@ -1,0 +1,145 @@
+"""Checkpoint files: written whole or not at all, and read only if every byte is the one that was written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_cl.errors import UserError
+from monai_cl.files import flush_to_disk
+from monai_cl.networks.archive import archive_fault
+
+logger = logging.getLogger(__name__)
+_NAME = re.compile(r"checkpoint_iteration=(\d+)\.pt$")
+_LEFT_OVER = re.compile(r"\.(checkpoint_iteration=\d+|model)\.pt\.\d+\.tmp$|\.tmp-model\.pt-\d+-[0-9a-f]+$")
+DAMAGED = ".damaged"
+
+
+def checkpoint_name(iteration: int) -> str:
+    """Name of the checkpoint after an iteration."""
+    return f"checkpoint_iteration={iteration}.pt"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Checkpoint files of a folder, newest iteration first."""
+    found = [path for path in folder.glob("checkpoint_iteration=*.pt") if _NAME.search(path.name)]
+    return sorted(found, key=checkpoint_iteration, reverse=True)
+
+
+def checkpoint_iteration(path: Path) -> int:
+    """The iteration after which one of `checkpoints_in` was written, by its name."""
+    match = _NAME.search(path.name)
+    assert match is not None, path
+    return int(match[1])
+
+
+def save_atomically(content: Mapping[str, Any], path: Path) -> None:
+    """``torch.save`` through a temporary file, fsync and rename: a kill leaves the old file or the new one.
+
+    Raises:
+        UserError: the disk is full, read-only or gone; says so, and what of the run is left. Nothing is changed then.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with open(temporary, "wb") as stream:
+                torch.save(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+            flush_to_disk(path.parent)
+        finally:
+            _remove(temporary)
+    except (OSError, RuntimeError) as error:
+        # torch turns the system's error into one of its own, "unexpected pos 704 vs 598"
+        system = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(system, OSError):
+            raise
+        raise UserError(_not_written(path, system)) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a run's checkpoint, checksums compared.
+
+    Raises:
+        UserError: no such file, a damaged one, or one that is no checkpoint of a run.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint to resume from")
+    try:
+        fault = archive_fault(path)
+        content = torch.load(path, map_location="cpu", weights_only=True) if fault is None else None
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: damaged, or no checkpoint of a run ({reason})") from error
+    if fault is not None:
+        raise UserError(f"{path}: damaged, or no checkpoint of a run ({fault})")
+    if not isinstance(content, dict) or not {"network", "iteration", "epoch", "epoch_length"} <= content.keys():
+        raise UserError(
+            f"{path}: expected a run's checkpoint with network, iteration, epoch and epoch_length; found another file"
+        )
+    return content
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint to ``….pt.damaged``, so that it no longer counts as one of those that are kept."""
+    aside = path.with_name(path.name + DAMAGED)
+    os.replace(path, aside)
+    return aside
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Delete half-written files of a killed process: each may be as large as a checkpoint. Hold the run's lock."""
+    for path in (*folder.glob(".*.tmp"), *folder.glob(".tmp-*")):
+        if _LEFT_OVER.match(path.name):
+            _remove(path)
+            logger.info("removed %s, which a killed run left half-written", path)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and a file in it, so that a run does not learn after hours that it cannot save.
+
+    Raises:
+        UserError: it cannot be made, or nothing can be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error}); choose another --output_dir") from error
+    trial = folder / f".writable.{os.getpid()}.tmp"
+    try:
+        trial.write_bytes(b"1")
+    except OSError as error:
+        raise UserError(
+            f"{folder}: nothing can be written there ({error.strerror or error}); free space, make it writable, or "
+            "choose another --output_dir"
+        ) from error
+    finally:
+        _remove(trial)
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    kept = checkpoints_in(path.parent) if path.parent.is_dir() else []
+    whole = f"the last whole checkpoint is {kept[0].name}" if kept else "no checkpoint has been written yet"
+    try:
+        free = f"{shutil.disk_usage(path.parent).free / 2**30:.1f} GiB free"
+    except OSError:
+        free = "the folder is gone"
+    return (
+        f"{path}: cannot be written ({error.strerror or error}; {free}); {whole}. Make room or bring the folder back, "
+        "then start the same command again: --resume auto goes on from there"
+    )
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # a disk that has become read-only or is gone; what matters is the error before
+        logger.warning("%s: cannot be removed (%s)", path, error)

@@ -1,0 +1,102 @@
+"""The patients a classifier is trained and judged on: folds by patient, the same for probe and fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai_cl.data import CTSlices, DataList
+from monai_cl.engines.mixcl.data import fold_of
+from monai_cl.engines.probe.folds import PatientFolds, read_folds, stratified_folds
+from monai_cl.engines.probe.metrics import check_binary
+from monai_cl.errors import UserError
+
+
+def classified_patients(slices: CTSlices, *, source: str | Path) -> dict[str, int]:
+    """Patient -> class 0 or 1.
+
+    Raises:
+        UserError: a class other than 0 and 1; names patient and list.
+    """
+    labels = {volume.patient: volume.target for volume in slices.volumes if volume.target is not None}
+    check_binary(labels, source=str(source))
+    return labels
+
+
+def patient_folds(
+    slices: CTSlices,
+    data_list: DataList,
+    *,
+    folds: str | Path | None = None,
+    count: int = 5,
+    seed: int = 0,
+) -> PatientFolds:
+    """Folds of the patients with a class.
+
+    Args:
+        slices: of the list.
+        data_list: for its own folds and for messages.
+        folds: None: stratified by class, made of patient ids and ``seed`` alone, as ``python -m monai_cl probe`` makes
+            them; ``list``: the ``fold`` of the list's items; or a ``folds.json``.
+        count, seed: of the folds that are made.
+
+    Raises:
+        UserError: a class with fewer patients than folds, a patient in two folds or in none, folds of other patients.
+    """
+    labels = classified_patients(slices, source=data_list.path)
+    if folds is None:
+        made = stratified_folds(labels, count=count, seed=seed, source=data_list.path)
+    elif str(folds) == "list":
+        made = _listed(slices, data_list, labels)
+    else:
+        made = read_folds(folds)
+    made.require(labels)
+    made.require_classes(labels)
+    return made
+
+
+def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, training: bool, **options: Any) -> CTSlices:
+    """The slices of a fold's training or test part.
+
+    Args:
+        slices, data_list, options: see `patient_folds`.
+        fold: number of the fold; None: no folds are made, and everybody with a class is in the test part.
+        training: which part.
+
+    Raises:
+        UserError: no such fold, or no fold for a training part: nobody would be left to judge it by.
+    """
+    fold = fold_of(fold)
+    if fold is None and training:
+        raise UserError("fold: expected the number of the fold to leave out, found none; pass --fold 0")
+    if fold is None:
+        labels = classified_patients(slices, source=data_list.path)
+        chosen = [volume for volume in slices.volumes if volume.patient in labels]
+    else:
+        folds = patient_folds(slices, data_list, **options)
+        if fold not in range(folds.count):
+            raise UserError(f"fold must be in 0 … {folds.count - 1}, got {fold}; correct --fold")
+        known = [volume for volume in slices.volumes if volume.patient in folds.fold]
+        chosen = [volume for volume in known if (folds.fold[volume.patient] != fold) == training]
+    return slices.of(chosen)
+
+
+def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> PatientFolds:
+    fold: dict[str, int] = {}
+    items = {(item["dataset"], item["id"]): item.get("fold") for item in data_list.items("training")}
+    for volume in slices.volumes:
+        if volume.patient not in labels:
+            continue
+        number = items.get((slices.store.entry(volume.key).dataset, volume.id))
+        if number is None:
+            raise UserError(
+                f"{data_list.path}: patient {volume.patient}: expected a fold, found none; leave --folds out"
+            )
+        if fold.setdefault(volume.patient, int(number)) != number:
+            raise UserError(
+                f"{data_list.path}: patient {volume.patient}: expected one fold, found {fold[volume.patient]} and "
+                f"{number}; correct the data list"
+            )
+    if sorted(set(fold.values())) != list(range(max(fold.values()) + 1)):
+        raise UserError(f"{data_list.path}: expected folds 0, 1, … without gaps, found {sorted(set(fold.values()))}")
+    return PatientFolds(fold, None, str(data_list.path))

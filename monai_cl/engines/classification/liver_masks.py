@@ -1,0 +1,112 @@
+"""The liver mask of a scan to classify: none, a file, a file of a folder, or made by a segmentation bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+
+from monai_cl.data.store.keys import item_id
+from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
+from monai_cl.engines.segmentation.inference_data import VOLUME_ENDINGS
+from monai_cl.errors import UserError
+
+
+def scan_items(volumes: str | Sequence[str]) -> list[dict[str, str]]:
+    """Items of scans that are there, each with an ``id`` of its own (the name without its ending).
+
+    Args:
+        volumes: files or DICOM series folders; one may be given as it is.
+
+    Raises:
+        UserError: no scan, one that is missing, or two of one name.
+    """
+    paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
+    if not paths:
+        raise UserError("datalist: expected scans, found none; pass --datalist \"['scan.nii.gz']\"")
+    named: dict[str, str] = {}
+    for path in paths:
+        name = item_id({"image": path})
+        if not Path(path).exists():
+            raise UserError(f"{path}: expected a scan, found no such file or folder; correct --datalist")
+        if name in named:
+            raise UserError(f"{path}: has the name of {named[name]}, and so would its results; rename one of them")
+        named[name] = path
+    return [{"image": path, "id": name, "patient": name} for name, path in named.items()]
+
+
+class FindLiverMask(Transform):
+    """Transform: adds to an item with ``image`` and ``id`` the path ``label`` of its mask and the ``label_map``.
+
+    Args:
+        liver_mask: None; the mask file of the only scan; a folder of masks named as the scans (``<id>.nii.gz`` or
+            ``<id>_seg.nii.gz``); a folder of a segmentation bundle, or a mapping with that folder as ``bundle`` and
+            overrides of its ``inference.yaml`` (``checkpoint``, …), which is then run on every scan.
+        liver_label: value of the liver in the masks; None: masks hold nothing else, or the bundle says it.
+        volumes: all scans of the run, to tell that a mask is given for one only.
+        output_dir: masks that a bundle makes go to ``masks`` in it.
+        device: where a bundle runs.
+
+    Raises:
+        UserError: a mask that is missing, one file for several scans, a bundle that is none.
+    """
+
+    def __init__(
+        self,
+        liver_mask: str | Path | Mapping[str, Any] | None,
+        *,
+        liver_label: int | None = None,
+        volumes: str | Sequence[str] = (),
+        output_dir: str | Path = ".",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.liver_label, self.output_dir, self.device = liver_label, Path(output_dir), device
+        self.bundle: dict[str, Any] = {}
+        self.masks: Path | None = None
+        if isinstance(liver_mask, Mapping):
+            if "bundle" not in liver_mask:
+                raise UserError(
+                    f"liver_mask: expected the folder of a segmentation bundle as 'bundle', found {liver_mask}"
+                )
+            self.bundle = dict(liver_mask)
+        elif liver_mask and is_bundle(liver_mask):
+            self.bundle = {"bundle": str(liver_mask)}
+        elif liver_mask:
+            self.masks = Path(str(liver_mask))
+            if not self.masks.exists():
+                raise UserError(f"{liver_mask}: expected a liver mask or a folder, found none; correct --liver_mask")
+            count = 1 if isinstance(volumes, str) else len(volumes)
+            if not self.masks.is_dir() and count > 1:
+                raise UserError(
+                    f"{liver_mask}: expected one scan for one mask, found {count}; give a folder of masks named as "
+                    "the scans"
+                )
+
+    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        if self.bundle:
+            overrides = {key: value for key, value in self.bundle.items() if key != "bundle"}
+            folder = self.output_dir / "masks" / item["id"]
+            mask, label = segment_with_bundle(
+                self.bundle["bundle"], item["image"], folder, device=self.device, overrides=overrides
+            )
+            label = label if self.liver_label is None else self.liver_label
+        elif self.masks is not None:
+            mask, label = self._of(item), self.liver_label
+        else:
+            return dict(item)
+        return {**item, "label": str(mask), "label_map": None if label is None else {int(label): 1}}
+
+    def _of(self, item: Mapping[str, Any]) -> Path:
+        if not self.masks.is_dir():
+            return self.masks
+        names = [f"{item['id']}{postfix}{ending}" for ending in VOLUME_ENDINGS for postfix in ("", "_seg")]
+        found = [self.masks / name for name in names if (self.masks / name).is_file()]
+        if len(found) != 1:
+            raise UserError(
+                f"{item['image']}: expected its mask in {self.masks} as {item['id']}.nii.gz or "
+                f"{item['id']}_seg.nii.gz, found {len(found) or 'none'}; give the mask the name of its scan"
+            )
+        return found[0]

@@ -1,0 +1,103 @@
+"""One scan in memory with the face of a store, so that inference chooses and cuts slices by the code of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_cl.data import CTSlices, Preparation, SliceVolume, choose_slices, slice_depths
+from monai_cl.data.store.conversion import Converted, convert
+from monai_cl.data.store.keys import item_id
+from monai_cl.errors import UserError
+
+
+@dataclass(frozen=True)
+class LoadedEntry:
+    """As `StoreEntry`, as far as slices look at it."""
+
+    id: str
+    patient: str
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    spacing: tuple[float, float, float]
+    classes: tuple[int, ...]
+    has_label: bool
+    source: dict[str, Any]
+    folder: Path
+    levels: dict[int, np.ndarray]
+
+    @property
+    def voxels(self) -> dict[int, int]:
+        """Class -> number of `coordinates`: all there are, so that nobody looks for more."""
+        return {label: len(found) for label, found in self.levels.items()}
+
+    def coordinates(self, class_id: int) -> np.ndarray:
+        """(n, 3), one voxel of the class in each slice that holds it."""
+        z = self.levels[class_id]
+        return np.stack([np.zeros_like(z), np.zeros_like(z), z], axis=1)
+
+
+class LoadedVolume:
+    """A converted scan; ``key`` is ignored.
+
+    Args:
+        item: ``image`` path; optional ``label``, ``label_map``, ``id``, ``patient``.
+
+    Raises:
+        UserError: what `monai_cl.data.store.conversion.convert` refuses: a damaged file, a mask on another grid, no HU.
+    """
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        self._volume: Converted = convert(item, Preparation(spacing=None, layout="slices"))
+        label, affine = self._volume.label, self._volume.affine
+        classes = () if label is None else tuple(int(value) for value in np.unique(label) if value > 0)
+        sources = {kind: {"path": str(item[kind])} for kind in ("image", "label") if item.get(kind)}
+        self._entry = LoadedEntry(
+            id=item_id(item),
+            patient=str(item.get("patient") or item_id(item)),
+            shape=self._volume.image.shape,
+            affine=affine,
+            spacing=tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist()),
+            classes=classes,
+            has_label=label is not None,
+            source=sources,
+            folder=Path(item["image"]),
+            levels={value: np.flatnonzero((label == value).any((0, 1))) for value in classes},
+        )
+
+    def entry(self, key: str = "") -> LoadedEntry:
+        """What is known of the scan."""
+        return self._entry
+
+    def read(self, key: str, box: Sequence[slice] | None = None, *, kind: str = "image") -> np.ndarray:
+        """A box of the image (int16 HU) or the label."""
+        array = self._volume.image if kind == "image" else self._volume.label
+        return array[(slice(None),) * 3 if box is None else tuple(box)]
+
+
+def loaded_slices(item: Mapping[str, Any], *, fraction: float = 0.7, **options: Any) -> CTSlices:
+    """The kept slices of one scan, read from its files.
+
+    Args:
+        item: see `LoadedVolume`; with a ``label``, slices are chosen by its only class.
+        fraction: central part that is kept.
+        options: of `CTSlices`.
+
+    Raises:
+        UserError: see `LoadedVolume`; a mask that is empty, or of several classes.
+    """
+    volume = LoadedVolume(item)
+    entry = volume.entry()
+    if len(entry.classes) > 1:
+        raise UserError(
+            f"{item['label']}: expected a mask of the liver alone, found the values {list(entry.classes)}; say which "
+            "of them is the liver with --liver_label"
+        )
+    label = entry.classes[0] if entry.classes else 1
+    chosen = choose_slices(volume, "", label=label if entry.has_label else None, fraction=fraction)
+    depths = slice_depths(entry.affine, entry.shape[2])[chosen]
+    return CTSlices(volume, [SliceVolume("", entry.id, entry.patient, None, chosen, depths)], **options)

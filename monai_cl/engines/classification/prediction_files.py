@@ -1,0 +1,141 @@
+"""What inference leaves of every scan: probability, probability of every slice, pictures of the decisive ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from monai_cl.data.records.csv_rows import csv_text
+from monai_cl.data.records.results import write_atomically
+from monai_cl.engines.classification.activation_maps import class_activation
+from monai_cl.engines.classification.patient_auc import slice_probabilities
+
+THRESHOLD = 0.5
+
+
+def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
+    """The slices that speak most for the scan's call, the most decisive first: highest, or lowest, probabilities."""
+    order = np.argsort(probability, kind="stable")
+    return (order[::-1] if probability.mean() >= THRESHOLD else order)[:count]
+
+
+def scan_record(
+    batch: Mapping[str, Any], logits: torch.Tensor, *, classes: Sequence[str], decisive: int
+) -> dict[str, Any]:
+    """What is known of a scan after inference, as JSON can keep it.
+
+    Args:
+        batch: one scan of `LoadSlices`, collated: ``slice``, ``z`` and ``depth`` (1, S), ``id``, ``file``, ``mask``.
+        logits: (1, S, 1).
+        classes: names of class 0 and 1.
+        decisive: how many slices to name as the most decisive ones.
+    """
+    probability = slice_probabilities(logits)
+    mean = float(probability.mean())
+    columns = (batch[key][0].tolist() for key in ("slice", "z", "depth"))
+    rows = [
+        {"slice": number, "z_mm": round(z, 3), "depth": round(depth, 6), "probability": float(p)}
+        for number, z, depth, p in zip(*columns, probability)
+    ]
+    return {
+        "id": batch["id"][0],
+        "file": batch["file"][0],
+        "liver_mask": batch["mask"][0] or None,
+        "call": classes[int(mean >= THRESHOLD)],
+        "probability": mean,
+        "class": classes[1],
+        "decisive_slices": [rows[i]["slice"] for i in decisive_slices(probability, count=decisive)],
+        "slices": rows,
+    }
+
+
+class PredictionFiles:
+    """Handler of an evaluator over `LoadSlices` whose ``pred`` are a classifier's logits (1, S, 1).
+
+    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (a row a scan) and ``slices.csv``
+    (a row a slice), each as soon as a scan is done: a damaged one later in the row takes nothing away.
+
+    Args:
+        network: the classifier.
+        output_dir: folder for the files.
+        classes: names of class 0 and 1.
+        checkpoint: of the classifier; recorded.
+        draw: `monai_cl.report.class_activation_figure`; handed in, so that engines do not depend on the report.
+        pictures: decisive slices in a picture; 0: no pictures.
+        layer: see `class_activation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Any,
+        output_dir: str | Path,
+        classes: Sequence[str] = ("no cirrhosis", "cirrhosis"),
+        checkpoint: str | Path | None = None,
+        draw: Callable[..., bytes] | None = None,
+        pictures: int = 4,
+        layer: str | None = None,
+    ) -> None:
+        if len(classes) != 2:
+            raise ValueError(f"classes must name class 0 and 1, got {list(classes)}")
+        if pictures < 0:
+            raise ValueError(f"pictures must be >= 0, got {pictures}")
+        self.network, self.output_dir, self.classes = network, Path(output_dir), tuple(map(str, classes))
+        self.checkpoint, self.draw, self.pictures, self.layer = checkpoint, draw, int(pictures), layer
+        self.scans: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Register on an evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._scan)
+
+    def _scan(self, engine: Engine) -> None:
+        logits = engine.state.output["pred"]
+        scan = {
+            **scan_record(engine.state.batch, logits, classes=self.classes, decisive=self.pictures),
+            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
+            "picture": None,
+        }
+        rows, mean = scan["slices"], scan["probability"]
+        chosen = decisive_slices(slice_probabilities(logits), count=self.pictures)
+        if len(chosen) and self.draw is not None:
+            scan["picture"] = f"{scan['id']}_gradcam.png"
+            content = self._picture(engine.state.output["image"][0][chosen.tolist()], [rows[i] for i in chosen], mean)
+            write_atomically(self.output_dir / scan["picture"], content)
+        text = json.dumps(scan, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.output_dir / f"{scan['id']}.json", text.encode("utf-8"))
+        self.scans.append(scan)
+        self._tables()
+        print(f"{scan['id']}: probability of {self.classes[1]} {mean:.3f}, {len(rows)} slices", flush=True)
+
+    def _picture(self, images: Any, rows: Sequence[Mapping[str, Any]], mean: float) -> bytes:
+        maps = class_activation(self.network, images, positive=mean >= THRESHOLD, layer=self.layer)
+        middle = images[:, images.shape[1] // 2]
+        titles = [f"slice {row['slice']}: {row['probability']:.2f}" for row in rows]
+        call = self.classes[int(mean >= THRESHOLD)]
+        title = f"probability of {self.classes[1]} {mean:.2f}; what speaks for {call}"
+        return self.draw(middle.cpu().numpy(), maps.cpu().numpy(), titles=titles, title=title)
+
+    def _tables(self) -> None:
+        scans = [
+            {
+                "id": scan["id"],
+                "file": scan["file"],
+                "probability": f"{scan['probability']:.6f}",
+                "call": scan["call"],
+                "n_slices": len(scan["slices"]),
+            }
+            for scan in self.scans
+        ]
+        slices = [
+            {"id": scan["id"], **row, "probability": f"{row['probability']:.6f}"}
+            for scan in self.scans
+            for row in scan["slices"]
+        ]
+        for name, rows in (("predictions.csv", scans), ("slices.csv", slices)):
+            write_atomically(self.output_dir / name, csv_text(list(rows[0]), rows).encode("utf-8"))

@@ -1,0 +1,78 @@
+"""A frozen encoder probed on a list: features, cross-validated AUC, and the classifier that goes into use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_cl.data import CTSlices, write_features
+from monai_cl.engines.checkpoints.checkpoint import save_atomically
+from monai_cl.engines.classification.network import set_probe
+from monai_cl.engines.distributed.process_group import require_alone
+from monai_cl.engines.launch.command_line import invocation
+from monai_cl.engines.probe.extraction import extract_features
+from monai_cl.engines.probe.folds import PatientFolds
+from monai_cl.engines.probe.linear import LinearProbe
+from monai_cl.engines.probe.patients import ProbeResult
+from monai_cl.engines.probe.run import describe_probe, run_probe
+from monai_cl.networks import SliceEncoder
+
+
+def probe_encoder(
+    network: SliceEncoder,
+    slices: CTSlices,
+    *,
+    output_dir: str | Path,
+    folds: PatientFolds,
+    seed: int,
+    about: Mapping[str, Any],
+    data_list: Mapping[str, Any],
+    device: torch.device,
+    batch_size: int = 64,
+    workers: int = 0,
+    draw_roc: Callable[..., bytes] | None = None,
+    draw_pca: Callable[..., bytes] | None = None,
+    tensorboard: bool = False,
+) -> ProbeResult:
+    """Probe, and leave ``model.pt``: the encoder with the probe fitted on all patients as its head.
+
+    Args:
+        network: of `slice_classifier`; its head is replaced.
+        slices: of every patient.
+        output_dir: folder for ``features.npz``, what `run_probe` writes, and ``model.pt``.
+        folds: of `patient_folds`.
+        seed: of the probe.
+        about: of `encoder_origin`.
+        data_list: of `describe_slices`.
+        device, batch_size, workers: of the extraction.
+        draw_roc, draw_pca, tensorboard: see `run_probe`.
+
+    Raises:
+        UserError: what `run_probe` refuses, or several processes.
+    """
+    require_alone("the probe")
+    output_dir = Path(output_dir)
+    note = {"cohort": data_list["name"], **about, "data_list": dict(data_list)}
+    features = extract_features(
+        network, slices, device=device, batch_size=batch_size, workers=workers, about=note, progress=True
+    )
+    write_features(output_dir / "features.npz", features)
+    call = invocation()
+    result = run_probe(
+        features,
+        output_dir,
+        folds=folds,
+        seed=seed,
+        bundle="cirrhosis_classification",
+        config=call.merged_config() if call else {},
+        draw_roc=draw_roc,
+        draw_pca=draw_pca,
+        tensorboard=tensorboard,
+    )
+    set_probe(network, LinearProbe.load(output_dir / "probe.npz"))
+    save_atomically(network.state_dict(), output_dir / "model.pt")
+    print(describe_probe(result.metrics()))
+    return result

@@ -1,0 +1,101 @@
+"""All kept slices of a scan as one sample: from the store for validation, from files for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from monai.transforms import Transform
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from monai_cl.data import CTSlices
+from monai_cl.engines.classification.loaded_volume import loaded_slices
+
+
+def slice_series(slices: CTSlices, number: int) -> dict[str, Any]:
+    """A scan's slices, feet to head.
+
+    Returns:
+        image (S, C, H, W) float32 in [0, 1]; depth (S,); slice (S,) array indices; label, the patient's class or -1;
+        patient, id.
+    """
+    first = sum(len(volume.slices) for volume in slices.volumes[:number])
+    volume = slices.volumes[number]
+    drawn = [slices[first + place] for place in range(len(volume.slices))]
+    return {
+        "image": torch.stack([one["image"] for one in drawn]),
+        "depth": torch.stack([one["depth"] for one in drawn]),
+        "slice": torch.tensor([one["slice"] for one in drawn]),
+        "label": drawn[0]["label"],
+        "patient": volume.patient,
+        "id": volume.id,
+    }
+
+
+class SliceSeries(Dataset):
+    """The scans of `CTSlices`, one a sample; a loader takes them one at a time, for they differ in length.
+
+    Args:
+        slices: of all scans.
+        share: numbers of the scans that are samples here; None: all. `own_share` where processes divide them.
+    """
+
+    def __init__(self, slices: CTSlices, *, share: Sequence[int] | None = None) -> None:
+        self.slices = slices
+        self.share = list(range(len(slices.volumes)) if share is None else share)
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        """See `slice_series`; ``number`` is the scan's among all."""
+        number = self.share[place]
+        return {**slice_series(self.slices, number), "number": number}
+
+
+class LoadSlices(Transform):
+    """Transform: an item with the paths ``image`` and, chosen by it, ``label`` becomes what `slice_series` gives.
+
+    Args:
+        fraction, options: see `monai_cl.engines.classification.loaded_volume.loaded_slices`.
+    """
+
+    def __init__(self, *, fraction: float = 0.7, **options: Any) -> None:
+        self.fraction, self.options = fraction, options
+
+    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        slices = loaded_slices(item, fraction=self.fraction, **self.options)
+        entry = slices.store.entry()
+        series = slice_series(slices, 0)
+        return {
+            **series,
+            "z": torch.as_tensor(entry.affine[2, 2] * series["slice"].numpy() + entry.affine[2, 3]),
+            "file": str(item["image"]),
+            "mask": str(item.get("label") or ""),
+        }
+
+
+class SeriesInferer(Inferer):
+    """Inferer: slices (B, S, C, H, W) through a network of slices, some at a time.
+
+    Args:
+        output: the entry of the network's outputs that is wanted: ``embedding`` or ``representation``.
+        batch_size: slices at once.
+
+    Raises:
+        ValueError: a batch size below 1.
+    """
+
+    def __init__(self, *, output: str = "embedding", batch_size: int = 16) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+        self.output, self.batch_size = output, int(batch_size)
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        """(B, S, F)."""
+        # a deployed network's forward gives one tensor; DistributedDataParallel knows no other method than forward
+        encode = getattr(network, "outputs", network)
+        return torch.cat([encode(part, *args, **kwargs)[self.output] for part in inputs.split(self.batch_size, 1)], 1)

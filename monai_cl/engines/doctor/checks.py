@@ -1,0 +1,115 @@
+"""What `python -m monai_cl doctor` looks at, one check after the other; none of them may end the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from monai_cl.errors import UserError
+
+OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
+STATES = (OK, NOTE, WARNING, PROBLEM)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        state: ``ok``; ``note``: good to know; ``warning``: slower or riskier than need be; ``problem``: it blocks.
+        found: what is there.
+        advice: what to do, unless all is well.
+    """
+
+    name: str
+    state: str
+    found: str
+    advice: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ValueError(f"state must be one of {', '.join(STATES)}, got {self.state!r}")
+        if self.state in (WARNING, PROBLEM) and not self.advice:
+            raise ValueError(f"{self.name}: a {self.state} needs an advice")
+
+
+def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> Iterator[Check]:
+    """Call each by its name; one that fails becomes a problem of its own."""
+    for name, check in checks.items():
+        try:
+            found = check()
+        except Exception as error:  # a broken installation can raise anything, and the other checks are still wanted
+            told = " ".join(str(error).split())[:300]
+            advice = "mend what the message names, then look again"
+            yield Check(
+                name, PROBLEM, told if isinstance(error, UserError) else f"{type(error).__name__}: {told}", advice
+            )
+            continue
+        yield from [found] if isinstance(found, Check) else found
+
+
+def examine(
+    *,
+    output_dir: str = ".",
+    data_list: str | None = None,
+    data_root: str | None = None,
+    store: str | None = None,
+    processes: int = 1,
+) -> list[Check]:
+    """Look at everything a run needs.
+
+    Args:
+        output_dir: where runs will write.
+        data_list, data_root: a list to look at; None: none.
+        store: a store to look at; None: none.
+        processes: that one machine is to run.
+    """
+    from monai_cl.engines.doctor import data as checkup_data
+    from monai_cl.engines.doctor import machine as checkup_machine
+    from monai_cl.engines.doctor import software as checkup_software
+
+    checks: dict[str, Callable[[], Check | Sequence[Check]]] = {
+        "python": checkup_software.python,
+        "packages": checkup_software.packages,
+        "gpu": lambda: checkup_machine.gpus(processes),
+        "backend": checkup_machine.backend,
+        "host name": checkup_machine.host_name,
+        "processors": lambda: checkup_machine.processors(processes),
+        "memory": lambda: checkup_machine.memory(processes),
+        "shared memory": lambda: checkup_machine.shared_memory(processes),
+        "open files": checkup_machine.open_files,
+        "output folder": lambda: checkup_machine.folder("output folder", output_dir),
+        "temporary folder": lambda: checkup_machine.folder("temporary folder", None),
+    }
+    if data_list is not None:
+        checks["data list"] = lambda: checkup_data.listed(data_list, data_root)
+    if store is not None:
+        checks["store"] = lambda: checkup_machine.folder("store", store)
+        checks["prepared volumes"] = lambda: checkup_data.stored(store, data_list, data_root)
+    return list(run_checks(checks))
+
+
+def blocks(checks: Sequence[Check]) -> bool:
+    """Whether a run would fail."""
+    return any(check.state == PROBLEM for check in checks)
+
+
+def as_text(checks: Sequence[Check]) -> str:
+    """A line a check; what to do stands under it."""
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        lines.append(f"{check.state:8s} {check.name:{width}}  {check.found}")
+        if check.advice:
+            lines.append(f"{'':8s} {'':{width}}  -> {check.advice}")
+    count = {state: sum(check.state == state for check in checks) for state in STATES}
+    verdict = "something blocks a run" if blocks(checks) else "nothing blocks a run"
+    lines.append(f"\n{verdict} (problems: {count[PROBLEM]}, warnings: {count[WARNING]}, notes: {count[NOTE]})")
+    return "\n".join(lines)
+
+
+def as_json(checks: Sequence[Check]) -> dict[str, Any]:
+    """``{"blocks": bool, "checks": [{name, state, found, advice}]}``."""
+    return {"blocks": blocks(checks), "checks": [asdict(check) for check in checks]}

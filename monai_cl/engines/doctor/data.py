@@ -1,0 +1,66 @@
+"""A data list and a store, looked at quickly: headers and descriptions, not voxels."""
+
+from __future__ import annotations
+
+from monai_cl.data import VolumeStore, load_data_list, validate_data_list
+from monai_cl.data.store.integrity import is_claimed, left_from
+from monai_cl.data.store.remedies import prepare_line, repair_line
+from monai_cl.engines.doctor.checks import NOTE, OK, PROBLEM, WARNING, Check
+from monai_cl.errors import UserError
+from monai_cl.files import leftovers
+
+
+def listed(data_list: str, data_root: str | None = None) -> Check:
+    """The list and the headers of its files."""
+    problems = validate_data_list(data_list, data_root=data_root, read_voxels=False)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        root = f" --data_root {data_root}" if data_root else ""
+        advice = f"python -m monai_cl datalist validate {data_list}{root} lists them all"
+        if not data_root:
+            advice += "; paths start from the list's folder unless --data_root names another"
+        return Check("data list", PROBLEM, f"{problems[0]}{more}", advice)
+    content = load_data_list(data_list, data_root=data_root)
+    items = sum(len(content.items(split)) for split in ("training", "validation", "test"))
+    return Check("data list", OK, f"{content.path}: {items} items, headers read; voxels not looked at")
+
+
+def stored(store: str, data_list: str | None = None, data_root: str | None = None) -> list[Check]:
+    """The store's description and entries; with a list, how much of it is prepared."""
+    try:
+        opened = VolumeStore.open(store)
+    except UserError as error:
+        # bundles make it on first use, and name what they cannot use
+        advice = f"bundles fill it on first use; ahead: {prepare_line(store, data_list)}"
+        return [Check("store", NOTE, str(error), advice)]
+    keys, damaged = opened.all_keys(), []
+    for key in keys:
+        try:
+            opened.entry(key)
+        except UserError as error:
+            damaged.append(str(error))
+    mend = repair_line(store)
+    checks = []
+    if damaged:
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        checks.append(Check("prepared volumes", PROBLEM, damaged[0] + more, mend))
+    left = [path.name for path in leftovers(opened.root) if not is_claimed(opened.root, left_from(path))]
+    if left:
+        checks.append(Check("prepared volumes", WARNING, f"{len(left)} left-overs of killed runs", mend))
+    if not checks:
+        found = f"{len(keys)} with readable descriptions; python -m monai_cl store verify reads them whole"
+        checks.append(Check("prepared volumes", OK, found))
+    if data_list is not None:
+        checks.append(_prepared(opened, data_list, data_root))
+    return checks
+
+
+def _prepared(store: VolumeStore, data_list: str, data_root: str | None) -> Check:
+    content = load_data_list(data_list, data_root=data_root)
+    items = [item for split in ("training", "validation", "test") for item in content.items(split)]
+    done = sum(store.find(item) is not None for item in items)
+    found = f"{done} of {len(items)} items, as the store was made ({store.preparation})"
+    if done == len(items):
+        return Check("prepared of the list", OK, found)
+    advice = f"the rest is prepared on first use; ahead: {prepare_line(store.root, data_list)}"
+    return Check("prepared of the list", NOTE, found, advice)

@@ -1,0 +1,110 @@
+"""Collapse of a contrastive run: mean cosine and effective rank of its embeddings logged, and a warning, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from einops import rearrange
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from monai_cl.engines.handlers.attaching import keep_state
+from monai_cl.engines.handlers.measures import effective_rank
+from monai_cl.engines.handlers.recorder import RunRecorder
+
+logger = logging.getLogger(__name__)
+
+
+def mean_cosine(embeddings: Tensor) -> float:
+    """Mean cosine over the pairs of different rows of (n, F): 1 when all point one way, about 0 when spread out.
+
+    From the length of the sum of the unit vectors, ``(‖Σ ẑ‖² − n) / (n (n − 1))``, in float64: without the n² pairs.
+
+    Raises:
+        ValueError: not (n, F) with n >= 2.
+    """
+    if embeddings.ndim != 2 or len(embeddings) < 2:
+        raise ValueError(f"embeddings must be (n, F) with n >= 2, got {tuple(embeddings.shape)}")
+    unit = torch.nn.functional.normalize(embeddings.detach().double(), dim=1)
+    n = len(unit)
+    return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
+
+
+class CollapseWatch:
+    """Handler: logs mean cosine and effective rank of a run's embeddings and warns, once, when they have collapsed.
+
+    The curves are ``mean_cosine/<key>`` and ``effective_rank/<key>``. An untrained TinyNet starts collapsed (cosine
+    ≈ 1.000), so that only a cosine which stays above the limit after the grace period counts. The effective rank is no
+    criterion: two classes, well separated, have rank 1.
+
+    Args:
+        recorder: the run's recorder, or None to warn only.
+        keys: entries of ``engine.state.output["pred"]``, (…, F); the first one is watched.
+        every: iterations between two measurements.
+        limit: a mean cosine above it is a collapse.
+        grace: iterations at the start that are not judged.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        recorder: RunRecorder | None = None,
+        keys: Sequence[str] = ("embedding", "representation"),
+        every: int = 10,
+        limit: float = 0.99,
+        grace: int = 200,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"every must be >= 1, got {every}")
+        if not 0 < limit < 1:
+            raise ValueError(f"limit must be in (0, 1), got {limit}")
+        if grace < 0:
+            raise ValueError(f"grace must be >= 0, got {grace}")
+        if not keys:
+            raise ValueError("keys must name at least one output of the network")
+        self.recorder, self.keys = recorder, tuple(keys)
+        self.every, self.limit, self.grace = int(every), float(limit), int(grace)
+        self.warned = False
+
+    def state_dict(self) -> dict[str, bool]:
+        """Whether it has warned: a resumed run does not do so again."""
+        return {"warned": self.warned}
+
+    def load_state_dict(self, state: dict[str, bool]) -> None:
+        """Take it up."""
+        self.warned = state["warned"]
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer; attach it before the recorder."""
+        keep_state(engine, "collapse_watch", self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._measure)
+
+    def _measure(self, engine: Engine) -> None:
+        outputs: dict[str, Any] = engine.state.output["pred"]
+        for key in self.keys:
+            rows = rearrange(outputs[key].detach(), "... f -> (...) f")
+            cosine, rank = mean_cosine(rows), effective_rank(rows)
+            if self.recorder is not None:
+                self.recorder.add(f"mean_cosine/{key}", engine.state.iteration, cosine)
+                self.recorder.add(f"effective_rank/{key}", engine.state.iteration, rank)
+            if key == self.keys[0]:
+                self._judge(engine.state.iteration, cosine, rank)
+
+    def _judge(self, iteration: int, cosine: float, rank: float) -> None:
+        if self.warned or iteration <= self.grace or not cosine > self.limit:
+            return
+        self.warned = True
+        logger.warning(
+            "the embeddings have collapsed: at iteration %d their mean cosine is %.4f (above %.2f), their effective "
+            "rank %.1f. Try float32 (amp off), a higher learning rate with a longer warm-up, standardised input",
+            iteration,
+            cosine,
+            self.limit,
+            rank,
+        )

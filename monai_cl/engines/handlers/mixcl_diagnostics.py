@@ -1,0 +1,71 @@
+"""What a MixCL run shows of itself: every loss term, level-wise correlation, gradient norms, ranks, pictures."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+
+from monai_cl.engines.handlers.measures import effective_rank, gradient_norms
+from monai_cl.engines.handlers.recorder import RunRecorder
+
+
+class MixCLDiagnostics:
+    """Handler: logs what explains a MixCL run through the run's recorder.
+
+    Each iteration: every term before its weight, and the loss's diagnostics (per level mean diagonal and off-diagonal
+    correlation, share of pairs with a positive). Every ``every`` iterations: the gradient norm of each weighted term on
+    the encoder and the effective rank of each projected level. Every ``images_every``: input and reconstruction slices.
+
+    Args:
+        network: the bare `MixCLNet` (not its DDP wrapper).
+        loss: the `MixCLLoss` of the trainer.
+        recorder: the run's recorder.
+        every: iterations between gradient norms (each costs a backward per term); 0 switches them off.
+        images_every: iterations between pictures; 0 switches them off.
+    """
+
+    def __init__(
+        self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50, images_every: int = 100
+    ):
+        self.network, self.loss, self.recorder = network, loss, recorder
+        self.every, self.images_every = int(every), int(images_every)
+
+    def attach(self, engine: Engine) -> None:
+        """Register between loss and backward, and after the step. Attach it before the recorder."""
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._before_backward)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
+
+    def _before_backward(self, engine: Engine) -> None:
+        for name, value in {**self.loss.terms, **self.loss.diagnostics}.items():
+            self.recorder.add_to_mean(name, float(value.detach()))
+        iteration = engine.state.iteration
+        if not self.every or (iteration - 1) % self.every:
+            return
+        for name, norm in gradient_norms(self.loss.terms, self.network.encoder_parameters()).items():
+            self.recorder.add(f"encoder_gradient/{name}", iteration, self.loss.weights[name] * norm)
+        for level, z in enumerate(engine.state.output["pred"]["levels"]):
+            if z is None:
+                continue
+            rank = effective_rank(rearrange(z[:1], "b c h w d -> (b h w d) c"))
+            self.recorder.add(f"effective_rank/level{level}", iteration, rank)
+
+    def _after_step(self, engine: Engine) -> None:
+        writer, iteration = self.recorder.writer, engine.state.iteration
+        if writer is None or not self.images_every or (iteration - 1) % self.images_every:
+            return
+        output = engine.state.output
+        rows = [output["image"][0, 0]]
+        if "reconstruction" in output["pred"]:
+            rows += [output["pred"]["reconstruction"][0, 0], output["label"]["clean"][0, 0]]
+        picture = torch.cat([slice_row(volume) for volume in rows])
+        writer.add_image("view, reconstruction, truth", picture.clamp(0, 1).cpu(), iteration, dataformats="HW")
+
+
+def slice_row(volume: Tensor, *, slices: int = 4) -> Tensor:
+    """A row of evenly spaced axial slices of a volume (H, W, D), anterior up: (W, slices·H)."""
+    depth = volume.shape[-1]
+    chosen = [int((k + 0.5) * depth / slices) for k in range(slices)]
+    return rearrange(volume.detach().float()[..., chosen], "h w k -> w (k h)").flip(0)

@@ -1,0 +1,35 @@
+"""A progress bar with the loss in it, for long work."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine
+from ignite.handlers.tqdm_logger import ProgressBar
+
+from monai_cl.engines.handlers.attaching import on_exception
+
+
+class LossProgress:
+    """Handler: Ignite's tqdm bar per epoch, with rate, remaining time and, for a trainer, the running loss.
+
+    Args:
+        what: text in front of the bar, such as ``pre-training``.
+        show_loss: False for evaluators.
+        is_writer: only rank 0 draws.
+    """
+
+    def __init__(self, what: str, *, show_loss: bool = True, is_writer: bool = True) -> None:
+        self.what, self.show_loss, self.is_writer = what, show_loss, is_writer
+
+    def attach(self, engine: Engine) -> None:
+        """Attach the bar to an engine."""
+        if not self.is_writer:
+            return
+        bar = ProgressBar(desc=self.what, persist=False, mininterval=1.0, dynamic_ncols=True)
+        bar.attach(engine, output_transform=_loss if self.show_loss else None)
+        # or what is told of a failure would stand at the end of the bar's line
+        on_exception(engine, lambda engine, error: bar.pbar and bar.pbar.close())
+
+
+def _loss(output) -> dict[str, float]:
+    first = output[0] if isinstance(output, list) else output
+    return {"loss": float(first["loss"].detach())}

@@ -1,0 +1,296 @@
+"""The record of a run: curves while it goes, ``results.json`` at its end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from monai_cl.data.records.results import run_record, write_results
+from monai_cl.engines.distributed.agreement import require_same
+from monai_cl.engines.distributed.process_group import gather, mean_over_processes
+from monai_cl.engines.handlers.attaching import on_exception
+from monai_cl.engines.launch.command_line import invocation
+
+logger = logging.getLogger(__name__)
+
+
+class Pictures(Protocol):
+    """Something that leaves pictures of a validation."""
+
+    files: list[Path]
+
+
+class RunRecorder:
+    """Handler: collects scalar curves, mirrors them to TensorBoard, and writes ``results.json`` beside the checkpoints.
+
+    Its curves are part of the checkpoint (`state_dict`), so a resumed run's record is whole.
+
+    Args:
+        kind: ``pretraining`` or ``segmentation``.
+        bundle: name of the bundle.
+        output_dir: the run's folder.
+        seed: the run's seed.
+        data_list: what the run was trained on: path, sha256, fold, label_fraction, training_cases.
+        initialisation: ``scratch`` or the encoder file.
+        optimizer: its learning rate is recorded.
+        evaluator: validation engine, whose metric ``val_mean_dice`` and per-case details are recorded.
+        pictures: the evaluator's `OverlayPictures`, whose files are recorded.
+        organs: names of the foreground classes in the order of the metric's columns.
+        interval: iterations between two points of the training curves; a point is the mean since the last one.
+        tensorboard: whether to write TensorBoard events.
+        is_writer: whether this process writes (rank 0).
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        bundle: str,
+        output_dir: str | Path,
+        seed: int,
+        data_list: Mapping[str, Any],
+        initialisation: str = "scratch",
+        optimizer: torch.optim.Optimizer | None = None,
+        evaluator: Engine | None = None,
+        pictures: Pictures | None = None,
+        organs: Sequence[str] = (),
+        name: str | None = None,
+        interval: int = 10,
+        tensorboard: bool = True,
+        is_writer: bool = True,
+    ) -> None:
+        if interval < 1:
+            raise ValueError(f"interval must be >= 1, got {interval}")
+        self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
+        self.name = name or self.output_dir.resolve().name
+        self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
+        self._rate: float | None = None
+        self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
+        self.interval, self.is_writer = int(interval), is_writer
+        self._use_tensorboard = tensorboard and is_writer
+        self._trains = True
+        self._writer: SummaryWriter | None = None
+        self._iteration_now = 0
+        self._resumed: int | None = None  # the iteration a resumed run goes on from
+        self._now: dict[str, float] = {}
+        self._sums: dict[str, list[float]] = {}
+        self.curves: dict[str, list[list[float]]] = {}
+        self.metrics: dict[str, Any] | None = None
+        self.best: dict[str, Any] | None = None
+        self.overlays: list[str] = []
+        self._seconds_before = 0.0
+        self._started = 0.0
+
+    # -- state, for checkpoints ---------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings only."""
+        return {
+            "curves": {name: [list(point) for point in points] for name, points in self.curves.items()},
+            "sums": {name: list(values) for name, values in self._sums.items()},
+            "rate": self._rate,
+            "metrics": self.metrics,
+            "best": self.best,
+            "overlays": list(self.overlays),
+            "iteration": self._iteration_now,
+            "seed": self.seed,
+            "data_list": self.data_list.get("sha256"),
+            "seconds": self._seconds_before + (time.monotonic() - self._started if self._started else 0.0),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the record of an interrupted run; another seed or data list than its own is warned of."""
+        for what, own in (("seed", self.seed), ("data_list", self.data_list.get("sha256"))):
+            if self.is_writer and state.get(what) is not None and own is not None and state[what] != own:
+                logger.warning(
+                    "%s: resumed with another %s (%s, and it was started with %s): the rest will not be what the "
+                    "uninterrupted run would have been",
+                    self.output_dir, what, own, state[what],
+                )  # fmt: skip
+        self._resumed = self._iteration_now = int(state.get("iteration", 0))
+        self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
+        self._sums = {name: list(values) for name, values in state.get("sums", {}).items()}
+        self._rate = state.get("rate")
+        self.metrics, self.best = state["metrics"], state["best"]
+        self.overlays = list(state["overlays"])
+        self._seconds_before = state["seconds"]
+
+    def forget_best(self) -> None:
+        """Of a run that goes on without its best model: what is best is decided anew."""
+        self.best = None
+
+    # -- events --------------------------------------------------------------------------------------------------
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer (and on the evaluator it was given)."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        on_exception(engine, lambda engine, error: self.close())
+        if self.evaluator is not None:
+            self.evaluator.add_event_handler(Events.STARTED, self._validation_start)
+            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
+            self.evaluator.add_event_handler(Events.COMPLETED, self._validation_end, engine)
+
+    def attach_evaluation(self, evaluator: Engine) -> None:
+        """Register on an evaluator that runs alone."""
+        self._started, self._use_tensorboard = time.monotonic(), False
+        self._trains = False
+        evaluator.add_event_handler(Events.STARTED, self._validation_start)
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
+        evaluator.add_event_handler(Events.COMPLETED, self._validation_end, evaluator)
+
+    @property
+    def writer(self) -> SummaryWriter | None:
+        """TensorBoard's writer while the run goes (None on other ranks or when switched off)."""
+        if self._writer is None and self._use_tensorboard and self._started:
+            # a resumed run takes back what a killed one has shown of iterations that are now made again
+            again = None if self._resumed is None else self._resumed + 1
+            self._writer = SummaryWriter(str(self.output_dir / "tensorboard"), purge_step=again)
+        return self._writer
+
+    def add(self, name: str, iteration: int, value: float) -> None:
+        """Add one point to a curve."""
+        self.curves.setdefault(name, []).append([int(iteration), float(value)])
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, iteration)
+
+    def add_to_mean(self, name: str, value: float) -> None:
+        """Add to the mean, over iterations and processes, that becomes the curve's next point.
+
+        At most once a name and iteration; every process adds the same names. What is nan or infinite in any of them,
+        as in a step that was left out, does not count.
+        """
+        self._now[name] = float(value)
+
+    def _start(self, engine: Engine) -> None:
+        self._started = time.monotonic()
+        require_same(
+            {"content of the data list (sha256)": self.data_list.get("sha256")},
+            remedy="give every machine the same data list",
+        )
+
+    def _iteration(self, engine: Engine) -> None:
+        self._iteration_now = engine.state.iteration
+        output = engine.state.output
+        first = output[0] if isinstance(output, list) else output
+        self.add_to_mean("loss", float(first["loss"].detach()))
+        for name, value in zip(self._now, mean_over_processes(list(self._now.values()))):
+            if math.isfinite(value):
+                self._sums.setdefault(name, []).append(value)
+        self._now.clear()
+        if engine.state.iteration % self.interval == 0:
+            self._add_means(engine.state.iteration)
+
+    def _note_rate(self, engine: Engine) -> None:
+        """The rate of the step to come: when it is recorded, the schedule may have gone on."""
+        if self.optimizer is not None:
+            self._rate = float(self.optimizer.param_groups[-1]["lr"])
+
+    def _add_means(self, iteration: int) -> None:
+        for name, values in self._sums.items():
+            self.add(name, iteration, sum(values) / len(values))
+        self._sums.clear()
+        if self._rate is not None:
+            self.add("learning_rate", iteration, self._rate)
+
+    def _validation_start(self, evaluator: Engine) -> None:
+        self._cases: list[dict[str, Any]] = []
+
+    def _validation_iteration(self, evaluator: Engine) -> None:
+        batch = evaluator.state.batch
+        for item in batch if isinstance(batch, list) else [batch]:
+            self._cases.append({"id": str(item["id"]), "patient": str(item["patient"])})
+
+    def _validation_end(self, evaluator: Engine, trainer: Engine) -> None:
+        # the metric's details are of all processes by now, in the order of their ranks
+        self.metrics = dice_metrics(evaluator.state.metric_details["val_mean_dice"], gather(self._cases), self.organs)
+        iteration = trainer.state.iteration
+        if self.metrics["mean_dice"] is not None:
+            self.add("mean_dice", iteration, self.metrics["mean_dice"])
+            for organ, value in self.metrics["dice"].items():
+                if value is not None:
+                    self.add(f"dice/{organ}", iteration, value)
+            if self.best is None or self.metrics["mean_dice"] > self.best["mean_dice"]:
+                self.best = {"iteration": iteration, "mean_dice": self.metrics["mean_dice"]}
+        for file in self.pictures.files if self.pictures is not None else []:
+            name = file.relative_to(self.output_dir).as_posix()
+            if name not in self.overlays:
+                self.overlays.append(name)
+            if self.writer is not None:
+                with Image.open(file) as picture:
+                    self.writer.add_image(name, np.asarray(picture.convert("RGB")), iteration, dataformats="HWC")
+
+    def _finish(self, engine: Engine) -> None:
+        if self._sums:  # iterations since the last point
+            self._add_means(engine.state.iteration)
+        if self.is_writer:
+            write_results(self.output_dir / "results.json", self.results(engine))
+        self.close()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def results(self, engine: Engine) -> dict[str, Any]:
+        """The content of ``results.json``."""
+        call = invocation()
+        record = run_record(
+            kind=self.kind,
+            bundle=self.bundle,
+            name=self.name,
+            seed=self.seed,
+            device=engine.state.device,
+            data_list=self.data_list,
+            initialisation=self.initialisation,
+            config=call.merged_config() if call else {},
+            curves=self.curves if self._trains else {},
+            metrics=self.metrics,
+            overlays=self.overlays,
+            wall_seconds=self.state_dict()["seconds"],
+        )
+        if self._trains:
+            record.update(iterations=engine.state.iteration, best=self.best)
+        return record
+
+
+def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], organs: Sequence[str]) -> dict[str, Any]:
+    """Per-case, per-organ and mean Dice from a metric's details.
+
+    Args:
+        details: (cases, organs) Dice; nan where the organ is absent from the truth.
+        cases: id and patient of each row; of a case that is there twice the first row counts.
+        organs: name of each column.
+
+    Returns:
+        ``mean_dice`` as MONAI's `DiceMetric` reduces it: the mean over cases of the mean over the organs a case has;
+        ``dice`` per organ over the cases that have it (None where none has); ``per_case``.
+    """
+    table = details.reshape(len(cases), -1).tolist()
+    if table and len(table[0]) != len(organs):
+        raise ValueError(f"expected a column for each of {list(organs)}, got {len(table[0])} columns")
+    # with fewer cases than processes each measures all
+    first = {case["id"]: number for number, case in reversed(list(enumerate(cases)))}
+    kept = [number for number, case in enumerate(cases) if first[case["id"]] == number]
+    cases, table = [cases[number] for number in kept], [table[number] for number in kept]
+    per_case = [
+        {**case, "dice": {o: None if math.isnan(v) else v for o, v in zip(organs, row)}}
+        for case, row in zip(cases, table)
+    ]
+    dice: dict[str, float | None] = {}
+    for organ in organs:
+        values = [case["dice"][organ] for case in per_case if case["dice"][organ] is not None]
+        dice[organ] = sum(values) / len(values) if values else None
+    means = [sum(own) / len(own) for own in ([v for v in row if not math.isnan(v)] for row in table) if own]
+    return {"mean_dice": sum(means) / len(means) if means else None, "dice": dice, "per_case": per_case}

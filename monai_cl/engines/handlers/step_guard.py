@@ -1,0 +1,211 @@
+"""What stands between a bad sample and the weights: a check of loss and gradients before every step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+
+from monai_cl.engines.distributed.process_group import any_process, gather
+from monai_cl.engines.handlers.attaching import keep_state
+from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
+ACTIONS = ("stop", "skip")
+FILE = "non_finite.jsonl"
+_MOST = 10  # steps skipped one after the other until it is no single sample's fault
+_TOLD = ("id", "id1", "id2", "patient", "slice", "dataset", "position")
+
+
+class StepGuard:
+    """Handler: a loss or a gradient that is nan or infinite never reaches the weights; gradients may be clipped.
+
+    Between backward and the optimiser's step it looks at the loss and at the norm of all gradients. If either is not
+    finite, in any process, the samples of the iteration (of all processes) are appended to ``non_finite.jsonl`` in
+    ``output_dir``, with the names of the parameters concerned. Then the run stops, or leaves this step out: weights,
+    optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten steps
+    left out one after the other the run stops in any case; a resumed run goes on counting.
+
+    ``engine.state.step_skipped`` says whether the step of this iteration was left out: BYOL's target does not move then
+    (`MomentumUpdate`). The learning-rate schedule moves on, since it counts the iterations of the run.
+
+    With float16 and AMP's loss scaling a gradient that overflows while the loss is finite is the scaler's to handle: it
+    leaves the step out and lowers the scale; the run stops after ten of those one after the other. With bfloat16 the
+    loss is not scaled.
+
+    Args:
+        network, optimizer: of the trainer.
+        output_dir: of the run.
+        non_finite: ``stop`` or ``skip``.
+        gradient_clip: largest norm of all gradients together; None: as they are.
+        recorder: gets the curves ``gradient_norm`` (before clipping) and, where steps are left out, ``skipped_steps``.
+        is_writer: whether this process writes (rank 0).
+
+    Raises:
+        ValueError: an unknown action, a clip that is not > 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        output_dir: str | Path,
+        non_finite: str = "stop",
+        gradient_clip: float | None = None,
+        recorder: RunRecorder | None = None,
+        is_writer: bool = True,
+    ) -> None:
+        if non_finite not in ACTIONS:
+            raise ValueError(f"non_finite must be stop or skip, got {non_finite!r}")
+        if gradient_clip is not None and not 0 < gradient_clip < math.inf:
+            raise ValueError(f"gradient_clip must be > 0 or null, got {gradient_clip}")
+        self.network, self.optimizer, self.recorder = network, optimizer, recorder
+        self.file, self.is_writer = Path(output_dir) / FILE, is_writer
+        self.non_finite, self.gradient_clip = non_finite, gradient_clip
+        self.skipped = 0
+        self._in_a_row = 0
+        self._buffers: dict[str, Tensor] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register before the forward and between backward and step. Attach it before the recorder."""
+        keep_state(engine, "step_guard", self)
+        engine.add_event_handler(Events.STARTED, without_needless_scaling)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
+
+    def state_dict(self) -> dict[str, int]:
+        """Steps left out so far, and one after the other up to now."""
+        return {"skipped": self.skipped, "in_a_row": self._in_a_row}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on counting from there."""
+        self.skipped, self._in_a_row = state["skipped"], state["in_a_row"]
+
+    def _remember(self, engine: Engine) -> None:
+        engine.state.step_skipped = False
+        if self.non_finite == "skip":
+            self._buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+
+    def _check(self, engine: Engine) -> None:
+        loss = float(engine.state.output["loss"].detach())
+        bad_loss = any_process(not math.isfinite(loss), engine.state.device)
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        scaler = getattr(engine, "scaler", None)
+        scaler = scaler if scaler is not None and scaler.is_enabled() else None
+        if scaler is not None:
+            if bad_loss and gradients:  # or the scaler would step where gradients are finite all the same
+                gradients[0].fill_(math.inf)
+            scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not (bad_loss or any_process(not bool(torch.isfinite(norm)), engine.state.device)):
+            self._in_a_row = 0
+            if self.gradient_clip is not None:
+                parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
+            if self.recorder is not None:
+                self.recorder.add_to_mean("gradient_norm", float(norm))
+            return
+        self._in_a_row += 1
+        overflow = scaler is not None and not bad_loss
+        if self._in_a_row >= _MOST or (self.non_finite == "stop" and not overflow):
+            told = self._write(engine, loss, float(norm), "stopped")
+            raise UserError(self._message(engine, loss, float(norm), told))
+        if not overflow:
+            self._write(engine, loss, float(norm), "skipped")
+        self._leave_out(engine, scaled=scaler is not None)
+
+    def _leave_out(self, engine: Engine, *, scaled: bool) -> None:
+        """The optimiser passes over parameters without a gradient; the scaler has seen by itself what is wrong."""
+        for name, buffer in self.network.named_buffers():
+            if name in self._buffers:
+                buffer.copy_(self._buffers[name])
+        if not scaled:
+            for group in self.optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
+        engine.state.step_skipped = True
+        self.skipped += 1
+        if self.recorder is not None:
+            self.recorder.add("skipped_steps", engine.state.iteration, self.skipped)
+
+    def _write(self, engine: Engine, loss: float, norm: float, action: str) -> list[dict[str, Any]]:
+        samples = gather(batch_samples(engine.state.batch))
+        wrong = [
+            name
+            for name, parameter in self.network.named_parameters()
+            if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all())
+        ]
+        record = {
+            "iteration": engine.state.iteration,
+            "action": action,
+            "loss": _readable(loss),
+            "gradient_norm": _readable(norm),
+            "samples": samples,
+            "parameters": wrong,
+        }
+        if self.is_writer:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record) + "\n")
+            logger.warning(
+                "iteration %d: loss %s, gradient norm %s; the step was %s, its samples are in %s",
+                engine.state.iteration, loss, norm, action, self.file,
+            )  # fmt: skip
+        return samples
+
+    def _message(self, engine: Engine, loss: float, norm: float, samples: list[dict[str, Any]]) -> str:
+        found = f"loss {loss}" if not math.isfinite(loss) else f"a gradient of norm {norm}"
+        ids = list(dict.fromkeys(str(v) for sample in samples for k, v in sample.items() if k in ("id", "id1", "id2")))
+        row = f", after {self._in_a_row} such steps one after the other" if self._in_a_row > 1 else ""
+        return (
+            f"{self.file}: iteration {engine.state.iteration} gave {found}{row}; it came from {', '.join(ids[:8])}"
+            f"{', …' if len(ids) > 8 else ''}. Nothing of it was learned. Look at these scans; if they are sound, "
+            "lower --learning_rate, set --gradient_clip 1 or switch --amp off; or pass over such steps with "
+            "--non_finite skip"
+        )
+
+
+def without_needless_scaling(engine: Engine) -> None:
+    """Switch off the loss scaler that MONAI's trainers make for bfloat16 too, which has float32's range.
+
+    It would take every gradient that is not finite for an overflow of its own making, and pass over it in silence.
+    """
+    if getattr(engine, "scaler", None) is not None and engine.amp_kwargs.get("dtype") == torch.bfloat16:
+        engine.scaler = torch.amp.GradScaler(engine.scaler._device, enabled=False)
+
+
+def batch_samples(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Who is in a batch: of each sample its ids, place and whether its images are finite.
+
+    Args:
+        batch: collated, as MONAI's trainer has it in ``engine.state.batch``.
+    """
+    if not isinstance(batch, Mapping):
+        return []
+    columns = {key: batch[key] for key in _TOLD if key in batch}
+    images = {key: value for key, value in batch.items() if key.startswith("image") and isinstance(value, Tensor)}
+    size = max((len(values) for values in [*columns.values(), *images.values()]), default=0)
+    samples = []
+    for row in range(size):
+        sample = {key: _plain(values[row]) for key, values in columns.items()}
+        sample["finite"] = all(bool(torch.isfinite(image[row]).all()) for image in images.values())
+        samples.append(sample)
+    return samples
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _readable(number: float) -> float | str:
+    return number if math.isfinite(number) else str(number)  # JSON has no nan

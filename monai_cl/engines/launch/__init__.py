@@ -1,0 +1,1 @@
+"""How a run starts and how its failures are reported."""

@@ -1,0 +1,149 @@
+"""The first thing a bundle's ``initialize`` runs: typing mistakes and user errors become one clear line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from monai_cl.engines.distributed.process_group import world_size
+from monai_cl.engines.launch.command_line import Invocation, invocation
+from monai_cl.engines.launch.failures import chain, explanation
+from monai_cl.engines.lost_process import lost_process_in
+from monai_cl.errors import UserError, printable
+from monai_cl.shipped import is_installed, list_file, shipped_folder
+
+_REFUSERS = ("monai_cl.", "torch.optim.", "torch.utils.data.")
+
+
+def preflight() -> None:
+    """Check the command line's overrides against the config, and report what a user can mend of this run in one line.
+
+    MONAI's config parser wraps what goes wrong in an exception of its own with a long traceback. In a process
+    started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone;
+    want of memory, a full disk or a folder that is gone are explained likewise (`explanation`).
+    """
+    _quiet_decoders()
+    call = invocation()
+    if call is None:
+        return
+    report_errors()
+    started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if started > 1 and world_size() == 1:
+        raise UserError(
+            f"torchrun started {started} processes, and {call.config_files[-1]} does not join them: each would do the "
+            "whole work and write over the others; add the bundle's configs/multi_gpu_train.yaml as the last of "
+            "--config_file, or run without torchrun"
+        )
+    call.check_overrides()
+    _check_places(call)
+    if call.tracking is not None:
+        # MLflow reports its use to its makers unless told not to; it asks this before every report
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def _check_places(call: Invocation) -> None:
+    """Refuse to write into the installed package, where the next upgrade would delete it.
+
+    Raises:
+        UserError: names the options to give.
+    """
+    config = call.merged_config()
+    root = str(config.get("bundle_root", ""))
+    if root.startswith(("$", "@")):
+        root = str(Path(call.config_files[0]).resolve().parent.parent)
+    inside = [key for key in ("output_dir", "store_dir") if str(config.get(key, "")).startswith("$@bundle_root")]
+    if inside and is_installed(root):
+        options = " and ".join(f"--{key} FOLDER" for key in inside)
+        raise UserError(
+            f"{root} is part of the installed package; say where results go: {options}, "
+            f"or work in a copy of your own: python -m monai_cl bundle copy {Path(root).name} FOLDER"
+        )
+
+
+def report_errors() -> None:
+    """In a process of ``monai.bundle run``: print a `UserError`, or the loss of another process, in one line."""
+    if invocation() is not None:
+        sys.excepthook = _one_line_excepthook
+
+
+def _quiet_decoders() -> None:
+    """MONAI's LoadImage makes all of its readers, whichever is asked for, and where pydicom is installed one of them
+    complains of a GPU decoder that is absent. Scans are read by `CTReader`."""
+    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+
+
+def user_error_in(error: BaseException | None) -> ValueError | None:
+    """The error a user can mend that an exception stems from, if any, along its causes.
+
+    That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
+    refused an option; but not one from within an engine's loop: there it is ours.
+    """
+    return next((found for found in chain(error) if isinstance(found, UserError) or _refuses_an_option(found)), None)
+
+
+def _refuses_an_option(error: BaseException) -> bool:
+    if not isinstance(error, ValueError):
+        return False
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    in_engine = any(module.startswith("ignite.") for module in modules)
+    return bool(modules) and modules[-1].startswith(_REFUSERS) and not in_engine
+
+
+def _one_line(error: ValueError) -> str:
+    text = str(error)
+    if text.startswith("Caught ") and "Original Traceback" in text:  # a loader's worker puts its traceback in front
+        text = text.rpartition(f"{type(error).__name__}: ")[2]
+    return " ".join(text.split())
+
+
+def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    cause = user_error_in(error)
+    if cause is not None:
+        line = _one_line(cause)
+    else:
+        line = lost_process_in(error) or explanation(error, _config())
+    if line is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"error: {printable(line)}", file=sys.stderr)
+
+
+def _config() -> dict[str, Any]:
+    """The config of this run as written, or nothing where it cannot be had; asked only when something has failed."""
+    try:
+        call = invocation()
+        return call.merged_config() if call else {}
+    except Exception:
+        return {}
+
+
+def bundle_root(name: str) -> str:
+    """The folder of the bundle whose config is being run, so that bundles work from any current directory.
+
+    Looked for in this order: the folder of the ``--config_file`` on the command line, the current directory,
+    the bundles of this checkout or installation.
+
+    Args:
+        name: folder name of the bundle, such as ``mixcl_ct_pretraining``.
+    """
+    call = invocation()
+    candidates = [Path(f).resolve().parent.parent for f in call.config_files] if call else []
+    candidates += [Path.cwd(), shipped_folder("bundles") / name]
+    for folder in candidates:
+        if (folder / "configs" / "metadata.json").is_file():
+            return str(folder)
+    raise UserError(
+        f"bundle {name!r}: no configs/metadata.json in {', '.join(map(str, candidates))}; pass --bundle_root"
+    )
+
+
+def shipped_list(name: str) -> str:
+    """Path of a data list that comes with the project, such as ``msd_spleen``."""
+    return str(list_file(name))

@@ -1,0 +1,1 @@
+"""MixCL pre-training: patches, batches, evaluation."""

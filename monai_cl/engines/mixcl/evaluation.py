@@ -1,0 +1,77 @@
+"""The loss terms and diagnostics of a pre-trained network on held-out patches, without gradients."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from monai_cl.data import run_record, write_results
+from monai_cl.engines.distributed.process_group import require_alone
+from monai_cl.engines.evaluation import evaluation_name
+from monai_cl.engines.launch.command_line import invocation
+
+
+@torch.no_grad()
+def evaluate_mixcl(
+    network: nn.Module,
+    loss: nn.Module,
+    dataset: Dataset,
+    prepare_batch: Callable,
+    *,
+    patches: int,
+    device: torch.device,
+    output_dir: str | Path,
+    data_list: Mapping[str, Any],
+    seed: int,
+    initialisation: str,
+) -> dict[str, float]:
+    """Average `MixCLLoss`'s terms and diagnostics over pairs of patches; writes ``results.json`` of kind pretraining.
+
+    Args:
+        network, loss: a `MixCLNet` and the `MixCLLoss` it was trained with.
+        dataset: `MixCLPatches`; its positions 0 … patches − 1 are taken.
+        prepare_batch: `MixCLPrepareBatch`.
+        patches: pairs of patches, at least 1.
+        output_dir: folder of ``results.json``.
+        data_list, seed, initialisation: recorded.
+
+    Returns:
+        Name -> mean; a diagnostic that a patch does not have is left out of its mean.
+    """
+    if patches < 1:
+        raise ValueError(f"patches must be >= 1, got {patches}")
+    require_alone("this evaluation")
+    started, sums = time.monotonic(), {}
+    network.eval()
+    batches = DataLoader(torch.utils.data.Subset(dataset, range(patches)), batch_size=1)
+    for batch in tqdm(batches, desc="evaluation", unit="pair"):
+        inputs, targets = prepare_batch(batch, device)
+        total = loss(network(inputs), targets)
+        for name, value in {"loss": total, **loss.terms, **loss.diagnostics}.items():
+            sums.setdefault(name, []).append(float(value))
+    means = {name: sum(values) / len(values) for name, values in sums.items()}
+    call = invocation()
+    record = run_record(
+        kind="pretraining",
+        bundle="mixcl_ct_pretraining",
+        name=evaluation_name(output_dir),
+        seed=seed,
+        device=device,
+        data_list=data_list,
+        initialisation=initialisation,
+        config=call.merged_config() if call else {},
+        curves={name: [[0, value]] for name, value in means.items()},
+        wall_seconds=time.monotonic() - started,
+    )
+    record["patches"] = patches
+    write_results(Path(output_dir) / "results.json", record)
+    for name, value in means.items():
+        print(f"{name:28s} {value:.5f}")
+    return means

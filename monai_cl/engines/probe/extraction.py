@@ -1,0 +1,85 @@
+"""Frozen features of slices: one pass of an encoder in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from monai_cl.data.slice_batch import collate_slices
+from monai_cl.data.slices.features import UNKNOWN, SliceFeatures
+from monai_cl.errors import UserError
+from monai_cl.networks.modes import evaluation_mode
+
+
+def extract_features(
+    encoder: nn.Module,
+    slices: Dataset | Iterable[Mapping[str, Any]],
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 64,
+    workers: int = 0,
+    about: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> SliceFeatures:
+    """Features of every slice, in the order given; the encoder is left in the modes it was in.
+
+    Args:
+        encoder: gives (B, F) for images (B, C, H, W); where it has a method ``represent``, that is called.
+        slices: a data set of slices such as `monai_cl.data.CTSlices`, or batches of it (a `DataLoader`). Used keys:
+            ``image``, ``patient``, and where present ``label``, ``depth``, ``id`` and ``slice``.
+        device: where the encoder is moved to and images are sent.
+        batch_size, workers: for a data set.
+        about: see `SliceFeatures`.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: the encoder gives another shape.
+        UserError: no slice at all, or features that are not finite (an encoder that diverged).
+    """
+    if isinstance(slices, Dataset):
+        slices = DataLoader(
+            slices, batch_size=batch_size, shuffle=False, num_workers=workers, collate_fn=collate_slices
+        )
+    if progress:
+        from tqdm import tqdm
+
+        slices = tqdm(slices, desc="Features", unit="batch", leave=False)
+    encoder = encoder.to(device)
+    represent = getattr(encoder, "represent", encoder)
+    rows: dict[str, list] = {name: [] for name in ("features", "patient", "label", "depth", "slice")}
+    with evaluation_mode(encoder), torch.inference_mode():
+        for batch in slices:
+            images = batch["image"].to(device, non_blocking=True)
+            found = represent(images)
+            if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
+                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise ValueError(f"an encoder must give ({len(images)}, F) for {len(images)} slices, got {shape}")
+            rows["features"].append(found.float().cpu().numpy())
+            _collect(rows, batch, len(images))
+    if not rows["features"]:
+        raise UserError("features: expected at least one slice, found none")
+    return SliceFeatures(np.concatenate(rows.pop("features")), **rows, about=about or {})
+
+
+def _collect(rows: dict[str, list], batch: Mapping[str, Any], n: int) -> None:
+    """Add a batch's columns, with a default where there is none."""
+    before = len(rows["patient"])
+
+    def column(name: str, default: Any) -> list:
+        values = batch.get(name)
+        if values is None:
+            return [default] * n
+        return values.tolist() if isinstance(values, Tensor) else list(values)
+
+    rows["patient"] += column("patient", "")
+    rows["label"] += column("label", UNKNOWN)
+    rows["depth"] += column("depth", float("nan"))
+    # numbered where there is nothing to tell them apart by
+    ids, numbers = column("id", ""), column("slice", None)
+    for offset, (name, number) in enumerate(zip(ids, numbers)):
+        rows["slice"].append(f"{name}:{before + offset if number is None else number}")

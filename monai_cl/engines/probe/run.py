@@ -1,0 +1,162 @@
+"""A probe from features to files: ``results.json``, ``patients.csv``, ``folds.json``, ``probe.npz`` and pictures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_cl.data.records.csv_rows import csv_text
+from monai_cl.data.records.results import run_record, write_atomically, write_results
+from monai_cl.data.slices.features import UNKNOWN, SliceFeatures
+from monai_cl.engines.probe.depth import probe_depth
+from monai_cl.engines.probe.folds import PatientFolds, write_folds
+from monai_cl.engines.probe.linear import fit_linear_probe
+from monai_cl.engines.probe.patients import ProbeResult, probe_patients
+from monai_cl.errors import UserError
+
+# what tables of several probes are made from; taken from the features' own description
+DESCRIPTION = ("method", "backbone", "sigma", "temperature", "cohort")
+
+
+def run_probe(
+    features: SliceFeatures,
+    output: str | os.PathLike,
+    *,
+    folds: PatientFolds | None = None,
+    fold_count: int = 5,
+    seed: int = 0,
+    name: str | None = None,
+    bundle: str | None = None,
+    description: Mapping[str, Any] | None = None,
+    draw_roc: Callable[..., bytes] | None = None,
+    draw_pca: Callable[..., bytes] | None = None,
+    tensorboard: bool = False,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ProbeResult:
+    """Probe features and write everything a reader needs into ``output``.
+
+    The depth probe is run where depths are known, on the same folds. ``probe.npz`` is a probe fitted on all labelled
+    patients, for scans to come; its quality is what the folds say.
+
+    Args:
+        features: see `SliceFeatures`; their ``about`` names method and cohort.
+        output: folder, made where it is not there.
+        folds, fold_count, seed: see `probe_patients`; the folds used are written to ``folds.json``.
+        name: the run's name in tables; made of method and cohort when None.
+        bundle: the bundle that ran.
+        description: replaces entries of ``about``: ``method``, ``backbone``, ``sigma``, ``temperature``, ``cohort``.
+        draw_roc, draw_pca: `monai_cl.report.roc_figure`, `monai_cl.report.pca_figure`; handed in, so that engines do
+            not depend on the report.
+        tensorboard: write the representations for TensorBoard's embedding projector.
+        config: the merged configuration of the run.
+        options: of `probe_patients`.
+
+    Returns:
+        The out-of-fold predictions.
+
+    Raises:
+        UserError: what `probe_patients` refuses, or a folder that cannot be written to.
+    """
+    started, output = time.monotonic(), Path(output)
+    about = {**features.about, **{key: value for key, value in (description or {}).items() if value is not None}}
+    listed = about.get("data_list")
+    listed = dict(listed) if isinstance(listed, Mapping) else {}
+    about.setdefault("method", Path(features.source).stem)
+    about.setdefault("cohort", listed.get("name") or "cohort")
+    result = probe_patients(features, folds=folds, fold_count=fold_count, seed=seed, **options)
+    metrics = result.metrics()
+    metrics |= _depth(features, result, seed)
+    fit_options = {key: options[key] for key in ("grid", "inner_folds", "balanced") if key in options}
+    known = features.select(features.label != UNKNOWN)
+    final = fit_linear_probe(known.features, known.patient, known.label, seed=seed, **fit_options)
+
+    write_folds(output / "folds.json", result.folds)
+    write_atomically(output / "patients.csv", patients_csv(metrics).encode("utf-8"))
+    final.save(output / "probe.npz")
+    pictures = []
+    if draw_roc is not None:
+        write_atomically(output / "roc.png", draw_roc({str(about["method"]): (result.labels, result.probability)}))
+        pictures.append("roc.png")
+    if draw_pca is not None:
+        write_atomically(output / "pca.png", draw_pca(features.features, features.label, features.depth, seed=seed))
+        pictures.append("pca.png")
+    if tensorboard:
+        _project(output, features, seed)
+    record = run_record(
+        kind="classification",
+        name=name or f"{about['method']}, {about['cohort']}",
+        # of the encoder where it is known: the probe's own seed is the same for all that are compared
+        seed=_integer(about.get("seed"), seed),
+        bundle=bundle,
+        data_list={**listed, "name": listed.get("name") or about["cohort"]},
+        initialisation=about.get("encoder"),
+        config={**(config or {}), "features": {"file": features.source, **about}, "probe": {"seed": seed, **options}},
+        metrics=metrics,
+        overlays=pictures,
+        wall_seconds=time.monotonic() - started,
+    )
+    record.update({key: about.get(key) for key in DESCRIPTION})
+    write_results(output / "results.json", record)
+    return result
+
+
+def patients_csv(metrics: Mapping[str, Any]) -> str:
+    """The predictions as CSV: patient, fold, label, probability, n_slices."""
+    rows = ({**row, "probability": f"{row['probability']:.6f}"} for row in metrics["per_patient"])
+    return csv_text(("patient", "fold", "label", "probability", "n_slices"), rows)
+
+
+def describe_probe(metrics: Mapping[str, Any]) -> str:
+    """The result in lines of text, for a terminal."""
+    lines = [
+        f"{metrics['patients']} patients ({metrics['positive']} of class 1), {metrics['slices']} slices, "
+        f"{len(metrics['folds'])} folds",
+    ]
+    if metrics["unlabelled_patients"]:
+        n = metrics["unlabelled_patients"]
+        lines.append(f"{n} patient{'' if n == 1 else 's'} left out: the class is not known")
+    lines.append("fold  patients  class 1    AUC  balanced accuracy         C")
+    for entry in metrics["folds"]:
+        lines.append(
+            f"{entry['fold']:>4}  {entry['patients']:>8}  {entry['positive']:>7}  {entry['auc']:.3f}  "
+            f"{entry['balanced_accuracy']:>17.3f}  {entry['C']:>8.2g}"
+        )
+    lines.append(
+        f"AUC {metrics['auc']:.3f} ± {metrics['auc_std']:.3f}, balanced accuracy {metrics['balanced_accuracy']:.3f} ± "
+        f"{metrics['balanced_accuracy_std']:.3f} (mean ± standard deviation over folds)"
+    )
+    low, high = metrics["auc_interval"]
+    lines.append(
+        f"AUC of all patients {metrics['auc_pooled']:.3f}, {100 * metrics['confidence']:g} % interval "
+        f"{low:.3f} to {high:.3f} (bootstrap by patient)"
+    )
+    if metrics.get("depth_r2") is not None:
+        lines.append(f"depth: R² {metrics['depth_r2']:.3f} ± {metrics['depth_r2_std']:.3f}")
+    return "\n".join(lines)
+
+
+def _depth(features: SliceFeatures, result: ProbeResult, seed: int) -> dict[str, Any]:
+    """R² on the classification's folds; None, with the reason, where depths are not known or do not differ."""
+    inside = features.select(features.label != UNKNOWN)
+    try:
+        found = probe_depth(inside, folds=result.folds, seed=seed)
+    except UserError as error:
+        return {"depth_r2": None, "depth_r2_std": None, "depth_note": str(error)}
+    return {"depth_r2": found.mean, "depth_r2_std": found.std, "depth_r2_folds": list(found.r2)}
+
+
+def _project(output: Path, features: SliceFeatures, seed: int) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from monai_cl.engines.probe.embedding_projector import add_embeddings
+
+    with SummaryWriter(str(output / "tensorboard")) as writer:
+        add_embeddings(writer, features, seed=seed)
+
+
+def _integer(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

@@ -1,0 +1,98 @@
+"""A segmentation bundle, of this project or from elsewhere, run on one scan from within another bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from monai_cl.engines.segmentation.inference_data import VOLUME_ENDINGS
+from monai_cl.errors import UserError
+
+CONFIGS = ("inference.yaml", "inference.yml", "inference.json")
+
+
+def is_bundle(folder: Any) -> bool:
+    """Whether a folder is that of a bundle with an inference config."""
+    return any((Path(str(folder)) / "configs" / name).is_file() for name in CONFIGS)
+
+
+def segment_with_bundle(
+    bundle: str | Path,
+    image: str | Path,
+    output_dir: str | Path,
+    *,
+    organ: str = "liver",
+    device: torch.device | str = "cpu",
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[Path, int]:
+    """Run a bundle's inference on one scan.
+
+    Args:
+        bundle: its folder; the config must have the keys ``datalist`` and ``output_dir``, as MONAI's bundles do.
+        image: the scan.
+        output_dir: folder for the mask; one that is there already from an earlier run is made anew.
+        organ: whose label id is wanted.
+        device: where the network runs.
+        overrides: of the config, such as ``checkpoint``.
+
+    Returns:
+        the mask's file and the id of the organ in it.
+
+    Raises:
+        UserError: no bundle, one without these keys or that does not segment the organ, or no mask came out.
+    """
+    bundle, output_dir = Path(bundle).resolve(), Path(output_dir).resolve()
+    if not is_bundle(bundle):
+        raise UserError(f"{bundle}: expected a segmentation bundle with configs/inference.yaml, found none")
+    file = next(bundle / "configs" / name for name in CONFIGS if (bundle / "configs" / name).is_file())
+    config = ConfigParser.load_config_files(str(file))
+    given = dict(overrides or {})
+    absent = [key for key in ("datalist", "output_dir", *given) if key not in config]
+    if absent:
+        raise UserError(f"{file}: expected the key {absent[0]!r}, found none; it has {', '.join(sorted(config))}")
+    label = _organ_id({**config, **given}, bundle / "configs" / "metadata.json", organ=organ)
+    for old in _masks_in(output_dir):
+        old.unlink()
+    workflow = ConfigWorkflow(
+        config_file=str(file),
+        logging_file=False,
+        workflow_type="infer",
+        # its own root: it would look for that in the command line, which is another bundle's
+        **{"bundle_root": str(bundle), "device": torch.device(device), **given},
+        datalist=[str(Path(image).resolve())],
+        output_dir=str(output_dir),
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    found = _masks_in(output_dir)
+    if len(found) != 1:
+        raise UserError(f"{bundle}: expected one mask of {image} in {output_dir}, found {len(found) or 'none'}")
+    return found[0], label
+
+
+def _organ_id(config: Mapping[str, Any], metadata: Path, *, organ: str) -> int:
+    """From the config's ``organs`` (1, 2, …) or, where it has none, from the channels that the metadata name."""
+    names: dict[int, str] = {}
+    if isinstance(config.get("organs"), (list, tuple)):
+        names = {number: str(name) for number, name in enumerate(config["organs"], start=1)}
+    elif metadata.is_file():
+        content = json.loads(metadata.read_text(encoding="utf-8"))
+        channels = content.get("network_data_format", {}).get("outputs", {}).get("pred", {}).get("channel_def", {})
+        names = {int(number): str(name) for number, name in channels.items()}
+    for number, name in names.items():
+        if name.strip().lower() == organ.lower():
+            return number
+    raise UserError(
+        f"{metadata.parent.parent}: expected a bundle that segments the {organ}, found "
+        f"{', '.join(names.values()) or 'no names of organs'}"
+    )
+
+
+def _masks_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS))

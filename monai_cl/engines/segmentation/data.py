@@ -1,0 +1,123 @@
+"""From a data list to fine-tuning crops and to whole validation volumes in their original space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import (
+    Compose,
+    EnsureChannelFirstd,
+    EnsureTyped,
+    LoadImaged,
+    Orientationd,
+    ScaleIntensityRanged,
+    SelectItemsd,
+    Transform,
+)
+
+from monai_cl.data import CTReader, DataList, Preparation, SegmentationPatches, VolumeStore, fold_items
+from monai_cl.engines.distributed.process_group import own_share
+from monai_cl.engines.mixcl.data import fold_of, prepare_all
+from monai_cl.errors import UserError
+from monai_cl.transforms import CheckHounsfieldd, SelectLabelsd, Spacingd
+
+
+def foreground_names(data_list: DataList) -> list[str]:
+    """Organ names of the list's only data set in the order of their ids 1 … n.
+
+    Raises:
+        UserError: when ids have gaps: a network's output channels are numbered without any.
+    """
+    labels = data_list.labels
+    ids = sorted(labels)
+    if ids != list(range(len(ids))) or len(ids) < 2:
+        raise UserError(
+            f"{data_list.path}: labels declares the ids {ids}; expected 0 (background), 1, 2, … without gaps. "
+            "Renumber them with a label_map in the list"
+        )
+    return [labels[i] for i in ids[1:]]
+
+
+def training_items(
+    data_list: DataList, *, fold: int | None, label_fraction: float = 1.0, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Labelled training items of a fold, reduced to the nested label fraction."""
+    items = fold_items(data_list, fold=fold_of(fold), label_fraction=label_fraction, seed=seed, split="training")
+    return _labelled(items, data_list, f"training part of fold {fold}")
+
+
+def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str, Any]]:
+    """Labelled validation items of a fold: this process's share of them when there are several processes."""
+    items = _labelled(
+        fold_items(data_list, fold=fold_of(fold), split="validation"), data_list, f"validation part of fold {fold}"
+    )
+    return [items[index] for index in own_share(len(items))]
+
+
+def checked_items(
+    items: Sequence[dict[str, Any]], *, store: str | Path, spacing: Sequence[float], prepare_workers: int = 1
+) -> list[dict[str, Any]]:
+    """Validation items whose files are sound: prepared like the others, though they are validated on as they are.
+
+    A damaged scan or a label on another grid is so found before the first iteration, not after the first epoch. What
+    is prepared serves the folds in which these items train.
+
+    Raises:
+        UserError: names every item that cannot be used, with the reason.
+    """
+    prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers)
+    return list(items)
+
+
+def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -> list[dict[str, Any]]:
+    labelled = [item for item in items if "label" in item]
+    if not labelled:
+        raise UserError(f"{data_list.path}: the {what} holds no item with image and label; check --fold and the list")
+    return labelled
+
+
+def segmentation_patches(
+    items: Sequence[Mapping[str, Any]],
+    *,
+    store: str | Path,
+    spacing: Sequence[float] = (1.5, 1.5, 2.0),
+    prepare_workers: int = 1,
+    transform: Callable | None = None,
+    **patches: Any,
+) -> SegmentationPatches:
+    """Class-balanced crops of prepared volumes with MONAI's random dictionary transforms on top, drawn by address."""
+    keys = prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers).keys
+    return SegmentationPatches(VolumeStore.open(store), keys, transform=transform, **patches)
+
+
+def image_preprocessing(
+    *, spacing: Sequence[float] = (1.5, 1.5, 2.0), window: Sequence[float] = (-150.0, 250.0), label: bool = False
+) -> Compose:
+    """Whole volumes for sliding-window inference: RAS, spacing, window to [0, 1]; the label stays in its own space.
+
+    Args:
+        spacing: mm. window: HU, clipped and scaled to [0, 1].
+        label: load the label too, untouched but for the list's ``label_map``, so that Dice is computed in the
+            original image space.
+    """
+    keys = ["image", "label"] if label else ["image"]
+    steps: list[Transform] = [
+        LoadImaged(keys=keys, reader=CTReader),
+        CheckHounsfieldd(keys=["image"]),
+        EnsureChannelFirstd(keys=keys),
+    ]
+    if label:
+        steps.append(SelectLabelsd(keys=["label"]))
+    steps += [
+        Orientationd(keys=["image"], axcodes="RAS", labels=None),
+        # float32: the inverse resamples every class with this dtype, and float64 takes twice the memory for 1e-5
+        Spacingd(keys=["image"], pixdim=tuple(spacing), mode="bilinear", dtype=torch.float32),
+        ScaleIntensityRanged(keys=["image"], a_min=window[0], a_max=window[1], b_min=0.0, b_max=1.0, clip=True),
+        EnsureTyped(keys=keys),
+        # what else an item carries (fold, label_map: None or dictionaries) does not collate
+        SelectItemsd(keys=[*keys, "id", "patient"] if label else keys),
+    ]
+    return Compose(steps)

@@ -1,0 +1,86 @@
+"""The volumes of an inference: found in a folder, checked before the first is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai.data.utils import create_file_basename
+
+from monai_cl.data.dicom.source import open_source
+from monai_cl.errors import UserError
+
+VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+def inference_items(
+    volumes: str | Sequence[str], *, postfix: str = "seg", dicom_seg: bool = False
+) -> list[dict[str, str]]:
+    """Items of volumes that are there and whose results `SaveImaged` will not write over each other.
+
+    Args:
+        volumes: files or DICOM series folders; one may be given as it is.
+        postfix: of the results' names.
+        dicom_seg: a DICOM SEG is wanted of each, which refers to its series.
+
+    Raises:
+        UserError: no volume, one that is missing, or two with one name for their results; with ``dicom_seg`` one that
+            is no DICOM series, before the first is segmented.
+    """
+    paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
+    if not paths:
+        raise UserError("datalist: expected volumes, found none; pass --datalist \"['volume.nii.gz']\"")
+    named: dict[str, str] = {}
+    for path in paths:
+        if not Path(path).exists():
+            raise UserError(f"{path}: no such volume; correct --datalist")
+        name = Path(create_file_basename(postfix, path, "", makedirs=False)).name
+        if name in named:
+            raise UserError(
+                f"{path}: its result would be called {name}, as that of {named[name]}; rename one, or run them "
+                "apart with an output_dir each"
+            )
+        named[name] = path
+    if dicom_seg:
+        _require_series(paths)
+    return [{"image": path} for path in paths]
+
+
+def volumes_in(folder: str | Path) -> list[str]:
+    """CT volumes of a folder: NIfTI, NRRD and MetaImage files in it, sub-folders with DICOM slices, or its own slices.
+
+    A file counts as a DICOM slice by its content, whatever its name: archives export slices without ``.dcm``.
+
+    Raises:
+        UserError: when there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
+    there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    found = [path for path in there if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
+    found += [path for path in there if path.is_dir() and _holds_dicom(path)]
+    if not found and _holds_dicom(folder):
+        found = [folder]
+    if not found:
+        raise UserError(f"{folder}: expected volumes ({', '.join(VOLUME_ENDINGS)}) or DICOM series folders, found none")
+    return [str(path) for path in found]
+
+
+def _require_series(paths: Sequence[str]) -> None:
+    for path in paths:
+        if path.lower().endswith(VOLUME_ENDINGS):
+            raise UserError(f"{path}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg")
+        open_source(path)
+
+
+def _holds_dicom(folder: Path) -> bool:
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return any(_is_dicom(path) for path in files if path.name != "DICOMDIR")
+
+
+def _is_dicom(path: Path) -> bool:
+    if path.suffix.lower() == ".dcm":  # old files have no preamble
+        return True
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"

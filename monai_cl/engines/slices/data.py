@@ -1,0 +1,174 @@
+"""From a data list to the slices a bundle trains on: prepared, chosen, drawn by position."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.utils.data import Dataset
+
+from monai_cl.data import (
+    CTSlices,
+    DataList,
+    PatientSampler,
+    Preparation,
+    organ_ids,
+    slice_volumes,
+)
+from monai_cl.engines.mixcl.data import describe, prepare_all
+from monai_cl.errors import UserError
+from monai_cl.losses import SliceLoss
+
+logger = logging.getLogger(__name__)
+# native spacing: the paper's slices are not resampled
+SLICES = Preparation(spacing=None, layout="slices")
+
+
+def patient_targets(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int | None]:
+    """(Data set, patient) -> class, or None where it is not known; the list has made sure that there is one only."""
+    return {(item["dataset"], item["patient"]): item.get("target") for item in items}
+
+
+def class_count(data_list: DataList, *, split: str = "training") -> int:
+    """Number of classes of the patients of a list, whose targets must be 0 … n−1; at least 2.
+
+    Raises:
+        UserError: names the list when there are not two classes, or the targets have a gap.
+    """
+    targets = patient_targets(data_list.items(split))
+    found = sorted({target for target in targets.values() if target is not None})
+    if len(found) < 2 or found != list(range(len(found))):
+        raise UserError(
+            f"{data_list.path}: expected targets 0, 1, … without gaps, two or more, found {found or 'none'}; "
+            "give the items a target, or map them in patient_labels"
+        )
+    return len(found)
+
+
+def list_slices(
+    data_list: DataList,
+    *,
+    store: str | Path,
+    split: str = "training",
+    organ: str | None = "liver",
+    fraction: float = 0.7,
+    prepare_workers: int = 1,
+    labelled: bool = False,
+    **options: Any,
+) -> CTSlices:
+    """The kept slices of every scan of a list, prepared into the store on first use.
+
+    Args:
+        data_list: of one or several data sets.
+        store: folder of the prepared store; volumes keep their own spacing.
+        split: which items.
+        organ: slices are chosen by its mask where a scan has one, otherwise by the whole volume; None: never by masks.
+        fraction: central part that is kept.
+        prepare_workers: processes that prepare.
+        labelled: leave out (and count) the scans of patients without a target.
+        options: of `CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``.
+
+    Raises:
+        UserError: no item, an item that cannot be prepared, a mask without the organ, a patient with two targets.
+    """
+    items = data_list.items(split)
+    targets = patient_targets(items)
+    if labelled:
+        unknown = sum(target is None for target in targets.values())
+        items = [item for item in items if item.get("target") is not None]
+        if unknown and items:
+            logger.warning(
+                "%s: %d of %d patients have no target and are left out", data_list.path, unknown, len(targets)
+            )
+    if not items:
+        kind = "item with a target" if labelled else "item"
+        raise UserError(f"{data_list.path}: expected at least one {kind} under {split!r}, found none")
+    done = prepare_all(items, store, SLICES, workers=prepare_workers)
+    ids = organ_ids(data_list, organ) if organ else {}
+    if organ and not ids:
+        logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
+    volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
+    return CTSlices(done.store, volumes, **options)
+
+
+class PatientSlices(Dataset):
+    """Slices by global position: position g of iteration k is the sampler's g-th draw, whoever asks.
+
+    Give it to a loader with a `PositionSampler` of the same batch size; views are addressed by the position, so that a
+    slice drawn twice is seen in other views.
+
+    Args:
+        slices: `CTSlices`.
+        sampler: a `PatientSampler` over them.
+    """
+
+    def __init__(self, slices: CTSlices, sampler: PatientSampler) -> None:
+        self.slices, self.sampler = slices, sampler
+        self._batch: tuple[int, list[int]] = (-1, [])
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """As an item of ``slices``, with its ``position``."""
+        iteration, place = divmod(int(position), self.sampler.batch_size * self.sampler.world_size)
+        if self._batch[0] != iteration:
+            self._batch = (iteration, self.sampler.batch(iteration))
+        return {**self.slices[self._batch[1][place]], "position": int(position)}
+
+
+def patient_slices(
+    slices: CTSlices,
+    *,
+    method: str,
+    batch_size: int,
+    seed: int,
+    balance: bool | None = None,
+    world_size: int = 1,
+) -> PatientSlices:
+    """Batches of distinct patients, classes balanced, one slice each (the sampler of WSP).
+
+    Args:
+        slices: `CTSlices`.
+        method: as in `SliceLoss`.
+        batch_size: patients a process and iteration.
+        seed: of the run.
+        balance: classes balanced, patients without a class left out. None: where any class is known.
+        world_size: processes.
+
+    Raises:
+        UserError: a method that learns from classes where none is known, or where unknown ones would take part.
+    """
+    targets = set(slices.targets)
+    needs = "label" in SliceLoss(method).targets
+    if needs and (targets == {None} or (balance is False and None in targets)):
+        found = "none of the patients has one" if targets == {None} else "balance=false takes patients without one too"
+        raise UserError(
+            f"method {method}: expected patients with a target, but {found}; add targets to the data list"
+            + (", or use --balance True" if targets != {None} else ", or use --method depth_aware, simclr or byol")
+        )
+    balanced = targets != {None} if balance is None else balance
+    sampler = PatientSampler(
+        slices.patients,
+        slices.targets,
+        batch_size=batch_size,
+        seed=seed,
+        balance=balanced,
+        world_size=world_size,
+    )
+    return PatientSlices(slices, sampler)
+
+
+def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[str, Any]:
+    """What ``results.json`` says of the slices of a list: as `describe`, with the scans and patients that count."""
+    patients = {volume.patient: volume.target for volume in slices.volumes}
+    known = [target for target in patients.values() if target is not None]
+    own = {
+        "training_cases": [volume.id for volume in slices.volumes],
+        "patients": len(patients),
+        "patients_of_class": {str(target): known.count(target) for target in sorted(set(known))},
+        "slices": len(slices),
+    }
+    # a backbone may be a network of the user's
+    plain = {key: type(value).__name__ if isinstance(value, nn.Module) else value for key, value in more.items()}
+    return describe(data_list, **own | plain)

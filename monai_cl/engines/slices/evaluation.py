@@ -1,0 +1,101 @@
+"""What a pre-trained encoder of slices tells of patients it has not seen: depth, against random initialisation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from monai_cl.data import CTSlices, run_record, write_features, write_results
+from monai_cl.engines.distributed.process_group import require_alone
+from monai_cl.engines.evaluation import evaluation_name, load_network
+from monai_cl.engines.handlers.collapse import mean_cosine
+from monai_cl.engines.handlers.measures import effective_rank
+from monai_cl.engines.launch.command_line import invocation
+from monai_cl.engines.probe.depth import probe_depth
+from monai_cl.engines.probe.extraction import extract_features
+from monai_cl.errors import UserError
+
+
+def evaluate_slices(
+    network: nn.Module,
+    slices: CTSlices,
+    *,
+    checkpoint: str | Path,
+    device: torch.device,
+    output_dir: str | Path,
+    data_list: Mapping[str, Any],
+    seed: int,
+    about: Mapping[str, Any] | None = None,
+    folds: int = 5,
+    batch_size: int = 64,
+    workers: int = 0,
+) -> dict[str, float]:
+    """R² of depth by ridge regression on unseen patients, mean cosine and effective rank, before and after training.
+
+    Writes ``results.json`` (kind pretraining), ``features.npz`` of the trained encoder and ``features_random.npz`` of
+    its random initialisation, for ``python -m monai_cl probe``.
+
+    Args:
+        network: as it was initialised; the checkpoint is loaded into it.
+        slices: of patients that the training did not see.
+        checkpoint: ``model.pt`` of the training.
+        output_dir: folder for the files.
+        data_list, seed: recorded.
+        about: what the feature files say, see `SliceFeatures`.
+        folds: of patients, fewer where there are fewer patients.
+
+    Returns:
+        Name -> value.
+
+    Raises:
+        UserError: a checkpoint of another network, fewer than two patients, a list whose slices have one depth.
+    """
+    require_alone("this evaluation")
+    started, output_dir = time.monotonic(), Path(output_dir)
+    patients = {volume.patient for volume in slices.volumes}
+    if len(patients) < 2:
+        raise UserError(
+            f"{data_list['path']}: expected two patients or more to tell depth of the one from the other, found "
+            f"{len(patients)}; add patients to the split, or choose another with --split"
+        )
+    options = {"device": device, "batch_size": batch_size, "workers": workers, "progress": True}
+    found: dict[str, float] = {}
+    for state in ("random", "trained"):
+        if state == "trained":
+            load_network(network, checkpoint)
+        suffix = "" if state == "trained" else "_random"
+        note = dict(about or {})
+        if state == "random":  # nothing of what the encoder was trained with
+            note = {"method": "random", "seed": seed} | {k: note[k] for k in ("backbone", "cohort") if k in note}
+        features = extract_features(network, slices, about=note, **options)
+        write_features(output_dir / f"features{suffix}.npz", features)
+        rows = torch.from_numpy(features.features)
+        depth = probe_depth(features, fold_count=min(folds, len(patients)), seed=seed)
+        found |= {
+            f"depth_r2{suffix}": depth.mean,
+            f"depth_r2_std{suffix}": depth.std,
+            f"mean_cosine{suffix}": mean_cosine(rows),
+            f"effective_rank{suffix}": float(effective_rank(rows)),
+        }
+    call = invocation()
+    record = run_record(
+        kind="pretraining",
+        bundle="wsp_ct_pretraining",
+        name=evaluation_name(output_dir),
+        seed=seed,
+        device=device,
+        data_list=data_list,
+        initialisation=checkpoint,
+        config=call.merged_config() if call else {},
+        curves={name: [[0, value]] for name, value in found.items()},
+        wall_seconds=time.monotonic() - started,
+    )
+    write_results(output_dir / "results.json", record)
+    for name, value in found.items():
+        print(f"{name:24s} {value:.4f}")
+    return found

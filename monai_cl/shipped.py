@@ -1,0 +1,71 @@
+"""Bundles and data lists that come with the project: beside the package in a checkout, inside it when installed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from monai_cl.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent
+METADATA_SCHEMA = Path(__file__).with_name("metadata_schema.json")
+"""JSON Schema of a bundle's ``metadata.json``, written from MONAI's bundle specification."""
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder ``bundles`` or ``data_lists``, or the file ``constraints.txt``.
+
+    A wheel carries both inside the package; a checkout has them beside it, so that they are found there to be edited.
+    """
+    inside = PACKAGE / name
+    return inside if inside.exists() else PACKAGE.parent / name
+
+
+def tested_versions() -> dict[str, str]:
+    """Package -> the version that the tests run with, from ``constraints.txt``; names as pip writes them."""
+    lines = shipped_folder("constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = (line.partition("#")[0].split("==") for line in lines if "==" in line.partition("#")[0])
+    return {re.sub(r"[-_.]+", "-", name.strip()).lower(): version.strip() for name, version in pins}
+
+
+def is_installed(path: str | Path) -> bool:
+    """Whether a path lies inside the installed package, where nothing of a user's should be written."""
+    return Path(path).resolve().is_relative_to(PACKAGE)
+
+
+def bundle_names() -> list[str]:
+    """Names of the bundles, sorted."""
+    folder = shipped_folder("bundles")
+    return sorted(file.parent.name for file in folder.glob("*/configs/metadata.json"))
+
+
+def list_names() -> list[str]:
+    """Names of the data lists, sorted."""
+    return sorted(file.stem for file in shipped_folder("data_lists").glob("*.json") if file.stem != "schema")
+
+
+def bundle_folder(name: str) -> Path:
+    """Folder of a bundle.
+
+    Raises:
+        UserError: no bundle of that name; names the nearest, or those there are.
+    """
+    return shipped_folder("bundles") / _known(name, bundle_names(), what="bundle")
+
+
+def list_file(name: str) -> Path:
+    """File of a data list, such as ``msd_spleen``.
+
+    Raises:
+        UserError: no list of that name; names the nearest, or those there are.
+    """
+    return shipped_folder("data_lists") / f"{_known(name.removesuffix('.json'), list_names(), what='data list')}.json"
+
+
+def _known(name: str, names: list[str], *, what: str) -> str:
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names) or 'none'}"
+    raise UserError(f"{name!r}: no such {what}{hint}")

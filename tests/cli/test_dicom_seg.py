@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monai_cl.cli.commands import main
+from monai_cl.data.dicom.series import read_dicom_series
+from tests.data.volume_files import ct_array, label_array, write_dicom, write_nifti
+
+pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> tuple[Path, Path]:
+    series = write_dicom(tmp_path / "scan", ct_array(), 2.0 * np.arange(12))
+    return series, write_nifti(tmp_path / "scan_seg.nii.gz", label_array(), read_dicom_series(series)[1])
+
+
+def test_a_label_map_becomes_a_dicom_seg_beside_it(scan, tmp_path, capsys):
+    from monai_cl.data import read_dicom_seg
+
+    series, labels = scan
+    main(["dicom_seg", str(labels), str(series), "--organs", '{"1": "spleen", "2": "liver", "5": "aorta"}'])
+    assert capsys.readouterr().out.startswith(f"wrote {tmp_path / 'scan_seg.dcm'} (0.")
+    found, _, names = read_dicom_seg(tmp_path / "scan_seg.dcm", source=series)
+    np.testing.assert_array_equal(np.array([0, 1, 2, 5])[found], label_array())
+    assert names == {1: "spleen", 2: "liver", 3: "aorta"}
+
+
+@pytest.mark.parametrize(
+    ("organs", "message"),
+    [
+        ("['spleen']", r"expected the label values [1], found [2, 5]"),
+        ("{a: spleen}", "organs: expected label: name pairs"),
+        ("3", "organs: expected names such as"),
+    ],
+)
+def test_mistakes_are_one_line(scan, capsys, organs, message):
+    series, labels = scan
+    with pytest.raises(SystemExit, match="2"):
+        main(["dicom_seg", str(labels), str(series), "--organs", organs])
+    assert message in capsys.readouterr().err
+
+
+def test_an_image_is_no_label_map(scan, tmp_path, capsys):
+    image = write_nifti(tmp_path / "image.nii.gz", label_array() / np.float32(3))
+    with pytest.raises(SystemExit, match="2"):
+        main(["dicom_seg", str(image), str(scan[0]), "--organs", "['spleen']"])
+    assert "expected whole numbers" in capsys.readouterr().err

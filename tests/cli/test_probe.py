@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from monai_cl.cli.probe import probe_command
+from monai_cl.data import read_results, write_features
+from monai_cl.engines import read_folds
+from monai_cl.errors import UserError
+from tests.engines.probe.feature_cohorts import feature_cohort
+
+
+def features(path, **options):
+    about = {"method": path.stem, "cohort": "made up", "backbone": "tinynet"}
+    return write_features(path, feature_cohort(**{"patients": 20, "slices": 3, "about": about, **options}))
+
+
+def test_one_file_gives_a_folder_with_results_and_a_table_on_the_screen(tmp_path, capsys):
+    probe_command(features(tmp_path / "wsp.npz"), output=tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"results.json", "patients.csv", "folds.json", "roc.png", "pca.png", "probe.npz"}
+    text = capsys.readouterr().out
+    assert text.startswith("wsp, made up (")
+    assert f"AUC {read_results(tmp_path / 'run')['metrics']['auc']:.3f} ± " in text
+    assert (tmp_path / "run" / "roc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_several_files_share_their_folds_and_get_a_table(tmp_path, capsys):
+    files = [features(tmp_path / "wsp.npz", signal=3.0), features(tmp_path / "random.npz", signal=0.0)]
+    probe_command(*files, output=tmp_path / "run")
+    folds = [read_folds(tmp_path / "run" / name / "folds.json").sha256 for name in ("wsp", "random", ".")]
+    assert len(set(folds)) == 1
+    table = (tmp_path / "run" / "methods.md").read_text("utf-8")
+    assert table.startswith("**AUC by method, TinyNet**")
+    assert table in capsys.readouterr().out
+
+
+def test_folds_of_an_earlier_run_are_used(tmp_path):
+    first, second = features(tmp_path / "wsp.npz"), features(tmp_path / "random.npz", seed=1)
+    probe_command(first, output=tmp_path / "a", fold_count=4, seed=7)
+    probe_command(second, output=tmp_path / "b", folds=tmp_path / "a" / "folds.json")
+    found = [read_results(tmp_path / name)["metrics"] for name in "ab"]
+    assert found[0]["folds_sha256"] == found[1]["folds_sha256"]
+    assert len(found[1]["folds"]) == 4
+    other = features(tmp_path / "other.npz", patients=22)
+    with pytest.raises(
+        UserError, match=r"folds\.json: expected folds that cover every patient, found none for patients p020"
+    ):
+        probe_command(other, output=tmp_path / "c", folds=tmp_path / "a" / "folds.json")
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_name_of_a_method_can_be_given(tmp_path):
+    probe_command(features(tmp_path / "x.npz"), output=tmp_path / "run", method="my method", cohort="D9")
+    found = read_results(tmp_path / "run")
+    assert (found["name"], found["method"], found["cohort"]) == ("my method, D9", "my method", "D9")
+
+
+def test_what_does_not_fit_is_told(tmp_path):
+    good = features(tmp_path / "wsp.npz")
+    (tmp_path / "deep").mkdir()
+    again = features(tmp_path / "deep" / "wsp.npz")
+    with pytest.raises(UserError, match=r"expected at least one features file"):
+        probe_command(output=tmp_path / "run")
+    with pytest.raises(UserError, match=r"wsp\.npz more than once; rename one"):
+        probe_command(good, again, output=tmp_path / "run")
+    with pytest.raises(UserError, match="--method: expected one features file"):
+        probe_command(good, tmp_path / "other.npz", method="x")
+    with pytest.raises(UserError, match="--fold_count: expected 2 or more, found 1"):
+        probe_command(good, fold_count=1)
+    with pytest.raises(UserError, match=r"missing\.npz: expected a features file"):
+        probe_command(tmp_path / "missing.npz", output=tmp_path / "run")
+    made = feature_cohort(patients=20, slices=3)
+    label = np.where(made.patient == "p004", [0, 1, 1] * 20, made.label)
+    with pytest.raises(UserError, match=r"two\.npz: patient p004: expected one label on all slices, found 0 and 1"):
+        probe_command(write_features(tmp_path / "two.npz", replace(made, label=label)), output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_command_line_ends_with_one_line_on_an_error(tmp_path):
+    command = [sys.executable, "-m", "monai_cl", "probe", str(tmp_path / "no.npz")]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path / 'no.npz'}: expected a features file")
+    assert len(done.stderr.splitlines()) == 1
+    good = features(tmp_path / "wsp.npz")
+    subprocess.run([*command[:4], str(good), "--output", str(tmp_path / "run"), "--seed", "3"], check=True)
+    assert json.loads((tmp_path / "run" / "folds.json").read_text(encoding="utf-8"))["seed"] == 3

@@ -1,0 +1,27 @@
+"""Values of label maps: whole numbers, counted; validation and preparation agree on what is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_cl.data.io.grids import corner_shift
+from monai_cl.data.io.label_values import label_values
+
+
+def test_values_a_little_off_count_as_whole():
+    assert label_values(np.array([0.0, 0.9995, 2.0004])) == {0: 1, 1: 1, 2: 1}
+
+
+@pytest.mark.parametrize("odd", [1.01, np.nan, np.inf])
+def test_what_is_no_whole_number_is_refused(odd):
+    with pytest.raises(ValueError, match="1 voxel with no whole number"):
+        label_values(np.array([1.0, odd]))
+
+
+def test_the_corner_that_moves_most_counts():
+    one = np.diag([1.0, 2.0, 3.0, 1.0])
+    other = one.copy()
+    other[0, 0] = 1.1  # the 11th voxel along x lies 1 mm further
+    assert corner_shift(one, other, (11, 5, 5)) == pytest.approx(1.0)
+    assert corner_shift(one, one, (11, 5, 5)) == 0

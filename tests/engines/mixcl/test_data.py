@@ -1,0 +1,238 @@
+"""From a data list to patches: what is trained on, what the record says of it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_cl.engines import (
+    class_counts,
+    describe,
+    foreground_names,
+    identity_levels,
+    image_preprocessing,
+    inference_items,
+    mixcl_patches,
+    read_list,
+    segmentation_patches,
+    training_items,
+    validation_items,
+)
+from monai_cl.errors import UserError
+
+LABELS = {"0": "background", "1": "spleen", "2": "liver"}
+
+
+def write_case(folder, name: str, *, seed: int = 0, affine=None) -> dict[str, str]:
+    """A scan of 20 × 18 × 16 voxels with two boxes labelled, as a list's item."""
+    image = np.random.default_rng(seed).integers(-100, 200, (20, 18, 16)).astype(np.int16)
+    label = np.zeros(image.shape, np.uint8)
+    label[4:9, 4:9, 4:9], label[10:15, 4:9, 4:9] = 1, 2
+    affine = np.diag([2.0, 2, 2, 1]) if affine is None else affine
+    for kind, array in (("image", image), ("label", label)):
+        nib.save(nib.Nifti1Image(array, affine), folder / f"{name}_{kind}.nii.gz")
+    return {"image": f"{name}_image.nii.gz", "label": f"{name}_label.nii.gz", "id": name}
+
+
+def write_list(folder, **content):
+    """A list of two labelled cases in two folds, unless told otherwise."""
+    if "training" not in content and "datasets" not in content:
+        content["training"] = [{**write_case(folder, f"c{i}", seed=i), "fold": i} for i in range(2)]
+    document = {"name": "set", "labels": LABELS, **content}
+    (folder / "list.json").write_text(json.dumps({k: v for k, v in document.items() if v is not None}))
+    return read_list(folder / "list.json", data_root="")
+
+
+def test_class_counts_have_the_background_and_keep_the_order_of_the_sets(tmp_path):
+    sets = [
+        {"name": "one", "labels": {"0": "background", "1": "spleen"}, "training": [write_case(tmp_path, "a")]},
+        {"name": "two", "labels": LABELS, "training": [write_case(tmp_path, "b")]},
+    ]
+    assert class_counts(write_list(tmp_path, datasets=sets, labels=None)) == [2, 3]
+
+
+@pytest.mark.parametrize("function", [class_counts, foreground_names])
+def test_a_gap_in_the_ids_is_refused_with_the_list_and_the_ids(tmp_path, function):
+    content = write_list(tmp_path, labels={"0": "background", "2": "liver"})
+    with pytest.raises(UserError, match=r"list\.json: .*\[0, 2\].*without gaps.*label_map"):
+        function(content)
+
+
+def test_foreground_names_are_in_the_order_of_their_ids(tmp_path):
+    content = write_list(tmp_path, labels={"2": "liver", "0": "background", "1": "spleen"})
+    assert foreground_names(content) == ["spleen", "liver"]
+
+
+def test_a_record_says_where_the_data_are_from_and_which_cases_were_used(tmp_path):
+    content = write_list(tmp_path, source="synthetic, seed 3")
+    record = describe(content, preset="paper")
+    assert (record["name"], record["path"], record["preset"]) == ("set", str(tmp_path / "list.json"), "paper")
+    assert record["source"] == "synthetic, seed 3"
+    assert record["sha256"] == content.sha256
+    assert record["datasets"]["set"]["labels"] == ["background", "spleen", "liver"]
+    assert record["training_cases"] == ["c0", "c1"]
+    assert (record["fold"], record["label_fraction"]) == (None, 1.0)
+
+
+def test_what_a_config_says_of_its_cases_is_kept(tmp_path):
+    record = describe(write_list(tmp_path), fold=1, label_fraction=0.5, training_cases=["c0"])
+    assert (record["fold"], record["label_fraction"], record["training_cases"]) == (1, 0.5, ["c0"])
+
+
+def test_identity_levels_are_all_five_none_or_those_named():
+    assert identity_levels(None, 1.0) == [0, 1, 2, 3, 4]
+    assert identity_levels([0, 2], 1.0) == [0, 2]
+    assert identity_levels(None, 0.0) == identity_levels([1], 0) == []
+
+
+def test_patches_are_of_the_labelled_items_and_empty_sets_keep_their_place(tmp_path):
+    labelled, *bare = (write_case(tmp_path, name) for name in "abc")
+    for item in bare:
+        del item["label"]
+    sets = [
+        {"name": "without", "labels": LABELS, "training": bare[:1]},
+        {"name": "with", "labels": LABELS, "training": [labelled, *bare[1:]]},
+    ]
+    content = write_list(tmp_path, datasets=sets, labels=None)
+    patches = mixcl_patches(content, store=tmp_path / "store", spacing=(2, 2, 2), patch_size=16, levels_stride=2)
+    assert [len(keys) for keys in patches.keys] == [0, 1]
+    sample = patches[0]
+    assert sample["dataset"] == 1  # its place among class_counts
+    assert (sample["id1"], sample["id2"]) == ("a", "a")
+    assert sample["image1"].shape == (1, 16, 16, 16)
+
+
+def test_antialiased_volumes_are_entries_of_their_own(tmp_path):
+    content = write_list(tmp_path)
+    options = {"store": tmp_path / "store", "spacing": (4, 4, 4), "patch_size": 8, "levels_stride": 2}
+    plain, smooth = (mixcl_patches(content, **options, antialias=flag) for flag in (False, True))
+    assert plain.keys != smooth.keys
+    key, other = plain.keys[0][0], smooth.keys[0][0]
+    whole = (slice(None),) * 3
+    assert plain.store.read(key, whole).std() > smooth.store.read(other, whole).std()
+
+
+def test_a_list_without_labels_is_refused(tmp_path):
+    content = write_list(tmp_path, training=[{"image": write_case(tmp_path, "a")["image"]}])
+    with pytest.raises(UserError, match=r"list\.json: no item with image and label under 'training'"):
+        mixcl_patches(content, store=tmp_path / "store")
+    with pytest.raises(
+        UserError, match=r"list\.json: the training part of fold None holds no item with image and label"
+    ):
+        training_items(content, fold=None)
+
+
+def test_items_that_cannot_be_prepared_are_all_named_with_the_reason(tmp_path):
+    cases = [write_case(tmp_path, name) for name in ("good", "cut", "gone")]
+    cut = tmp_path / "cut_image.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:200])
+    (tmp_path / "gone_image.nii.gz").unlink()
+    content = write_list(tmp_path, training=cases)
+    with pytest.raises(UserError, match=r"2 of 3 items cannot be prepared: cut: .*cut_image.*; gone: .*gone_image"):
+        mixcl_patches(content, store=tmp_path / "store", spacing=(2, 2, 2), patch_size=16)
+
+
+def test_folds_part_the_items_and_label_fraction_thins_the_training_part(tmp_path):
+    content = write_list(tmp_path)
+    assert [item["id"] for item in training_items(content, fold=0)] == ["c1"]
+    assert [item["id"] for item in validation_items(content, fold=0)] == ["c0"]
+    with pytest.raises(UserError, match=r"list\.json.*fold 7"):
+        training_items(content, fold=7)
+
+
+@pytest.mark.parametrize("word", ["none", "null", "None"])
+def test_no_fold_can_be_said_by_a_word(tmp_path, word):
+    content = write_list(tmp_path)
+    assert training_items(content, fold=word) == training_items(content, fold=None)
+    assert describe(content, fold=word)["fold"] is None
+
+
+@pytest.mark.parametrize(("processes", "share"), [(1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (4, [3, 3, 3, 3])])
+def test_processes_share_the_validation_and_none_is_left_without(tmp_path, monkeypatch, processes, share):
+    items = [{**write_case(tmp_path, f"c{i}"), "fold": 0} for i in range(3)]
+    content = write_list(tmp_path, training=items)
+    found = []
+    for number in range(processes):
+        monkeypatch.setattr("monai_cl.engines.distributed.process_group.world_size", lambda: processes)
+        monkeypatch.setattr("monai_cl.engines.distributed.process_group.rank", lambda number=number: number)
+        found.append([item["id"] for item in validation_items(content, fold=0)])
+    assert [len(ids) for ids in found] == share
+    assert {name for ids in found for name in ids} == {"c0", "c1", "c2"}
+
+
+def test_segmentation_patches_apply_the_transform(tmp_path):
+    content = write_list(tmp_path)
+    items = training_items(content, fold=None)
+    options = {"store": tmp_path / "store", "spacing": (2, 2, 2), "patch_size": 16}
+    plain = segmentation_patches(items, **options)
+    inverted = segmentation_patches(items, transform=lambda s: {**s, "image": 1 - s["image"]}, **options)
+    assert np.allclose(1 - plain[3]["image"], inverted[3]["image"])
+    assert len(plain) == 2
+
+
+LPS = np.array([[-3.0, 0, 0, 30], [0, -3, 0, 20], [0, 0, 3, -10], [0, 0, 0, 1]])
+
+
+def test_images_are_resampled_to_ras_and_labels_stay_as_they_are(tmp_path):
+    case = write_case(tmp_path, "c", affine=LPS)
+    item = read_list(_list_of(tmp_path, case)).items()[0]
+    out = image_preprocessing(spacing=(1.5, 1.5, 1.5), window=(-150, 250), label=True)(item)
+    assert out.keys() == {"image", "label", "id", "patient"}
+    assert np.allclose(np.diag(out["image"].affine)[:3], 1.5)
+    assert out["image"].shape[1:] == (39, 35, 31)
+    assert 0 <= out["image"].min() < out["image"].max() <= 1
+    label = nib.load(tmp_path / case["label"])
+    assert np.array_equal(out["label"][0].numpy(), label.get_fdata())
+    assert np.allclose(out["label"].affine, label.affine)
+
+
+def test_the_lists_label_map_is_applied_to_the_truth(tmp_path):
+    case = write_case(tmp_path, "c")
+    item = read_list(_list_of(tmp_path, case, labels={"0": "background", "1": "liver"}, label_map={"2": 1})).items()[0]
+    out = image_preprocessing(label=True)(item)
+    given = np.asanyarray(nib.load(tmp_path / case["label"]).dataobj)
+    assert np.array_equal(out["label"][0].numpy(), given == 2)
+
+
+def _list_of(folder, case, **content) -> str:
+    path = folder / "list.json"
+    path.write_text(json.dumps({"name": "set", "labels": LABELS, "training": [case], **content}))
+    return str(path)
+
+
+def test_naming_results_makes_no_folder(tmp_path, monkeypatch):
+    # MONAI's naming makes one in the current folder unless it is told not to
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "scan.nii.gz").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    inference_items([str(tmp_path / "scan.nii.gz")])
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
+def test_items_of_an_inference_are_the_volumes_in_their_order(tmp_path):
+    paths = [str(tmp_path / name) for name in ("b.nii.gz", "a.nrrd")]
+    for path in paths:
+        Path(path).write_bytes(b"")
+    assert inference_items(paths) == [{"image": path} for path in paths]
+    assert inference_items(paths[0]) == [{"image": paths[0]}]
+
+
+@pytest.mark.parametrize(
+    "names", [("p1/ct.nii.gz", "p2/ct.nii.gz"), ("ct.nii.gz", "ct.nrrd"), ("1.2.840.7", "1.2.840.8"), ("a", "a")]
+)
+def test_results_of_one_name_are_refused_before_anything_runs(tmp_path, names):
+    for name in names:
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError, match=f"{names[1]}: its result would be called .*_seg, as that of .*{names[0]}; "):
+        inference_items([str(tmp_path / name) for name in names])
+
+
+def test_an_inference_without_volumes_or_with_a_missing_one_is_refused(tmp_path):
+    with pytest.raises(UserError, match="datalist: expected volumes, found none"):
+        inference_items([])
+    with pytest.raises(UserError, match=r"gone\.nii\.gz: no such volume"):
+        inference_items([str(tmp_path / "gone.nii.gz")])
