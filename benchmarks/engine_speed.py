@@ -30,7 +30,7 @@ from engine.report import markdown
 from engine.timing import interleave, ratio, without_samples
 from provenance import provenance
 
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 
 PEERS = ("torchio", "batchgeneratorsv2", "nnunetv2", "blosc2", "nibabel", "edt")
 RMS = 4.0  # mm

@@ -34,8 +34,8 @@ from engine.timing import spread
 from engine.views import monai as monai_views
 from provenance import provenance
 
-from monai_cl.data.records.results import write_atomically
 from monai_cl.engines import MixCLPrepareBatch, accelerate
+from monai_cl.files import write_atomically
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet
 

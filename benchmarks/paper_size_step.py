@@ -26,7 +26,7 @@ import nibabel as nib
 import numpy as np
 from provenance import provenance
 
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "mixcl_ct_pretraining" / "configs" / "train.yaml"
 SPACING = (1.5, 1.5, 2.0)  # mm

@@ -36,7 +36,7 @@ from real_lists import write_lists
 from real_tables import write_tables
 
 from monai_cl.data import Preparation, load_data_list, prepare
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 SCRATCH = "scratch"

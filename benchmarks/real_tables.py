@@ -9,7 +9,8 @@ from typing import Any
 
 from real_lists import organ_groups
 
-from monai_cl.data.records.results import git_state, installed_versions, read_results, write_atomically
+from monai_cl.data.records.results import git_state, installed_versions, read_results
+from monai_cl.files import write_atomically
 from monai_cl.report.statistics import paired_difference
 
 SCRATCH = "scratch"

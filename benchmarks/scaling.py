@@ -24,7 +24,7 @@ from engine.cohort import write_nifti
 from provenance import provenance
 
 from monai_cl.data import CTSlices, PatientSampler, Preparation, SliceVolume, VolumeStore
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 
 
 def resident_mib() -> float:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.json_files import read_json
-from monai_cl.data.records.results import read_results, run_record, write_atomically, write_results
+from monai_cl.data.records.results import read_results, run_record, write_results
 from monai_cl.errors import UserError, say
+from monai_cl.files import write_atomically
 from monai_cl.shipped import bundle_folder
 
 

@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from isal import isal_zlib
+
+from monai_cl.errors import UserError
+
 
 def flush_to_disk(path: Path) -> None:
     """fsync a file or a folder; a file system that cannot flush folders (some network shares, Windows) is let pass."""
@@ -98,3 +102,38 @@ def new_directory(path: Path) -> Iterator[Path]:
         flush_to_disk(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+    """Replace ``path`` by ``content`` in one step: temporary file beside it, fsync, rename. Makes the folder.
+
+    Raises:
+        UserError: when the place cannot be written to; whatever was there before is still there.
+    """
+    path = Path(path)
+    try:
+        with new_file(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+
+
+_BLOCK = 1 << 20
+
+
+def crc32(path: Path) -> int:
+    """CRC-32 of a file's bytes."""
+    value = 0
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            value = isal_zlib.crc32(block, value)
+    return value
+
+
+def check_name(path: Path) -> None:
+    """SimpleITK (2.5) ends the process at a name that is not UTF-8; raises UserError instead."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"{shown}: expected a name in UTF-8, found other bytes; rename it") from error

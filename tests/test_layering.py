@@ -17,7 +17,7 @@ import monai_cl
 PACKAGE = Path(monai_cl.__file__).parent
 LAYERS = ("data", "transforms", "networks", "losses", "engines", "report", "serving")
 # what any layer may use
-COMMON = {"errors", "_lazy", "_version"}
+COMMON = {"errors", "files", "addressing", "shipped", "_lazy", "_version"}
 MAY_IMPORT = {
     "transforms": set(),
     "data": {"transforms"},
@@ -27,6 +27,25 @@ MAY_IMPORT = {
     "report": {"data", "transforms", "networks", "losses"},
     "serving": {"data", "transforms", "networks", "losses", "engines"},
 }
+# inside a layer: each package imports only what stands in a row above its own
+INNER = {
+    "data": (
+        {"dicom", "sampling", "records"},
+        {"io", "patches"},
+        {"datalist"},
+        {"store", "phantom"},
+        {"slices"},
+    ),
+    "engines": (
+        {"launch", "probe", "doctor", "schedule"},
+        {"distributed"},
+        {"handlers", "prepared_lists"},
+        {"evaluation", "segmentation"},
+        {"checkpoints"},
+        {"mixcl", "slices", "classification"},
+    ),
+}
+FULL = 21  # files in one folder: a reader still takes them in at a glance
 
 
 def imports(file: Path) -> Iterator[tuple[str, bool]]:
@@ -46,6 +65,44 @@ def imports(file: Path) -> Iterator[tuple[str, bool]]:
             continue
         for name in names:
             yield name, id(node) not in late
+
+
+def public_names(package: str) -> dict[str, str]:
+    """Name -> the module it comes from, for a package with lazily exported names."""
+    path = PACKAGE.joinpath(*package.split(".")[1:]) / "__init__.py"
+    calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    tables = [n.args[1] for n in calls if isinstance(n.func, ast.Name) and n.func.id == "lazy_exports"]
+    return {
+        name: f"{package}.{module}" for t in tables for module, names in ast.literal_eval(t).items() for name in names
+    }
+
+
+def module_of(file: Path) -> str:
+    return ".".join(["monai_cl", *file.relative_to(PACKAGE).with_suffix("").parts])
+
+
+def module_imports(file: Path) -> set[str]:
+    """Modules of this project that a file needs: also late, for types alone, or through a lazily exported name."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = str(node.module)
+            folder = PACKAGE.joinpath(*module.split(".")[1:])
+            names = public_names(module) if module.startswith("monai_cl.") and folder.is_dir() else {}
+            for alias in node.names:
+                inside = (folder / f"{alias.name}.py").is_file() or (folder / alias.name).is_dir()
+                found.add(names.get(alias.name) or (f"{module}.{alias.name}" if inside else module))
+    return {name for name in found if name.startswith("monai_cl.")} - {module_of(file)}
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that cannot be put in an order in which each comes after what it imports."""
+    left = {name: needs & graph.keys() for name, needs in graph.items()}
+    while free := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    return sorted(left)
 
 
 def files(layer: str) -> list[Path]:
@@ -75,10 +132,38 @@ def test_a_layer_imports_only_what_its_arrows_allow(layer):
     assert not found
 
 
+@pytest.mark.parametrize("layer", INNER)
+def test_a_package_inside_a_layer_imports_only_what_stands_above_it(layer):
+    rank = {name: number for number, row in enumerate(INNER[layer]) for name in row}
+    wrong = []
+    for file in files(layer):
+        own = file.relative_to(PACKAGE / layer).with_suffix("").parts[0]
+        if own == "__init__":
+            continue
+        for name in module_imports(file):
+            parts = name.split(".")
+            if len(parts) > 2 and parts[1] == layer and parts[2] != own and rank[parts[2]] >= rank[own]:
+                wrong.append(f"{module_of(file)} imports {name}")
+    assert not wrong
+    there = {p.name for p in (PACKAGE / layer).iterdir() if p.is_dir()} - {"__pycache__"}
+    assert there | {p.stem for p in (PACKAGE / layer).glob("[!_]*.py")} == set(rank)
+
+
+def test_no_two_files_import_each_other_in_a_circle():
+    assert circles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == ["a", "b", "c"]  # c hangs on the circle
+    assert circles({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == []
+    assert circles({module_of(file): module_imports(file) for file in PACKAGE.rglob("*.py")}) == []
+
+
+def test_no_folder_holds_more_files_than_one_looks_through():
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in [PACKAGE, *PACKAGE.rglob("*")] if folder.is_dir()}
+    assert {folder: count for folder, count in counts.items() if count > FULL} == {}
+
+
 def test_every_module_belongs_to_a_layer_or_is_known_at_the_top():
     top = {path.stem for path in PACKAGE.glob("*.py")}
-    assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} == set(LAYERS)
-    assert {name for name in top if not name.startswith(("_", "cli"))} == {"errors", "demo"}
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} == {*LAYERS, "cli"}
+    assert {name for name in top if not name.startswith("_")} == {"errors", "demo", "files", "addressing", "shipped"}
 
 
 def test_losses_know_torch_and_einops_alone():
@@ -106,7 +191,7 @@ def test_nobody_imports_the_command_line():
         assert not {name for name, _ in imports(file) if (inner(name) or "").startswith(("cli", "demo"))}, file
 
 
-@pytest.mark.parametrize("file", sorted(PACKAGE.glob("cli*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda file: file.stem)
 def test_the_command_line_imports_layers_inside_functions_only(file):
     early = {name for name, at_top in imports(file) if at_top}
     ours = {inner(name) for name in early} - {None}

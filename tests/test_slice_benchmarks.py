@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monai_cl.data import cirrhosis_case
+from monai_cl.data.phantom.cirrhosis.structure import LIVER
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
@@ -19,6 +22,13 @@ def study(monkeypatch):
     """The part that compares methods."""
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module("wsp.judging")
+
+
+@pytest.fixture
+def arrays(monkeypatch):
+    """The cohort in memory."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("wsp.arrays")
 
 
 def rows(labels: list[int], *probabilities: list[float]) -> list[dict]:
@@ -71,3 +81,27 @@ def test_the_study_of_methods_runs_to_its_table(tmp_path):
     judged = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(judged) == 6 + 1 + 3 + 2
     assert all(0 <= row["found"]["P400"]["auc"] <= 1 for row in judged)
+
+
+def test_slices_in_memory_are_those_of_the_cases(arrays):
+    made = arrays.cirrhosis_slices(7, [4, 2], cohort="histology", size=64)
+    case = cirrhosis_case(7, 4, cohort="histology", size=64)
+    rows = made.patients == 4
+    with_liver = np.flatnonzero((case.label == LIVER).any(axis=(0, 1)))
+    assert rows.sum() == round(0.7 * len(with_liver))
+    assert made.patients.tolist() == sorted(made.patients.tolist(), reverse=True)
+    assert set(made.stages[rows]) == {case.stage}
+    assert set(made.histology[rows]) == {case.histology}
+    assert (np.diff(made.depths[rows]) > 0).all()
+    middle = with_liver[(len(with_liver) - rows.sum()) // 2]
+    expected = (np.clip(case.image[..., middle], -100, 400) + 100.0) / 500 * 255
+    np.testing.assert_allclose(made.images[rows][0], expected[::-1, ::-1].T, atol=0.51)
+
+
+def test_slices_in_memory_can_be_kept(arrays, tmp_path):
+    made = arrays.cirrhosis_slices(7, 3, size=48)
+    made.save(tmp_path / "slices.npz")
+    again = arrays.CirrhosisSlices.load(tmp_path / "slices.npz")
+    for name in ("images", "depths", "patients", "stages", "grades", "histology"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(again, name))
+    assert set(made.histology) == {-1}

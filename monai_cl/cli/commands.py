@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from monai_cl.cli.bundle import BundleCommands, datalist_path_command
-from monai_cl.cli.completion import completion_command
+from monai_cl.cli.completion import completion_script
 from monai_cl.cli.datalist import DataListCommands
 from monai_cl.cli.demo import demo_command
 from monai_cl.cli.dicom_seg import dicom_seg_command
@@ -64,6 +64,20 @@ def export_config_command(bundle: str, output: str, *, config: str = "train", **
     from monai_cl.engines.launch.exported_config import export_config
 
     say(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
+
+
+def completion_command(shell: str = "bash") -> None:
+    """Print a script that makes the shell complete the commands and options of `monai_cl`.
+
+    `monai_cl` is what pip installs for `python -m monai_cl`; the shell completes programs, not modules.
+
+    Example:
+        source <(python -m monai_cl completion bash)
+
+    Args:
+        shell: bash or fish.
+    """
+    print(completion_script(Commands(), str(shell)))
 
 
 class StoreCommands:

@@ -25,19 +25,3 @@ def completion_script(commands: Any, shell: str) -> str:
     script = Script(PROGRAM, commands, shell=shell)
     # file names where no command or option fits
     return script.replace("complete -F ", "complete -o default -F ") if shell == "bash" else script
-
-
-def completion_command(shell: str = "bash") -> None:
-    """Print a script that makes the shell complete the commands and options of `monai_cl`.
-
-    `monai_cl` is what pip installs for `python -m monai_cl`; the shell completes programs, not modules.
-
-    Example:
-        source <(python -m monai_cl completion bash)
-
-    Args:
-        shell: bash or fish.
-    """
-    from monai_cl.cli.commands import Commands
-
-    print(completion_script(Commands(), str(shell)))

@@ -35,8 +35,8 @@ def dicom_seg_command(
     import numpy as np
 
     from monai_cl.data import read_volume, write_dicom_seg
+    from monai_cl.data.datalist.items import strip_ending
     from monai_cl.data.io.label_values import whole_values
-    from monai_cl.data.store.keys import strip_ending
 
     volume = read_volume(str(labels))
     values, odd = whole_values(volume.array)

@@ -37,11 +37,12 @@ def probe_command(
         balanced: both classes weigh the same in the fit, however many patients they have.
         tensorboard: write the representations for TensorBoard's embedding projector too.
     """
-    from monai_cl.data.records.results import read_results, write_atomically
+    from monai_cl.data.records.results import read_results
     from monai_cl.data.slices.features import read_features
     from monai_cl.engines.probe.folds import read_folds, stratified_folds, write_folds
     from monai_cl.engines.probe.run import describe_probe, run_probe
     from monai_cl.errors import UserError, say
+    from monai_cl.files import write_atomically
     from monai_cl.report import classification_tables, find_runs, pca_figure, roc_figure
 
     if not features:

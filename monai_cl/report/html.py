@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl._version import __version__
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 from monai_cl.report.classification import (
     classification_results,
     classification_tables,

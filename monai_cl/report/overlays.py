@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 from monai_cl.report.slices import PLANE_AXIS, as_labels, busiest_slice, radiological_slice, same_shape
 
 # bright on grey, neighbours in the list far apart in hue; repeats after that many organs

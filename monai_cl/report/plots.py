@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 from monai_cl.report.classification import roc_predictions
 from monai_cl.report.comparison import compare_runs
 from monai_cl.report.curves import curve_figure, curve_names

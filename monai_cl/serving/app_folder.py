@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from monai_cl.data.records.results import read_results, write_atomically
+from monai_cl.data.records.results import read_results
 from monai_cl.engines import export_config, load_classifier, load_network, try_slice
 from monai_cl.errors import UserError
+from monai_cl.files import write_atomically
 from monai_cl.shipped import bundle_folder
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata

@@ -7,7 +7,7 @@ from typing import Any
 
 from monailabel.tasks.infer.bundle import BundleInferTask
 
-from monai_cl.data.store.keys import item_id
+from monai_cl.data.datalist.items import item_id
 from monai_cl.engines.classification.prediction_files import scan_record
 
 DECISIVE = 4

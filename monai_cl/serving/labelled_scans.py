@@ -13,8 +13,8 @@ import numpy as np
 
 from monai_cl.data.io.label_values import whole_values
 from monai_cl.data.io.reading import read_volume
-from monai_cl.data.records.results import write_atomically
 from monai_cl.errors import UserError
+from monai_cl.files import write_atomically
 from monai_cl.serving.segment_values import organ_values
 
 

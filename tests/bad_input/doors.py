@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 
 from monai_cl.cli.commands import main
 from monai_cl.data import VolumeStore
-from monai_cl.engines.launch.startup import user_error_in
+from monai_cl.engines.launch.error_report import user_error_in
 from tests.bad_input.world import World
 
 INFERENCE = Path(__file__).resolve().parents[2] / "bundles" / "spleen_unetr_segmentation" / "configs" / "inference.yaml"

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from monai_cl.cli.commands import Commands
-from monai_cl.cli.completion import completion_command, completion_script
+from monai_cl.cli.commands import Commands, completion_command
+from monai_cl.cli.completion import completion_script
 from monai_cl.errors import UserError
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="about bash")

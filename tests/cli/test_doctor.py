@@ -8,7 +8,7 @@ import pytest
 
 from monai_cl.cli.doctor import doctor_command
 from monai_cl.engines.doctor import checks as checkup
-from monai_cl.engines.doctor.checks import PROBLEM, Check
+from monai_cl.engines.doctor.check import PROBLEM, Check
 from monai_cl.errors import UserError
 
 

@@ -11,7 +11,7 @@ from monai import transforms as monai_transforms
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd, LoadImaged, Orientationd
 
-from monai_cl.data.io.reading import CTReader
+from monai_cl.data.io.ct_reader import CTReader
 from monai_cl.transforms.spacing import Spacingd
 from tests.data.volume_files import affine_of, ct_array, label_array, write_nifti
 

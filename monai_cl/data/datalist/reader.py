@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.datalist.items import strip_ending
 from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.datalist.model import SPLITS, DataSet
+from monai_cl.data.datalist.paths import _is_link, _real_path, name_fault, path_fault
 from monai_cl.data.datalist.patient_labels import add_targets, table_of
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import item_problems
 from monai_cl.data.datalist.schema import schema_problems, where
-from monai_cl.data.store.keys import strip_ending
 from monai_cl.errors import UserError
-
-
-def name_fault(relative: str) -> str | None:
-    """Why no file on this system can have this name, or None."""
-    if "\0" in relative:
-        return f"{relative!r} with a zero byte"
-    try:
-        os.fsencode(relative)
-    except UnicodeEncodeError:
-        return f"{relative!r}, which cannot be written in {sys.getfilesystemencoding()}, as file names here are"
-    return None
-
-
-def path_fault(relative: str) -> str | None:
-    """Why ``relative`` may not stand in a list (absolute, leaves the root, backslashes), or None. Looks at no disk."""
-    if "\\" in relative:
-        return f"{relative!r} with backslashes"
-    if relative.startswith(("/", "~")) or re.match(r"[A-Za-z]:", relative):
-        return f"the absolute path {relative!r}"
-    if posixpath.normpath(relative).split("/")[0] == "..":
-        return f"{relative!r}, which leaves it through '..'"
-    return None
 
 
 class ListReader:
@@ -250,20 +227,6 @@ class ListReader:
         if kind == "outside":
             remedy = "set data_root and write the path from there, or trust the list and --allow_outside True"
         self.problems.append(Problem(kind, str(path), place, expected, found, file=file, remedy=remedy))
-
-
-def _real_path(path: str) -> str:
-    try:
-        return os.path.realpath(path)
-    except ValueError:  # no name that a file could have
-        return path
-
-
-def _is_link(path: str) -> bool:
-    try:
-        return os.path.islink(path)
-    except ValueError:
-        return False
 
 
 class _Shape:

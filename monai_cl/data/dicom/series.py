@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 from monai_cl.data.dicom.frames import read_frames
 from monai_cl.data.dicom.spacing import are_even, interpolate_slices
-from monai_cl.data.io.itk_header import check_name
 from monai_cl.errors import UserError
+from monai_cl.files import check_name
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"

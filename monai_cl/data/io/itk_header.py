@@ -8,18 +8,10 @@ import re
 from pathlib import Path
 
 from monai_cl.errors import UserError
+from monai_cl.files import check_name
 
 _LONGEST_HEADER = 1 << 20
 _SPACINGS = ("space directions", "spacings", "elementspacing", "elementsize")
-
-
-def check_name(path: Path) -> None:
-    """SimpleITK (2.5) ends the process at a name that is not UTF-8; raises UserError instead."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError as error:
-        shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
-        raise UserError(f"{shown}: expected a name in UTF-8, found other bytes; rename it") from error
 
 
 def check_nrrd(path: Path) -> None:

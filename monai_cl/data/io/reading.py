@@ -10,8 +10,6 @@ import numpy as np
 
 from monai_cl.errors import UserError
 
-__all__ = ["CTReader", "Volume", "read_volume", "to_ras"]  # noqa: F822 (see __getattr__)
-
 NIFTI = (".nii", ".nii.gz")
 META_IMAGE = (".mha", ".mhd")
 ITK = (".nrrd", ".nhdr", *META_IMAGE)
@@ -141,11 +139,3 @@ def _check_affine(path: Path, affine: np.ndarray) -> None:
             f"{path}: expected a spacing of {_SPACING_MM[0]} to {_SPACING_MM[1]} mm, found {spacing.tolist()}; "
             "correct the header (its unit must be mm)"
         )
-
-
-def __getattr__(name: str) -> type:
-    if name == "CTReader":  # MONAI takes seconds to import; the processes that prepare volumes do without it
-        from monai_cl.data.io.ct_reader import CTReader
-
-        return CTReader
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from typing import Any
 from monai_cl._version import __version__
 from monai_cl.data.records.results_schema import SCHEMA, check_results
 from monai_cl.errors import UserError
-from monai_cl.files import new_file
+from monai_cl.files import write_atomically
 
 FILE_NAME = "results.json"
 
@@ -45,7 +45,7 @@ def run_record(
         name: the run's name, as people will read it in tables.
         bundle: name of the bundle that ran.
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
-        data_list: which data were used, see :func:`monai_cl.engines.mixcl.data.describe`.
+        data_list: which data were used, see :func:`monai_cl.engines.prepared_lists.describe`.
         initialisation: encoder file the weights came from; None is ``"scratch"``.
         config: the merged configuration as plain values.
         curves: quantity -> [[iteration, value], ...].
@@ -124,20 +124,6 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
         raise UserError(f"{path}: expected JSON as a run writes it, found endless nesting; remove the file") from error
     check_results(results, where=str(path))
     return results
-
-
-def write_atomically(path: str | os.PathLike, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step: temporary file beside it, fsync, rename. Makes the folder.
-
-    Raises:
-        UserError: when the place cannot be written to; whatever was there before is still there.
-    """
-    path = Path(path)
-    try:
-        with new_file(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
 
 
 def git_state() -> tuple[str | None, bool | None]:

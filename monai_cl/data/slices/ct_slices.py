@@ -11,9 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from monai_cl.data.patches.crops import hu_window
-from monai_cl.data.slice_batch import SliceSamples
 from monai_cl.data.slices.choice import choose_slices, slice_depths
-from monai_cl.data.slices.pixels import fit_slices, window_slices
+from monai_cl.data.slices.pixels import SliceSamples, fit_slices, window_slices
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:

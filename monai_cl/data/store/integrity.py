@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from isal import isal_zlib
-
+from monai_cl.data.datalist.items import item_kinds
 from monai_cl.data.store.conversion import Preparation
 from monai_cl.data.store.entry import StoreEntry, load_entry
-from monai_cl.data.store.keys import item_kinds
 from monai_cl.data.store.locks import is_claimed
 from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import fingerprint
 from monai_cl.errors import UserError
-from monai_cl.files import left_from, leftovers, remove
+from monai_cl.files import crc32, left_from, leftovers, remove
 
-if TYPE_CHECKING:
-    from monai_cl.data.store.volume_store import VolumeStore
 
-_BLOCK = 1 << 20
+class Store(Protocol):
+    """What is needed of a `VolumeStore` to look after it."""
+
+    root: Path
+
+    def __init__(self, root: Path, preparation: Preparation) -> None: ...
+
+    def all_keys(self) -> list[str]:
+        """Every entry."""
+
+    def add(self, item: Mapping[str, Any]) -> str:
+        """Prepare an item; returns its key."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +53,7 @@ class StoreProblem:
         return f"{self.folder}: {self.kind}: {self.text}"
 
 
-def crc32(path: Path) -> int:
-    """CRC-32 of a file's bytes."""
-    value = 0
-    with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            value = isal_zlib.crc32(block, value)
-    return value
-
-
-def find_problems(store: VolumeStore, *, sources: bool = True) -> list[StoreProblem]:
+def find_problems(store: Store, *, sources: bool = True) -> list[StoreProblem]:
     """Look at every entry of every preparation.
 
     Args:
@@ -81,7 +80,7 @@ def find_problems(store: VolumeStore, *, sources: bool = True) -> list[StoreProb
     return problems
 
 
-def repair(store: VolumeStore, *, sources: bool = True) -> list[str]:
+def repair(store: Store, *, sources: bool = True) -> list[str]:
     """Make damaged entries anew from their sources, replace stale ones, remove left-overs.
 
     A damaged entry that cannot be made again is removed, so that nobody trains on it; a stale one is then kept.
@@ -99,11 +98,11 @@ def repair(store: VolumeStore, *, sources: bool = True) -> list[str]:
 _FASTER = "another process is mending it"
 
 
-def _sweep(store: VolumeStore, problem: StoreProblem) -> str:
+def _sweep(store: Store, problem: StoreProblem) -> str:
     return "removed the rest of a killed run" if remove(problem.folder) else _FASTER
 
 
-def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
+def _rebuild(store: Store, problem: StoreProblem) -> str:
     if not remove(problem.folder):
         return _FASTER
     if problem.entry is None:
@@ -115,7 +114,7 @@ def _rebuild(store: VolumeStore, problem: StoreProblem) -> str:
     return "made again" if key == problem.folder.name else f"made again as {key}, for its source has changed"
 
 
-def _renew(store: VolumeStore, problem: StoreProblem) -> str:
+def _renew(store: Store, problem: StoreProblem) -> str:
     try:
         key = _add_again(store, problem.entry)
     except Exception as error:
@@ -123,14 +122,14 @@ def _renew(store: VolumeStore, problem: StoreProblem) -> str:
     return f"replaced by {key}" if remove(problem.folder) else _FASTER
 
 
-def _keep(store: VolumeStore, problem: StoreProblem) -> str:
+def _keep(store: Store, problem: StoreProblem) -> str:
     return f"kept as it was, for {problem.text}: copy a sound file back, or touch this one and repair again to take it"
 
 
 _MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew, "suspect": _keep}
 
 
-def _add_again(store: VolumeStore, entry: StoreEntry) -> str:
+def _add_again(store: Store, entry: StoreEntry) -> str:
     item = item_of(entry)
     for kind in item_kinds(item):
         fingerprint(item[kind], store.root / ".sources", again=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_cl.data.store.keys import whose
+from monai_cl.data.datalist.items import whose
 from monai_cl.data.store.volume_store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
 

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from monai_cl.data.datalist.items import item_id, item_kinds, map_pairs
 from monai_cl.data.io.label_values import check_label_ids
+from monai_cl.data.store import integrity
 from monai_cl.data.store.arrays import StoredArray, write_array
 from monai_cl.data.store.conversion import Converted, Preparation, convert
 from monai_cl.data.store.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
-from monai_cl.data.store.keys import entry_key, is_key, item_id, item_kinds, map_pairs
+from monai_cl.data.store.keys import entry_key, is_key
 from monai_cl.data.store.locks import Busy, claim
 from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import Source, fingerprint, recall
-from monai_cl.data.store import integrity
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_json
 

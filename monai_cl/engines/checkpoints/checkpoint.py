@@ -25,7 +25,7 @@ from monai_cl.engines.checkpoints.named_resume import MODEL, bring_best_model, r
 from monai_cl.engines.checkpoints.run_lock import RunLock
 from monai_cl.engines.checkpoints.termination import Preempted, Termination
 from monai_cl.engines.distributed.agreement import require_same
-from monai_cl.engines.distributed.process_group import any_process, as_the_first, world_size
+from monai_cl.engines.distributed.collectives import any_process, as_the_first, world_size
 from monai_cl.engines.handlers.attaching import Stateful, kept_states, on_exception
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
 from monai_cl.errors import UserError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import CTSlices, DataList
-from monai_cl.engines.mixcl.data import fold_of
+from monai_cl.engines.prepared_lists import fold_of
 from monai_cl.engines.probe.folds import PatientFolds, read_folds, stratified_folds
 from monai_cl.engines.probe.metrics import check_binary
 from monai_cl.errors import UserError

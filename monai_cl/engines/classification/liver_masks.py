@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
-from monai_cl.data.store.keys import item_id
+from monai_cl.data.datalist.items import item_id
 from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
 from monai_cl.engines.segmentation.inference_data import VOLUME_ENDINGS
 from monai_cl.errors import UserError

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data import CTSlices, Preparation, SliceVolume, choose_slices, slice_depths
+from monai_cl.data.datalist.items import item_id
 from monai_cl.data.store.conversion import Converted, convert
-from monai_cl.data.store.keys import item_id
 from monai_cl.errors import UserError
 
 

@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
 
-from monai_cl.engines.distributed.process_group import gather
+from monai_cl.engines.distributed.collectives import gather
 from monai_cl.engines.probe.metrics import auc, auc_interval, balanced_accuracy, check_binary, patient_means
 from monai_cl.errors import UserError
 

@@ -12,9 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_cl.data.records.csv_rows import csv_text
-from monai_cl.data.records.results import write_atomically
 from monai_cl.engines.classification.activation_maps import class_activation
 from monai_cl.engines.classification.patient_auc import slice_probabilities
+from monai_cl.files import write_atomically
 
 THRESHOLD = 0.5
 

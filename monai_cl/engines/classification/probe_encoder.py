@@ -11,7 +11,7 @@ import torch
 from monai_cl.data import CTSlices, write_features
 from monai_cl.engines.checkpoints.checkpoint import save_atomically
 from monai_cl.engines.classification.network import set_probe
-from monai_cl.engines.distributed.process_group import require_alone
+from monai_cl.engines.distributed.collectives import require_alone
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.probe.extraction import extract_features
 from monai_cl.engines.probe.folds import PatientFolds

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine
 
-from monai_cl.data.records.results import write_atomically
 from monai_cl.engines.classification.patient_auc import PatientAUC, patient_metrics
 from monai_cl.engines.handlers.recorder import RunRecorder
-from monai_cl.engines.mixcl.data import fold_of
+from monai_cl.engines.prepared_lists import fold_of
 from monai_cl.engines.probe.run import DESCRIPTION, patients_csv
+from monai_cl.files import write_atomically
 
 
 class ClassifierRecorder(RunRecorder):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_cl.data.records.results import installed_versions
-from monai_cl.engines.distributed.process_group import gather, world_size
+from monai_cl.engines.distributed.collectives import gather, world_size
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.errors import UserError
 

@@ -3,36 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from monai_cl.engines.doctor.check import NOTE, PROBLEM, STATES, WARNING, Check
 from monai_cl.errors import UserError
-
-OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
-STATES = (OK, NOTE, WARNING, PROBLEM)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: what.
-        state: ``ok``; ``note``: good to know; ``warning``: slower or riskier than need be; ``problem``: it blocks.
-        found: what is there.
-        advice: what to do, unless all is well.
-    """
-
-    name: str
-    state: str
-    found: str
-    advice: str = ""
-
-    def __post_init__(self) -> None:
-        if self.state not in STATES:
-            raise ValueError(f"state must be one of {', '.join(STATES)}, got {self.state!r}")
-        if self.state in (WARNING, PROBLEM) and not self.advice:
-            raise ValueError(f"{self.name}: a {self.state} needs an advice")
 
 
 def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> Iterator[Check]:
@@ -66,28 +41,26 @@ def examine(
         store: a store to look at; None: none.
         processes: that one machine is to run.
     """
-    from monai_cl.engines.doctor import data as checkup_data
-    from monai_cl.engines.doctor import machine as checkup_machine
-    from monai_cl.engines.doctor import software as checkup_software
+    from monai_cl.engines.doctor import data, machine, software
 
     checks: dict[str, Callable[[], Check | Sequence[Check]]] = {
-        "python": checkup_software.python,
-        "packages": checkup_software.packages,
-        "gpu": lambda: checkup_machine.gpus(processes),
-        "backend": checkup_machine.backend,
-        "host name": checkup_machine.host_name,
-        "processors": lambda: checkup_machine.processors(processes),
-        "memory": lambda: checkup_machine.memory(processes),
-        "shared memory": lambda: checkup_machine.shared_memory(processes),
-        "open files": checkup_machine.open_files,
-        "output folder": lambda: checkup_machine.folder("output folder", output_dir),
-        "temporary folder": lambda: checkup_machine.folder("temporary folder", None),
+        "python": software.python,
+        "packages": software.packages,
+        "gpu": lambda: machine.gpus(processes),
+        "backend": machine.backend,
+        "host name": machine.host_name,
+        "processors": lambda: machine.processors(processes),
+        "memory": lambda: machine.memory(processes),
+        "shared memory": lambda: machine.shared_memory(processes),
+        "open files": machine.open_files,
+        "output folder": lambda: machine.folder("output folder", output_dir),
+        "temporary folder": lambda: machine.folder("temporary folder", None),
     }
     if data_list is not None:
-        checks["data list"] = lambda: checkup_data.listed(data_list, data_root)
+        checks["data list"] = lambda: data.listed(data_list, data_root)
     if store is not None:
-        checks["store"] = lambda: checkup_machine.folder("store", store)
-        checks["prepared volumes"] = lambda: checkup_data.stored(store, data_list, data_root)
+        checks["store"] = lambda: machine.folder("store", store)
+        checks["prepared volumes"] = lambda: data.stored(store, data_list, data_root)
     return list(run_checks(checks))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from monai_cl.data import VolumeStore, load_data_list, validate_data_list
-from monai_cl.data.store.integrity import is_claimed, left_from
+from monai_cl.data.store.locks import is_claimed
 from monai_cl.data.store.remedies import prepare_line, repair_line
-from monai_cl.engines.doctor.checks import NOTE, OK, PROBLEM, WARNING, Check
+from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, WARNING, Check
 from monai_cl.errors import UserError
-from monai_cl.files import leftovers
+from monai_cl.files import left_from, leftovers
 
 
 def listed(data_list: str, data_root: str | None = None) -> Check:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_cl.engines.doctor.checks import NOTE, OK, PROBLEM, WARNING, Check
+from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, WARNING, Check
 
 GIB, MIB = 2**30, 2**20
 # the README's "Memory at the paper's size": a run peaks at 7.1 GiB, a checkpoint takes 1.42 GiB

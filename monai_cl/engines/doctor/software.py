@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 
-from monai_cl.engines.doctor.checks import NOTE, OK, PROBLEM, Check
+from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, Check
 from monai_cl.shipped import tested_versions
 
 INSTALL = "pip install -c constraints.txt ."

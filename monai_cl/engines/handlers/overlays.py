@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from nibabel.orientations import apply_orientation, io_orientation
 
 from monai_cl.data import read_volume
-from monai_cl.data.records.results import write_atomically
+from monai_cl.files import write_atomically
 
 
 class OverlayPictures:

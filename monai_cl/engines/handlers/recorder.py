@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import require_same
-from monai_cl.engines.distributed.process_group import gather, mean_over_processes
+from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import on_exception
 from monai_cl.engines.launch.command_line import invocation
 

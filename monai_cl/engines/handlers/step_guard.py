@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
-from monai_cl.engines.distributed.process_group import any_process, gather
+from monai_cl.engines.distributed.collectives import any_process, gather
 from monai_cl.engines.handlers.attaching import keep_state
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError

@@ -14,7 +14,6 @@ from monai.bundle import ConfigParser
 from monai.bundle.scripts import run as bundle_run
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
 
-from monai_cl.engines.option_types import type_fault
 from monai_cl.errors import UserError
 
 _RUN_ARGUMENTS = {name for name in inspect.signature(bundle_run).parameters if name != "override"}
@@ -121,3 +120,34 @@ def _plain(text: str) -> Any:
     from fire.parser import DefaultParseValue
 
     return DefaultParseValue(text)
+
+
+_EXPRESSIONS = ("$", "@", "%")
+
+
+# words that stand for "not set", where an option knows them
+_UNSET = ("none", "null")
+
+
+def type_fault(default: Any, given: Any) -> str | None:
+    """What was expected in place of ``given``, or None where it may stand.
+
+    Args:
+        default: the value in the config; of an expression, a text or null nothing is known.
+        given: the value in its place; expressions and references are left to MONAI.
+    """
+    if isinstance(given, str) and (given.startswith(_EXPRESSIONS) or given.lower() in _UNSET):
+        return None
+    if isinstance(default, bool):
+        return None if isinstance(given, bool) else "True or False"
+    if isinstance(default, int):
+        whole = isinstance(given, int) or (isinstance(given, float) and given.is_integer())
+        return None if whole and not isinstance(given, bool) else "a whole number"
+    if isinstance(default, float):
+        return None if isinstance(given, (int, float)) and not isinstance(given, bool) else "a number"
+    if isinstance(default, list):
+        # an edge of three equal ones may be a number
+        return None if isinstance(given, (list, tuple, int, float)) and not isinstance(given, bool) else "a list"
+    if isinstance(default, dict):
+        return None if isinstance(given, dict) else "an object of options"
+    return None

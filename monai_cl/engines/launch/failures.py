@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 # what to lower, the cheapest first
 TRAINING_KEYS = ("batch_size", "patch_size", "image_size", "neighbours", "feature_size")
@@ -113,3 +115,26 @@ def _now(config: Mapping[str, Any], path: str) -> str:
     for key in path.split("#"):
         value = value[key]
     return "" if isinstance(value, str) and value[:1] in "@$" else f" (now {value})"
+
+
+# what gloo, nccl and the store that processes meet at say when one of them is gone or silent
+_LOST = re.compile(
+    r"Connection (closed|reset) by peer|Broken pipe|Timed out waiting \d+ms|gloo.*[Tt]imed? ?out|Socket Timeout"
+    r"|caused pair closure"
+    r"|NCCL.*(remote process exited|timeout|unhandled system error)|client has timed out|(recvValue|sendBytes) failed"
+)
+
+
+def lost_process_in(error: BaseException | None) -> str | None:
+    """What to tell the user where an exception of one of several processes stems from the loss of another; or None."""
+    if not dist.is_initialized():
+        return None
+    for found in chain(error):
+        text = " ".join(str(found).split())
+        if isinstance(found, (RuntimeError, ConnectionError)) and _LOST.search(text):
+            return (
+                f"process {dist.get_rank()} of {dist.get_world_size()} (on {socket.gethostname()}) "
+                f"lost another one, which has ended or hangs ({text[:160]}); look for its own message, above or on its "
+                "machine, mend that and start again with the same command: it goes on from the last checkpoint"
+            )
+    return None

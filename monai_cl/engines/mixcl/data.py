@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data import DataList, MixCLPatches, Preparation, PreparedItems, VolumeStore, load_data_list, prepare
-from monai_cl.data.store.keys import whose
+from monai_cl.data import DataList, MixCLPatches, Preparation, VolumeStore
+from monai_cl.engines.prepared_lists import prepare_all
 from monai_cl.errors import UserError
-
-
-def read_list(data_list: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False) -> DataList:
-    """`load_data_list` for configs, where an unset root is written ``null`` or an empty string.
-
-    Raises:
-        UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything.
-    """
-    if not isinstance(allow_outside, bool):
-        raise UserError(f"allow_outside must be true or false, got {allow_outside!r}")
-    return load_data_list(data_list, data_root=data_root or None, allow_outside=allow_outside)
 
 
 def class_counts(data_list: DataList) -> list[int]:
@@ -38,47 +27,6 @@ def class_counts(data_list: DataList) -> list[int]:
             )
         counts.append(len(ids))
     return counts
-
-
-def fold_of(fold: int | str | None) -> int | None:
-    """A fold as the data layer takes it; ``none`` or ``null`` is None, which MONAI's command line cannot say."""
-    return None if isinstance(fold, str) and fold.lower() in ("none", "null") else fold
-
-
-def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of a data list; the training cases: all labelled ones, unless ``more`` names some."""
-    sources = [str(d.document["source"]) for d in data_list.datasets if d.document.get("source")]
-    return {
-        "name": data_list.name,
-        "source": "; ".join(dict.fromkeys(sources)) or None,
-        "path": str(data_list.path),
-        "sha256": data_list.sha256,
-        "label_fraction": 1.0,
-        "training_cases": [item["id"] for item in data_list.items("training") if "label" in item],
-        "datasets": {d.name: {"labels": list(d.labels.values())} for d in data_list.datasets},
-        **more,
-        "fold": fold_of(more.get("fold")),
-    }
-
-
-def prepare_all(
-    items: Sequence[Mapping[str, Any]], store: str | Path, preparation: Preparation, *, workers: int = 1
-) -> PreparedItems:
-    """Prepare every item into the store (those already there are not touched); the keys are in the items' order.
-
-    Raises:
-        UserError: names every item that could not be prepared, with the reason. What was prepared stays.
-    """
-    if not items:
-        raise UserError(f"store {store}: nothing to prepare, the data list selects no item; check fold and split")
-    done = prepare(items, store, preparation, workers=workers)
-    if done.skipped:
-        lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)
-        raise UserError(
-            f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. "
-            "Mend them or take them off the list"
-        )
-    return done
 
 
 def mixcl_patches(

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from monai_cl.data import run_record, write_results
-from monai_cl.engines.distributed.process_group import require_alone
+from monai_cl.engines.distributed.collectives import require_alone
 from monai_cl.engines.evaluation import evaluation_name
 from monai_cl.engines.launch.command_line import invocation
 

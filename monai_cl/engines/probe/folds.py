@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_cl.data.records.results import write_atomically
 from monai_cl.errors import UserError
+from monai_cl.files import write_atomically
 
 _SHOWN = 10
 

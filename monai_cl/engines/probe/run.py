@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.records.csv_rows import csv_text
-from monai_cl.data.records.results import run_record, write_atomically, write_results
+from monai_cl.data.records.results import run_record, write_results
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures
 from monai_cl.engines.probe.depth import probe_depth
 from monai_cl.engines.probe.folds import PatientFolds, write_folds
 from monai_cl.engines.probe.linear import fit_linear_probe
 from monai_cl.engines.probe.patients import ProbeResult, probe_patients
 from monai_cl.errors import UserError
+from monai_cl.files import write_atomically
 
 # what tables of several probes are made from; taken from the features' own description
 DESCRIPTION = ("method", "backbone", "sigma", "temperature", "cohort")

@@ -19,8 +19,8 @@ from monai.transforms import (
 )
 
 from monai_cl.data import CTReader, DataList, Preparation, SegmentationPatches, VolumeStore, fold_items
-from monai_cl.engines.distributed.process_group import own_share
-from monai_cl.engines.mixcl.data import fold_of, prepare_all
+from monai_cl.engines.distributed.collectives import own_share
+from monai_cl.engines.prepared_lists import fold_of, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.transforms import CheckHounsfieldd, SelectLabelsd, Spacingd
 

@@ -18,7 +18,7 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
-from monai_cl.engines.mixcl.data import describe, prepare_all
+from monai_cl.engines.prepared_lists import describe, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from monai_cl.data import CTSlices, run_record, write_features, write_results
-from monai_cl.engines.distributed.process_group import require_alone
+from monai_cl.engines.distributed.collectives import require_alone
 from monai_cl.engines.evaluation import evaluation_name, load_network
 from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.engines.handlers.measures import effective_rank

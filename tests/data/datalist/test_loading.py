@@ -193,7 +193,8 @@ def test_unknown_split_is_refused(tmp_path):
 
 def test_reading_imports_neither_torch_nor_monai():
     code = (
-        "import sys, monai_cl.data.datalist.loading as d, monai_cl.data.datalist.folds, monai_cl.data.datalist.validation\n"
+        "import sys, monai_cl.data.datalist.loading as d\n"
+        "import monai_cl.data.datalist.folds, monai_cl.data.datalist.validation\n"
         f"d.load_data_list({str(LISTS / 'btcv.json')!r})\n"
         "print([name for name in ('torch', 'monai', 'nibabel', 'SimpleITK') if name in sys.modules])"
     )

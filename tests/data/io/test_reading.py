@@ -16,7 +16,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 
-from monai_cl.data.io.reading import CTReader, Volume, read_volume, to_ras
+from monai_cl.data.io.ct_reader import CTReader
+from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, rotated, write_dicom, write_itk, write_nifti
 

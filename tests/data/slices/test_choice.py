@@ -9,8 +9,7 @@ from monai_cl.data.slices.choice import central_part, choose_slices, slice_depth
 from monai_cl.data.store.conversion import Preparation
 from monai_cl.data.store.preparation import prepare
 from monai_cl.errors import UserError
-
-from .volume_files import affine_of, ct_array, write_nifti
+from tests.data.volume_files import affine_of, ct_array, write_nifti
 
 
 def prepared(tmp_path, label, *, codes="RAS", name="a", spacing=(0.7, 0.9, 2.5)):

@@ -15,8 +15,7 @@ from monai_cl.data.datalist.json_files import write_json
 from monai_cl.data.slices.pixels import fit_slices, window_slices
 from monai_cl.data.store.arrays import StoredArray
 from monai_cl.errors import UserError
-
-from .volume_files import affine_of, ct_array, write_nifti
+from tests.data.volume_files import affine_of, ct_array, write_nifti
 
 SHAPE = (24, 24, 20)
 NATIVE = Preparation(spacing=None, layout="slices")

@@ -20,7 +20,8 @@ from monai_cl.engines import (
     stop_process_group,
     world_size,
 )
-from monai_cl.engines.distributed.process_group import gather, own_gpu
+from monai_cl.engines.distributed.collectives import gather
+from monai_cl.engines.distributed.process_group import own_gpu
 from monai_cl.errors import UserError
 
 
@@ -60,7 +61,7 @@ def test_an_optimiser_of_one_process_fits_several(group_of_one, monkeypatch):
     alone(torch.rand(1, 1, 32, 32, 32)).square().mean().backward()
     assert all(parameter.grad is not None for parameter in alone.parameters() if parameter.requires_grad)
     optimizer.step()
-    monkeypatch.setattr("monai_cl.engines.distributed.process_group.world_size", lambda: 2)
+    monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: 2)
     wrapped = distribute(unetr(), torch.device("cpu"))
     several = torch.optim.AdamW(parameter_groups(wrapped, learning_rate=1e-3))
     several.load_state_dict(optimizer.state_dict())
@@ -127,13 +128,13 @@ def test_lists_of_several_processes_are_gathered_by_rank(group_of_one, monkeypat
     def exchange(lists: list, own: list) -> None:
         lists[0], lists[1] = ["from rank 0"], own
 
-    monkeypatch.setattr("monai_cl.engines.distributed.process_group.world_size", lambda: 2)
+    monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_gather_object", exchange)
     assert gather([1, 2]) == ["from rank 0", 1, 2]
 
 
 def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(group_of_one, monkeypatch):
-    monkeypatch.setattr("monai_cl.engines.distributed.process_group.world_size", lambda: 2)
+    monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: 2)
     wrapped = distribute(unetr(), torch.device("cpu"))
     assert isinstance(wrapped, torch.nn.parallel.DistributedDataParallel)
     frozen = {name for name, parameter in wrapped.module.named_parameters() if not parameter.requires_grad}

@@ -26,7 +26,7 @@ from monai_cl.engines import (
     start_process_group,
     stop_process_group,
 )
-from monai_cl.engines.distributed.process_group import gather, mean_over_processes
+from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.errors import UserError
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet

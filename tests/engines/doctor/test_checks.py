@@ -15,7 +15,8 @@ from monai_cl.data import Preparation, VolumeStore, prepare
 from monai_cl.engines.doctor import checks as checkup
 from monai_cl.engines.doctor import data as checkup_data
 from monai_cl.engines.doctor import machine as checkup_machine
-from monai_cl.engines.doctor.checks import NOTE, OK, PROBLEM, WARNING, Check, as_json, as_text, blocks, run_checks
+from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, WARNING, Check
+from monai_cl.engines.doctor.checks import as_json, as_text, blocks, run_checks
 from monai_cl.engines.doctor.machine import GIB, MIB
 from monai_cl.engines.doctor.software import judge_packages, packages
 from monai_cl.errors import UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_cl.engines.option_types import type_fault
+from monai_cl.engines.launch.command_line import type_fault
 
 
 @pytest.mark.parametrize(

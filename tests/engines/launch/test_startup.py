@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from monai_cl.engines import bundle_root, cosine_schedule, preflight, shipped_list
-from monai_cl.engines.launch.startup import user_error_in
-from monai_cl.engines.lost_process import lost_process_in
+from monai_cl.engines.launch.error_report import user_error_in
+from monai_cl.engines.launch.failures import lost_process_in
 from monai_cl.errors import UserError
 
 

@@ -157,8 +157,8 @@ def test_processes_share_the_validation_and_none_is_left_without(tmp_path, monke
     content = write_list(tmp_path, training=items)
     found = []
     for number in range(processes):
-        monkeypatch.setattr("monai_cl.engines.distributed.process_group.world_size", lambda: processes)
-        monkeypatch.setattr("monai_cl.engines.distributed.process_group.rank", lambda number=number: number)
+        monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: processes)
+        monkeypatch.setattr("monai_cl.engines.distributed.collectives.rank", lambda number=number: number)
         found.append([item["id"] for item in validation_items(content, fold=0)])
     assert [len(ids) for ids in found] == share
     assert {name for ids in found for name in ids} == {"c0", "c1", "c2"}

@@ -8,10 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from monai_cl.data.phantom.abdomen.case.abdomen import cohort as phantom_cohort
 
 from monai_cl.cli.synthetic import phantom_command
 from monai_cl.data.datalist.loading import load_data_list
+from monai_cl.data.phantom.abdomen import cohort as phantom_cohort
 from monai_cl.data.phantom.abdomen.case import phantom_case
 from monai_cl.data.phantom.abdomen.cohort import write_cohort
 from monai_cl.data.phantom.abdomen.kinds import KINDS, PRETRAINING

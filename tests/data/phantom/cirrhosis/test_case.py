@@ -12,8 +12,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.wsp.arrays import CirrhosisSlices
-from monai_cl.data import cirrhosis_case, cirrhosis_slices
+from monai_cl.data import cirrhosis_case
 from monai_cl.data.phantom.cirrhosis.lattice import AxialLattice
 from monai_cl.data.phantom.cirrhosis.shape import draw_shape, draw_stage, read_grade
 from monai_cl.data.phantom.cirrhosis.structure import LIVER, SPLEEN
@@ -101,30 +100,6 @@ def test_field_of_view_does_not_depend_on_the_size():
     assert small.spacing[2] == large.spacing[2]
     areas = [float((case.label == LIVER).sum() * case.spacing[0] ** 2) for case in (small, large)]
     assert areas[0] == pytest.approx(areas[1], rel=0.03)
-
-
-def test_slices_in_memory_are_those_of_the_cases():
-    made = cirrhosis_slices(7, [4, 2], cohort="histology", size=64)
-    case = cirrhosis_case(7, 4, cohort="histology", size=64)
-    rows = made.patients == 4
-    with_liver = np.flatnonzero((case.label == LIVER).any(axis=(0, 1)))
-    assert rows.sum() == round(0.7 * len(with_liver))
-    assert made.patients.tolist() == sorted(made.patients.tolist(), reverse=True)
-    assert set(made.stages[rows]) == {case.stage}
-    assert set(made.histology[rows]) == {case.histology}
-    assert (np.diff(made.depths[rows]) > 0).all()
-    middle = with_liver[(len(with_liver) - rows.sum()) // 2]
-    expected = (np.clip(case.image[..., middle], -100, 400) + 100.0) / 500 * 255
-    np.testing.assert_allclose(made.images[rows][0], expected[::-1, ::-1].T, atol=0.51)
-
-
-def test_slices_in_memory_can_be_kept(tmp_path):
-    made = cirrhosis_slices(7, 3, size=48)
-    made.save(tmp_path / "slices.npz")
-    again = CirrhosisSlices.load(tmp_path / "slices.npz")
-    for name in ("images", "depths", "patients", "stages", "grades", "histology"):
-        np.testing.assert_array_equal(getattr(made, name), getattr(again, name))
-    assert set(made.histology) == {-1}
 
 
 @pytest.mark.parametrize(

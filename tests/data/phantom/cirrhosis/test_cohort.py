@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from monai_cl.data.phantom.abdomen.case.cirrhosis import cohort as module
 
 from monai_cl.cli.synthetic import cirrhosis_command
 from monai_cl.data import (
@@ -16,7 +17,6 @@ from monai_cl.data import (
     PatientSampler,
     Preparation,
     cirrhosis_case,
-    cirrhosis_slices,
     load_data_list,
     organ_ids,
     prepare,
@@ -24,6 +24,7 @@ from monai_cl.data import (
     validate_data_list,
     write_cirrhosis_cohort,
 )
+from monai_cl.data.phantom.cirrhosis import cohort as module
 from monai_cl.errors import UserError
 
 QUICK = dict(patients=3, biopsies=12, seed=5, size=48, progress=False)
@@ -79,7 +80,9 @@ def test_histology_has_stratified_folds(cohort):
         assert sum(folds.values()) == count
 
 
-def test_slices_through_files_and_store_are_those_in_memory(cohort, tmp_path):
+def test_slices_through_files_and_store_are_those_in_memory(cohort, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[4] / "benchmarks"))
+    cirrhosis_slices = importlib.import_module("wsp.arrays").cirrhosis_slices
     data_list = load_data_list(cohort["histology"])
     done = prepare(data_list.items(), tmp_path / "store", Preparation(spacing=None, layout="slices"), progress=False)
     volumes = slice_volumes(done.store, done.keys, done.items, liver=organ_ids(data_list))

@@ -1,0 +1,46 @@
+"""An item of a data list: its id, its kinds, its label map as JSON keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    pass
+
+
+_IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img", ".dcm")
+
+
+def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """``("image",)`` or ``("image", "label")``; raises UserError without an image."""
+    if not item.get("image"):
+        raise UserError(f'item {item.get("id", "?")}: expected a path under "image", found none; correct the data list')
+    return ("image", "label") if item.get("label") else ("image",)
+
+
+def strip_ending(name: str) -> str:
+    """A file name without the ending of an image format; other dots stay (DICOM folders are named by UIDs)."""
+    for ending in _IMAGE_ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def item_id(item: Mapping[str, Any]) -> str:
+    """The item's id, or its image's file name without the ending."""
+    return str(item.get("id") or strip_ending(Path(item["image"]).name))
+
+
+def whose(item: Mapping[str, Any]) -> str:
+    """The item for a message: its id, and its patient where he has another name."""
+    name, patient = item_id(item), item.get("patient")
+    return name if patient in (None, name) else f"patient {patient}, {name}"
+
+
+def map_pairs(label_map: Mapping[int, int] | None) -> list[list[int]] | None:
+    """A label map as JSON can keep it: sorted pairs of integers."""
+    return None if label_map is None else sorted([int(value), int(new)] for value, new in label_map.items())

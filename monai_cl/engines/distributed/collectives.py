@@ -1,0 +1,97 @@
+"""What processes of one run exchange; each function works alone too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from monai_cl.errors import UserError
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """This process's number, 0 when it is alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes, 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def gather(values: list) -> list:
+    """The lists of all processes, one after the other by rank; every process must call it."""
+    if world_size() == 1:
+        return list(values)
+    lists: list[list] = [[] for _ in range(world_size())]
+    dist.all_gather_object(lists, list(values))
+    return [value for own in lists for value in own]
+
+
+def mean_over_processes(values: Sequence[float]) -> list[float]:
+    """Each number's mean over all processes, which must all call it with as many numbers."""
+    if world_size() == 1 or not values:
+        return list(values)
+    total = torch.tensor(list(values), dtype=torch.float64, device=local_device())
+    dist.all_reduce(total)
+    return (total / world_size()).tolist()
+
+
+def any_process(flag: bool, device: torch.device | None = None) -> bool:
+    """Whether the flag is set in any process: all of them learn the same, at the same step; every one must call it."""
+    if world_size() == 1:
+        return flag
+    found = torch.tensor(int(flag), device=device if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return bool(found)
+
+
+def as_the_first(function: Callable[[], T]) -> T:
+    """What a function gives on rank 0, for all processes; it runs there alone, and every process must call this.
+
+    Raises:
+        UserError: where the function raised one on rank 0, in every process.
+    """
+    if world_size() == 1:
+        return function()
+    told: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            told[0] = function()
+        except UserError as error:
+            told[1] = str(error)
+    dist.broadcast_object_list(told)
+    if told[1] is not None:
+        raise UserError(told[1])
+    return told[0]
+
+
+def require_alone(what: str) -> None:
+    """Refuse to be one of several processes.
+
+    Raises:
+        UserError: ``torchrun`` started more than one.
+    """
+    started = max(world_size(), int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1)
+    if started > 1:
+        raise UserError(f"{what} is a matter of one process, and torchrun started {started}; run it without torchrun")
+
+
+def local_device() -> torch.device:
+    """The device of this process: its own GPU, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
+
+
+def own_share(count: int) -> list[int]:
+    """Which of ``count`` cases this process measures: every world-size-th; all of them where some would have none.
+
+    An engine cannot run on no case, so that with fewer cases than processes each measures all.
+    """
+    return list(range(count)) if count < world_size() else list(range(rank(), count, world_size()))

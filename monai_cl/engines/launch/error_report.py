@@ -1,0 +1,65 @@
+"""Errors of a run as one line for the user."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from types import TracebackType
+from typing import Any
+
+from monai_cl.engines.launch.command_line import invocation
+from monai_cl.engines.launch.failures import chain, explanation, lost_process_in
+from monai_cl.errors import UserError, printable
+
+_REFUSERS = ("monai_cl.", "torch.optim.", "torch.utils.data.")
+
+
+def report_errors() -> None:
+    """In a process of ``monai.bundle run``: print a `UserError`, or the loss of another process, in one line."""
+    if invocation() is not None:
+        sys.excepthook = _one_line_excepthook
+
+
+def user_error_in(error: BaseException | None) -> ValueError | None:
+    """The error a user can mend that an exception stems from, if any, along its causes.
+
+    That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
+    refused an option; but not one from within an engine's loop: there it is ours.
+    """
+    return next((found for found in chain(error) if isinstance(found, UserError) or _refuses_an_option(found)), None)
+
+
+def _refuses_an_option(error: BaseException) -> bool:
+    if not isinstance(error, ValueError):
+        return False
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    in_engine = any(module.startswith("ignite.") for module in modules)
+    return bool(modules) and modules[-1].startswith(_REFUSERS) and not in_engine
+
+
+def _one_line(error: ValueError) -> str:
+    text = str(error)
+    if text.startswith("Caught ") and "Original Traceback" in text:  # a loader's worker puts its traceback in front
+        text = text.rpartition(f"{type(error).__name__}: ")[2]
+    return " ".join(text.split())
+
+
+def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    cause = user_error_in(error)
+    if cause is not None:
+        line = _one_line(cause)
+    else:
+        line = lost_process_in(error) or explanation(error, _config())
+    if line is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"error: {printable(line)}", file=sys.stderr)
+
+
+def _config() -> dict[str, Any]:
+    """The config of this run as written, or nothing where it cannot be had; asked only when something has failed."""
+    try:
+        call = invocation()
+        return call.merged_config() if call else {}
+    except Exception:
+        return {}
