@@ -63,8 +63,9 @@ def home(layer: str, module: str, name: str) -> str:
     """The module that defines a name: that which exports it, or another one that it takes it from."""
     folder = ROOT / "monai_cl" / layer
     defines = re.compile(rf"^(class|def) {name}\b|^{name}\b.*=", re.M)
-    found = [module, *sorted(path.stem for path in folder.glob("*.py"))]
-    return next((stem for stem in found if defines.search((folder / f"{stem}.py").read_text(encoding="utf-8"))), module)
+    files = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in sorted(folder.rglob("*.py"))}
+    candidates = [module, *files]
+    return next((key for key in candidates if defines.search(files[key].read_text(encoding="utf-8"))), module)
 
 
 def source_of(uri: str) -> PurePosixPath:

@@ -37,7 +37,7 @@ def is_installed(path: str | Path) -> bool:
 def bundle_names() -> list[str]:
     """Names of the bundles, sorted."""
     folder = shipped_folder("bundles")
-    return sorted(file.parent.name for file in folder.glob("*/configs/metadata.json"))
+    return sorted(file.parents[1].name for file in folder.glob("*/configs/metadata.json"))
 
 
 def list_names() -> list[str]:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from monai_cl.data import cirrhosis_slices
 from monai_cl.files import temporary_name
-from wsp.arrays import CirrhosisSlices
+from wsp.arrays import CirrhosisSlices, cirrhosis_slices
 
 METHODS = ("random", "simclr", "byol", "supcon", "depth_aware", "wsp")
 NAMES = {"simclr": "SimCLR", "byol": "BYOL", "supcon": "SupCon", "depth_aware": "depth-aware", "wsp": "WSP"}

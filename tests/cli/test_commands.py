@@ -366,10 +366,10 @@ def test_export_config_writes_a_config_with_its_overrides(capsys, tmp_path):
 
 def test_commands_print_through_the_helper_that_escapes():
     """A bare ``print`` is left to paths that other commands read, the completion script, and errors, escaped there."""
-    package = Path(inspect.getfile(Commands)).parent
+    package = Path(inspect.getfile(Commands)).parents[1]
     lines = [
         line.strip()
-        for file in (*package.glob("cli*.py"), package / "demo.py")
+        for file in (*package.glob("cli/*.py"), package / "demo.py")
         for line in file.read_text(encoding="utf-8").splitlines()
     ]
     bare = {line.split("(")[1].split(")")[0] for line in lines if line.startswith("print(")}

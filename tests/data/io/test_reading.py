@@ -372,7 +372,7 @@ class TestCTReader:
 
     def test_a_dicom_folder_loads_too(self, tmp_path):
         folder = write_dicom(tmp_path / "ct", ct_array() // 2 * 2, TestDicom.positions)
-        loaded = LoadImaged("image", reader="monai_cl.data.io.reading.CTReader")({"image": str(folder)})["image"]
+        loaded = LoadImaged("image", reader="monai_cl.data.CTReader")({"image": str(folder)})["image"]
         np.testing.assert_array_equal(loaded.numpy(), ct_array() // 2 * 2)
 
     def test_a_damaged_file_is_not_handed_to_another_reader(self, tmp_path):

@@ -156,7 +156,7 @@ def test_the_commit_is_that_of_the_package_and_null_where_it_is_not_tracked(tmp_
     package = tmp_path / "site-packages" / "monai_cl"
     (package / "report").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    monkeypatch.setattr(sys.modules[git_state.__module__], "__file__", str(package / "report" / "results.py"))
+    monkeypatch.setattr(sys.modules[git_state.__module__], "__file__", str(package / "data" / "records" / "results.py"))
     assert git_state() == (None, None)  # no repository
     git("init", "-q")
     (tmp_path / "other.txt").write_text("")

@@ -17,7 +17,7 @@ _RUN = """
 import sys
 from distributed import LocalCluster
 from monai_cl.cli.commands import main
-from monai_cl.data import store
+from monai_cl.data.store import volume_store as store
 
 def not_here(*_):
     raise RuntimeError("this process was to prepare nothing")

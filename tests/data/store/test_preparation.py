@@ -161,7 +161,7 @@ def test_processes_share_the_work(tmp_path):
 _RUN = """
 import json, sys, time
 from pathlib import Path
-from monai_cl.data import store
+from monai_cl.data.store import volume_store as store
 from monai_cl.data.store.preparation import prepare
 folder, name, stuck = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 items = json.loads((folder / "items.json").read_text(encoding="utf-8"))

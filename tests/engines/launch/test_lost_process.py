@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+
+from monai_cl.engines.launch.failures import lost_process_in
 
 pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="about gloo"),
@@ -22,7 +25,7 @@ SCRIPT = """
 import os, pathlib, signal, sys, time
 import torch
 import torch.distributed as dist
-from monai_cl.engines import agreement, start_process_group, startup
+from monai_cl.engines import start_process_group
 sys.argv = ["monai.bundle", "run", "--config_file", sys.argv[1]]
 # imports take their time on a busy machine, and the time-out is also that of joining
 pathlib.Path("ready" + os.environ["RANK"]).touch()
@@ -45,13 +48,12 @@ dist.all_reduce(torch.ones(1))
     ],
 )
 def test_what_gloo_says_of_a_lost_process_is_known(said, monkeypatch):
-    from monai_cl.engines import lost_process
-
-    monkeypatch.setattr(lost_process, "world_size", lambda: 2)
+    for name, value in ("is_initialized", True), ("get_rank", 1), ("get_world_size", 2):
+        monkeypatch.setattr(dist, name, lambda value=value: value)
     outer = ValueError("while evaluating")
     outer.__cause__ = RuntimeError(said)
-    assert "lost another one, which has ended or hangs" in lost_process.lost_process_in(outer)
-    assert lost_process.lost_process_in(RuntimeError("a shape that does not fit")) is None
+    assert "lost another one, which has ended or hangs" in lost_process_in(outer)
+    assert lost_process_in(RuntimeError("a shape that does not fit")) is None
 
 
 @pytest.mark.parametrize(("name", "timeout"), [("SIGKILL", 60), ("SIGSTOP", 10)])
