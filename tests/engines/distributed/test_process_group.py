@@ -94,7 +94,8 @@ def test_a_group_is_joined_in_a_shell_that_slurm_gave(monkeypatch, request):
 LEAVE = """
 import os, sys
 import torch, torch.distributed as dist
-from monai_cl.engines.distributed.process_group import data_parallel, start_process_group, stop_process_group
+from monai_cl.engines.distributed.process_group import start_process_group, stop_process_group
+from monai_cl.engines.distributed.wrapping import data_parallel
 
 sys.setswitchinterval(1000)  # gloo's threads get the interpreter's lock only where it is given up
 for _ in range(40):
@@ -134,7 +135,7 @@ def test_lists_of_several_processes_are_gathered_by_rank(group_of_one, monkeypat
 
 
 def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(group_of_one, monkeypatch):
-    monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: 2)
+    monkeypatch.setattr("monai_cl.engines.distributed.wrapping.world_size", lambda: 2)
     wrapped = distribute(unetr(), torch.device("cpu"))
     assert isinstance(wrapped, torch.nn.parallel.DistributedDataParallel)
     frozen = {name for name, parameter in wrapped.module.named_parameters() if not parameter.requires_grad}

@@ -221,8 +221,8 @@ def test_processes_that_the_config_does_not_join_are_refused(as_a_run, monkeypat
 
 @pytest.fixture
 def one_of_two(monkeypatch):
-    monkeypatch.setattr("monai_cl.engines.lost_process.world_size", lambda: 2)
-    monkeypatch.setattr("monai_cl.engines.lost_process.rank", lambda: 1)
+    for name, value in ("is_initialized", True), ("get_rank", 1), ("get_world_size", 2):
+        monkeypatch.setattr(f"torch.distributed.{name}", lambda value=value: value)
 
 
 @pytest.mark.parametrize(
