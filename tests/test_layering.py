@@ -30,6 +30,7 @@ MAY_IMPORT = {
 # inside a layer: each package imports only what stands in a row above its own
 INNER = {
     "data": (
+        {"grid"},
         {"dicom", "sampling", "records"},
         {"io", "patches"},
         {"datalist"},

@@ -41,13 +41,8 @@ class Frames:
         return np.argsort(self.positions, kind="stable")
 
 
-def read_frames(path: Path) -> Frames:
-    """Geometry of a file's frames.
-
-    Raises:
-        UserError: pydicom is not installed, a header it cannot read, frames without a position, or of different
-            direction, spacing or rescaling.
-    """
+def require_pydicom(path: Path) -> None:
+    """Raise UserError where pydicom, which reads multi-frame files such as ``path``, is not installed."""
     try:
         import pydicom  # noqa: F401 (`read_header` needs it)
     except ImportError as error:
@@ -55,7 +50,6 @@ def read_frames(path: Path) -> Frames:
             f"{path}: expected single slices, found a multi-frame file, for which pydicom is needed; "
             'pip install "monai-cl[dicom]"'
         ) from error
-    return frames_of(read_header(path), path)
 
 
 def read_header(path: Path) -> Dataset:
@@ -82,7 +76,12 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def frames_of(header: Dataset, path: Path) -> Frames:
-    """:func:`read_frames` of a header that has been read."""
+    """Geometry of a file's frames.
+
+    Raises:
+        UserError: a value that pydicom cannot read, frames without a position, or of different direction, spacing or
+            rescaling.
+    """
     with readable(path):
         return _frames_of(header, path)
 

@@ -1,39 +1,139 @@
-"""A folder of DICOM slices to an array and an affine: SimpleITK for pixels, slice positions checked one by one."""
+"""One DICOM series, its headers read once, to its grid and its voxels: SimpleITK for pixels, every position checked."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from monai_cl.data.dicom.frames import read_frames
+from monai_cl.data.dicom.frames import Frames, frames_of, read_header, require_pydicom
+from monai_cl.data.dicom.kept_series import kept
+from monai_cl.data.dicom.slice_headers import SliceHeader, read_slices
 from monai_cl.data.dicom.spacing import are_even, interpolate_slices
+from monai_cl.data.grid import Grid
 from monai_cl.errors import UserError
-from monai_cl.files import check_name
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-_SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
-# media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
-_IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
 _TYPES = {sitk.sitkUInt8: "u1", sitk.sitkInt8: "i1", sitk.sitkUInt16: "u2", sitk.sitkInt16: "i2", sitk.sitkUInt32: "u4"}
 _TYPES |= {sitk.sitkInt32: "i4", sitk.sitkInt64: "i8", sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"}
 
 
-@dataclass(frozen=True)
-class _Slice:
+@dataclass(frozen=True, eq=False)
+class Series:
+    """What the headers of a series say; :func:`open_series` reads them.
+
+    Attributes:
+        path: folder or file, as passed to :func:`open_series`.
+        slices: in order along their normal; a single one for a multi-frame file.
+    """
+
     path: Path
-    series: str
-    description: str
-    modality: str
-    origin: np.ndarray  # LPS mm
-    direction: np.ndarray  # (3, 3), columns are the image axes in LPS
-    spacing: tuple[float, ...]
-    size: tuple[int, ...]
-    pixel_type: int  # SimpleITK's, after rescaling
+    slices: Sequence[SliceHeader]
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """Whether the slices are the frames of one file."""
+        return len(self.slices) == 1 and self.slices[0].size[2:] not in ((), (1,))
+
+    @cached_property
+    def headers(self) -> list[Dataset]:
+        """The complete headers, in the order of ``slices``, read by pydicom (extra ``dicom``) when first asked for.
+
+        Raises:
+            UserError: pydicom cannot read a file.
+        """
+        return [read_header(item.path) for item in self.slices]
+
+    @cached_property
+    def frames(self) -> Frames:
+        """The frames of a multi-frame file.
+
+        Raises:
+            UserError: pydicom is not installed, or as :attr:`headers` and :func:`frames_of`.
+        """
+        require_pydicom(self.slices[0].path)
+        return frames_of(self.headers[0], self.slices[0].path)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the array that :meth:`read` returns for evenly spaced slices.
+
+        Raises:
+            UserError: slices missing, repeated or unevenly spaced; for a multi-frame file as :attr:`frames`.
+        """
+        self._is_even("error")
+        origins = self._origins
+        return Grid((*self.slices[0].size[:2], len(origins)), self._affine(origins))
+
+    def read(self, *, uneven_slices: str = "error") -> tuple[np.ndarray, np.ndarray]:
+        """Decode the pixels; returns and raises as :func:`read_dicom_series`."""
+        even = self._is_even(uneven_slices)
+        common = _common_type(self.slices) if len(self.slices) > 1 else sitk.sitkUnknown
+        array, origins = _decode([item.path for item in self.slices], common), self._origins
+        if self.is_multi_frame:
+            path, order = self.slices[0].path, self.frames.order
+            if array.shape[2] != len(order):
+                raise UserError(
+                    f"{path}: expected {len(order)} frames, found {array.shape[2]}; copy or export the file again"
+                )
+            array = array[..., order]
+        if not even:
+            array, origins = interpolate_slices(array, origins, self._positions)
+        return array, self._affine(origins)
+
+    @cached_property
+    def _origins(self) -> np.ndarray:
+        """(Z, 3), LPS mm, along the normal."""
+        if self.is_multi_frame:
+            return self.frames.origins[self.frames.order]
+        return np.stack([item.origin for item in self.slices])
+
+    @cached_property
+    def _positions(self) -> np.ndarray:
+        """(Z,), mm along the normal, ascending."""
+        if self.is_multi_frame:
+            return self.frames.positions[self.frames.order]
+        return self._origins @ self.slices[0].normal
+
+    def _is_even(self, uneven_slices: str) -> bool:
+        first = self.slices[0].path
+        if self.is_multi_frame:
+            names = [f"frame {number + 1}" for number in self.frames.order]
+            return are_even(first, names, self._positions, uneven_slices=uneven_slices)
+        if len(self.slices) == 1:
+            return True
+        names = [item.path.name for item in self.slices]
+        return are_even(self.path, names, self._positions, uneven_slices=uneven_slices)
+
+    def _affine(self, origins: np.ndarray) -> np.ndarray:
+        if self.is_multi_frame:
+            return _stack_affine(self.frames.direction, self.frames.spacing, origins)
+        first = self.slices[0]
+        return _stack_affine(first.direction, first.spacing, origins) if len(origins) > 1 else _slice_affine(first)
+
+
+def open_series(path: Path, *, series: str | None = None) -> Series:
+    """Read the headers of a series, opening each file once, or take the series that was kept (see :mod:`kept_series`).
+
+    Args:
+        path: folder with the slices of one series (other files in it are passed over), or one DICOM file; for one of
+            several frames the extra ``dicom`` is needed.
+        series: the Series Instance UID to take where the folder holds several.
+
+    Raises:
+        UserError: as :func:`read_slices`.
+    """
+    known = kept(path, series)
+    return known if isinstance(known, Series) else Series(path, read_slices(path, series=series))
 
 
 def read_dicom_series(
@@ -42,9 +142,8 @@ def read_dicom_series(
     """Read the DICOM series in a folder, or one multi-frame file.
 
     Args:
-        path: folder with the slices of one series (other files in it are passed over), or one DICOM file; for one of
-            several frames the extra ``dicom`` is needed.
-        series: the Series Instance UID to take where the folder holds several.
+        path: as for :func:`open_series`.
+        series: as for :func:`open_series`.
         uneven_slices: ``"error"``, or ``"interpolate"``: drop repeated positions and interpolate linearly to the
             median slice distance.
 
@@ -58,174 +157,19 @@ def read_dicom_series(
     """
     if uneven_slices not in ("error", "interpolate"):
         raise ValueError(f'uneven_slices must be "error" or "interpolate", got {uneven_slices!r}')
-    slices = _stack(path, series)
-    first = slices[0]
-    if len(slices) == 1 and first.size[2:] not in ((), (1,)):
-        return _read_frames(first.path, uneven_slices=uneven_slices)
-    if len(slices) == 1:
-        return _decode([first.path]), _frame_affine(first)
-    origins, names = np.stack([item.origin for item in slices]), [item.path.name for item in slices]
-    positions = origins @ _normal(first)
-    even = are_even(path, names, positions, uneven_slices=uneven_slices)
-    array = _decode([item.path for item in slices], _common_type(slices))
-    if not even:
-        array, origins = interpolate_slices(array, origins, positions)
-    return array, _stack_affine(first.direction, first.spacing, origins)
+    return open_series(path, series=series).read(uneven_slices=uneven_slices)
 
 
-def _read_frames(path: Path, *, uneven_slices: str) -> tuple[np.ndarray, np.ndarray]:
-    frames = read_frames(path)
-    order = frames.order
-    origins, positions = frames.origins[order], frames.positions[order]
-    even = are_even(path, [f"frame {n + 1}" for n in order], positions, uneven_slices=uneven_slices)
-    array = _decode([path])
-    if array.shape[2] != len(order):
-        raise UserError(f"{path}: expected {len(order)} frames, found {array.shape[2]}; copy or export the file again")
-    array = array[..., order]
-    if not even:
-        array, origins = interpolate_slices(array, origins, positions)
-    return array, _stack_affine(frames.direction, frames.spacing, origins)
-
-
-def series_grid(path: Path, *, series: str | None = None) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Shape and affine that :func:`read_dicom_series` gives, from the headers alone.
+def series_grid(path: Path, *, series: str | None = None) -> Grid:
+    """The grid of the array that :func:`read_dicom_series` returns, from the headers alone.
 
     Raises:
         UserError: as :func:`read_dicom_series`, but for pixels that cannot be decoded.
     """
-    slices = _stack(path, series)
-    first = slices[0]
-    if len(slices) == 1 and first.size[2:] not in ((), (1,)):
-        frames = read_frames(first.path)
-        origins, names = frames.origins[frames.order], [f"frame {n + 1}" for n in frames.order]
-        direction, spacing = frames.direction, frames.spacing
-    elif len(slices) == 1:
-        return (*first.size[:2], 1), _frame_affine(first)
-    else:
-        origins, names = np.stack([item.origin for item in slices]), [item.path.name for item in slices]
-        direction, spacing = first.direction, first.spacing
-    are_even(path, names, origins @ np.cross(direction[:, 0], direction[:, 1]), uneven_slices="error")
-    return (*first.size[:2], len(origins)), _stack_affine(direction, spacing, origins)
+    return open_series(path, series=series).grid
 
 
-def series_files(path: Path, *, series: str | None = None) -> list[Path]:
-    """The files of a series in the order of the z axis of :func:`read_dicom_series`; one multi-frame file is alone.
-
-    Raises:
-        UserError: as :func:`read_dicom_series`, but for what is wrong with the distances of the slices.
-    """
-    return [item.path for item in _stack(path, series)]
-
-
-def _stack(path: Path, series: str | None) -> list[_Slice]:
-    """The slices of one series, along their normal."""
-    slices = _one_series(path, _scan(path), series)
-    first = slices[0]
-    if first.modality == "SEG":
-        raise UserError(
-            f"{first.path}: expected a CT image, found DICOM SEG; convert the segmentation to NIfTI or NRRD first"
-        )
-    if len(slices) > 1:
-        _check_same_frame(path, slices)
-    normal = _normal(first)
-    return sorted(slices, key=lambda item: float(item.origin @ normal))
-
-
-def _normal(item: _Slice) -> np.ndarray:
-    return np.cross(item.direction[:, 0], item.direction[:, 1])
-
-
-def _scan(path: Path) -> list[_Slice]:
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    slices = [found for file in files if (found := _read_header(file)) is not None]
-    if not slices:
-        raise UserError(
-            f"{path}: expected a folder of DICOM slices, found no DICOM image among {len(files)} files in it; "
-            "name the folder of the series itself"
-        )
-    return slices
-
-
-def _read_header(file: Path) -> _Slice | None:
-    if file.name == "DICOMDIR" or file.name.startswith("."):
-        return None
-    check_name(file)
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(os.fspath(file))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        if _claims_to_be_an_image(file):
-            raise UserError(f"{file}: expected a readable DICOM slice, found a damaged one; copy it again") from error
-        return None
-    tags = set(reader.GetMetaDataKeys())
-
-    def tag(name: str) -> str:
-        return reader.GetMetaData(name).strip(" \0") if name in tags else ""
-
-    return _Slice(
-        path=file,
-        series=tag(_SERIES_UID),
-        description=tag(_DESCRIPTION),
-        modality=tag(_MODALITY),
-        origin=np.array(reader.GetOrigin()),
-        direction=np.array(reader.GetDirection()).reshape(3, 3),
-        spacing=tuple(reader.GetSpacing()),
-        size=tuple(reader.GetSize()),
-        pixel_type=reader.GetPixelID(),
-    )
-
-
-def _claims_to_be_an_image(file: Path) -> bool:
-    """Whether the file's meta header says "image": an unreadable report or plan may be passed over, a slice may not."""
-    with file.open("rb") as handle:
-        start = handle.read(1024)
-    if start[128:132] != b"DICM":
-        return False
-    at = start.find(b"\x02\x00\x02\x00UI")  # (0002,0002) Media Storage SOP Class UID, explicit little endian
-    if at < 0:
-        return False
-    length = int.from_bytes(start[at + 6 : at + 8], "little")
-    return start[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace") in _IMAGE_CLASSES
-
-
-def _one_series(path: Path, slices: list[_Slice], series: str | None) -> list[_Slice]:
-    groups: dict[str, list[_Slice]] = {}
-    for item in slices:
-        groups.setdefault(item.series, []).append(item)
-    names = ", ".join(
-        f"{uid or '(no UID)'} ({len(items)} files{', ' + items[0].description if items[0].description else ''})"
-        for uid, items in sorted(groups.items())
-    )
-    if series is not None:
-        if series not in groups:
-            raise UserError(f"{path}: expected DICOM series {series}, found {names}")
-        return groups[series]
-    if len(groups) > 1:
-        raise UserError(f"{path}: expected one DICOM series, found {len(groups)}: {names}; give each its own folder")
-    return next(iter(groups.values()))
-
-
-def _check_same_frame(path: Path, slices: Sequence[_Slice]) -> None:
-    first = slices[0]
-    for item in slices:
-        if item.size[2:] != (1,):
-            raise UserError(f"{path}: expected single slices, found the multi-frame file {item.path.name} among others")
-        if item.size != first.size or not np.allclose(item.spacing[:2], first.spacing[:2], rtol=1e-4):
-            raise UserError(
-                f"{path}: expected slices of one size, found {first.size[:2]} at {first.spacing[:2]} mm in "
-                f"{first.path.name} and {item.size[:2]} at {item.spacing[:2]} mm in {item.path.name}; "
-                "take localizers and other images out of the folder"
-            )
-        if not np.allclose(item.direction, first.direction, atol=1e-3):
-            raise UserError(
-                f"{path}: expected slices of one direction, found {first.path.name} and {item.path.name} turned "
-                "against each other; take localizers and reformats out of the folder"
-            )
-
-
-def _common_type(slices: Sequence[_Slice]) -> int:
+def _common_type(slices: Sequence[SliceHeader]) -> int:
     """A type for the values of every slice: each has its own slope, and SimpleITK takes the type of the first."""
     if any(item.pixel_type not in _TYPES for item in slices):
         return sitk.sitkUnknown  # colours
@@ -265,7 +209,7 @@ def _stack_affine(direction: np.ndarray, spacing: Sequence[float], origins: np.n
     return affine
 
 
-def _frame_affine(item: _Slice) -> np.ndarray:
+def _slice_affine(item: SliceHeader) -> np.ndarray:
     affine = np.eye(4)
     affine[:3, :3] = _LPS_TO_RAS @ item.direction @ np.diag(item.spacing)
     affine[:3, 3] = _LPS_TO_RAS @ item.origin

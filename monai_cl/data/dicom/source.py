@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_cl.data.dicom.frames import frames_of, read_header, readable
-from monai_cl.data.dicom.series import series_files, series_grid
+from monai_cl.data.dicom.frames import readable
+from monai_cl.data.dicom.kept_series import keep as keep_series
+from monai_cl.data.dicom.series import open_series
+from monai_cl.data.grid import Grid
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,16 +42,24 @@ class SourceSeries:
     Attributes:
         path: as it was given.
         headers: one a slice in the order of z, or the one of a multi-frame file.
-        shape: (X, Y, Z), as :func:`read_dicom_series` gives it.
-        affine: (4, 4), voxel → RAS mm.
+        grid: of the array that :func:`read_dicom_series` returns.
         order: (Z,), the number, from 0, of the slice in ``headers`` or of the frame in the file at z.
     """
 
     path: Path
     headers: list[Dataset]
-    shape: tuple[int, int, int]
-    affine: np.ndarray
+    grid: Grid
     order: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(X, Y, Z)."""
+        return self.grid.shape
+
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4), voxel → RAS mm."""
+        return self.grid.affine
 
     @property
     def gap(self) -> float:
@@ -68,24 +78,24 @@ class SourceSeries:
         """Labels with flipped or permuted axes turned to those of the series; raises UserError on another grid."""
         import nibabel as nib
 
-        turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.io_orientation(self.affine))
+        grid = Grid(labels.shape, affine)
+        turn = grid.turn_to(self.grid)
         turned = nib.apply_orientation(labels, turn)
         if turned.shape != self.shape:
             raise UserError(f"{self.path}: expected labels of its shape {self.shape}, found {turned.shape}")
-        lies = affine @ nib.orientations.inv_ornt_aff(turn, labels.shape)
-        corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * (*self.shape, 1)
-        apart = np.abs(np.linalg.solve(self.affine, (lies - self.affine) @ corners.T)[:3]).max()
+        apart = self.grid.drift(grid.turned(turn))
         if not apart <= _TOLERANCE:
             raise UserError(f"{self.path}: expected labels on its grid, found them up to {apart:.1f} voxels away")
         return turned
 
 
-def open_source(path: str | os.PathLike, *, series: str | None = None) -> SourceSeries:
+def open_source(path: str | os.PathLike, *, series: str | None = None, keep: bool = False) -> SourceSeries:
     """Read the headers of a series.
 
     Args:
         path: folder of the series, or one DICOM file.
         series: Series Instance UID, where the folder holds several.
+        keep: keep the headers in memory for the steps that follow (see :mod:`kept_series`).
 
     Raises:
         UserError: highdicom is not installed, no DICOM, what :func:`read_dicom_series` refuses, or a series without
@@ -93,12 +103,16 @@ def open_source(path: str | os.PathLike, *, series: str | None = None) -> Source
     """
     require_highdicom()
     path = Path(path)
-    shape, affine = series_grid(path, series=series)
-    headers = [_header(file) for file in series_files(path, series=series)]
+    found = open_series(path, series=series)
+    grid = found.grid
+    for item, header in zip(found.slices, found.headers, strict=True):
+        _complete(header, item.path)
     with readable(path):
-        many = len(headers) == 1 and int(headers[0].get("NumberOfFrames") or 1) > 1
-    order = frames_of(headers[0], path).order if many else np.arange(len(headers))
-    return SourceSeries(path, headers, shape, affine, order)
+        many = len(found.headers) == 1 and int(found.headers[0].get("NumberOfFrames") or 1) > 1
+    order = found.frames.order if many else np.arange(len(found.headers))
+    if keep:
+        keep_series(found, path, series)
+    return SourceSeries(path, found.headers, grid, order)
 
 
 def require_highdicom() -> Any:
@@ -112,16 +126,14 @@ def require_highdicom() -> Any:
     return highdicom
 
 
-def _header(file: Path) -> Dataset:
-    """Everything but the pixels, with what the standard lets be empty filled in as empty."""
-    found = read_header(file)
+def _complete(header: Dataset, file: Path) -> None:
+    """Fill in as empty what the standard lets be empty; raises UserError where more than that is missing."""
     with readable(file):
         for name, keyword in _MUST_BE_THERE.items():
-            if not found.get(keyword):
+            if not header.get(keyword):
                 raise UserError(f"{file}: expected a {name}, found none; a segmentation could not refer to this series")
-        if not found.get("SpecificCharacterSet", "there or absent"):
-            del found.SpecificCharacterSet
+        if not header.get("SpecificCharacterSet", "there or absent"):
+            del header.SpecificCharacterSet
         for name in _MAY_BE_EMPTY:
-            if name not in found:
-                setattr(found, name, "")
-    return found
+            if name not in header:
+                setattr(header, name, "")

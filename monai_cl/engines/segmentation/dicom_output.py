@@ -12,6 +12,7 @@ from monai.data.utils import create_file_basename
 from monai.transforms import MapTransform
 
 from monai_cl.data import write_dicom_seg
+from monai_cl.data.dicom.kept_series import release
 
 
 class SaveDicomSegd(MapTransform):
@@ -59,4 +60,5 @@ class SaveDicomSegd(MapTransform):
                 model=self.model,
                 description=f"Segmentation by {self.model}",
             )
+            release(source)
         return dict(data)

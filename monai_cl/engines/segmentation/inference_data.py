@@ -71,7 +71,7 @@ def _require_series(paths: Sequence[str]) -> None:
     for path in paths:
         if path.lower().endswith(VOLUME_ENDINGS):
             raise UserError(f"{path}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg")
-        open_source(path)
+        open_source(path, keep=True)
 
 
 def _holds_dicom(folder: Path) -> bool:

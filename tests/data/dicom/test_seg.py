@@ -27,7 +27,7 @@ ORGANS = ["spleen", "right kidney", "liver tumour"]
 def series(folder: Path, **options) -> tuple[Path, np.ndarray]:
     """A series of 12 slices and its affine."""
     folder = write_dicom(folder, ct_array(), POSITIONS, **options)
-    return folder, series_grid(folder)[1]
+    return folder, series_grid(folder).affine
 
 
 def by_hand(file: Path) -> dict[tuple[int, int, int, int], None]:
@@ -69,10 +69,10 @@ def test_every_voxel_lies_where_it_lay(tmp_path, tilt):
 def test_the_grid_from_the_headers_is_that_of_the_pixels(tmp_path):
     folder, affine = series(tmp_path / "ct", shift_per_mm=0.25)
     array, expected = read_dicom_series(folder)
-    assert series_grid(folder)[0] == array.shape
+    assert series_grid(folder).shape == array.shape
     np.testing.assert_array_equal(affine, expected)
     one = write_dicom(tmp_path / "one", ct_array()[..., :1], [7.0])
-    np.testing.assert_array_equal(series_grid(one)[1], read_dicom_series(one)[1])
+    np.testing.assert_array_equal(series_grid(one).affine, read_dicom_series(one)[1])
 
 
 def test_it_names_patient_study_frame_of_reference_and_slices_of_its_source(tmp_path):
@@ -156,7 +156,7 @@ def test_a_multi_frame_file_is_read_as_its_slices_and_segmented(tmp_path, backwa
     array, grid = read_dicom_series(file)
     np.testing.assert_array_equal(array, read_dicom_series(folder)[0])
     np.testing.assert_allclose(grid, affine)
-    np.testing.assert_array_equal(series_grid(file)[1], grid)
+    np.testing.assert_array_equal(series_grid(file).affine, grid)
     write_dicom_seg(tmp_path / "s.dcm", label_array(values=(1, 2, 3)), affine, source=file, organs=ORGANS)
     assert by_hand(tmp_path / "s.dcm").keys() == expected_points(label_array(values=(1, 2, 3)), affine).keys()
 

@@ -1,0 +1,167 @@
+"""What the header of each DICOM file in a folder says, and which of the files form one series; no pixels are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from monai_cl.errors import UserError
+from monai_cl.files import check_name
+
+_SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
+# media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
+_IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
+
+
+@dataclass(frozen=True, eq=False)
+class SliceHeader:
+    """What SimpleITK reads of one file, a slice or several frames.
+
+    Attributes:
+        path: the file.
+        series: Series Instance UID, or "".
+        description: of the series, or "".
+        modality: such as ``"CT"``, or "".
+        origin: (3,), LPS mm, of the first voxel.
+        direction: (3, 3), columns are the image axes in LPS.
+        spacing: mm along the image axes.
+        size: voxels along the image axes, two or three.
+        pixel_type: SimpleITK's, after rescaling.
+    """
+
+    path: Path
+    series: str
+    description: str
+    modality: str
+    origin: np.ndarray
+    direction: np.ndarray
+    spacing: tuple[float, ...]
+    size: tuple[int, ...]
+    pixel_type: int
+
+    @property
+    def normal(self) -> np.ndarray:
+        """(3,), LPS, perpendicular to the rows and columns."""
+        return np.cross(self.direction[:, 0], self.direction[:, 1])
+
+
+def read_slices(path: Path, *, series: str | None = None) -> list[SliceHeader]:
+    """The slices of one series, in order along their normal; each file is opened once.
+
+    Args:
+        path: folder of the series (files that are not DICOM images are passed over), or one DICOM file.
+        series: Series Instance UID, where the folder holds several.
+
+    Raises:
+        UserError: no image, several series, other sizes or directions among the slices, a damaged file, DICOM SEG.
+    """
+    slices = _one_series(path, _scan(path), series)
+    first = slices[0]
+    if first.modality == "SEG":
+        raise UserError(
+            f"{first.path}: expected a CT image, found DICOM SEG; convert the segmentation to NIfTI or NRRD first"
+        )
+    if len(slices) > 1:
+        _check_same_frame(path, slices)
+    normal = first.normal
+    return sorted(slices, key=lambda item: float(item.origin @ normal))
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files in a folder, sorted by name, or the one file."""
+    return [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+
+
+def _scan(path: Path) -> list[SliceHeader]:
+    files = files_of(path)
+    slices = [found for file in files if (found := _read_header(file)) is not None]
+    if not slices:
+        raise UserError(
+            f"{path}: expected a folder of DICOM slices, found no DICOM image among {len(files)} files in it; "
+            "name the folder of the series itself"
+        )
+    return slices
+
+
+def _read_header(file: Path) -> SliceHeader | None:
+    if file.name == "DICOMDIR" or file.name.startswith("."):
+        return None
+    check_name(file)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(os.fspath(file))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        if _claims_to_be_an_image(file):
+            raise UserError(f"{file}: expected a readable DICOM slice, found a damaged one; copy it again") from error
+        return None
+    tags = set(reader.GetMetaDataKeys())
+
+    def tag(name: str) -> str:
+        return reader.GetMetaData(name).strip(" \0") if name in tags else ""
+
+    return SliceHeader(
+        path=file,
+        series=tag(_SERIES_UID),
+        description=tag(_DESCRIPTION),
+        modality=tag(_MODALITY),
+        origin=np.array(reader.GetOrigin()),
+        direction=np.array(reader.GetDirection()).reshape(3, 3),
+        spacing=tuple(reader.GetSpacing()),
+        size=tuple(reader.GetSize()),
+        pixel_type=reader.GetPixelID(),
+    )
+
+
+def _claims_to_be_an_image(file: Path) -> bool:
+    """Whether the file's meta header says "image": an unreadable report or plan may be passed over, a slice may not."""
+    with file.open("rb") as handle:
+        start = handle.read(1024)
+    if start[128:132] != b"DICM":
+        return False
+    at = start.find(b"\x02\x00\x02\x00UI")  # (0002,0002) Media Storage SOP Class UID, explicit little endian
+    if at < 0:
+        return False
+    length = int.from_bytes(start[at + 6 : at + 8], "little")
+    return start[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace") in _IMAGE_CLASSES
+
+
+def _one_series(path: Path, slices: list[SliceHeader], series: str | None) -> list[SliceHeader]:
+    groups: dict[str, list[SliceHeader]] = {}
+    for item in slices:
+        groups.setdefault(item.series, []).append(item)
+    names = ", ".join(
+        f"{uid or '(no UID)'} ({len(items)} files{', ' + items[0].description if items[0].description else ''})"
+        for uid, items in sorted(groups.items())
+    )
+    if series is not None:
+        if series not in groups:
+            raise UserError(f"{path}: expected DICOM series {series}, found {names}")
+        return groups[series]
+    if len(groups) > 1:
+        raise UserError(f"{path}: expected one DICOM series, found {len(groups)}: {names}; give each its own folder")
+    return next(iter(groups.values()))
+
+
+def _check_same_frame(path: Path, slices: Sequence[SliceHeader]) -> None:
+    first = slices[0]
+    for item in slices:
+        if item.size[2:] != (1,):
+            raise UserError(f"{path}: expected single slices, found the multi-frame file {item.path.name} among others")
+        if item.size != first.size or not np.allclose(item.spacing[:2], first.spacing[:2], rtol=1e-4):
+            raise UserError(
+                f"{path}: expected slices of one size, found {first.size[:2]} at {first.spacing[:2]} mm in "
+                f"{first.path.name} and {item.size[:2]} at {item.spacing[:2]} mm in {item.path.name}; "
+                "take localizers and other images out of the folder"
+            )
+        if not np.allclose(item.direction, first.direction, atol=1e-3):
+            raise UserError(
+                f"{path}: expected slices of one direction, found {first.path.name} and {item.path.name} turned "
+                "against each other; take localizers and reformats out of the folder"
+            )
