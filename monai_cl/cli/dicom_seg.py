@@ -35,7 +35,7 @@ def dicom_seg_command(
     import numpy as np
 
     from monai_cl.data import read_volume, write_dicom_seg
-    from monai_cl.data.datalist.items import strip_ending
+    from monai_cl.data.io.formats import strip_ending
     from monai_cl.data.io.label_values import whole_values
 
     volume = read_volume(str(labels))

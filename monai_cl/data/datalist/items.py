@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from monai_cl.data.io.formats import strip_ending
 from monai_cl.errors import UserError
-
-if TYPE_CHECKING:
-    pass
-
-
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img", ".dcm")
 
 
 def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -20,14 +15,6 @@ def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
     if not item.get("image"):
         raise UserError(f'item {item.get("id", "?")}: expected a path under "image", found none; correct the data list')
     return ("image", "label") if item.get("label") else ("image",)
-
-
-def strip_ending(name: str) -> str:
-    """A file name without the ending of an image format; other dots stay (DICOM folders are named by UIDs)."""
-    for ending in _IMAGE_ENDINGS:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name
 
 
 def item_id(item: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.datalist.items import strip_ending
 from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.data.datalist.paths import _is_link, _real_path, name_fault, path_fault
@@ -15,6 +14,7 @@ from monai_cl.data.datalist.patient_labels import add_targets, table_of
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import item_problems
 from monai_cl.data.datalist.schema import schema_problems, where
+from monai_cl.data.io.formats import strip_ending
 from monai_cl.errors import UserError
 
 

@@ -14,7 +14,8 @@ from monai_cl.data.datalist.duplicates import duplicate_files
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.problems import Problem
-from monai_cl.data.io.headers import Grid, read_grid, same_grid
+from monai_cl.data.grid import Grid
+from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -118,10 +119,8 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             continue
         try:
             if read_voxels:
-                from monai_cl.data.io.reading import read_volume
-
                 volume = read_volume(item[key])
-                grids[key] = Grid(tuple(volume.array.shape), volume.affine)
+                grids[key] = volume.grid
                 faults = _image_faults(volume.array) if key == "image" else _label_faults(volume.array, dataset)
                 for fault in faults:
                     complain(*fault)
@@ -129,7 +128,7 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
                 grids[key] = grid
         except (UserError, OSError, MemoryError) as error:
             complain("unreadable file", *_reason(str(error) or type(error).__name__, item[key]))
-        if len(grids) == 2 and not same_grid(grids["image"], grids["label"]):
+        if len(grids) == 2 and not grids["image"].same_as(grids["label"]):
             expected = f"the grid of {dataset.relative(item['image'])} ({grids['image']})"
             remedy = "resample the label to the image's grid, or correct its header"
             complain("different grid", expected, str(grids["label"]), remedy)

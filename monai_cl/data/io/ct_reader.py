@@ -11,7 +11,8 @@ import numpy as np
 from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys
 
-from monai_cl.data.io.reading import DICOM, ITK, NIFTI, read_volume
+from monai_cl.data.io.formats import format_named
+from monai_cl.data.io.reading import read_volume
 from monai_cl.errors import UserError
 
 
@@ -33,7 +34,7 @@ class CTReader(ImageReader):
 
     def verify_suffix(self, filename: Sequence[str | os.PathLike] | str | os.PathLike) -> bool:
         """Whether every name is a folder or ends like a format of :func:`read_volume`."""
-        return all(path.is_dir() or path.name.lower().endswith((*NIFTI, *ITK, *DICOM)) for path in _paths(filename))
+        return all(path.is_dir() or format_named(path.name) is not None for path in _paths(filename))
 
     def read(self, data: Sequence[str | os.PathLike] | str | os.PathLike, **kwargs: Any) -> list[Path]:
         """The paths, unread."""
@@ -48,7 +49,7 @@ class CTReader(ImageReader):
         volumes = [read_volume(path, series=self.series, uneven_slices=self.uneven_slices) for path in img]
         first = volumes[0]
         for volume in volumes[1:]:
-            if volume.array.shape != first.array.shape or not np.allclose(volume.affine, first.affine, atol=1e-3):
+            if not first.grid.same_as(volume.grid, any_axes=False):
                 raise UserError(f"{volume.path}: expected the grid of {first.path}, found another shape or affine")
         meta = {
             MetaKeys.AFFINE: first.affine.copy(),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from isal import isal_zlib
 
+from monai_cl.data.grid import Grid
 from monai_cl.data.io.itk_header import meta_image_header
 from monai_cl.errors import UserError
 
@@ -23,28 +24,13 @@ _EITHER = {"long": ("i4", "i8"), "ulong": ("u4", "u8")}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def meta_image_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape (X, Y, Z) and affine (4, 4), voxel -> RAS mm, from the header alone.
+def meta_image_grid(path: Path) -> Grid:
+    """The grid of a file from its header alone.
 
     Raises:
         UserError: a header that cannot be understood, or another number of axes than three.
     """
-    fields = meta_image_header(path)[0]
-    shape = tuple(int(count) for count in _numbers(path, fields, "dimsize"))
-    if len(shape) != 3 or min(shape, default=0) < 1:
-        raise UserError(
-            f"{path}: expected a 3D volume, found {len(shape)} axes of {shape}; split a time series into one file a "
-            "time point, stack single slices"
-        )
-    spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
-    origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
-    turn = _numbers(
-        path, fields, "transformmatrix", "rotation", "orientation", count=9, default=np.eye(3).ravel().tolist()
-    )
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(turn).reshape(3, 3).T @ np.diag(spacing)  # a row of the matrix is an axis of the image
-    affine[:3, 3] = origin
-    return shape, _LPS_TO_RAS @ affine
+    return _grid(path, meta_image_header(path)[0])
 
 
 def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +44,8 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
             than the header says, a stream that does not decompress to its checksum.
     """
     fields, files, start = meta_image_header(path)
-    shape, affine = meta_image_grid(path)
+    grid = _grid(path, fields)
+    shape = grid.shape
     channels = fields.get("elementnumberofchannels", "1")
     if channels != "1":
         raise UserError(
@@ -79,7 +66,25 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     big = any(_is_true(fields.get(key, "")) for key in ("binarydatabyteordermsb", "elementbyteordermsb"))
     array = np.frombuffer(raw, dtype.newbyteorder(">" if big else "<"), math.prod(shape), skip)
-    return array.reshape(shape, order="F"), affine
+    return array.reshape(shape, order="F"), grid.affine
+
+
+def _grid(path: Path, fields: dict[str, str]) -> Grid:
+    shape = tuple(int(count) for count in _numbers(path, fields, "dimsize"))
+    if len(shape) != 3 or min(shape, default=0) < 1:
+        raise UserError(
+            f"{path}: expected a 3D volume, found {len(shape)} axes of {shape}; split a time series into one file a "
+            "time point, stack single slices"
+        )
+    spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
+    origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
+    turn = _numbers(
+        path, fields, "transformmatrix", "rotation", "orientation", count=9, default=np.eye(3).ravel().tolist()
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(turn).reshape(3, 3).T @ np.diag(spacing)  # a row of the matrix is an axis of the image
+    affine[:3, 3] = origin
+    return Grid(shape, _LPS_TO_RAS @ affine)
 
 
 def _is_true(value: str) -> bool:

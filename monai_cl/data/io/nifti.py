@@ -1,7 +1,8 @@
-"""One NIfTI file to an array and an affine: gzip through isal with its CRC checked, nibabel for the header."""
+"""One NIfTI file to its grid, or to an array and an affine: nibabel for the header, gzip with its CRC checked."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import logging
 import math
@@ -13,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from isal import igzip, isal_zlib
 
+from monai_cl.data.grid import Grid
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -22,7 +24,35 @@ _SPACING_RATIO = 0.01
 # no deflate stream becomes longer than this many times itself
 _DEFLATE_RATIO = 1032
 _LONGEST_HEADER = 544
-_HEADERS = {348: (nib.Nifti1Header, nib.Nifti1Image), 540: (nib.Nifti2Header, nib.Nifti2Image)}
+_IMAGES = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
+
+
+def nifti_grid(path: Path) -> Grid:
+    """The grid of a file by its header: sform, else qform, else the header's spacing; trailing axes of length 1 drop.
+
+    Raises:
+        UserError: not a NIfTI file, a stream or a header that is damaged at its start.
+    """
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read(_LONGEST_HEADER)
+        if raw.startswith(_GZIP_MAGIC):
+            with gzip.open(path) as stream:
+                raw = stream.read(_LONGEST_HEADER)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: expected a readable file, found: {error}; copy or download it again") from None
+    image_class = _image_class(raw)
+    if image_class is None:
+        found = f"other bytes at its start ({raw[:4].hex(' ')})" if raw else "an empty file"
+        raise UserError(f"{path}: expected a NIfTI header, found {found}; copy or convert the file again")
+    try:
+        header = _header(image_class, raw)
+        shape, affine = tuple(map(int, header.get_data_shape())), np.asarray(header.get_best_affine(), dtype=float)
+    except (ValueError, nib.spatialimages.HeaderDataError) as error:
+        raise UserError(f"{path}: expected a NIfTI header, found a damaged one ({error})") from None
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return Grid(shape, affine)
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +70,10 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
             or two spacings that contradict each other.
     """
     raw, size = _file_bytes(path)
-    header_class, image_class = _classes(path, raw)
-    header = header_class(raw[: header_class.sizeof_hdr], check=False)
+    image_class = _image_class(raw)
+    if image_class is None:
+        raise UserError(f"{path}: expected a NIfTI header, found other bytes or too few; convert the file to NIfTI")
+    header = _header(image_class, raw)
     _check_header(path, header, size)
     try:
         image = image_class.from_bytes(raw)
@@ -90,11 +122,12 @@ def _inflated(data: bytes) -> tuple[bytes, int]:
 
 def _bytes_said(start: bytes) -> int:
     """Length of header and voxels by the header, and no less than a header; of other files, that of a header."""
+    image_class = _image_class(start)
+    if image_class is None:
+        return _LONGEST_HEADER
     try:
-        header_class = _classes(Path(), start)[0]
-        header = header_class(start[: header_class.sizeof_hdr], check=False)
-        return _LONGEST_HEADER + max(_expected_bytes(header), 0)
-    except (UserError, ValueError, OverflowError, KeyError, nib.spatialimages.HeaderDataError):
+        return _LONGEST_HEADER + max(_expected_bytes(_header(image_class, start)), 0)
+    except (ValueError, OverflowError, KeyError, nib.spatialimages.HeaderDataError):
         return _LONGEST_HEADER
 
 
@@ -102,12 +135,15 @@ def _expected_bytes(header: nib.Nifti1Header) -> int:
     return int(header["vox_offset"]) + math.prod(map(int, header.get_data_shape())) * header.get_data_dtype().itemsize
 
 
-def _classes(path: Path, raw: bytes) -> tuple[type, type]:
+def _image_class(raw: bytes) -> type[nib.Nifti1Image] | None:
+    """NIfTI-1 or NIfTI-2, by the size that a header begins with; None for other bytes or too few."""
     sizes = [int.from_bytes(raw[:4], order) for order in ("little", "big")]
-    for size in sizes:
-        if size in _HEADERS and len(raw) >= size:
-            return _HEADERS[size]
-    raise UserError(f"{path}: expected a NIfTI header, found other bytes or too few; convert the file to NIfTI")
+    return next((_IMAGES[size] for size in sizes if size in _IMAGES and len(raw) >= size), None)
+
+
+def _header(image_class: type[nib.Nifti1Image], raw: bytes) -> nib.Nifti1Header:
+    """The header at the start of ``raw`` as it stands there, unrepaired."""
+    return image_class.header_class(raw[: image_class.header_class.sizeof_hdr], check=False)
 
 
 def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:

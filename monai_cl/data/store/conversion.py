@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data.io.grids import GRID_TOLERANCE, corner_shift
 from monai_cl.data.io.label_values import whole_values
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
@@ -115,18 +114,18 @@ def _check_hounsfield(image: Volume) -> None:
 
 
 def _check_same_grid(image: Volume, label: Volume) -> None:
+    if image.grid.same_as(label.grid):
+        return
     if image.array.shape != label.array.shape:
         raise UserError(
             f"{label.path}: expected the grid of {image.path}, shape {image.array.shape} (RAS), "
             f"found shape {label.array.shape}; resample the label to its image"
         )
-    apart = corner_shift(image.affine, label.affine, image.array.shape)
-    limit = GRID_TOLERANCE * min(image.spacing)
-    if apart > limit:
-        raise UserError(
-            f"{label.path}: expected the grid of {image.path} to within {limit:.3f} mm, found corners {apart:.3f} mm "
-            "apart (other affine); resample the label to its image or correct its header"
-        )
+    raise UserError(
+        f"{label.path}: expected the grid of {image.path} to within {image.grid.tolerance:.3f} mm, found corners "
+        f"{image.grid.corner_distance(label.grid):.3f} mm apart (other affine); resample the label to its image or "
+        "correct its header"
+    )
 
 
 def _integers(label: Volume) -> np.ndarray:

@@ -10,8 +10,8 @@ import torch
 from monai.transforms import Transform
 
 from monai_cl.data.datalist.items import item_id
+from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
-from monai_cl.engines.segmentation.inference_data import VOLUME_ENDINGS
 from monai_cl.errors import UserError
 
 
@@ -102,7 +102,7 @@ class FindLiverMask(Transform):
     def _of(self, item: Mapping[str, Any]) -> Path:
         if not self.masks.is_dir():
             return self.masks
-        names = [f"{item['id']}{postfix}{ending}" for ending in VOLUME_ENDINGS for postfix in ("", "_seg")]
+        names = [f"{item['id']}{postfix}{ending}" for ending in FILE_ENDINGS for postfix in ("", "_seg")]
         found = [self.masks / name for name in names if (self.masks / name).is_file()]
         if len(found) != 1:
             raise UserError(

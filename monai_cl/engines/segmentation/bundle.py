@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_cl.engines.segmentation.inference_data import VOLUME_ENDINGS
+from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.errors import UserError
 
 CONFIGS = ("inference.yaml", "inference.yml", "inference.json")
@@ -95,4 +95,4 @@ def _organ_id(config: Mapping[str, Any], metadata: Path, *, organ: str) -> int:
 
 
 def _masks_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(FILE_ENDINGS))

@@ -8,9 +8,8 @@ from pathlib import Path
 from monai.data.utils import create_file_basename
 
 from monai_cl.data.dicom.source import open_source
+from monai_cl.data.io.formats import DICOM, FILE_ENDINGS
 from monai_cl.errors import UserError
-
-VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def inference_items(
@@ -58,18 +57,18 @@ def volumes_in(folder: str | Path) -> list[str]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
     there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    found = [path for path in there if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
+    found = [path for path in there if path.is_file() and path.name.lower().endswith(FILE_ENDINGS)]
     found += [path for path in there if path.is_dir() and _holds_dicom(path)]
     if not found and _holds_dicom(folder):
         found = [folder]
     if not found:
-        raise UserError(f"{folder}: expected volumes ({', '.join(VOLUME_ENDINGS)}) or DICOM series folders, found none")
+        raise UserError(f"{folder}: expected volumes ({', '.join(FILE_ENDINGS)}) or DICOM series folders, found none")
     return [str(path) for path in found]
 
 
 def _require_series(paths: Sequence[str]) -> None:
     for path in paths:
-        if path.lower().endswith(VOLUME_ENDINGS):
+        if path.lower().endswith(FILE_ENDINGS):
             raise UserError(f"{path}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg")
         open_source(path, keep=True)
 
@@ -80,7 +79,7 @@ def _holds_dicom(folder: Path) -> bool:
 
 
 def _is_dicom(path: Path) -> bool:
-    if path.suffix.lower() == ".dcm":  # old files have no preamble
+    if path.suffix.lower() == DICOM.endings[0]:  # old files have no preamble
         return True
     with path.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"

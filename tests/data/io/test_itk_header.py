@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from monai_cl.data.io.headers import read_grid
-from monai_cl.data.io.reading import read_volume
+from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.errors import UserError
 from tests.data.volume_files import ct_array, write_dicom, write_itk
 

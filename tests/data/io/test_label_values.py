@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cl.data.io.grids import corner_shift
 from monai_cl.data.io.label_values import label_values
 
 
@@ -17,11 +16,3 @@ def test_values_a_little_off_count_as_whole():
 def test_what_is_no_whole_number_is_refused(odd):
     with pytest.raises(ValueError, match="1 voxel with no whole number"):
         label_values(np.array([1.0, odd]))
-
-
-def test_the_corner_that_moves_most_counts():
-    one = np.diag([1.0, 2.0, 3.0, 1.0])
-    other = one.copy()
-    other[0, 0] = 1.1  # the 11th voxel along x lies 1 mm further
-    assert corner_shift(one, other, (11, 5, 5)) == pytest.approx(1.0)
-    assert corner_shift(one, one, (11, 5, 5)) == 0

@@ -403,6 +403,18 @@ class TestCTReader:
         with pytest.raises((UserError, RuntimeError), match="expected the grid of"):
             LoadImaged("image", reader=CTReader)({"image": [paths[0], other]})
 
+    @pytest.mark.parametrize(("shift", "same"), [(0.05, True), (0.2, False)])
+    def test_files_are_on_one_grid_as_an_image_and_its_label_are(self, tmp_path, shift, same):
+        affine = affine_of("LPS", spacing=(1, 1, 1))
+        first = write_nifti(tmp_path / "a.nii.gz", ct_array(), affine)
+        affine[0, 3] += shift
+        second = write_nifti(tmp_path / "b.nii.gz", ct_array(), affine)
+        if same:
+            assert CTReader().get_data([first, second])[0].shape == (2, 20, 16, 12)
+        else:
+            with pytest.raises(UserError, match=r"b\.nii\.gz: expected the grid of .*a\.nii\.gz, found another shape"):
+                CTReader().get_data([first, second])
+
 
 @pytest.mark.real_data
 class TestRealFiles:
