@@ -13,8 +13,9 @@ from monai_cl.data.datalist.paths import _is_link, _real_path, name_fault, path_
 from monai_cl.data.datalist.patient_labels import add_targets, table_of
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import item_problems
-from monai_cl.data.datalist.schema import schema_problems, where
+from monai_cl.data.datalist.schema import schema_problems
 from monai_cl.data.io.formats import strip_ending
+from monai_cl.data.records.json_schema import where
 from monai_cl.errors import UserError
 
 

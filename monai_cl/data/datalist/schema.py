@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cl.data.datalist.problems import Problem
+from monai_cl.data.records.json_schema import expectation, missing_key, schema_validator, shown, where
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
-_TYPE_NAMES = {
-    "array": "a list [...]",
-    "boolean": "true or false",
-    "integer": "an integer",
-    "null": "null",
-    "number": "a number",
-    "object": "an object {...}",
-    "string": "a string",
-}
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Any:
-    from jsonschema import Draft7Validator
-
-    return Draft7Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
-
-
-def where(*parts: str | int) -> str:
-    """A place in a list for people: ``where("training", 3, "image")`` is ``training[3].image``."""
-    text = ""
-    for part in parts:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def shown(value: Any, *, limit: int = 60) -> str:
-    """``value`` as short JSON text for a message."""
-    if isinstance(value, dict | list) and value:
-        kind = "an object with the keys" if isinstance(value, dict) else "a list of"
-        names = ", ".join(map(str, value)) if isinstance(value, dict) else f"{len(value)}"
-        text = f"{kind} {names}"
-    else:
-        text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
 
 def schema_problems(document: Any, list_file: str | Path) -> list[Problem]:
     """Everything in which ``document`` (parsed JSON) departs from the schema, in the order of the list."""
     problems: dict[tuple[str, str, str], Problem] = {}
-    for error in _validator().iter_errors(document):
+    for error in schema_validator(SCHEMA_FILE).iter_errors(document):
         if _is_told_already(document, error):
             continue
         file = _file_of(document, list(error.absolute_path))
@@ -87,7 +50,7 @@ def _file_of(document: Any, path: list[str | int]) -> str | None:
 
 
 def _translate(error: ValidationError, list_file: str, file: str | None) -> Iterator[Problem]:
-    path, value, wanted = list(error.absolute_path), error.instance, error.validator_value
+    path, value = list(error.absolute_path), error.instance
 
     def problem(kind: str, parts: list[str | int], expected: str, found: str, remedy: str | None = None) -> Problem:
         return Problem(kind, list_file, where(*parts), expected, found, file=file, remedy=remedy)
@@ -98,8 +61,7 @@ def _translate(error: ValidationError, list_file: str, file: str | None) -> Iter
             "label id", path, "label ids that are integers in quotes, 0 or more", shown(value), _ids_hint(path)
         )
     elif error.validator == "required":
-        missing = next(key for key in wanted if key not in value and error.message.startswith(repr(key)))
-        yield from _missing(problem, path, missing, value)
+        yield from _missing(problem, path, missing_key(error), value)
     elif error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         for key in value:
@@ -110,19 +72,12 @@ def _translate(error: ValidationError, list_file: str, file: str | None) -> Iter
                     remedy = 'remove it, or keep it under "meta"'
                 yield problem("unknown key", path, f"one of the keys {', '.join(known)}", f'"{key}"', remedy)
     elif error.validator == "type":
-        types = [wanted] if isinstance(wanted, str) else wanted
-        yield problem(
-            "wrong type", path, " or ".join(_TYPE_NAMES[t] for t in types), shown(value), _type_hint(path, value)
-        )
-    elif error.validator == "minimum":
-        yield problem("wrong value", path, f"an integer of at least {wanted}", shown(value))
-    elif error.validator == "minItems":
-        yield problem("wrong value", path, "at least one entry", "none")
-    elif error.validator == "pattern":
-        expected = "a name without slashes" if path[-1:] == ["id"] else "a text that is not empty"
-        yield problem("wrong value", path, expected, shown(value))
-    else:  # a keyword added to the schema and not yet here: still a complaint, in jsonschema's words
-        yield problem("wrong value", path, f"{error.validator} {shown(wanted)}", shown(value))
+        yield problem("wrong type", path, expectation(error), shown(value), _type_hint(path, value))
+    else:
+        expected = expectation(error)
+        if error.validator == "pattern":
+            expected = "a name without slashes" if path[-1:] == ["id"] else "a text that is not empty"
+        yield problem("wrong value", path, expected, "none" if error.validator == "minItems" else shown(value))
 
 
 def _missing(problem: Any, path: list[str | int], key: str, value: dict) -> Iterator[Problem]:
