@@ -62,17 +62,6 @@ def test_every_config_begins_with_the_command_that_runs_it(bundle):
 
 
 @pytest.mark.parametrize("bundle", ALL)
-def test_metadata_have_what_monais_specification_asks(bundle):
-    content = metadata(bundle)
-    for key in ("version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task", "description"):
-        assert content[key], key
-    for key in ("authors", "copyright", "network_data_format", "schema", "intended_use", "data_source"):
-        assert content[key], key
-    assert content["version"] in content["changelog"]
-    assert "required_packages_version" in content or "optional_packages_version" in content
-
-
-@pytest.mark.parametrize("bundle", ALL)
 def test_versions_are_those_of_the_package_and_of_what_is_tested(bundle):
     content = metadata(bundle)
     assert content["version"] == monai_cl.__version__
@@ -159,10 +148,3 @@ def test_no_option_is_set_twice(bundle):
     for file in (BUNDLES / bundle / "configs").glob("*.yaml"):
         with file.open(encoding="utf-8") as stream:
             yaml.load(stream, Strict)
-
-
-@pytest.mark.parametrize(
-    "path", sorted(BUNDLES.glob("*/configs/*")), ids=lambda path: f"{path.parents[1].name}/{path.name}"
-)
-def test_configs_are_ascii_since_monai_reads_them_in_the_locales_encoding(path):
-    assert path.read_bytes().isascii()

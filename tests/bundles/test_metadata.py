@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -25,62 +25,54 @@ def metadata(bundle: str) -> dict:
     return json.loads((BUNDLES / bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def verify(tmp_path, monkeypatch) -> Callable[[dict], None]:
-    """`verify_metadata` of a document, with no way to the network."""
+def verify(document: dict, folder: Path) -> None:
+    """`verify_metadata` of a document."""
+    file = folder / "metadata.json"
+    file.write_text(json.dumps(document))
+    digest = hashlib.sha256(METADATA_SCHEMA.read_bytes()).hexdigest()
+    verify_metadata(meta_file=str(file), filepath=str(METADATA_SCHEMA), hash_val=digest, hash_type="sha256")
 
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
     def no_network(*_: object, **__: object) -> None:
         raise AssertionError("asked for the network")
 
     monkeypatch.setattr("monai.apps.utils._download_with_progress", no_network, raising=True)
     monkeypatch.setattr("socket.socket.connect", no_network)
 
-    def check(document: dict) -> None:
-        file = tmp_path / "metadata.json"
-        file.write_text(json.dumps(document))
-        digest = hashlib.sha256(METADATA_SCHEMA.read_bytes()).hexdigest()
-        verify_metadata(meta_file=str(file), filepath=str(METADATA_SCHEMA), hash_val=digest, hash_type="sha256")
 
-    return check
-
-
-def test_the_schema_is_one():
-    jsonschema.Draft7Validator.check_schema(SCHEMA)
-
-
-@pytest.mark.parametrize("bundle", ALL)
-def test_metadata_are_verified_by_monais_own_command(launcher, bundle, tmp_path):
-    file = BUNDLES / bundle / "configs" / "metadata.json"
+def test_metadata_of_every_bundle_pass_monais_own_command(launcher, tmp_path):
+    file = BUNDLES / SPLEEN / "configs" / "metadata.json"
     words = ("--meta_file", file, "--filepath", METADATA_SCHEMA)
     done = launcher.run("monai.bundle", "verify_metadata", *words, cwd=tmp_path).check()
     assert "metadata is verified with no error" in done.out + done.err
     assert not any(tmp_path.iterdir())
+    for bundle in ALL:
+        verify(metadata(bundle), tmp_path)
+        # these are the project's own demand
+        assert all(metadata(bundle)[key] for key in ("changelog", "schema", "intended_use", "data_source")), bundle
 
 
-@pytest.mark.parametrize("key", SCHEMA["required"])
-def test_what_the_specification_demands_is_demanded(verify, key):
+def test_what_the_specification_demands_is_demanded(tmp_path):
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    for key in SCHEMA["required"]:
+        document = metadata(SPLEEN)
+        del document[key]
+        with pytest.raises(ValueError, match=f"'{key}' is a required property"):
+            verify(document, tmp_path)
+    for side, name in (("inputs", "image"), ("outputs", "pred")):
+        for key in SCHEMA["definitions"]["tensor"]["required"]:
+            document = metadata(SPLEEN)
+            del document["network_data_format"][side][name][key]
+            with pytest.raises(ValueError, match=f"'{key}' is a required property"):
+                verify(document, tmp_path)
     document = metadata(SPLEEN)
-    del document[key]
-    with pytest.raises(ValueError, match=f"'{key}' is a required property"):
-        verify(document)
-
-
-def test_packages_may_be_named_by_the_older_key_but_not_left_out(verify):
-    document = metadata(SPLEEN)
-    document["optional_packages_version"] = document.pop("required_packages_version")
-    verify(document)
+    document["optional_packages_version"] = document.pop("required_packages_version")  # the older key
+    verify(document, tmp_path)
     del document["optional_packages_version"]
     with pytest.raises(ValueError, match="is not valid under any of the given schemas"):
-        verify(document)
-
-
-@pytest.mark.parametrize("key", SCHEMA["definitions"]["tensor"]["required"])
-@pytest.mark.parametrize(("side", "name"), [("inputs", "image"), ("outputs", "pred")])
-def test_a_tensor_is_described_in_full(verify, side, name, key):
-    document = metadata(SPLEEN)
-    del document["network_data_format"][side][name][key]
-    with pytest.raises(ValueError, match=f"'{key}' is a required property"):
-        verify(document)
+        verify(document, tmp_path)
 
 
 SPELLING = [
@@ -118,15 +110,12 @@ def changed(document: dict, place: str, value: Any) -> dict:
     return document
 
 
-@pytest.mark.parametrize(("place", "value"), SPELLING, ids=lambda value: re.sub(r"\W+", " ", str(value)))
-def test_what_a_reader_of_metadata_would_stumble_over_is_refused(verify, place, value):
-    with pytest.raises(ValueError, match="Failed validating"):
-        verify(changed(metadata(SPLEEN), place, value))
-
-
-@pytest.mark.parametrize("shape", [[], [512], ["*", "*"], ["16*n", "16*n", 96], ["2**p", "2**p*n", "(n+1)*8"]])
-def test_shapes_of_the_specification_are_taken(verify, shape):
-    verify(changed(metadata(SPLEEN), "image/spatial_shape", shape))
+def test_what_a_reader_of_metadata_would_stumble_over_is_refused(tmp_path):
+    for place, value in SPELLING:
+        with pytest.raises(ValueError, match="Failed validating"):
+            verify(changed(metadata(SPLEEN), place, value), tmp_path)
+    for shape in ([], [512], ["*", "*"], ["16*n", "16*n", 96], ["2**p", "2**p*n", "(n+1)*8"]):
+        verify(changed(metadata(SPLEEN), "image/spatial_shape", shape), tmp_path)
 
 
 @pytest.mark.parametrize("bundle", ALL)
