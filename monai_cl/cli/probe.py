@@ -14,7 +14,6 @@ def probe_command(
     method: str | None = None,
     cohort: str | None = None,
     balanced: bool = True,
-    tensorboard: bool = False,
 ) -> None:
     """Judge frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
 
@@ -35,7 +34,6 @@ def probe_command(
         method: name of the method in tables; the file's own when not given.
         cohort: name of the patients in tables; the file's own when not given.
         balanced: both classes weigh the same in the fit, however many patients they have.
-        tensorboard: write the representations for TensorBoard's embedding projector too.
     """
     from monai_cl.data.records.results import read_results
     from monai_cl.data.slices.features import read_features
@@ -71,7 +69,6 @@ def probe_command(
             description={"method": method, "cohort": cohort},
             draw_roc=roc_figure,
             draw_pca=pca_figure,
-            tensorboard=tensorboard,
             balanced=balanced,
         )
         results = read_results(folder)

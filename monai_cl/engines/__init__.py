@@ -43,7 +43,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.evaluation": ("evaluate_mixcl",),
         "prepared_lists": ("describe", "read_list"),
         "probe.depth": ("DepthResult", "probe_depth"),
-        "probe.embedding_projector": ("add_embeddings",),
         "probe.extraction": ("FeatureFile", "extract_features"),
         "probe.folds": ("PatientFolds", "grouped_folds", "read_folds", "stratified_folds", "write_folds"),
         "probe.linear": ("LinearProbe", "fit_linear_probe"),

@@ -18,6 +18,7 @@ from monai_cl.engines.probe.folds import PatientFolds
 from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.engines.probe.patients import ProbeResult
 from monai_cl.engines.probe.run import describe_probe, run_probe
+from monai_cl.errors import UserError
 from monai_cl.networks import SliceEncoder
 
 
@@ -48,11 +49,14 @@ def probe_encoder(
         about: of `encoder_origin`.
         data_list: of `describe_slices`.
         device, batch_size, workers: of the extraction.
-        draw_roc, draw_pca, tensorboard: see `run_probe`.
+        draw_roc, draw_pca: see `run_probe`.
+        tensorboard: configs of version 0.1.0 pass False; the embedding projector is gone.
 
     Raises:
-        UserError: what `run_probe` refuses, or several processes.
+        UserError: what `run_probe` refuses, several processes, or ``tensorboard``.
     """
+    if tensorboard:
+        raise UserError("tensorboard: expected False, found True; the embedding projector is gone, pca.png is drawn")
     require_alone("the probe")
     output_dir = Path(output_dir)
     note = {"cohort": data_list["name"], **about, "data_list": dict(data_list)}
@@ -70,7 +74,6 @@ def probe_encoder(
         config=call.merged_config() if call else {},
         draw_roc=draw_roc,
         draw_pca=draw_pca,
-        tensorboard=tensorboard,
     )
     set_probe(network, LinearProbe.load(output_dir / "probe.npz"))
     save_atomically(network.state_dict(), output_dir / "model.pt")

@@ -34,7 +34,6 @@ def run_probe(
     description: Mapping[str, Any] | None = None,
     draw_roc: Callable[..., bytes] | None = None,
     draw_pca: Callable[..., bytes] | None = None,
-    tensorboard: bool = False,
     config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> ProbeResult:
@@ -52,7 +51,6 @@ def run_probe(
         description: replaces entries of ``about``: ``method``, ``backbone``, ``sigma``, ``temperature``, ``cohort``.
         draw_roc, draw_pca: `monai_cl.report.roc_figure`, `monai_cl.report.pca_figure`; handed in, so that engines do
             not depend on the report.
-        tensorboard: write the representations for TensorBoard's embedding projector.
         config: the merged configuration of the run.
         options: of `probe_patients`.
 
@@ -85,8 +83,6 @@ def run_probe(
     if draw_pca is not None:
         write_atomically(output / "pca.png", draw_pca(features.features, features.label, features.depth, seed=seed))
         pictures.append("pca.png")
-    if tensorboard:
-        _project(output, features, seed)
     record = run_record(
         kind="classification",
         name=name or f"{about['method']}, {about['cohort']}",
@@ -148,15 +144,6 @@ def _depth(features: SliceFeatures, result: ProbeResult, seed: int) -> dict[str,
     except UserError as error:
         return {"depth_r2": None, "depth_r2_std": None, "depth_note": str(error)}
     return {"depth_r2": found.mean, "depth_r2_std": found.std, "depth_r2_folds": list(found.r2)}
-
-
-def _project(output: Path, features: SliceFeatures, seed: int) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    from monai_cl.engines.probe.embedding_projector import add_embeddings
-
-    with SummaryWriter(str(output / "tensorboard")) as writer:
-        add_embeddings(writer, features, seed=seed)
 
 
 def _integer(value: Any, default: int) -> int:

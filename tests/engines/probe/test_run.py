@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monai_cl.data import read_results
-from monai_cl.engines import LinearProbe, describe_probe, read_folds, run_probe
+from monai_cl.engines import LinearProbe, describe_probe, probe_encoder, read_folds, run_probe
 from monai_cl.errors import UserError
 from tests.engines.probe.feature_cohorts import feature_cohort
 
@@ -26,9 +26,9 @@ def test_everything_a_reader_needs_is_written(tmp_path):
         assert len(labels) == len(depths) == 120
         return b"pca"
 
-    result = run_probe(made, tmp_path / "run", draw_roc=draw_roc, draw_pca=draw_pca, tensorboard=True, **FAST)
+    result = run_probe(made, tmp_path / "run", draw_roc=draw_roc, draw_pca=draw_pca, **FAST)
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["folds.json", "patients.csv", "pca.png", "probe.npz", "results.json", "roc.png", "tensorboard"]
+    assert names == ["folds.json", "patients.csv", "pca.png", "probe.npz", "results.json", "roc.png"]
     found = read_results(tmp_path / "run")
     assert (found["kind"], found["method"], found["cohort"], found["seed"]) == ("classification", "wsp", "made up", 3)
     assert found["overlays"] == ["roc.png", "pca.png"]
@@ -88,3 +88,9 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path):
     with pytest.raises(UserError, match="expected at least 20 patients"):
         run_probe(feature_cohort(), tmp_path / "run", fold_count=20)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_that_still_asks_for_the_projector_is_told(tmp_path):
+    known = dict.fromkeys(("folds", "seed", "about", "data_list", "device"))
+    with pytest.raises(UserError, match="tensorboard: expected False, found True; the embedding projector is gone"):
+        probe_encoder(None, None, output_dir=tmp_path, tensorboard=True, **known)
