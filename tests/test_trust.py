@@ -26,7 +26,7 @@ from tests.data.volume_files import ct_array, label_array, write_nifti
 
 PACKAGE = Path(monai_cl.__file__).parent
 ROOT = PACKAGE.parent
-OURS = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
+OURS = sorted(file for name in ("monai_cl", "benchmarks", "data_lists") for file in (ROOT / name).rglob("*.py"))
 # a bundle's config is code, and these modules are about bundles
 READS_CONFIGS = {
     *("engines/launch/command_line.py", "engines/segmentation/bundle.py", "engines/launch/exported_config.py"),

@@ -16,7 +16,7 @@ def doctor_command(
     processes: int = 1,
     json: bool = False,
 ) -> None:
-    """Check packages, GPUs, processes, memory, disk, limits, and a data list and a store if named; say what to do.
+    """Check packages, GPUs, shared memory, disk, and a data list and a store if named; say what to do.
 
     Ends with status 1 when something blocks a run, 0 otherwise.
 

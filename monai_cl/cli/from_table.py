@@ -11,15 +11,13 @@ from monai_cl.errors import UserError, say
 def datalist_from_table_command(
     table: str,
     output: str,
-    series: str | None = None,
-    scans: str | None = None,
+    scans: str,
     preset: str | None = None,
     patient: str | None = None,
     value: str | None = None,
     mapping: Any = None,
     targets: Any = None,
     skip_rows: int | None = None,
-    study_date: str | None = None,
     name: str | None = None,
     folds: int | None = 5,
     seed: int = 0,
@@ -27,17 +25,15 @@ def datalist_from_table_command(
 ) -> None:
     """Write a data list with a class for each patient, out of a table of patients and the scans there are of them.
 
-    The scans come from another list (--scans) or from the Imaging Data Commons' table of series (--series), of which
-    one CT series a patient is chosen by its description. Patients without a class are left out, and counted.
+    The scans are those of another list. Patients without a class are left out, and counted.
 
     Examples:
-        python -m monai_cl datalist from_table clinical_patient_lihc.txt tcga.json --preset tcga_lihc --series idc.csv
+        python -m monai_cl datalist from_table clinical.txt tcga.json --preset tcga_lihc --scans scans.json
         python -m monai_cl datalist from_table stages.csv stages.json --scans my_ct.json --patient id --value stage
 
     Args:
         table: CSV or TSV file; its first line names the columns.
         output: the list to write.
-        series: CSV with a row a series (PatientID, SeriesInstanceUID, ...), for scans of the Imaging Data Commons.
         scans: a data list whose training items name their patients.
         preset: "tcga_lihc" knows the columns and Ishak groups of TCGA's clinical table; other options go before it.
         patient: column with the patients.
@@ -46,21 +42,18 @@ def datalist_from_table_command(
             classes.
         targets: names of the classes as JSON, e.g. '{"0": "Ishak 0-4", "1": "Ishak 5-6"}'.
         skip_rows: lines below the first that are no patients.
-        study_date: column with the date of the study to use (with --series).
         name: name of the data set.
         folds: number of folds, stratified by class and kept together by patient; 0 for none.
         seed: another seed, another division.
         overwrite: replace an existing list.
     """
-    from monai_cl.data.datalist.from_table import PRESETS, list_from_list, list_from_series
+    from monai_cl.data.datalist.from_table import PRESETS, list_from_list
     from monai_cl.data.datalist.json_files import write_json
     from monai_cl.data.datalist.loading import load_data_list
 
     target = Path(str(output))
     if target.exists() and not overwrite:
         raise UserError(f"{target}: exists already and is kept; choose another name or pass --overwrite")
-    if (series is None) == (scans is None):
-        raise UserError("from_table: expected --series or --scans, one of them, to know the scans of the patients")
     if preset is not None and preset not in PRESETS:
         raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
     known = PRESETS.get(preset) if preset is not None else None
@@ -77,15 +70,10 @@ def datalist_from_table_command(
         if options[key] is None:
             raise UserError(f"from_table: expected --{key}, the column with the {key}s, or a --preset")
     options |= {"skip_rows": options["skip_rows"] or 0, "name": name, "folds": folds or None, "seed": seed}
-    if series is not None:
-        made = list_from_series(str(table), str(series), study_date=study_date, **options)
-    else:
-        if study_date is not None:
-            raise UserError("study_date goes with --series: the scans of a list are chosen already")
-        # where its scans lie is judged when the new list is used
-        listed = load_data_list(str(scans), allow_outside=True).only_dataset
-        document = listed.document | {"name": listed.name} | ({"root": listed.sub_root} if listed.sub_root else {})
-        made = list_from_list(str(table), document, **options)
+    # where its scans lie is judged when the new list is used
+    listed = load_data_list(str(scans), allow_outside=True).only_dataset
+    document = listed.document | {"name": listed.name} | ({"root": listed.sub_root} if listed.sub_root else {})
+    made = list_from_list(str(table), document, **options)
     write_json(target, made.document, overwrite=overwrite)
     say(made.labels.summary())
     if made.without_scan:
@@ -94,7 +82,7 @@ def datalist_from_table_command(
         say(f"with a scan but without a class, left out: {len(made.without_class)} patients")
     counts = _counts(made.document["training"])
     say(f"{target}: {len(made.document['training'])} scans, {counts}")
-    if scans is not None and Path(str(scans)).resolve().parent != target.resolve().parent:
+    if Path(str(scans)).resolve().parent != target.resolve().parent:
         say(f"  the paths in it start where those of {scans} do: pass that folder as data_root")
 
 

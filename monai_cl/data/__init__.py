@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "phantom.cirrhosis.case": ("CirrhosisCase", "cirrhosis_case"),
         "phantom.cirrhosis.cohort": ("write_cirrhosis_cohort",),
         "datalist.tables": ("TableLabels", "read_label_table"),
-        "datalist.from_table": ("list_from_list", "list_from_series"),
+        "datalist.from_table": ("list_from_list",),
         "slices.choice": ("central_part", "choose_slices", "slice_depths"),
         "slices.pixels": ("collate_slices",),
         "slices.ct_slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-import struct
+import io
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
 
 from monai_cl.report.privacy import is_untitled_png
 from monai_cl.report.runs import Run, initialisation_labels
@@ -15,8 +17,6 @@ from monai_cl.report.runs import Run, initialisation_labels
 # pictures shown per run; the rest stays in the run's folder and is counted
 OVERLAYS_PER_RUN = 12
 LARGEST_PICTURE = 20_000_000  # bytes
-
-_IMAGE_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool = False) -> str:
@@ -97,13 +97,12 @@ def _read_picture(folder: Path, name: str) -> tuple[bytes, str, int] | str:
         if path.stat().st_size > LARGEST_PICTURE:
             return f"its picture is larger than {LARGEST_PICTURE // 10**6} MB and was not embedded"
         content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as picture:
+            return content, Image.MIME[picture.format], picture.width
+    except UnidentifiedImageError:
+        return "its picture is neither PNG nor JPEG"
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         return f"its picture cannot be read ({getattr(error, 'strerror', None) or error})"
-    for magic, kind in _IMAGE_TYPES.items():
-        if content.startswith(magic):
-            is_png = kind == "image/png" and len(content) >= 24
-            return content, kind, struct.unpack(">I", content[16:20])[0] if is_png else 900
-    return "its picture is neither PNG nor JPEG"
 
 
 def _figure(content: bytes, kind: str, width: int, *, caption: str, alt: str) -> str:

@@ -74,18 +74,19 @@ def paired_difference(
 
 
 def _bootstrap_interval(values: np.ndarray, *, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    # in blocks, so that thousands of cases do not need an array of resamples x cases
-    block = max(1, 2_000_000 // len(values))
-    means = np.concatenate(
-        [
-            values[rng.integers(0, len(values), size=(min(block, resamples - start), len(values)))].mean(axis=1)
-            for start in range(0, resamples, block)
-        ]
-    )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    from scipy.stats import bootstrap
+
+    interval = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        # so that thousands of cases do not need an array of resamples x cases
+        batch=max(1, 2_000_000 // len(values)),
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def _wilcoxon(differences: np.ndarray) -> float:

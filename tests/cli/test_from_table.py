@@ -96,13 +96,10 @@ def test_a_list_in_another_folder_needs_a_data_root(folder, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scans": None}, "expected --series or --scans"),
-        ({"series": "x.csv"}, "expected --series or --scans"),
         ({"preset": "lihc"}, "preset must be one of tcga_lihc, got 'lihc'"),
         ({"patient": None}, "expected --patient, the column"),
         ({"mapping": "F0=0"}, "mapping: expected JSON"),
         ({"mapping": "[1]"}, "mapping: expected JSON"),
-        ({"study_date": "date"}, "study_date goes with --series"),
         ({"value": "stages"}, "did you mean 'stage'"),
         ({"scans": "none.json"}, "no such file"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data import read_volume, write_cirrhosis_cohort, write_cohort
-from tests.data.datalist.test_from_table import HEADER
+from tests.data.datalist.test_idc_series import HEADER
 from tests.data.volume_files import write_dicom
 from tests.docs.commands import ROOT
 from tests.docs.shell import Shell

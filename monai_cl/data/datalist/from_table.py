@@ -1,16 +1,15 @@
-"""A data list whose targets come from a table: of series in a second table, or of scans another list has."""
+"""A data list whose targets come from a table: the scans of another list, with the classes of their patients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.folds import split_folds
-from monai_cl.data.datalist.idc_series import Series, choose_series
 from monai_cl.data.datalist.patient_labels import add_targets, check_class_sizes
-from monai_cl.data.datalist.tables import TableLabels, read_label_table, read_table
+from monai_cl.data.datalist.tables import TableLabels, read_label_table
 from monai_cl.errors import UserError
 
 
@@ -54,50 +53,6 @@ class TableList:
     without_class: tuple[str, ...]
 
 
-def list_from_series(
-    table: str | Path,
-    series: str | Path,
-    *,
-    patient: str,
-    value: str,
-    mapping: Mapping[Any, int | None] | None = None,
-    skip_rows: int = 0,
-    study_date: str | None = None,
-    name: str | None = None,
-    targets: Mapping[str, str] | None = None,
-    folds: int | None = 5,
-    seed: int = 0,
-) -> TableList:
-    """One CT series for each patient of a label table, as the Imaging Data Commons' download lays them out.
-
-    Args:
-        table, patient, value, mapping, skip_rows: see :func:`monai_cl.data.read_label_table`.
-        series: IDC's table of series; see :func:`monai_cl.data.choose_series`.
-        study_date: column of ``table`` with the date of the study to use, as the table of series writes it.
-        name: of the data set; default: the name of the table's file.
-        targets: class -> its name.
-        folds: number of folds, stratified by class; None for none.
-        seed: of the folds.
-
-    Raises:
-        UserError: see there; and no patient with a class has a scan, or a class has fewer patients than folds.
-    """
-    labels = read_label_table(table, patient=patient, value=value, mapping=mapping, skip_rows=skip_rows)
-    dates = _column(table, patient, study_date, skip_rows) if study_date is not None else None
-    chosen = choose_series(series, patients=labels.cells, dates=dates)
-    items = [
-        {"image": found.folder, "patient": found.patient, "id": found.patient, "meta": _meta(found, labels)}
-        for found in chosen.values()
-    ]
-    document = {
-        "name": name or Path(table).stem,
-        "description": f"{value} of {Path(table).name}; a CT series for each patient, chosen by its description.",
-        "source": "The Imaging Data Commons; folders as `idc download` makes them.",
-        "modality": "CT",
-    }
-    return _finish(document, items, labels, str(table), targets=targets, folds=folds, seed=seed)
-
-
 def list_from_list(
     table: str | Path,
     document: Mapping[str, Any],
@@ -114,9 +69,17 @@ def list_from_list(
     """The scans of another list with the classes of a table; scans of patients without a class are left out.
 
     Args:
+        table, patient, value, mapping, skip_rows: see :func:`monai_cl.data.read_label_table`.
         document: a data list of one data set that has been checked (:attr:`monai_cl.data.DataSet.document`); every
             training item names its ``patient``.
-        others: as :func:`list_from_series`.
+        name: of the data set; default: the document's.
+        targets: class -> its name.
+        folds: number of folds, stratified by class; None for none.
+        seed: of the folds.
+
+    Raises:
+        UserError: the table cannot be read, an item without a patient, no patient with a class has a scan, or a class
+            has fewer patients than folds.
     """
     labels = read_label_table(table, patient=patient, value=value, mapping=mapping, skip_rows=skip_rows)
     items = [dict(item) for item in document.get("training", ())]
@@ -126,49 +89,21 @@ def list_from_list(
         raise UserError(f'{document.get("name")}: expected a "patient" in every training item, found {found}')
     kept = {key: entry for key, entry in document.items() if key not in ("training", "numTraining", "patient_labels")}
     kept |= {"name": name or document.get("name") or Path(table).stem}
-    return _finish(kept, items, labels, str(table), targets=targets, folds=folds, seed=seed)
-
-
-def _finish(
-    document: dict[str, Any],
-    items: Sequence[dict[str, Any]],
-    labels: TableLabels,
-    where: str,
-    *,
-    targets: Mapping[str, str] | None,
-    folds: int | None,
-    seed: int,
-) -> TableList:
     add_targets(items, labels)
     used = [item for item in items if "target" in item]
     if not used:
-        raise UserError(f"table {where}: expected scans of patients with a class, found none; {labels.summary()}")
+        raise UserError(f"table {table}: expected scans of patients with a class, found none; {labels.summary()}")
     if folds is not None:
-        check_class_sizes({item["patient"]: item["target"] for item in used}, folds=folds, where=f"table {where}")
+        check_class_sizes({item["patient"]: item["target"] for item in used}, folds=folds, where=f"table {table}")
         strata = [item["target"] for item in used]
         assigned = split_folds([item["patient"] for item in used], folds=folds, seed=seed, strata=strata)
         used = [item | {"fold": fold} for item, fold in zip(used, assigned)]
     if targets:
-        document |= {"targets": {str(key): str(text) for key, text in targets.items()}}
+        kept |= {"targets": {str(key): str(text) for key, text in targets.items()}}
     scanned = {item["patient"] for item in items}
     return TableList(
-        document={**document, "training": used},
+        document={**kept, "training": used},
         labels=labels,
         without_scan=tuple(sorted(labels.targets.keys() - scanned)),
         without_class=tuple(sorted(scanned - labels.targets.keys())),
     )
-
-
-def _column(table: str | Path, patient: str, column: str, skip_rows: int) -> dict[str, str]:
-    content = read_table(table, skip_rows=skip_rows)
-    key, value = content.column(patient), content.column(column)
-    return {row[key]: row[value] for _, row in content.rows}
-
-
-def _meta(series: Series, labels: TableLabels) -> dict[str, Any]:
-    return {
-        "value": labels.cells[series.patient],
-        "study_date": series.date,
-        "series": series.description,
-        "images": series.count,
-    }

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
-
-
-STATES = (OK, NOTE, WARNING, PROBLEM)
+OK, NOTE, WARNING, PROBLEM = STATES = ("ok", "note", "warning", "problem")
 
 
 @dataclass(frozen=True)
@@ -25,9 +22,3 @@ class Check:
     state: str
     found: str
     advice: str = ""
-
-    def __post_init__(self) -> None:
-        if self.state not in STATES:
-            raise ValueError(f"state must be one of {', '.join(STATES)}, got {self.state!r}")
-        if self.state in (WARNING, PROBLEM) and not self.advice:
-            raise ValueError(f"{self.name}: a {self.state} needs an advice")

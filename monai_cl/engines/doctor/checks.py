@@ -44,17 +44,10 @@ def examine(
     from monai_cl.engines.doctor import data, machine, software
 
     checks: dict[str, Callable[[], Check | Sequence[Check]]] = {
-        "python": software.python,
         "packages": software.packages,
         "gpu": lambda: machine.gpus(processes),
-        "backend": machine.backend,
-        "host name": machine.host_name,
-        "processors": lambda: machine.processors(processes),
-        "memory": lambda: machine.memory(processes),
         "shared memory": lambda: machine.shared_memory(processes),
-        "open files": machine.open_files,
         "output folder": lambda: machine.folder("output folder", output_dir),
-        "temporary folder": lambda: machine.folder("temporary folder", None),
     }
     if data_list is not None:
         checks["data list"] = lambda: data.listed(data_list, data_root)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from monai_cl.data import VolumeStore, load_data_list, validate_data_list
-from monai_cl.data.store.locks import is_claimed
 from monai_cl.data.store.remedies import prepare_line, repair_line
-from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, WARNING, Check
+from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, Check
 from monai_cl.errors import UserError
-from monai_cl.files import left_from, leftovers
 
 
 def listed(data_list: str, data_root: str | None = None) -> Check:
@@ -39,17 +37,12 @@ def stored(store: str, data_list: str | None = None, data_root: str | None = Non
             opened.entry(key)
         except UserError as error:
             damaged.append(str(error))
-    mend = repair_line(store)
-    checks = []
     if damaged:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-        checks.append(Check("prepared volumes", PROBLEM, damaged[0] + more, mend))
-    left = [path.name for path in leftovers(opened.root) if not is_claimed(opened.root, left_from(path))]
-    if left:
-        checks.append(Check("prepared volumes", WARNING, f"{len(left)} left-overs of killed runs", mend))
-    if not checks:
+        checks = [Check("prepared volumes", PROBLEM, damaged[0] + more, repair_line(store))]
+    else:
         found = f"{len(keys)} with readable descriptions; python -m monai_cl store verify reads them whole"
-        checks.append(Check("prepared volumes", OK, found))
+        checks = [Check("prepared volumes", OK, found)]
     if data_list is not None:
         checks.append(_prepared(opened, data_list, data_root))
     return checks

@@ -1,22 +1,15 @@
-"""Python and the packages: what is missing, out of range, or another version than the tested one."""
+"""The packages: what is missing, out of range, or another version than the tested one."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 import re
-import sys
 from collections.abc import Mapping
 
 from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, Check
 from monai_cl.shipped import tested_versions
 
 INSTALL = "pip install -c constraints.txt ."
-
-
-def python() -> Check:
-    """The interpreter."""
-    return Check("python", OK, f"{platform.python_version()} ({sys.executable})")
 
 
 def packages() -> list[Check]:

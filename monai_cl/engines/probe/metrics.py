@@ -50,8 +50,12 @@ def auc_interval(
     Raises:
         ValueError: an option out of range, another shape, one class only.
     """
-    low, high = _quantiles(_resampled(labels, probability, resamples=resamples, seed=seed), confidence)
-    return low, high
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    tail = (1 - confidence) / 2
+    # not scipy.stats.bootstrap, which would hold all pairs of every resample
+    low, high = np.quantile(_resampled(labels, probability, resamples=resamples, seed=seed), [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def check_binary(labels: dict[str, int], *, source: str) -> None:
@@ -82,11 +86,3 @@ def _resampled(labels: np.ndarray, probability: np.ndarray, *, resamples: int, s
     columns = rng.multinomial(m, np.full(m, 1 / m), size=resamples)
     # counts and halves are exact: divided last, a perfect score stays 1
     return np.einsum("bm,bm->b", rows @ wins, columns) / (n * m)
-
-
-def _quantiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
