@@ -20,7 +20,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "roc": ("roc_figure",),
         "run_tables": ("config_table", "curves_table", "runs_table"),
         "runs": ("Run", "find_runs"),
-        "slices": ("slice_grid",),
         "statistics": ("PairedDifference", "paired_difference"),
         "tables": ("Table", "case_table", "dice_table"),
     },

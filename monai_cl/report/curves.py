@@ -6,11 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from monai_cl.report.comparison import share_of_labels
-from monai_cl.report.figure_files import MEDIA_TYPES, saved
+from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
 from monai_cl.report.runs import Run, initialisation_labels
 
 # Okabe and Ito's colours, dark enough on white and told apart by colour-blind readers; the dash repeats the message.
@@ -39,8 +37,6 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
     Raises:
         ValueError: when no run of that kind has such a curve, or for an unknown format.
     """
-    if file_format not in MEDIA_TYPES:
-        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
     lines: dict[str, list[np.ndarray]] = defaultdict(list)
     for label, run in zip(line_labels(runs), runs):
         points = run.results["curves"].get(name, [])
@@ -50,8 +46,7 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
         raise ValueError(f"name must be a curve of the {kind} runs, got {name!r}")
 
     # small on purpose: the page scales it, and its letters must stay legible on a telephone
-    figure = Figure(figsize=(4.6, 3.0), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6, 3.0, file_format)
     axes = figure.add_subplot()
     for number, (label, curves) in enumerate(lines.items()):
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
@@ -63,15 +58,9 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
         axes.set_yscale("log")
     axes.set_title(_short(name), fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
     axes.set_xlabel("iteration", fontsize=9)
-    axes.tick_params(labelsize=8.5, length=3)
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    plain_axes(axes)
     if len(lines) > 1:
-        legend = axes.legend(fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none", handlelength=2.6)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        plain_legend(axes, handlelength=2.6)
     return saved(figure, file_format)
 
 

@@ -1,13 +1,40 @@
-"""Figures as bytes that are the same for the same figure."""
+"""Figures of the report: their common look, and bytes that are the same for the same figure."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+
+
+def new_figure(width: float, height: float, file_format: str) -> Figure:
+    """An empty white figure in inches, drawn without pyplot; ``ValueError`` for an unknown format."""
+    if file_format not in MEDIA_TYPES:
+        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain_axes(axes: Axes) -> None:
+    """Small ticks, a light grid behind the data, no frame above and on the right."""
+    axes.tick_params(labelsize=8.5, length=3)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plain_legend(axes: Axes, **options: Any) -> None:
+    """A legend that shows names as they are, not as mathematics."""
+    legend = axes.legend(fontsize=8.5, framealpha=0.85, edgecolor="none", **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def saved(figure: Figure, file_format: str, *, dpi: int = 150) -> bytes:

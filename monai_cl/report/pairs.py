@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from monai_cl.report.comparison import MEAN, Comparison
 from monai_cl.report.curves import COLOURS
-from monai_cl.report.figure_files import MEDIA_TYPES, saved
+from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
 from monai_cl.report.statistics import paired_difference
 from monai_cl.report.tables import row_name
 
@@ -33,10 +30,7 @@ def pairs_figure(comparison: Comparison, *, organ: str = MEAN, file_format: str 
         raise ValueError(f"comparison must have at least two columns, got {reference.label!r} alone")
     if organ not in (*comparison.organs, MEAN):
         raise ValueError(f"organ must be one of {', '.join((*comparison.organs, MEAN))}, got {organ!r}")
-    if file_format not in MEDIA_TYPES:
-        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
-    figure = Figure(figsize=(4.6, 3.0), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6, 3.0, file_format)
     axes = figure.add_subplot()
     axes.axhline(0, color="#555555", linewidth=1)
     for number, column in enumerate(others):
@@ -62,14 +56,8 @@ def pairs_figure(comparison: Comparison, *, organ: str = MEAN, file_format: str 
     axes.set_ylabel("difference of Dice", fontsize=9)
     axes.set_xlabel("cases in the order of their difference", fontsize=9)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.tick_params(labelsize=8.5, length=3)
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    plain_axes(axes)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
-        legend = axes.legend(fontsize=8.5, loc="upper left", framealpha=0.85, edgecolor="none", handletextpad=0.3)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        plain_legend(axes, loc="upper left", handletextpad=0.3)
     return saved(figure, file_format)

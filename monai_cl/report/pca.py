@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_cl.report.curves import COLOURS
-from monai_cl.report.figure_files import MEDIA_TYPES, saved
+from monai_cl.report.figure_files import new_figure, plain_legend, saved
 
 _UNKNOWN = "#BBBBBB"
 
@@ -60,8 +59,6 @@ def pca_figure(
     Raises:
         ValueError: another number of labels or depths than features, nothing to colour by, an unknown format.
     """
-    if file_format not in MEDIA_TYPES:
-        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
     points, share = principal_plane(features)
     labels = None if labels is None else _column("labels", labels, len(points)).astype(int)
     depths = None if depths is None else _column("depths", depths, len(points)).astype(np.float64)
@@ -72,8 +69,7 @@ def pca_figure(
         raise ValueError("labels or depths must be given, got neither")
     # in random order, or the last class would lie over the others
     rows = np.random.default_rng(seed).permutation(len(points))[:at_most]
-    figure = Figure(figsize=(4.6 * len(panels), 4.2), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6 * len(panels), 4.2, file_format)
     for number, name in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         if name == "class":
@@ -84,8 +80,7 @@ def pca_figure(
         axes.set_xlabel(f"first direction ({share[0]:.0%} of the variance)", fontsize=9)
         axes.set_ylabel(f"second direction ({share[1]:.0%})", fontsize=9)
         axes.tick_params(labelsize=8, length=3)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        axes.spines[["top", "right"]].set_visible(False)
     if title is not None:
         figure.suptitle(title, fontsize=11, parse_math=False)
     return saved(figure, file_format)
@@ -101,8 +96,7 @@ def _by_class(axes, points: np.ndarray, labels: np.ndarray, classes: Mapping[int
     for label in present:
         name = "unknown" if label < 0 else classes.get(label, f"class {label}")
         axes.scatter([], [], s=24, color=colours[label], label=name, linewidths=0)
-    for text in axes.legend(fontsize=8.5, framealpha=0.85, edgecolor="none").get_texts():
-        text.set_parse_math(False)
+    plain_legend(axes)
 
 
 def _by_depth(figure: Figure, axes, points: np.ndarray, depths: np.ndarray) -> None:

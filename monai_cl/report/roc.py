@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from monai_cl.report.curves import COLOURS, DASHES
-from monai_cl.report.figure_files import MEDIA_TYPES, saved
+from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
 
 
 def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, file_format: str = "png") -> bytes:
@@ -30,10 +28,7 @@ def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, fi
 
     if not predictions:
         raise ValueError("predictions must hold at least one curve, got none")
-    if file_format not in MEDIA_TYPES:
-        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
-    figure = Figure(figsize=(4.6, 4.4), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6, 4.4, file_format)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="dotted")
     for number, (name, (labels, probability)) in enumerate(predictions.items()):
@@ -49,14 +44,8 @@ def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, fi
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("1 − specificity", fontsize=9)
     axes.set_ylabel("sensitivity", fontsize=9)
-    axes.tick_params(labelsize=8.5, length=3)
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    legend = axes.legend(fontsize=8.5, loc="lower right", framealpha=0.85, edgecolor="none", handlelength=2.6)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    plain_axes(axes)
+    plain_legend(axes, loc="lower right", handlelength=2.6)
     if title is not None:
         axes.set_title(title, fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
     return saved(figure, file_format)

@@ -1,4 +1,4 @@
-"""Slices of a volume as pictures: which one, turned which way, several in a grid."""
+"""Slices of a volume as pictures: which one, turned which way."""
 
 from __future__ import annotations
 
@@ -7,39 +7,6 @@ from typing import Any
 import numpy as np
 
 PLANE_AXIS = {"axial": 2, "coronal": 1}
-
-
-def slice_grid(*volumes: Any, count: int = 4, window: tuple[float, float] | None = None) -> np.ndarray:
-    """Axial slices as one picture for TensorBoard's ``add_image``: a row per volume, e.g. input over reconstruction.
-
-    Args:
-        volumes: each (X, Y, Z) or (1, X, Y, Z), same shape, RAS+.
-        count: slices, evenly spaced without the ends (fewer in a thin volume).
-        window: grey range; None means values in [0, 1].
-
-    Returns:
-        (1, rows · Y, count · X) float32 in [0, 1], radiological view.
-
-    Raises:
-        ValueError: without a volume, for differing shapes, ``count`` < 1, or a window that is not positive.
-    """
-    if not volumes:
-        raise ValueError("volumes must hold at least one array, got none")
-    if count < 1:
-        raise ValueError(f"count must be >= 1, got {count}")
-    low, high = (0.0, 1.0) if window is None else map(float, window)
-    if not low < high:
-        raise ValueError(f"window must be (low, high) with low < high, got {window}")
-    first, *rest = (as_volume(volume) for volume in volumes)
-    same_shape(first, *rest)
-    depth = first.shape[2]
-    indices = sorted({int((number + 1) * depth / (count + 1)) for number in range(count)})
-    rows = [
-        np.concatenate([radiological_slice(volume, "axial", index).astype(np.float32) for index in indices], axis=1)
-        for volume in (first, *rest)
-    ]
-    grid = np.clip((np.concatenate(rows, axis=0) - low) / (high - low), 0, 1)
-    return np.nan_to_num(grid)[None].astype(np.float32)
 
 
 def busiest_slice(segmentation: np.ndarray | None, *, axis: int, size: int) -> int:

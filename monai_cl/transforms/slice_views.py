@@ -8,6 +8,7 @@ operations would show air: only beyond the slice's own border is air.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,12 +68,8 @@ def random_slice_views(
     seed: int,
     positions: Sequence[int] | Tensor,
     view: int,
-    probability: float = 0.5,
-    crop_area: float | tuple[float, float] = 0.7,
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    shift: float = 0.2,
-    angle: float = 30.0,
     air: float = 0.0,
+    **options: Any,
 ) -> Tensor:
     """One random view of every slice of a batch, on the batch's device.
 
@@ -81,19 +78,12 @@ def random_slice_views(
         seed: the run's seed.
         positions: (N,) the samples' global positions.
         view: which view of the sample this is: another number, another view.
-        probability, crop_area, crop_ratio, shift, angle: see `draw_slice_view`.
         air: see `apply_slice_views`.
+        **options: of `draw_slice_view`.
 
     Returns:
         As ``images``; what is drawn depends on (seed, position, view) alone, not on batch, device or resolution.
     """
-    options = {
-        "probability": probability,
-        "crop_area": crop_area,
-        "crop_ratio": crop_ratio,
-        "shift": shift,
-        "angle": angle,
-    }
     drawn = [draw_slice_view(address_rng(seed, Stream.VIEWS, int(p), int(view)), **options) for p in positions]
     return apply_slice_views(images, drawn, air=air)
 

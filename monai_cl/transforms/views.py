@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,11 +117,7 @@ def random_views(
     seed: int,
     positions: Sequence[int] | Tensor,
     view: int,
-    probability: float = 0.2,
-    shift: float = 0.1,
-    gamma: tuple[float, float] = (0.5, 2.0),
-    sigma: tuple[float, float] = (0.25, 1.5),
-    noise_std: float = 0.1,
+    **options: Any,
 ) -> Tensor:
     """One random view of every sample of a batch, on the batch's device.
 
@@ -129,13 +126,12 @@ def random_views(
         seed: the run's seed.
         positions: (N,) the samples' global positions.
         view: which view of the sample this is: another number, another view.
-        probability, shift, gamma, sigma, noise_std: see `draw_view`.
+        **options: of `draw_view`.
 
     Returns:
         As ``images``, not clipped. The parameters depend on (seed, position, view) alone; the noise also on the kind
         of device, whose generators differ.
     """
-    options = {"probability": probability, "shift": shift, "gamma": gamma, "sigma": sigma, "noise_std": noise_std}
     addresses = [(int(position), int(view)) for position in positions]
     views = [draw_view(address_rng(seed, Stream.VIEWS, *address), **options) for address in addresses]
     generators = [address_generator(seed, Stream.NOISE, *address, device=images.device) for address in addresses]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_cl.report import overlay_figure, slice_grid, write_overlay
+from monai_cl.report import overlay_figure, write_overlay
 from monai_cl.report.overlays import PALETTE
 from monai_cl.report.slices import busiest_slice, radiological_slice
 from tests.report.examples import LABELS, volumes
@@ -193,32 +193,3 @@ def test_an_overlay_is_written_whole(tmp_path: Path):
     path = write_overlay(tmp_path / "overlays" / "a.png", image, truth, truth, labels=LABELS)
     assert picture(path.read_bytes()).size
     assert [found.name for found in path.parent.iterdir()] == ["a.png"]
-
-
-def test_a_grid_has_a_row_per_volume_turned_as_radiologists_expect():
-    volume = np.zeros((6, 4, 10), np.float32)
-    volume[5, 3, 2] = 1  # right, anterior, on the first shown slice of four
-    grid = slice_grid(volume, torch.tensor(volume)[None] / 2, count=4)
-    assert (grid.shape, grid.dtype) == ((1, 8, 24), np.float32)
-    assert np.argwhere(grid[0]).tolist() == [[0, 0], [4, 0]]
-    assert grid[0, 4, 0] == 0.5
-
-
-def test_a_grid_of_a_thin_volume_repeats_no_slice_and_clips_to_the_window():
-    volume = np.array([-200.0, 50.0, 900.0]).reshape(1, 1, 3)
-    grid = slice_grid(volume, count=8, window=(-150, 250))
-    assert grid.tolist() == [[[0.0, 0.5, 1.0]]]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ((), {}, "at least one array"),
-        ((np.zeros((2, 2, 2)),), {"count": 0}, "count must be >= 1, got 0"),
-        ((np.zeros((2, 2, 2)), np.zeros((2, 2, 3))), {}, "must have shape"),
-        ((np.zeros((2, 2, 2)),), {"window": (1, 0)}, "low < high"),
-    ],
-)
-def test_an_impossible_grid_is_refused(arguments, options, message):
-    with pytest.raises(ValueError, match=message):
-        slice_grid(*arguments, **options)
