@@ -164,31 +164,6 @@ def test_half_precision_is_interpolated_in_float32(images, dtype, tolerance):
         assert torch.equal(random_slice_views(images.to(dtype), **options), out)
 
 
-def test_a_view_does_not_depend_on_its_batch(images):
-    options, positions = {"seed": 5, "view": 1}, [10, 11, 12]
-    batch = random_slice_views(images, positions=positions, **options)
-    backwards = random_slice_views(images.flip(0), positions=torch.tensor(positions[::-1]), **options)
-    assert torch.equal(backwards.flip(0), batch)
-    for n, position in enumerate(positions):
-        assert torch.equal(random_slice_views(images[n : n + 1], positions=[position], **options)[0], batch[n])
-
-
-def test_seed_position_and_view_each_give_another_view(images):
-    def make(seed=0, position=4, view=0):
-        return random_slice_views(images[:1], seed=seed, positions=[position], view=view, probability=1)
-
-    base = make()
-    assert torch.equal(base, make())
-    for other in (make(seed=1), make(position=5), make(view=1)):
-        assert not torch.equal(base, other)
-
-
-def test_a_view_leaves_torchs_own_randomness_alone(images):
-    state = torch.get_rng_state()
-    random_slice_views(images, seed=0, positions=[1, 2, 3], view=0)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_draws_keep_their_probabilities_and_ranges():
     rng = np.random.default_rng(0)
     views = [draw_slice_view(rng, crop_area=(0.5, 0.9)) for _ in range(4000)]

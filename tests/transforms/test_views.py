@@ -117,32 +117,6 @@ def test_without_probability_a_view_is_its_image(images):
     assert out.data_ptr() != images.data_ptr()
 
 
-def test_a_view_does_not_depend_on_its_batch(images):
-    options = {"seed": 5, "view": 1, "probability": 0.8}
-    positions = [10, 11, 12]
-    batch = random_views(images, positions=positions, **options)
-    backwards = random_views(images.flip(0), positions=torch.tensor(positions[::-1]), **options)
-    assert torch.equal(backwards.flip(0), batch)
-    for n, position in enumerate(positions):
-        assert torch.equal(random_views(images[n : n + 1], positions=[position], **options)[0], batch[n])
-
-
-def test_seed_position_and_view_each_give_another_view(images):
-    def make(seed=0, position=4, view=0):
-        return random_views(images[:1], seed=seed, positions=[position], view=view, probability=1)
-
-    base = make()
-    assert torch.equal(base, make())
-    for other in (make(seed=1), make(position=5), make(view=1)):
-        assert not torch.equal(base, other)
-
-
-def test_a_view_leaves_torchs_own_randomness_alone(images):
-    state = torch.get_rng_state()
-    random_views(images, seed=0, positions=[1, 2, 3], view=0, probability=1)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_draws_keep_their_probabilities_and_ranges():
     rng = np.random.default_rng(0)
     views = [draw_view(rng) for _ in range(4000)]

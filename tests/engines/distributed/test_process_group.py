@@ -125,15 +125,6 @@ def test_one_process_gathers_what_it_has():
     assert gather([{"id": "a"}, 2]) == [{"id": "a"}, 2]
 
 
-def test_lists_of_several_processes_are_gathered_by_rank(group_of_one, monkeypatch):
-    def exchange(lists: list, own: list) -> None:
-        lists[0], lists[1] = ["from rank 0"], own
-
-    monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "all_gather_object", exchange)
-    assert gather([1, 2]) == ["from rank 0", 1, 2]
-
-
 def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(group_of_one, monkeypatch):
     monkeypatch.setattr("monai_cl.engines.distributed.wrapping.world_size", lambda: 2)
     wrapped = distribute(unetr(), torch.device("cpu"))

@@ -210,45 +210,6 @@ def test_a_config_elsewhere_with_its_root_in_the_installed_package_writes_nothin
     an_installed_run("--bundle_root", str(tmp_path), file=mine)
 
 
-def test_processes_that_the_config_does_not_join_are_refused(as_a_run, monkeypatch):
-    for name, value in {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2"}.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"started 2 processes, .*train\.yaml does not join .*multi_gpu_train\.yaml"):
-        preflight()
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    preflight()
-
-
-@pytest.fixture
-def one_of_two(monkeypatch):
-    for name, value in ("is_initialized", True), ("get_rank", 1), ("get_world_size", 2):
-        monkeypatch.setattr(f"torch.distributed.{name}", lambda value=value: value)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "[pair.cc:553] Connection closed by peer [127.0.0.1]:32173. This is typically caused by a crash",
-        "[unbound_buffer.cc:78] Timed out waiting 8000ms for recv operation to complete",
-        "[Rank 1] NCCL communicator was aborted: remote process exited or there was a network error",
-        "wait timeout after 60000ms, keys: /default_pg/0: The client socket has timed out: Socket Timeout",
-    ],
-)
-def test_the_loss_of_another_process_is_one_line(said, one_of_two, as_a_run, capsys):
-    preflight()
-    error = raised(lambda: (_ for _ in ()).throw(RuntimeError(said)), RuntimeError("Failed to evaluate"))
-    (line,) = shown(error, capsys)
-    assert line.startswith("error: process 1 of 2 (on ")
-    assert " lost another one, which has ended or hangs (" in line
-    assert said[:40] in line
-    assert "start again with the same command" in line
-
-
-def test_an_error_of_ones_own_is_not_the_loss_of_another(one_of_two, as_a_run):
-    assert lost_process_in(RuntimeError("shape mismatch")) is None
-    assert lost_process_in(None) is None
-
-
 def test_a_process_alone_has_none_to_lose():
     assert lost_process_in(RuntimeError("Connection closed by peer")) is None
 
