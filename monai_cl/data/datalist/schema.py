@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.records.json_schema import expectation, missing_key, schema_validator, shown, where
 
@@ -41,7 +42,7 @@ def _is_told_already(document: Any, error: ValidationError) -> bool:
 def _file_of(document: Any, path: list[str | int]) -> str | None:
     """The image of the item that a complaint is about."""
     for depth, part in enumerate(path):
-        if isinstance(part, int) and path[depth - 1] in ("training", "validation", "test"):
+        if isinstance(part, int) and path[depth - 1] in SPLITS:
             item = document[part]
             image = item.get("image") if isinstance(item, dict) else item
             return image if isinstance(image, str) and image.strip() else None

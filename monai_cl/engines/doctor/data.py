@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monai_cl.data import VolumeStore, load_data_list, validate_data_list
+from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.store.remedies import prepare_line, repair_line
 from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, Check
 from monai_cl.errors import UserError
@@ -19,7 +20,7 @@ def listed(data_list: str, data_root: str | None = None) -> Check:
             advice += "; paths start from the list's folder unless --data_root names another"
         return Check("data list", PROBLEM, f"{problems[0]}{more}", advice)
     content = load_data_list(data_list, data_root=data_root)
-    items = sum(len(content.items(split)) for split in ("training", "validation", "test"))
+    items = sum(len(content.items(split)) for split in SPLITS)
     return Check("data list", OK, f"{content.path}: {items} items, headers read; voxels not looked at")
 
 
@@ -50,7 +51,7 @@ def stored(store: str, data_list: str | None = None, data_root: str | None = Non
 
 def _prepared(store: VolumeStore, data_list: str, data_root: str | None) -> Check:
     content = load_data_list(data_list, data_root=data_root)
-    items = [item for split in ("training", "validation", "test") for item in content.items(split)]
+    items = [item for split in SPLITS for item in content.items(split)]
     done = sum(store.find(item) is not None for item in items)
     found = f"{done} of {len(items)} items, as the store was made ({store.preparation})"
     if done == len(items):

@@ -61,7 +61,7 @@ def test_an_optimiser_of_one_process_fits_several(group_of_one, monkeypatch):
     alone(torch.rand(1, 1, 32, 32, 32)).square().mean().backward()
     assert all(parameter.grad is not None for parameter in alone.parameters() if parameter.requires_grad)
     optimizer.step()
-    monkeypatch.setattr("monai_cl.engines.distributed.collectives.world_size", lambda: 2)
+    monkeypatch.setattr("monai_cl.engines.distributed.wrapping.world_size", lambda: 2)
     wrapped = distribute(unetr(), torch.device("cpu"))
     several = torch.optim.AdamW(parameter_groups(wrapped, learning_rate=1e-3))
     several.load_state_dict(optimizer.state_dict())
