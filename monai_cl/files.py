@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,23 @@ from isal import isal_zlib
 
 from monai_cl.errors import UserError
 
+# what was written is lost; any other refusal means that a file system cannot flush this
+_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
+
 
 def flush_to_disk(path: Path) -> None:
-    """fsync a file or a folder; a file system that cannot flush folders (some network shares, Windows) is let pass."""
+    """fsync a file or a folder; a file system that cannot flush folders (some network shares, Windows) is let pass.
+
+    Raises:
+        OSError: the disk is full, a quota used up, or the device failed: only now does the system say so.
+    """
     with contextlib.suppress(PermissionError, IsADirectoryError):
         handle = os.open(path, os.O_RDONLY)
         try:
-            with contextlib.suppress(OSError):
-                os.fsync(handle)
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno in _LOST:
+                raise
         finally:
             os.close(handle)
 
@@ -49,29 +61,68 @@ def remove(path: Path) -> bool:
         os.rename(path, aside)
     except FileNotFoundError:
         return False
-    if aside.is_dir():
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        aside.unlink(missing_ok=True)
+    _delete(aside)
     return True
 
 
-@contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Write a temporary file in the ``with`` block; on leaving it takes the place of ``path``, whose folder is made.
+def new_file(path: Path, *, make_folder: bool = True) -> AbstractContextManager[Path]:
+    """Write a temporary file in the ``with`` block; on leaving it takes the place of ``path``.
 
     If the block raises, or the disk is full, what was at ``path`` before is still there.
+
+    Args:
+        path: the file.
+        make_folder: make the folder of ``path``. Without it a folder that has vanished, with its disk, is an error.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return _moved_into_place(path, lambda temporary: os.replace(temporary, path))
+
+
+@contextlib.contextmanager
+def new_directory(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
+    """Fill a temporary folder in the ``with`` block; on leaving it becomes ``path``.
+
+    Nothing appears at ``path`` if the block raises.
+
+    Args:
+        path: the folder; those above it are made.
+        keep_existing: if another writer was faster, its folder stays and ours is dropped, for where the name says what
+            the content is. Otherwise that is an OSError.
+    """
+
+    def move(temporary: Path) -> None:
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if not (keep_existing and path.is_dir()):
+                raise
+
+    with _moved_into_place(path, move) as temporary:
+        temporary.mkdir(parents=True)
+        yield temporary
+
+
+@contextlib.contextmanager
+def _moved_into_place(path: Path, move: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield a name beside ``path``; flush what was written there, move it into place, or delete it."""
     temporary = temporary_name(path)
     try:
         yield temporary
-        flush_to_disk(temporary)
-        os.replace(temporary, path)
+        for written in (*temporary.rglob("*"), temporary):
+            flush_to_disk(written)
+        move(temporary)
         flush_to_disk(path.parent)
     finally:
+        _delete(temporary)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -80,32 +131,8 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
 
 
-@contextlib.contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
-    """Fill a temporary folder in the ``with`` block; on leaving it becomes ``path``.
-
-    Nothing appears at ``path`` if the block raises. If another writer was faster, his folder stays and ours is dropped:
-    the content is the same, for the name of an entry says what is in it.
-    """
-    temporary = temporary_name(path)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            flush_to_disk(file)
-        flush_to_disk(temporary)
-        try:
-            os.rename(temporary, path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        flush_to_disk(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step: temporary file beside it, fsync, rename. Makes the folder.
+    """Replace ``path`` by ``content`` in one step, see :func:`new_file`; for what a user has named.
 
     Raises:
         UserError: when the place cannot be written to; whatever was there before is still there.
@@ -121,13 +148,34 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
 _BLOCK = 1 << 20
 
 
+def read_blocks(path: Path, *, limit: int | None = None) -> Iterator[bytes]:
+    """A file's bytes in blocks of 1 MiB, for a hash.
+
+    Args:
+        path: the file.
+        limit: bytes from the beginning; None: all.
+    """
+    left = limit
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK if left is None else min(left, _BLOCK)):
+            yield block
+            left = None if left is None else left - len(block)
+
+
 def crc32(path: Path) -> int:
     """CRC-32 of a file's bytes."""
     value = 0
-    with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            value = isal_zlib.crc32(block, value)
+    for block in read_blocks(path):
+        value = isal_zlib.crc32(block, value)
     return value
+
+
+def sha256(path: Path, *, limit: int | None = None) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits; of the first ``limit`` of them where that is given."""
+    digest = hashlib.sha256()
+    for block in read_blocks(path, limit=limit):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def check_name(path: Path) -> None:

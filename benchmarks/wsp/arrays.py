@@ -13,6 +13,7 @@ from monai_cl.data.phantom.cirrhosis.structure import LIVER
 from monai_cl.data.slices.choice import central_part, slice_depths
 from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.slices.pixels import window_slices
+from monai_cl.files import new_file
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class CirrhosisSlices:
 
     def save(self, path: str | Path) -> None:
         """Write as an uncompressed .npz file."""
-        np.savez(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+        with new_file(Path(path)) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: str | Path) -> CirrhosisSlices:

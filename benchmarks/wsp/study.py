@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from monai_cl.files import temporary_name
 from wsp.arrays import CirrhosisSlices, cirrhosis_slices
 
 METHODS = ("random", "simclr", "byol", "supcon", "depth_aware", "wsp")
@@ -74,9 +73,7 @@ def cohort(folder: Path, study: Study, name: str) -> CirrhosisSlices:
     if not path.exists():
         count = study.patients if name == "grades" else study.biopsies
         slices = cirrhosis_slices(study.cohort_seed, count, cohort=name, size=study.size, progress=True)
-        temporary = temporary_name(path).with_suffix(".npz")
-        slices.save(temporary)
-        temporary.rename(path)
+        slices.save(path)
     return CirrhosisSlices.load(path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from monai.bundle import ConfigParser
 from monai_cl.data.records.results import read_results
 from monai_cl.engines import export_config, load_classifier, load_network, try_slice
 from monai_cl.errors import UserError
-from monai_cl.files import write_atomically
+from monai_cl.files import new_directory, write_atomically
 from monai_cl.shipped import bundle_folder
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
@@ -88,9 +87,8 @@ def lay_out_app(
     # scans come one by one, and results go to the viewer
     values |= {"datalist": [], "dicom_seg": False}
     probe = values.pop("probe", None)
-    staged = app / "model" / f".{name}.{os.getpid()}"
-    try:
-        (staged / "configs").mkdir(parents=True)
+    with new_directory(target) as staged:
+        (staged / "configs").mkdir()
         for config in configs:
             fitting = {key: value for key, value in values.items() if key in known[config]}
             _write_config(source, staged / "configs" / f"{config}.yaml", config=config, values=fitting)
@@ -104,9 +102,6 @@ def lay_out_app(
         # before the bundle, whose presence means that the app is whole
         if not (app / "main.py").exists():
             write_atomically(app / "main.py", Path(__file__).with_name("app_main.py").read_bytes())
-        os.replace(staged, target)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     return AppFolder(app, name, task, made=True)
 
 

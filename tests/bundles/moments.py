@@ -42,14 +42,16 @@ def half(content, stream, *a, **k):
 save = at({n}, torch, "save", before=half)
 """,
     "before the rename": """
-import monai_cl.engines.checkpoints.checkpoint_file as module
+import monai_cl.files as module
+replace = module.os.replace
+class weights: replace = staticmethod(replace)
+at({n}, weights, "replace", before=lambda *a: pause())
 module.os = type("os", (), dict(vars(module.os)))
-module.os.replace = staticmethod(module.os.replace)
-at({n}, module.os, "replace", before=lambda *a: pause())
+module.os.replace = staticmethod(lambda old, new: (weights.replace if new.suffix == ".pt" else replace)(old, new))
 """,
     "after the rename": """
-import monai_cl.engines.checkpoints.checkpoint_file as module
-at({n}, module, "flush_to_disk", after=lambda *a: pause())
+import monai_cl.engines.checkpoints.checkpoint as module
+at({n}, module, "save_atomically", after=lambda *a: pause())
 """,
     "in a validation": """
 import monai.engines

@@ -85,7 +85,7 @@ def test_a_pretraining_killed_at_one_moment_after_another_is_the_uninterrupted_o
         finished = stop_at(moment, number, signal.SIGKILL, PRETRAINING, run, preset="hybrid")
         assert finished.status == -signal.SIGKILL
         assert [path.name for path in checkpoints_in(run)] == [f"checkpoint_iteration={i}.pt" for i in left], moment
-    assert list(run.glob(".*.tmp")), "no death fell into a write"
+    assert list(run.glob(".tmp-*.pt-*")), "no death fell into a write"
     finished = start(PRETRAINING, run, preset="hybrid").wait().check()
     assert resumed_at(finished) == 4
     assert differences(pretraining, run) == []

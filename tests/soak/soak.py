@@ -148,7 +148,7 @@ class Soak:
     def _judge_death(self, case: Case, output_dir: Path, finished: Finished, fate: str) -> None:
         if fate == "kill" and finished.status == -signal.SIGKILL:
             self.counts["kills"] += 1
-            if list(output_dir.glob(".*.tmp")):
+            if list(output_dir.glob(".tmp-*.pt-*")):
                 self.counts["kills in the middle of a write"] += 1
         elif fate == "term" and finished.status == EXIT_SAVED:
             self.counts["SIGTERM, saved"] += 1
@@ -163,7 +163,7 @@ class Soak:
         """Perhaps damage a whole checkpoint, as long as another one is left; its name if it was the newest."""
         there = [path for path in checkpoints_in(output_dir) if is_whole(path)] if output_dir.is_dir() else []
         if self.draw.random() < 0.1 and there:
-            left = there[0].with_name(f".{there[0].name}.99999.tmp")
+            left = there[0].with_name(f".tmp-{there[0].name}-99999-beef")
             left.write_bytes(there[0].read_bytes()[:1000])
             self.counts["half-written files left behind"] += 1
         if self.draw.random() > 0.7 or len(there) < 2:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
+
+from monai_cl.files import sha256
 
 _HEAD = 64 * 1024
 
@@ -44,19 +45,8 @@ def _size(path: str) -> tuple[int, int]:
 
 
 def _head(path: str) -> str:
-    return "" if os.path.isdir(path) else _digest(Path(path), limit=_HEAD)
+    return "" if os.path.isdir(path) else sha256(Path(path), limit=_HEAD)
 
 
 def _whole(path: str) -> tuple[str, ...]:
-    return tuple(sorted(_digest(file) for file in _files(path)))
-
-
-def _digest(file: Path, *, limit: int | None = None) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        if limit is not None:
-            digest.update(stream.read(limit))
-        else:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return tuple(sorted(sha256(file) for file in _files(path)))

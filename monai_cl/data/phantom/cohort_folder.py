@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_cl.errors import UserError
+from monai_cl.files import temporary_name
 
 
 def require_whole_numbers(least: Mapping[str, int], numbers: Mapping[str, object]) -> None:
@@ -45,12 +45,11 @@ def cohort_folder(output: Path, *, lists: Mapping[str, str], overwrite: bool) ->
             f"{output}: expected a new or empty folder, found files in it; give another folder, or overwrite to "
             "replace the cohort there"
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
     # built beside the final place, so that the last step is a rename on one file system
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    building = temporary_name(output)
+    building.mkdir(parents=True)
     try:
         yield building
-        building.chmod(0o755)  # mkdtemp makes it private
         _publish(building, output, lists)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from monai_cl.data.datalist.items import item_kinds
 from monai_cl.data.store.conversion import Preparation
 from monai_cl.data.store.entry import StoreEntry, load_entry
+from monai_cl.data.store.keys import Slot
 from monai_cl.data.store.locks import is_claimed
 from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import fingerprint
@@ -28,8 +28,11 @@ class Store(Protocol):
     def all_keys(self) -> list[str]:
         """Every entry."""
 
-    def add(self, item: Mapping[str, Any]) -> str:
-        """Prepare an item; returns its key."""
+    def slot(self, item: Mapping[str, Any], *, again: bool = False) -> Slot:
+        """Where an item belongs."""
+
+    def fill(self, slot: Slot) -> str:
+        """Prepare the slot's item; returns its key."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,8 @@ _MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew, "suspect
 
 
 def _add_again(store: Store, entry: StoreEntry) -> str:
-    item = item_of(entry)
-    for kind in item_kinds(item):
-        fingerprint(item[kind], store.root / ".sources", again=True)
-    return type(store)(store.root, Preparation(**entry.preparation)).add(item)
+    rebuilt = type(store)(store.root, Preparation(**entry.preparation))
+    return rebuilt.fill(rebuilt.slot(item_of(entry), again=True))
 
 
 def item_of(entry: StoreEntry) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The name of an entry: readable at the front, and different whenever its content would be."""
+"""Where an item belongs in a store. Its name: readable at the front, and different whenever its content would be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from monai_cl.data.datalist.items import item_id, map_pairs
@@ -15,7 +16,27 @@ if TYPE_CHECKING:
     from monai_cl.data.store.sources import Source
 
 
-def entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> str:
+@dataclass(frozen=True)
+class Slot:
+    """An item's place in a store, worked out once: to look for its entry, to make it, and to say what it came from.
+
+    Attributes:
+        item: of the data list.
+        sources: ``image`` and, where the item has one, ``label`` -> what the file contained.
+        key: name of the entry.
+    """
+
+    item: Mapping[str, Any]
+    sources: Mapping[str, Source]
+    key: str
+
+
+def slot_of(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> Slot:
+    """The slot of an item with these sources, for this preparation."""
+    return Slot(item, sources, _entry_key(item, sources, preparation))
+
+
+def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> str:
     """``<data set>.<id>.<digest of sources and label map>.<digest of the preparation>``.
 
     Paths do not enter, so a data folder may move; content does, so two lists that use one name cannot meet.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from monai_cl.files import leftovers
+from monai_cl.locks import Busy, Lock
 
-
-class Busy(Exception):
-    """Another process is preparing this volume now."""
+__all__ = ["Busy", "claim", "is_claimed"]
 
 
 @contextlib.contextmanager
@@ -25,16 +23,10 @@ def claim(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
     Raises:
         Busy: held by another process, and ``wait`` is false.
     """
-    lock = _lock(root, key, wait)
+    lock = _lock(root, key)
+    held = lock.acquire(patience=math.inf if wait else 0.0)
     try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise Busy(key) from error
-    except (OSError, NotImplementedError):
-        yield
-        return
-    try:
-        for left in leftovers(root, key):
+        for left in leftovers(root, key) if held else []:
             shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
@@ -43,18 +35,16 @@ def claim(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
 
 def is_claimed(root: Path, key: str) -> bool:
     """Whether a living process holds the lock of ``key``."""
-    lock = _lock(root, key, wait=False)
+    lock = _lock(root, key)
     try:
         lock.acquire()
-    except filelock.Timeout:
+    except Busy:
         return True
-    except (OSError, NotImplementedError):
-        return False
     lock.release()
     return False
 
 
-def _lock(root: Path, key: str, wait: bool) -> filelock.BaseFileLock:
+def _lock(root: Path, key: str) -> Lock:
     folder = root / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(folder / key, timeout=-1 if wait else 0)
+    return Lock(folder / key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monai_cl.data.datalist.items import whose
+from monai_cl.data.store.keys import Slot
 from monai_cl.data.store.volume_store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
 
@@ -90,8 +91,8 @@ def prepare(
     store = VolumeStore.create(root, preparation)
     outcomes: dict[int, tuple[str, str]] = {}
     for index, item in enumerate(items):
-        if _is_there(store, item):
-            outcomes[index] = _prepare_one(store, item, index)[1:]
+        if (slot := _filled_slot(store, item)) is not None:
+            outcomes[index] = _prepare_one(store, item, index, slot=slot)[1:]
     todo = [index for index in range(len(items)) if index not in outcomes]
     _work(store, items, todo, outcomes, workers=workers, progress=progress)
     result = PreparedItems(store)
@@ -149,19 +150,20 @@ def _results(store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Seque
     yield from run(joblib.delayed(_prepare_one)(store, items[index], index) for index in todo)
 
 
-def _is_there(store: VolumeStore, item: Mapping[str, Any]) -> bool:
+def _filled_slot(store: VolumeStore, item: Mapping[str, Any]) -> Slot | None:
     try:
-        return bool(item.get("image")) and store.find(item) is not None
+        return store.filled_slot(item) if item.get("image") else None
     except Exception:  # `_prepare_one` comes to the same and says what it is
-        return False
+        return None
 
 
 def _prepare_one(
-    store: VolumeStore, item: Mapping[str, Any], index: int, *, wait: bool = False
+    store: VolumeStore, item: Mapping[str, Any], index: int, *, slot: Slot | None = None, wait: bool = False
 ) -> tuple[int, str, str]:
     try:
-        there = store.key(item) in store
-        return index, "reused" if there else "made", store.add(item, wait=wait)
+        slot = slot or store.slot(item)
+        there = slot.key in store
+        return index, "reused" if there else "made", store.fill(slot, wait=wait)
     except Busy:
         return index, "busy", ""
     except UserError as error:

@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from monai_cl.errors import UserError
-from monai_cl.files import write_json
-
-_BLOCK = 1 << 20
+from monai_cl.files import read_blocks, sha256, write_json
 
 
 @dataclass(frozen=True)
@@ -102,11 +100,11 @@ def _read_note(note: Path) -> Source | None:
 
 
 def _digest(path: Path) -> str:
+    if not path.is_dir():
+        return sha256(path)
     total = hashlib.sha256()
     for file in _files(path):
-        if path.is_dir():
-            total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
-        with file.open("rb") as handle:
-            while block := handle.read(_BLOCK):
-                total.update(block)
+        total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
+        for block in read_blocks(file):
+            total.update(block)
     return total.hexdigest()

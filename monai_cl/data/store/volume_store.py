@@ -22,7 +22,7 @@ from monai_cl.data.store import integrity
 from monai_cl.data.store.arrays import StoredArray, write_array
 from monai_cl.data.store.conversion import Converted, Preparation, convert
 from monai_cl.data.store.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
-from monai_cl.data.store.keys import entry_key, is_key
+from monai_cl.data.store.keys import Slot, is_key, slot_of
 from monai_cl.data.store.locks import Busy, claim
 from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import Source, fingerprint, recall
@@ -89,15 +89,36 @@ class VolumeStore:
 
         Reads the sources once to hash them; later calls only look at their size and time.
         """
-        return entry_key(item, self._sources(item), self.preparation)
+        return self.slot(item).key
 
-    def find(self, item: Mapping[str, Any]) -> str | None:
-        """The key of an item that is already prepared and whose sources have not been touched since; else None."""
+    def slot(self, item: Mapping[str, Any], *, again: bool = False) -> Slot:
+        """Where an item belongs; see :meth:`key`.
+
+        Args:
+            item: see :meth:`add`.
+            again: hash the sources anew: neither size nor time tell of a disk's damage.
+
+        Raises:
+            UserError: a source is not there.
+        """
+        sources = {kind: fingerprint(item[kind], self._notes, again=again) for kind in item_kinds(item)}
+        return slot_of(item, sources, self.preparation)
+
+    def filled_slot(self, item: Mapping[str, Any]) -> Slot | None:
+        """The slot of an item that is already prepared and whose sources have not been touched since; else None.
+
+        Nothing is hashed.
+        """
         sources = {kind: recall(item[kind], self._notes) for kind in item_kinds(item)}
         if None in sources.values():
             return None
-        key = entry_key(item, sources, self.preparation)
-        return key if key in self else None
+        slot = slot_of(item, sources, self.preparation)
+        return slot if slot.key in self else None
+
+    def find(self, item: Mapping[str, Any]) -> str | None:
+        """The key of an item that is already prepared and whose sources have not been touched since; else None."""
+        slot = self.filled_slot(item)
+        return None if slot is None else slot.key
 
     def add(self, item: Mapping[str, Any], *, wait: bool = True) -> str:
         """Prepare an item unless its entry is there, and return the key.
@@ -110,18 +131,20 @@ class VolumeStore:
             UserError: the item cannot be read or does not fit together (nothing is written then), or its label holds
                 ids that the item does not declare.
         """
-        sources = self._sources(item)
-        key = entry_key(item, sources, self.preparation)
-        if key not in self:
-            with claim(self.root, key, wait=wait):
-                if key not in self:
-                    converted = convert(item, self.preparation)
-                    _check_untouched(sources)
-                    self._write(key, item, sources, converted)
-                    return key
+        return self.fill(self.slot(item), wait=wait)
+
+    def fill(self, slot: Slot, *, wait: bool = True) -> str:
+        """As :meth:`add`, for an item whose slot is known."""
+        if slot.key not in self:
+            with claim(self.root, slot.key, wait=wait):
+                if slot.key not in self:
+                    converted = convert(slot.item, self.preparation)
+                    _check_untouched(slot.sources)
+                    self._write(slot, converted)
+                    return slot.key
         # made for this list or for another one, which declares other labels
-        check_label_ids(item, self.entry(key).classes)
-        return key
+        check_label_ids(slot.item, self.entry(slot.key).classes)
+        return slot.key
 
     def keys(self) -> list[str]:
         """Entries made with this preparation, sorted."""
@@ -190,14 +213,12 @@ class VolumeStore:
         self._forget()
         return integrity.repair(self, sources=sources)
 
-    def _sources(self, item: Mapping[str, Any]) -> dict[str, Source]:
-        return {kind: fingerprint(item[kind], self._notes) for kind in item_kinds(item)}
-
-    def _write(self, key: str, item: Mapping[str, Any], sources: Mapping[str, Source], converted: Converted) -> None:
+    def _write(self, slot: Slot, converted: Converted) -> None:
+        item = slot.item
         arrays = {"image": converted.image, "label": converted.label}
-        coordinates, voxels = draw_coordinates(converted.image, converted.label, seed=zlib.crc32(key.encode()))
+        coordinates, voxels = draw_coordinates(converted.image, converted.label, seed=zlib.crc32(slot.key.encode()))
         check_label_ids(item, voxels)
-        with new_directory(self.root / key) as folder:
+        with new_directory(self.root / slot.key, keep_existing=True) as folder:
             for kind, array in arrays.items():
                 if array is not None:
                     write_array(folder / f"{kind}.b2nd", array, self.preparation.layout)
@@ -212,7 +233,7 @@ class VolumeStore:
                 "classes": sorted(value for value in coordinates if value > 0),
                 "voxels": {str(value): number for value, number in voxels.items()},
                 "has_label": converted.label is not None,
-                "source": {kind: asdict(source) for kind, source in sources.items()}
+                "source": {kind: asdict(source) for kind, source in slot.sources.items()}
                 | {"label_map": map_pairs(item.get("label_map"))},
                 "preparation": json.loads(json.dumps(asdict(self.preparation))),
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from monai_cl.errors import UserError
-from monai_cl.files import flush_to_disk
+from monai_cl.files import new_file
 from monai_cl.networks.archive import archive_fault
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint_iteration=(\d+)\.pt$")
-_LEFT_OVER = re.compile(r"\.(checkpoint_iteration=\d+|model)\.pt\.\d+\.tmp$|\.tmp-model\.pt-\d+-[0-9a-f]+$")
+_WRITTEN = r"(checkpoint_iteration=\d+|model)\.pt"
+# the second form is that of earlier versions
+_LEFT_OVER = re.compile(rf"\.tmp-{_WRITTEN}-\d+-[0-9a-f]+$|\.{_WRITTEN}\.\d+\.tmp$")
 DAMAGED = ".damaged"
 
 
@@ -46,17 +48,10 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: the disk is full, read-only or gone; says so, and what of the run is left. Nothing is changed then.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with open(temporary, "wb") as stream:
-                torch.save(content, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-            flush_to_disk(path.parent)
-        finally:
-            _remove(temporary)
+        # where the folder has vanished a new one would lie on another disk
+        with new_file(path, make_folder=False) as temporary, temporary.open("wb") as stream:
+            torch.save(content, stream)
     except (OSError, RuntimeError) as error:
         # torch turns the system's error into one of its own, "unexpected pos 704 vs 598"
         system = error if isinstance(error, OSError) else error.__context__
@@ -97,7 +92,7 @@ def set_aside(path: Path) -> Path:
 
 def remove_left_overs(folder: Path) -> None:
     """Delete half-written files of a killed process: each may be as large as a checkpoint. Hold the run's lock."""
-    for path in (*folder.glob(".*.tmp"), *folder.glob(".tmp-*")):
+    for path in folder.glob(".*"):
         if _LEFT_OVER.match(path.name):
             _remove(path)
             logger.info("removed %s, which a killed run left half-written", path)

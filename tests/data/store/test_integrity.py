@@ -177,7 +177,7 @@ def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_writes(store,
     with claim(store.root, "another"):
         assert [str(left) in problem for problem in store.verify()] == [True]
     lock = store.root / ".locks" / key
-    with filelock.FileLock(lock):
+    with filelock.FileLock(lock):  # as processes of earlier versions hold it
         assert store.verify() == []
         assert is_claimed(store.root, key)
     assert store.repair() == [f"{left}: removed the rest of a killed run"]
@@ -238,15 +238,15 @@ def test_repairs_that_meet_leave_the_work_to_the_faster(store, items, monkeypatc
 def test_a_failure_of_one_repair_does_not_stop_the_next(store, items, monkeypatch):
     for item in items:
         flip_a_bit(store.root / store.key(item) / "image.b2nd")
-    add, first = VolumeStore.add, []
+    fill, first = VolumeStore.fill, []
 
-    def fragile(self, item, **options):
+    def fragile(self, slot, **options):
         if not first:
-            first.append(item)
+            first.append(slot)
             raise MemoryError("no room")
-        return add(self, item, **options)
+        return fill(self, slot, **options)
 
-    monkeypatch.setattr(VolumeStore, "add", fragile)
+    monkeypatch.setattr(VolumeStore, "fill", fragile)
     done = store.repair()
     assert len(done) == 2
     assert "could not be made again: no room" in done[0]

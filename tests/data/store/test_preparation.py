@@ -265,3 +265,33 @@ def test_a_dicom_series_in_a_list_is_validated_and_stored_like_its_nifti(tmp_pat
         np.testing.assert_allclose(first.astype(int), second.astype(int), atol=1 if kind == "image" else 0)
         assert first.std() > 0
     np.testing.assert_allclose(*(result.store.entry(key).affine for key in keys), atol=1e-4)
+
+
+@pytest.mark.parametrize("remembers", [True, False], ids=["notes are kept", "notes cannot be written"])
+def test_a_source_is_read_once_to_hash_it_and_not_at_all_when_it_is_there(tmp_path, monkeypatch, remembers):
+    from monai_cl.data.store import keys, sources
+
+    calls: dict[str, list] = {"hash": [], "look": [], "key": []}
+
+    def counted(name, function):
+        return lambda *a, **k: (calls[name].append(a[0]), function(*a, **k))[1]
+
+    monkeypatch.setattr(sources, "_digest", counted("hash", sources._digest))
+    monkeypatch.setattr(sources, "_read_note", counted("look", sources._read_note))
+    monkeypatch.setattr(keys, "_entry_key", counted("key", keys._entry_key))
+    if not remembers:
+        monkeypatch.setattr(sources, "write_json", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only")))
+    items = items_of(tmp_path, 3)
+    files = sum(1 + ("label" in item) for item in items)
+    quietly(items, tmp_path / "store")
+    assert len(calls["hash"]) == files
+    assert len(calls["key"]) == len(items)
+    for name in calls:
+        calls[name].clear()
+    assert quietly(items, tmp_path / "store").reused == 3
+    assert len(calls["key"]) == len(items)
+    if remembers:
+        assert calls["hash"] == []
+        assert len(calls["look"]) == files, "and its note is looked at once"
+    else:
+        assert len(calls["hash"]) == files

@@ -118,7 +118,8 @@ def test_a_folder_in_which_nothing_can_be_written_is_named_before_the_run():
 
 
 def test_half_written_files_of_killed_runs_are_removed_and_others_stay(tmp_path):
-    left = (".checkpoint_iteration=4.pt.123.tmp", ".model.pt.9.tmp", ".tmp-model.pt-9-0f3a")
+    left = (".tmp-checkpoint_iteration=4.pt-123-0f3a", ".tmp-model.pt-9-0f3a")
+    left += (".checkpoint_iteration=4.pt.123.tmp", ".model.pt.9.tmp")  # of earlier versions
     for name in (*left, ".tmp-mine", "notes.tmp"):
         (tmp_path / name).write_bytes(b"half")
     remove_left_overs(tmp_path)
@@ -127,7 +128,7 @@ def test_half_written_files_of_killed_runs_are_removed_and_others_stay(tmp_path)
 
 def test_a_run_removes_what_a_killed_one_left_and_keeps_what_was_set_aside(tmp_path):
     TinyRun(tmp_path).go(epochs=2)
-    (tmp_path / ".checkpoint_iteration=6.pt.123.tmp").write_bytes(b"half")
+    (tmp_path / ".tmp-checkpoint_iteration=6.pt-123-0f3a").write_bytes(b"half")
     (tmp_path / "checkpoint_iteration=4.pt").write_bytes(b"")
     TinyRun(tmp_path).go(epochs=4)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
