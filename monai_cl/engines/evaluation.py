@@ -8,9 +8,10 @@ from ignite.engine import Engine
 from torch import nn
 
 from monai_cl.data.records.results import write_results
+from monai_cl.engines.distributed.wrapping import bare
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError
-from monai_cl.networks.transfer import bare_name, read_weights
+from monai_cl.networks.transfer import bare_name, compare_weights, read_weights
 
 
 def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[str, ...] = ()) -> nn.Module:
@@ -23,18 +24,13 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
         UserError: when the file is missing, damaged or of another architecture; names what did not match.
     """
     weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
-    bare = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    place = {bare_name(name): name for name in bare.state_dict()}
-    own = {bare_name(name): tensor.shape for name, tensor in bare.state_dict().items()}
-    wrong = [f"{name} missing" for name in own if name not in weights]
-    wrong += [f"{name} unknown" for name in weights if name not in own]
-    wrong += [
-        f"{name} {tuple(weights[name].shape)} for {tuple(shape)}"
-        for name, shape in own.items()
-        if name in weights and weights[name].shape != shape
-    ]
-    if wrong:
-        of_slices = any(name.startswith(("backbone.", "online.")) for name in own)
+    own = bare(network).state_dict()
+    place = {bare_name(name): name for name in own}
+    report = compare_weights({name: own[key] for name, key in place.items()}, weights)
+    if not report.complete:
+        wrong = [f"{name} missing" for name in report.missing] + [f"{name} unknown" for name in report.unknown]
+        wrong += report.other_shape
+        of_slices = any(name.startswith(("backbone.", "online.")) for name in place)
         options = (
             "method, backbone, width, neighbours" if of_slices else "patch_size, feature_size, hidden_size, data_list"
         )
@@ -43,7 +39,7 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
             + (f", … ({len(wrong)} in all)" if len(wrong) > 3 else "")
             + f"; use the network options ({options}) it was trained with"
         )
-    bare.load_state_dict({place[name]: tensor for name, tensor in weights.items()})
+    bare(network).load_state_dict({place[name]: tensor for name, tensor in weights.items()})
     return network
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
+from monai_cl.files import new_file
 from monai_cl.networks.archive import archive_fault
 
 ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
@@ -22,7 +22,15 @@ _MODULE_PREFIXES = ("module.", "unetr.", "_orig_mod.")
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What a file of encoder weights had to do with a network, by key name."""
+    """What a file of weights has to do with a network, by key name, in the order of the network (of the file: unknown).
+
+    Attributes:
+        matched: names that both have, with one shape.
+        missing: names of the network that the file lacks.
+        other_shape: ``name (its shape in the file) for (the network's)``.
+        unknown: names of the file that the network lacks.
+        source: the file.
+    """
 
     matched: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -44,7 +52,7 @@ class TransferReport:
         ):
             if names:
                 more = f", … ({len(names)} in all)" if len(names) > 3 else ""
-                parts.append(f"{what}: {', '.join(names[:3])}{more}")
+                parts.append(f"{what}: {', '.join(sorted(names)[:3])}{more}")
         return "; ".join(parts)
 
 
@@ -111,10 +119,12 @@ def compare_weights(
     shared = own.keys() & given.keys()
     fits = {name for name in shared if own[name].shape == given[name].shape}
     return TransferReport(
-        matched=tuple(sorted(fits)),
-        missing=tuple(sorted(name for name in own.keys() - given.keys() if not name.endswith(optional))),
-        other_shape=tuple(f"{k} {tuple(given[k].shape)} for {tuple(own[k].shape)}" for k in sorted(shared - fits)),
-        unknown=tuple(sorted(given.keys() - own.keys())),
+        matched=tuple(name for name in own if name in fits),
+        missing=tuple(name for name in own if name not in given and not name.endswith(optional)),
+        other_shape=tuple(
+            f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}" for name in own if name in shared - fits
+        ),
+        unknown=tuple(name for name in given if name not in own),
         source=source,
     )
 
@@ -181,18 +191,8 @@ def export_encoder(
         raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
     note = {"format": 1, "keys": "monai.networks.nets.UNETR", "tensors": len(encoder), **dict(about or {})}
     text = json.dumps(note, indent=1, default=str)
-    _replace(output, lambda temporary: torch.save(encoder, temporary))
-    _replace(output.with_suffix(".json"), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+    with new_file(output) as temporary, temporary.open("wb") as stream:
+        torch.save(encoder, stream)
+    with new_file(output.with_suffix(".json")) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
     return output
-
-
-def _replace(path: Path, write) -> None:
-    """Write through a temporary file, fsync and rename: a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from monai.networks.nets import UNETR
 
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet, export_encoder, load_encoder
-from monai_cl.networks.transfer import ENCODER_PREFIXES, read_weights
+from monai_cl.networks.transfer import ENCODER_PREFIXES, compare_weights, read_weights
 
 SMALL = {"img_size": 32, "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 
@@ -75,6 +75,14 @@ def test_another_architecture_is_refused_by_name_and_shape_and_changes_nothing(t
     with pytest.raises(UserError, match=r"of another shape: .*\(.*32.*\) for \(.*24.*\)"):
         load_encoder(stock, path)
     assert all(torch.equal(v, before[k]) for k, v in stock.state_dict().items())
+
+
+def test_a_comparison_is_in_the_networks_order_and_told_by_the_alphabet():
+    own = {"b": torch.zeros(2), "a": torch.zeros(1), "d": torch.zeros(1), "c": torch.zeros(1)}
+    report = compare_weights(own, {"y": torch.zeros(1), "x": torch.zeros(1), "b": torch.zeros(3), "d": torch.zeros(1)})
+    assert (report.matched, report.missing) == (("d",), ("a", "c"))
+    assert (report.other_shape, report.unknown) == (("b (3,) for (2,)",), ("y", "x"))
+    assert str(report).endswith("of another shape: b (3,) for (2,); unknown to the network: x, y")
 
 
 def test_not_strict_loads_what_matches_and_says_what_did_not(tmp_path):
