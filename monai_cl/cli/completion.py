@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monai_cl.compat import fire_completion
 from monai_cl.errors import UserError
 
 SHELLS = ("bash", "fish")
@@ -20,8 +21,6 @@ def completion_script(commands: Any, shell: str) -> str:
         raise UserError(
             f"{shell!r}: expected one of the shells {', '.join(SHELLS)}; zsh reads bash's after bashcompinit"
         )
-    from fire.completion import Script
-
-    script = Script(PROGRAM, commands, shell=shell)
+    script = fire_completion(commands, program=PROGRAM, shell=shell)
     # file names where no command or option fits
     return script.replace("complete -F ", "complete -o default -F ") if shell == "bash" else script

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from monai_cl.compat import fire_value
 from monai_cl.errors import UserError
 
 _FLAG = re.compile(r"--|-[A-Za-z]")  # and so -3 is a value
@@ -71,7 +72,7 @@ def typed_words(commands: Any, words: list[str]) -> list[str]:
     for one in _given(command, words[len(named) :]):
         if one.value is None or one.name not in parameters or parameters[one.name].annotation not in _TEXTS:
             continue
-        if not isinstance(_parsed(one.value), str | None):
+        if not isinstance(fire_value(one.value), str | None):
             place = len(named) + one.place
             typed[place] = words[place].removesuffix(one.value) + repr(one.value)
     return typed
@@ -94,15 +95,9 @@ def _check_kind(name: str, annotation: Any, word: str | None) -> None:
         if annotation in _TEXTS or (types and bool not in types):
             raise UserError(f"--{name}: expected {expected}, found nothing behind it")
     elif types:
-        value = _parsed(word)
+        value = fire_value(word)
         if not isinstance(value, types) or isinstance(value, bool) != (bool in types):
             raise UserError(f"--{name}: expected {expected}, found {word!r}")
-
-
-def _parsed(word: str) -> Any:
-    from fire.parser import DefaultParseValue
-
-    return DefaultParseValue(word)
 
 
 def _check_command(group: Any, named: list[str], left: list[str]) -> None:

@@ -7,7 +7,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 
 def momentum_at(iteration: int, *, iterations: int, start: float = 0.996) -> float:
@@ -74,7 +73,7 @@ class MomentumEncoder(nn.Module):
         self.iterations, self.start = int(iterations), float(start)
         self.target = copy.deepcopy(online).requires_grad_(False)
         for module in self.target.modules():
-            if isinstance(module, _NormBase):
+            if hasattr(module, "running_mean"):
                 module.momentum = 0.0  # the share of a batch in the running statistics
         self.register_buffer("updates", torch.tensor(0))
 

@@ -6,6 +6,7 @@ import torch
 from monai.visualize import GradCAM
 from torch import Tensor, nn
 
+from monai_cl.compat import restored_hooks
 from monai_cl.errors import UserError
 
 # a coarser map says no more than "left" or "right"
@@ -128,10 +129,9 @@ def class_activation(network: nn.Module, images: Tensor, *, positive: bool, laye
     trained = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     wrapped = CallLogits(network).train(network.training)  # MONAI puts all back into the wrapper's mode
     inplace = {module: module.inplace for module in network.modules() if hasattr(module, "inplace")}
-    hooks_before = {module: (dict(module._forward_hooks), dict(module._backward_hooks)) for module in wrapped.modules()}
     try:
         network.requires_grad_(True)
-        with torch.enable_grad():
+        with restored_hooks(wrapped), torch.enable_grad():
             cam = GradCAM(
                 wrapped,
                 f"network.{layer}",
@@ -140,9 +140,6 @@ def class_activation(network: nn.Module, images: Tensor, *, positive: bool, laye
             )
             maps = torch.cat([cam(image[None], class_idx=int(positive)) for image in images])[:, 0]
     finally:
-        for module, (forward, backward) in hooks_before.items():  # MONAI leaves its hooks
-            _restore(module._forward_hooks, forward)
-            _restore(module._backward_hooks, backward)
         for module, value in inplace.items():
             module.inplace = value
         for name, parameter in network.named_parameters():
@@ -151,8 +148,3 @@ def class_activation(network: nn.Module, images: Tensor, *, positive: bool, laye
     maps = maps.detach().float()
     largest = maps.amax((1, 2), keepdim=True)
     return torch.where(largest > 0, maps / largest.clamp_min(torch.finfo(maps.dtype).tiny), torch.zeros_like(maps))
-
-
-def _restore(hooks: dict, before: dict) -> None:
-    for key in [key for key in hooks if key not in before]:
-        del hooks[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import locale
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +9,8 @@ from contextlib import contextmanager, suppress
 import torch
 from monai.networks.blocks.selfattention import SABlock
 from torch import nn
+
+from monai_cl.compat import keep_backward_buffers, use_fused_attention
 
 
 def accelerate(
@@ -35,8 +36,7 @@ def accelerate(
         network.to(memory_format=torch.channels_last_3d if volumetric else torch.channels_last)
     if compiled:
         with utf8_locale():
-            # gradient_norms keeps the graph, which a backward that gives its buffers away refuses
-            importlib.import_module("torch._functorch.config").donated_buffer = False
+            keep_backward_buffers()
             # not part of the key of inductor's cache, whose code from other runs would write over the kept buffers
             torch.compiler.config.cache_key_tag = "buffers kept"
             network.compile()  # torch.compile(network) would put a prefix before every key of the state dict
@@ -64,14 +64,4 @@ def fuse_attention(network: nn.Module) -> int:
     UNETR and ViT have no argument for it. Left alone are blocks that keep their attention matrix, that have a
     positional term of their own, or that drop weights: MONAI's fused branch drops them in evaluation too.
     """
-    blocks = [
-        module
-        for module in network.modules()
-        if isinstance(module, SABlock)
-        and not module.save_attn
-        and module.rel_positional_embedding is None
-        and module.dropout_rate == 0
-    ]
-    for block in blocks:
-        block.use_flash_attention = True
-    return len(blocks)
+    return sum(use_fused_attention(module) for module in network.modules() if isinstance(module, SABlock))

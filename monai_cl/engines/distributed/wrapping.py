@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import weakref
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch import nn
 
+from monai_cl.compat import release_group
 from monai_cl.engines.distributed.acceleration import accelerate
 from monai_cl.engines.distributed.collectives import world_size
 
+T = TypeVar("T")
 _wrappers: weakref.WeakSet[nn.parallel.DistributedDataParallel] = weakref.WeakSet()
 
 
@@ -47,20 +50,18 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.parallel.Distr
 
 
 def release_wrappers() -> None:
-    """Let every wrapper go of its group, before the group ends.
-
-    A wrapper's reducer that holds the group to the last ends it without giving up the interpreter's lock, waiting for
-    gloo's threads; and one of those may wait for the lock, to let go of a tensor. Python's own references give it up.
-    """
+    """Let every wrapper go of its group, before the group ends."""
     for wrapper in list(_wrappers):
-        wrapper.reducer = wrapper.logger = None
-        wrapper.process_group = None  # else the threads live on, and one that comes late aborts an ending interpreter
+        release_group(wrapper)
     _wrappers.clear()
 
 
-def bare(network: nn.Module) -> nn.Module:
-    """The network inside its DDP wrapper, for evaluators: processes have different numbers of cases, and a forward of
-    the wrapper may wait for the others."""
+def bare(network: T) -> T:
+    """The network inside its DDP wrapper; anything else as it is.
+
+    For evaluators: processes have different numbers of cases, and a forward of the wrapper may wait for the others. And
+    for state dicts, whose names are then those of one process.
+    """
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ignite.engine import Engine
 from ignite.handlers.tqdm_logger import ProgressBar
 
+from monai_cl.compat import close_bar
 from monai_cl.engines.handlers.attaching import on_exception
+from monai_cl.processes import writes
 
 
 class LossProgress:
@@ -14,11 +16,11 @@ class LossProgress:
     Args:
         what: text in front of the bar, such as ``pre-training``.
         show_loss: False for evaluators.
-        is_writer: only rank 0 draws.
+        is_writer: whether this process draws; by default rank 0 does.
     """
 
-    def __init__(self, what: str, *, show_loss: bool = True, is_writer: bool = True) -> None:
-        self.what, self.show_loss, self.is_writer = what, show_loss, is_writer
+    def __init__(self, what: str, *, show_loss: bool = True, is_writer: bool | None = None) -> None:
+        self.what, self.show_loss, self.is_writer = what, show_loss, writes(is_writer)
 
     def attach(self, engine: Engine) -> None:
         """Attach the bar to an engine."""
@@ -27,7 +29,7 @@ class LossProgress:
         bar = ProgressBar(desc=self.what, persist=False, mininterval=1.0, dynamic_ncols=True)
         bar.attach(engine, output_transform=_loss if self.show_loss else None)
         # or what is told of a failure would stand at the end of the bar's line
-        on_exception(engine, lambda engine, error: bar.pbar and bar.pbar.close())
+        on_exception(engine, lambda engine, error: close_bar(bar))
 
 
 def _loss(output) -> dict[str, float]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigParser
-from monai.bundle.scripts import run as bundle_run
-from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY
+from monai.bundle import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY, ConfigParser
+from monai.bundle import run as bundle_run
 
+from monai_cl.compat import fire_value
 from monai_cl.errors import UserError
 
 _RUN_ARGUMENTS = {name for name in inspect.signature(bundle_run).parameters if name != "override"}
@@ -97,7 +97,7 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
     if "run" not in argv[1:]:
         return None
     values = _defaults(options["args_file"]) if options.get("args_file") else {}
-    values |= {name: _plain(text) for name, text in options.items() if name != "config_file"}
+    values |= {name: fire_value(text) for name, text in options.items() if name != "config_file"}
     named = options.get("config_file", values.get("config_file"))
     if not named:
         return None
@@ -113,13 +113,6 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
 def _defaults(args_file: str) -> dict[str, Any]:
     """The options of ``--args_file``, which those of the command line replace."""
     return dict(ConfigParser.load_config_file(args_file))
-
-
-def _plain(text: str) -> Any:
-    """An option's text as MONAI's command line (Python Fire) would read it."""
-    from fire.parser import DefaultParseValue
-
-    return DefaultParseValue(text)
 
 
 _EXPRESSIONS = ("$", "@", "%")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from pathlib import Path
 
 import torch.distributed as dist
 
+from monai_cl.compat import silence_gpu_decoder
 from monai_cl.engines.launch.command_line import Invocation, invocation
 from monai_cl.engines.launch.error_report import report_errors
 from monai_cl.errors import UserError
@@ -22,7 +21,7 @@ def preflight() -> None:
     started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone;
     want of memory, a full disk or a folder that is gone are explained likewise (`explanation`).
     """
-    _quiet_decoders()
+    silence_gpu_decoder()
     call = invocation()
     if call is None:
         return
@@ -58,13 +57,6 @@ def _check_places(call: Invocation) -> None:
             f"{root} is part of the installed package; say where results go: {options}, "
             f"or work in a copy of your own: python -m monai_cl bundle copy {Path(root).name} FOLDER"
         )
-
-
-def _quiet_decoders() -> None:
-    """MONAI's LoadImage makes all of its readers, whichever is asked for, and where pydicom is installed one of them
-    complains of a GPU decoder that is absent. Scans are read by `CTReader`."""
-    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
-    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 
 def bundle_root(name: str) -> str:
