@@ -17,7 +17,7 @@ import monai_cl
 PACKAGE = Path(monai_cl.__file__).parent
 LAYERS = ("data", "transforms", "networks", "losses", "engines", "report", "serving")
 # what any layer may use
-COMMON = {"errors", "files", "addressing", "shipped", "_lazy", "_version"}
+COMMON = {"errors", "files", "locks", "processes", "compat", "addressing", "shipped", "_lazy", "_version"}
 MAY_IMPORT = {
     "transforms": set(),
     "data": {"transforms"},
@@ -164,7 +164,7 @@ def test_no_folder_holds_more_files_than_one_looks_through():
 def test_every_module_belongs_to_a_layer_or_is_known_at_the_top():
     top = {path.stem for path in PACKAGE.glob("*.py")}
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} == {*LAYERS, "cli"}
-    assert {name for name in top if not name.startswith("_")} == {"errors", "demo", "files", "addressing", "shipped"}
+    assert {name for name in top if not name.startswith("_")} == {*COMMON, "demo"} - {"_lazy", "_version"}
 
 
 def test_losses_know_torch_and_einops_alone():
@@ -187,7 +187,7 @@ def test_monai_label_is_imported_by_its_tasks_alone():
 
 
 def test_nobody_imports_the_command_line():
-    outside = [file for layer in LAYERS for file in files(layer)] + [PACKAGE / "errors.py", PACKAGE / "_lazy.py"]
+    outside = [file for layer in LAYERS for file in files(layer)] + [PACKAGE / f"{name}.py" for name in sorted(COMMON)]
     for file in outside:
         assert not {name for name, _ in imports(file) if (inner(name) or "").startswith(("cli", "demo"))}, file
 
@@ -221,6 +221,7 @@ def test_every_public_name_can_be_had_twice(layer):
     [
         "import monai_cl",
         "import monai_cl.cli.commands",
+        "import monai_cl.compat, monai_cl.files, monai_cl.locks",
         "import monai_cl.data.datalist.loading",
         "import monai_cl.data.records.results",
         "import monai_cl.engines, monai_cl.losses, monai_cl.networks, monai_cl.report, monai_cl.transforms",

@@ -29,8 +29,8 @@ class PatientSampler(EndlessSampler):
         targets: the class of every slice's patient; None or a negative number: not known.
         batch_size: patients of this process in an iteration.
         seed: the run's seed.
-        rank: this process, in [0, world_size).
-        world_size: number of processes.
+        rank: this process, in [0, world_size); None: its own number.
+        world_size: number of processes; None: of this run.
         start: first iteration.
         balance: False takes every patient alike, known class or not.
         classes: the classes to use; a patient of another one is left out like one without. Default: all that occur.
@@ -52,8 +52,8 @@ class PatientSampler(EndlessSampler):
         *,
         batch_size: int = 64,
         seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         start: int = 0,
         balance: bool = True,
         classes: Sequence[int] | None = None,

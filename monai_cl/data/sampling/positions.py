@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from torch.utils.data import Sampler
 
+from monai_cl import processes
 from monai_cl.addressing import Stream, address_generator, address_rng, address_seed
 
 __all__ = ["PositionSampler", "Stream", "address_generator", "address_rng", "address_seed", "permutation"]
@@ -41,15 +42,17 @@ class EndlessSampler(Sampler[int]):
 
     Args:
         batch_size: samples of one rank in an iteration.
-        rank: this process, in [0, world_size).
-        world_size: number of processes.
+        rank: this process, in [0, world_size); None: its own number.
+        world_size: number of processes; None: of this run.
         start: first iteration; a resumed run sets it (also as an attribute, before the loader is iterated).
 
     Raises:
         ValueError: if a number is out of its range.
     """
 
-    def __init__(self, *, batch_size: int, rank: int, world_size: int, start: int) -> None:
+    def __init__(self, *, batch_size: int, rank: int | None, world_size: int | None, start: int) -> None:
+        rank = processes.rank() if rank is None else rank
+        world_size = processes.world_size() if world_size is None else world_size
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
         if world_size < 1:
@@ -81,7 +84,9 @@ class PositionSampler(EndlessSampler):
         batch_size, rank, world_size, start: see `EndlessSampler`.
     """
 
-    def __init__(self, *, batch_size: int, rank: int = 0, world_size: int = 1, start: int = 0) -> None:
+    def __init__(
+        self, *, batch_size: int, rank: int | None = None, world_size: int | None = None, start: int = 0
+    ) -> None:
         super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
 
     def __iter__(self) -> Iterator[int]:

@@ -26,9 +26,11 @@ from monai_cl.engines.checkpoints.run_lock import RunLock
 from monai_cl.engines.checkpoints.termination import Preempted, Termination
 from monai_cl.engines.distributed.agreement import require_same
 from monai_cl.engines.distributed.collectives import any_process, as_the_first, world_size
+from monai_cl.engines.distributed.wrapping import bare
 from monai_cl.engines.handlers.attaching import Stateful, kept_states, on_exception
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
 from monai_cl.errors import UserError
+from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ class Checkpoints:
         sampler: its ``start`` is moved to the resumed iteration, so that the samples go on where they stopped.
         interval: epochs between two checkpoints.
         keep: number of checkpoints kept.
-        is_writer: whether this process writes (rank 0).
+        is_writer: whether this process writes; by default rank 0 does.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Checkpoints:
         sampler: PositionSampler | None = None,
         interval: int = 1,
         keep: int = 2,
-        is_writer: bool = True,
+        is_writer: bool | None = None,
     ) -> None:
         if "network" not in save:
             raise ValueError(f"save must hold 'network', got {sorted(save)}")
@@ -78,7 +80,7 @@ class Checkpoints:
             raise ValueError(f"interval and keep must be >= 1, got {interval} and {keep}")
         self.save, self.output_dir, self.resume = dict(save), Path(output_dir), resume
         self.evaluator, self.sampler = evaluator, sampler
-        self.interval, self.keep, self.is_writer = interval, keep, is_writer
+        self.interval, self.keep, self.is_writer = interval, keep, writes(is_writer)
         self._best_saved: float | None = None
         self._lock, self._termination = RunLock(self.output_dir), Termination()
         self._read: dict[str, Any] | None = None
@@ -162,7 +164,7 @@ class Checkpoints:
             if name not in content:
                 raise UserError(f"{path}: holds no {name!r}; it was written by another kind of run")
             try:
-                _bare(target).load_state_dict(_fitted(content[name], target))
+                bare(target).load_state_dict(_fitted(content[name], target))
             except (RuntimeError, ValueError, KeyError) as error:
                 detail = " ".join(str(error).split())[:300]
                 raise UserError(f"{path}: its {name} does not fit this run's {name}: {detail}") from error
@@ -230,7 +232,7 @@ class Checkpoints:
         """Write ``model.pt`` if this epoch's validation is the best so far."""
         best, _ = self._best()
         if self.is_writer and best is not None and best != self._best_saved:
-            save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
+            save_atomically(bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
             self._best_saved = best
 
     def write(self, engine: Engine) -> None:
@@ -251,7 +253,7 @@ class Checkpoints:
             "scaler": scaler.state_dict() if scaler is not None else None,
             "handlers": {name: counter.state_dict() for name, counter in kept_states(engine).items()},
             "random": random_states(),
-            **{name: _bare(source).state_dict() for name, source in self._sources(engine).items()},
+            **{name: bare(source).state_dict() for name, source in self._sources(engine).items()},
         }
         save_atomically(content, self.output_dir / checkpoint_name(iteration))
         for old in checkpoints_in(self.output_dir)[self.keep :]:
@@ -310,7 +312,7 @@ class Checkpoints:
             if self._newest_name() != checkpoint_name(engine.state.iteration):
                 self.write(engine)
             if self._best_saved is None:
-                save_atomically(_bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
+                save_atomically(bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
         self._termination.release()
         self._lock.release()
 
@@ -328,7 +330,3 @@ def _fitted(state: Any, target: Stateful) -> Any:
         for saved, own in zip(state["param_groups"], target.param_groups)
     ]
     return {**state, "param_groups": groups + state["param_groups"][len(groups) :]}
-
-
-def _bare(target: Stateful) -> Stateful:
-    return target.module if isinstance(target, nn.parallel.DistributedDataParallel) else target

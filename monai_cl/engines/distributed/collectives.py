@@ -10,18 +10,9 @@ import torch
 import torch.distributed as dist
 
 from monai_cl.errors import UserError
+from monai_cl.processes import rank, world_size
 
 T = TypeVar("T")
-
-
-def rank() -> int:
-    """This process's number, 0 when it is alone."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    """Number of processes, 1 when alone."""
-    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def gather(values: list) -> list:

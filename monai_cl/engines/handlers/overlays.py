@@ -12,6 +12,7 @@ from nibabel.orientations import apply_orientation, io_orientation
 
 from monai_cl.data import read_volume
 from monai_cl.files import write_atomically
+from monai_cl.processes import writes
 
 
 class OverlayPictures:
@@ -25,7 +26,7 @@ class OverlayPictures:
         labels: id -> organ name.
         window: HU range of the picture.
         count: cases drawn; 0 switches the pictures off.
-        is_writer: whether this process writes (rank 0).
+        is_writer: whether this process writes; by default rank 0 does.
     """
 
     def __init__(
@@ -36,11 +37,12 @@ class OverlayPictures:
         labels: Mapping[int, str],
         window: Sequence[float] = (-150.0, 250.0),
         count: int = 2,
-        is_writer: bool = True,
+        is_writer: bool | None = None,
     ) -> None:
         self.draw, self.folder = draw, Path(output_dir) / "overlays"
         self.files: list[Path] = []
-        self.labels, self.window, self.count, self.is_writer = dict(labels), tuple(window), int(count), is_writer
+        self.labels, self.window = dict(labels), tuple(window)
+        self.count, self.is_writer = int(count), writes(is_writer)
 
     def attach(self, engine: Engine) -> None:
         """Register on an evaluator whose post-processing leaves ``pred`` and ``label`` in the original space."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from monai_cl import processes
 from monai_cl.data import address_seed
 from monai_cl.data.sampling.positions import Stream
 from monai_cl.transforms.seeding import seed_everything
@@ -21,10 +22,14 @@ class AddressedRandomness:
 
     Those are torch's on every device (dropout), NumPy's and Python's: whatever a step draws from them does not depend
     on what was drawn before, nor on where the run was interrupted.
+
+    Args:
+        seed: the run's seed.
+        rank: this process's number; None: its own.
     """
 
-    def __init__(self, *, seed: int, rank: int = 0) -> None:
-        self.seed, self.rank = int(seed), int(rank)
+    def __init__(self, *, seed: int, rank: int | None = None) -> None:
+        self.seed, self.rank = int(seed), processes.rank() if rank is None else int(rank)
 
     def attach(self, engine: Engine) -> None:
         """Register on ``ITERATION_STARTED``."""

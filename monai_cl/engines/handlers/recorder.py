@@ -20,6 +20,7 @@ from monai_cl.engines.distributed.agreement import require_same
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import on_exception
 from monai_cl.engines.launch.command_line import invocation
+from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class RunRecorder:
         organs: names of the foreground classes in the order of the metric's columns.
         interval: iterations between two points of the training curves; a point is the mean since the last one.
         tensorboard: whether to write TensorBoard events.
-        is_writer: whether this process writes (rank 0).
+        is_writer: whether this process writes; by default rank 0 does.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class RunRecorder:
         name: str | None = None,
         interval: int = 10,
         tensorboard: bool = True,
-        is_writer: bool = True,
+        is_writer: bool | None = None,
     ) -> None:
         if interval < 1:
             raise ValueError(f"interval must be >= 1, got {interval}")
@@ -76,8 +77,8 @@ class RunRecorder:
         self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
         self._rate: float | None = None
         self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
-        self.interval, self.is_writer = int(interval), is_writer
-        self._use_tensorboard = tensorboard and is_writer
+        self.interval, self.is_writer = int(interval), writes(is_writer)
+        self._use_tensorboard = tensorboard and self.is_writer
         self._trains = True
         self._writer: SummaryWriter | None = None
         self._iteration_now = 0

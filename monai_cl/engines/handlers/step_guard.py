@@ -18,6 +18,7 @@ from monai_cl.engines.distributed.collectives import any_process, gather
 from monai_cl.engines.handlers.attaching import keep_state
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError
+from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
 ACTIONS = ("stop", "skip")
@@ -48,7 +49,7 @@ class StepGuard:
         non_finite: ``stop`` or ``skip``.
         gradient_clip: largest norm of all gradients together; None: as they are.
         recorder: gets the curves ``gradient_norm`` (before clipping) and, where steps are left out, ``skipped_steps``.
-        is_writer: whether this process writes (rank 0).
+        is_writer: whether this process writes; by default rank 0 does.
 
     Raises:
         ValueError: an unknown action, a clip that is not > 0.
@@ -63,14 +64,14 @@ class StepGuard:
         non_finite: str = "stop",
         gradient_clip: float | None = None,
         recorder: RunRecorder | None = None,
-        is_writer: bool = True,
+        is_writer: bool | None = None,
     ) -> None:
         if non_finite not in ACTIONS:
             raise ValueError(f"non_finite must be stop or skip, got {non_finite!r}")
         if gradient_clip is not None and not 0 < gradient_clip < math.inf:
             raise ValueError(f"gradient_clip must be > 0 or null, got {gradient_clip}")
         self.network, self.optimizer, self.recorder = network, optimizer, recorder
-        self.file, self.is_writer = Path(output_dir) / FILE, is_writer
+        self.file, self.is_writer = Path(output_dir) / FILE, writes(is_writer)
         self.non_finite, self.gradient_clip = non_finite, gradient_clip
         self.skipped = 0
         self._in_a_row = 0
@@ -181,7 +182,7 @@ def without_needless_scaling(engine: Engine) -> None:
     It would take every gradient that is not finite for an overflow of its own making, and pass over it in silence.
     """
     if getattr(engine, "scaler", None) is not None and engine.amp_kwargs.get("dtype") == torch.bfloat16:
-        engine.scaler = torch.amp.GradScaler(engine.scaler._device, enabled=False)
+        engine.scaler = torch.amp.GradScaler(enabled=False)
 
 
 def batch_samples(batch: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def patient_slices(
     batch_size: int,
     seed: int,
     balance: bool | None = None,
-    world_size: int = 1,
+    world_size: int | None = None,
 ) -> PatientSlices:
     """Batches of distinct patients, classes balanced, one slice each (the sampler of WSP).
 
@@ -134,7 +134,7 @@ def patient_slices(
         batch_size: patients a process and iteration.
         seed: of the run.
         balance: classes balanced, patients without a class left out. None: where any class is known.
-        world_size: processes.
+        world_size: processes; None: of this run.
 
     Raises:
         UserError: a method that learns from classes where none is known, or where unknown ones would take part.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,10 @@ from ignite.engine import Engine
 from monai.utils import evenly_divisible_all_gather
 from torch import nn
 
+from monai_cl.data import PositionSampler
 from monai_cl.engines import (
+    AddressedRandomness,
+    LossProgress,
     PatientAUC,
     RunRecorder,
     SameBuffers,
@@ -108,9 +112,7 @@ def metric_of(rank: int) -> dict:
 
 def record_of(folder: Path, rank: int) -> dict:
     """The curves of a run whose loss is iteration + 10 · rank."""
-    record = RunRecorder(
-        kind="pretraining", bundle="b", output_dir=folder, seed=0, data_list={}, interval=2, is_writer=rank == 0
-    )
+    record = RunRecorder(kind="pretraining", bundle="b", output_dir=folder, seed=0, data_list={}, interval=2)
     engine = Engine(lambda engine, batch: {"loss": torch.tensor(float(engine.state.iteration + 10 * rank))})
     engine.state.device = torch.device("cpu")
     record.attach(engine)
@@ -145,7 +147,13 @@ def work(rank: int, folder: str) -> None:
     found["other"] = refusal(require_same, {"seed": 1, "config key batch_size": 2 + rank}, remedy="mend it")
     found["alone"] = refusal(require_alone, "the probe")
     os.chdir(Path(folder, f"machine{rank}"))  # each sees a folder of its own under the same name
-    found["unseen"] = refusal(TinyRun(Path("run"), is_writer=rank == 0).go, 2)
+    found["unseen"] = refusal(TinyRun(Path("run")).go, 2)
+    sampler, steps = PositionSampler(batch_size=3), AddressedRandomness(seed=0)
+    found["place"] = {"positions": list(islice(sampler, 6)), "of": sampler.world_size, "of steps": steps.rank}
+    found["given"] = {
+        "writes": LossProgress("x", is_writer=True).is_writer,
+        "steps": AddressedRandomness(seed=0, rank=5).rank,
+    }
     found["curves"] = record_of(Path(folder, f"run{rank}"), rank)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.barrier()
@@ -215,6 +223,15 @@ def test_curves_are_means_over_the_processes_and_one_of_them_writes(ranks, folde
         assert rank["means"] == [0.5, 3.0]
     assert (folder / "run0" / "results.json").is_file()
     assert not (folder / "run1").exists()
+
+
+def test_what_is_told_no_rank_takes_that_of_its_process(ranks):
+    assert [rank["place"] for rank in ranks] == [
+        {"positions": [0, 1, 2, 6, 7, 8], "of": 2, "of steps": 0},
+        {"positions": [3, 4, 5, 9, 10, 11], "of": 2, "of steps": 1},
+    ]
+    for rank in ranks:  # as configs of earlier versions give it
+        assert rank["given"] == {"writes": True, "steps": 5}
 
 
 def test_processes_that_differ_are_refused_on_all_of_them(ranks):
