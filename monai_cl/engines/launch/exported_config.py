@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 
 from monai_cl.engines.launch.command_line import Invocation
 from monai_cl.errors import UserError
+from monai_cl.files import new_file
 from monai_cl.shipped import shipped_folder
 
 OVERLAYS = ("evaluate", "multi_gpu_train")
@@ -50,5 +51,6 @@ def export_config(
     merged = Invocation(tuple(map(str, files)), dict(overrides or {}), "")
     merged.check_overrides()
     content = merged.merged_config() | {"bundle_root": str(folder.resolve())}  # the copy may lie anywhere
-    ConfigParser.export_config_file(content, str(output), fmt="json" if output.suffix == ".json" else "yaml")
+    with new_file(output) as temporary:
+        ConfigParser.export_config_file(content, str(temporary), fmt="json" if output.suffix == ".json" else "yaml")
     return output
