@@ -1,8 +1,7 @@
-"""What mkdocs adds to the folder docs/: the bundles' READMEs, parts of the README, the API from the docstrings.
+"""What mkdocs adds to the folder docs/: the READMEs of the repository and of the bundles, the API from the docstrings.
 
-One text has one place. A page of docs/ may pull in a part of another file by a line ``{{ README.md#Deviations from the
-papers }}`` (a file, and the heading whose section is wanted). Links to files of the repository that are no pages become
-their names.
+One text has one place. A page of docs/ pulls in another file by a line ``{{ README.md }}``. Links to files of the
+repository that are not pages become their names.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent
 LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "serving")
-_INCLUDE = re.compile(r"^\{\{ (?P<file>[^#}]+?)(#(?P<heading>[^}]+?))? \}\}$", re.M)
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
+_INCLUDE = re.compile(r"^\{\{ (?P<file>[^}]+?) \}\}$", re.M)
+_LINK = re.compile(r"\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.M | re.S)
 _ROLE = re.compile(r":(?:func|class|data|meth|mod|attr):(?=<code>|`)")
 
@@ -34,9 +33,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
-    """Included parts and links."""
+    """Included files and links."""
     origin = source_of(page.file.src_uri)
-    markdown = _INCLUDE.sub(lambda found: included(found["file"], found["heading"], page.file.src_uri), markdown)
+    markdown = _INCLUDE.sub(lambda found: included(found["file"], page.file.src_uri), markdown)
     return outside_fences(markdown, lambda text: relinked(text, origin, page.file.src_uri, files))
 
 
@@ -60,7 +59,7 @@ def api_page(layer: str) -> str:
 
 
 def home(layer: str, module: str, name: str) -> str:
-    """The module that defines a name: that which exports it, or another one that it takes it from."""
+    """The module that defines a name: the one that exports it, or another one of the layer that it takes it from."""
     folder = ROOT / "monai_cl" / layer
     defines = re.compile(rf"^(class|def) {name}\b|^{name}\b.*=", re.M)
     files = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in sorted(folder.rglob("*.py"))}
@@ -84,13 +83,9 @@ def page_of(path: str) -> str | None:
     return path.removeprefix("docs/") if path.startswith("docs/") else {"README.md": "index.md"}.get(path)
 
 
-def included(file: str, heading: str | None, uri: str) -> str:
-    """A file, or the section of it under a heading, with its links as seen from the page."""
-    text = (ROOT / file).read_text(encoding="utf-8")
-    if heading is not None:
-        text = section(text, heading)
-    else:
-        text = re.sub(r"\A# [^\n]*\n", "", text)  # the page has a title of its own
+def included(file: str, uri: str) -> str:
+    """A file without its title, for the page has one, and with its links as seen from the page."""
+    text = re.sub(r"\A# [^\n]*\n", "", (ROOT / file).read_text(encoding="utf-8"))
     here = PurePosixPath(os.path.relpath(PurePosixPath(file).parent, source_of(uri).parent))
 
     def moved(found: re.Match) -> str:
@@ -100,18 +95,8 @@ def included(file: str, heading: str | None, uri: str) -> str:
     return outside_fences(text, lambda part: _LINK.sub(moved, part))
 
 
-def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next of its level or above."""
-    start = re.search(rf"^(#+) {re.escape(heading)}\s*$", text, re.M)
-    if start is None:
-        raise ValueError(f"expected a heading {heading!r}, found none")
-    rest = text[start.end() :]
-    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.M)
-    return rest[: end.start()] if end else rest
-
-
 def relinked(text: str, origin: PurePosixPath, uri: str, files: Files) -> str:
-    """Links between files of the repository as links between pages."""
+    """Links between files of the repository as links between pages; pictures likewise."""
 
     def link(found: re.Match) -> str:
         target, _, anchor = found["target"].partition("#")
@@ -122,9 +107,7 @@ def relinked(text: str, origin: PurePosixPath, uri: str, files: Files) -> str:
         if page is None or files.get_file_from_path(page) is None:
             return found["text"] if (ROOT / path).exists() else found[0]
         where = PurePosixPath(os.path.relpath(page, PurePosixPath(uri).parent)).as_posix()
-        # an anchor of the README is none of the page that stands for it
-        keep = anchor if page != "index.md" else ""
-        return f"[{found['text']}]({where}{'#' + keep if keep else ''})"
+        return f"[{found['text']}]({where}{'#' + anchor if anchor else ''})"
 
     return _LINK.sub(link, text)
 

@@ -32,7 +32,7 @@ class Study:
     warmup: int = 20
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    head_norm: bool = True  # batch norm in the head: leaves the plateau at once, see the README
+    head_norm: bool = True  # batch norm in the head: leaves the plateau at once, see docs/results.md
     momentum: float = 0.97  # of BYOL's target at the first step: .996 hardly moves in a few hundred
     probability: float = 0.05  # of each of the five views, and their ranges: with the paper's, hundreds of steps teach
     crop_area: float = 0.8  # not even cross-entropy to tell the grades

@@ -44,7 +44,7 @@ class MixCLNet(nn.Module):
     Raises:
         ValueError: for a patch size UNETR cannot take, or an unknown level.
 
-    Source: Li, Quan, Zhou, arXiv 2203.02114; choices where it is silent: README, "Deviations from the papers".
+    Source: Li, Quan, Zhou, arXiv 2203.02114; choices where it is silent: docs/deviations.md.
     """
 
     def __init__(

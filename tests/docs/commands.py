@@ -1,4 +1,4 @@
-"""The commands that README, docs and bundles show, taken from their Markdown."""
+"""The commands and the Python that README, docs and bundles show, taken from their Markdown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "data_lists/README.md", "docs/**/*.md", "bundles/*/docs/README.md")
 SHELLS = {"bash", "sh", "shell", "console"}
 # other languages, and output that is shown: nothing to type
-SILENT = {"python", "json", "yaml", "toml", "ini", "text", "output", "html", "diff", "markdown", "csv"}
+SILENT = {"json", "yaml", "toml", "ini", "text", "output", "html", "diff", "markdown", "csv"}
 _FENCE = re.compile(
     r"^(?P<mark>```+|~~~+)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<text>.*?)^(?P=mark)[ \t]*$", re.M | re.S
 )
 _INDENTED = re.compile(r"^(?P<text>(?:    [^\n]*(?:\n|\Z))+)", re.M)
+PYTHON = "python - <<'EOF'"  # how an example in Python is typed in
 # what a person types begins with one of these
 PROGRAMS = (
     r"(?:[A-Z_]+=\S+ )*(?:python3?|make|torchrun|pip|sbatch|tensorboard|mlflow|docker|\.venv/bin/\w+|eval|source)\b"
@@ -58,7 +59,7 @@ def pages() -> list[Path]:
 
 
 def blocks_of(text: str, file: str) -> Iterator[Block]:
-    """Fenced and indented blocks of commands, and commands within sentences, each a block of its own.
+    """Fenced and indented blocks of commands or Python, and commands within sentences, each a block of its own.
 
     Raises:
         ValueError: a fence whose language is neither a shell's nor known to be none.
@@ -69,6 +70,8 @@ def blocks_of(text: str, file: str) -> Iterator[Block]:
         line, language = text.count("\n", 0, fence.start("text")) + 1, fence["language"].lower()
         if language in SHELLS or (not language and re.match(PROGRAMS, fence["text"])):
             yield from _block(file, line, fence["text"])
+        elif language == "python":
+            yield Block(file, line, (Step(file, line, f"{PYTHON}\n{fence['text']}EOF"),))
         elif language and language not in SILENT:
             raise ValueError(f"{file}:{line - 1}: the language {language!r}; add it to tests/docs/commands.py")
     for found in _INDENTED.finditer(rest):

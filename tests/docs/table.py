@@ -50,6 +50,11 @@ RULES = (
         "minutes",
         shown_by="tests/cli/test_commands.py::test_the_quick_demonstration_runs_to_its_report",
     ),
+    Rule(
+        r"^python3 -m venv ",
+        "what follows needs the environment that the tests run in",
+        replace={r"-m venv (\S+)": r"-m venv --without-pip \1", "$": " && deactivate"},
+    ),
     Rule(r"^pip install ", "needs an index", shown_by="pip"),
     Rule(r"^torchrun --nproc_per_node=N$", "part of a command", shown_by="tests/bundles/test_several_processes.py"),
     Rule(r"^torchrun .*--nnodes", "two machines", shown_by=TWO_MACHINES),
@@ -107,7 +112,7 @@ RULES = (
     Rule(r"^python data_lists/idc_series\.py", "a script, which runs as it stands"),
     # ---- sizes and data -----------------------------------------------------------------------------------------
     Rule(r"validate data_lists/", "the scans are their owners'", status=2),
-    Rule(r"doctor .*--processes", "what it finds depends on the machine", replace={"$": " || test $? -eq 1"}),
+    Rule(r"monai_cl doctor\b", "what it finds depends on the machine", replace={"$": " || test $? -eq 1"}),
 )
 
 
@@ -117,5 +122,7 @@ def rule_for(command: str) -> Rule | None:
 
 
 def runs_without_a_rule(command: str) -> bool:
-    """Whether a command is one of ours, or an assignment."""
-    return bool(re.match(r"python -m (monai_cl|monai\.bundle) |[A-Za-z_]+=|export |cd |mkdir |ls |cat ", command))
+    """Whether a command is one of ours, an example in Python, or an assignment."""
+    return bool(
+        re.match(r"python -m (monai_cl|monai\.bundle) |python - <<|[A-Za-z_]+=|export |cd |mkdir |ls |cat ", command)
+    )

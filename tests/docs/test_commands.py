@@ -1,4 +1,4 @@
-"""Every command that README, docs, bundles and the data lists' README show is run, or a rule says how it is shown.
+"""Every command and every example in Python on a page is run, or a rule says how it is shown.
 
 A page's blocks run one after the other in one shell, as its reader would type them.
 """
@@ -143,6 +143,9 @@ Text with `python -m monai_cl three --four` and `not a command`.
 ```json
 {"python": 1}
 ```
+```python
+print(1)
+```
 ```
 python -m monai_cl six
 ```
@@ -153,7 +156,8 @@ def test_commands_are_found_in_fences_indented_blocks_and_sentences():
     found = [(block.line, block.inline, [step.text for step in block.steps]) for block in blocks_of(SAMPLE, "page.md")]
     assert found == [
         (4, False, ["B=some/folder", 'python -m monai_cl one "$B" --two 2']),
-        (18, False, ["python -m monai_cl six"]),
+        (18, False, ["python - <<'EOF'\nprint(1)\nEOF"]),
+        (21, False, ["python -m monai_cl six"]),
         (11, False, ["python -m monai_cl five"]),
         (9, True, ["python -m monai_cl three --four"]),
     ]
