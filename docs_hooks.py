@@ -23,13 +23,14 @@ _ROLE = re.compile(r":(?:func|class|data|meth|mod|attr):(?=<code>|`)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """The pages that are made."""
+    """The pages that are made, and the order of all of them, which is that of the menu."""
     for readme in sorted(ROOT.glob("bundles/*/docs/README.md")):
         name = readme.parent.parent.name
         files.append(File.generated(config, f"bundles/{name}.md", content=readme.read_text(encoding="utf-8")))
     for layer in LAYERS:
         files.append(File.generated(config, f"api/{layer}.md", content=api_page(layer)))
-    return files
+    order = [f"{name}.md" for name in config.extra["first"]]
+    return Files(sorted(files, key=lambda file: order.index(file.src_uri) if file.src_uri in order else len(order)))
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:

@@ -87,10 +87,8 @@ def test_every_box_of_the_picture_bears_its_name(picture, boxes):
 
 @pytest.mark.parametrize("layer", INNER)
 def test_the_rows_inside_a_layer_are_those_that_are_held(layer):
-    table = re.search(rf"^\| row \| in `monai_cl/{layer}` \|.*\n\| ---.*\n((?:\|.*\n)+)", PAGE, re.M)
-    rows: dict[int, set[str]] = {}
-    for number, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", table[1], re.M):
-        rows.setdefault(int(number), set()).add(name)
+    table = re.search(rf"^\| row \| in `monai_cl/{layer}` \|\n\| ---.*\n((?:\|.*\n)+)", PAGE, re.M)
+    rows = {int(row[2:].split()[0]): set(re.findall(r"`(\w+)`:", row)) for row in table[1].splitlines()}
     assert rows == dict(enumerate(INNER[layer], start=1))
 
 
