@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
 
 ROOT = Path(__file__).resolve().parent
 LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "serving")
@@ -23,14 +24,25 @@ _ROLE = re.compile(r":(?:func|class|data|meth|mod|attr):(?=<code>|`)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """The pages that are made, and the order of all of them, which is that of the menu."""
+    """The pages that are made."""
     for readme in sorted(ROOT.glob("bundles/*/docs/README.md")):
         name = readme.parent.parent.name
         files.append(File.generated(config, f"bundles/{name}.md", content=readme.read_text(encoding="utf-8")))
     for layer in LAYERS:
         files.append(File.generated(config, f"api/{layer}.md", content=api_page(layer)))
+    return files
+
+
+def on_nav(nav: Navigation, config: Any, **_: Any) -> Navigation:
+    """The order of the menu: what mkdocs.yml names, then other pages, then the folders."""
     order = [f"{name}.md" for name in config.extra["first"]]
-    return Files(sorted(files, key=lambda file: order.index(file.src_uri) if file.src_uri in order else len(order)))
+
+    def place(item: Any) -> int:
+        uri = item.file.src_uri if item.is_page else ""
+        return order.index(uri) if uri in order else len(order) + item.is_section
+
+    nav.items.sort(key=place)
+    return nav
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:

@@ -99,13 +99,13 @@ def test_every_path_on_the_page_exists():
 
 
 def innermost_losses(config: Any) -> Iterator[str]:
-    """Names out of `monai_cl.losses` that are a ``_target_`` in a config and do not wrap another of them."""
+    """Names out of `monai_cl.losses` that are a ``_target_`` in a config and do not wrap another loss."""
     inner = list(config.values()) if isinstance(config, dict) else config if isinstance(config, list) else []
-    names = [name for part in inner for name in innermost_losses(part)]
-    target = str(config.get("_target_")) if isinstance(config, dict) else ""
-    if not names and target.startswith("monai_cl.losses."):
-        names = [target.removeprefix("monai_cl.losses.")]
-    yield from names
+    for part in inner:
+        yield from innermost_losses(part)
+    # what has a loss as an option, here or as a reference, only passes tensors on to it
+    if isinstance(config, dict) and str(config.get("_target_")).startswith("monai_cl.losses.") and "loss" not in config:
+        yield config["_target_"].removeprefix("monai_cl.losses.")
 
 
 def losses_of(bundle: Path) -> list[tuple[Path, str]]:
@@ -117,6 +117,7 @@ def losses_of(bundle: Path) -> list[tuple[Path, str]]:
 def test_a_loss_is_found_within_what_wraps_it():
     loss = {"_target_": "monai_cl.losses.GatheredLoss", "loss": {"_target_": "monai_cl.losses.WSPLoss", "sigma": 0.1}}
     assert list(innermost_losses({"a": [loss], "b": {"_target_": "torch.nn.Linear"}})) == ["WSPLoss"]
+    assert list(innermost_losses({"_target_": "monai_cl.losses.GatheredLoss", "loss": "@criterion"})) == []
 
 
 @pytest.mark.parametrize("bundle", PRETRAINING, ids=lambda bundle: bundle.name)

@@ -87,6 +87,12 @@ def test_every_page_of_the_folder_and_of_the_bundles_is_in_the_menu(site):
     assert wanted <= menu
 
 
+def test_the_menu_begins_with_what_a_newcomer_needs(site):
+    links = [attributes.get("href") for tag, attributes in Page(site / "exit_codes.html").tags if tag == "a"]
+    places = [links.index(f"{name}.html") for name in ("tutorial", "results", "architecture", "development")]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_every_public_name_has_its_docstring_on_the_page_of_its_layer(site, layer):
     package = importlib.import_module(f"monai_cl.{layer}")
