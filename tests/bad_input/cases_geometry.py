@@ -42,12 +42,12 @@ def _text(find: bytes, put: bytes) -> Maker:
     return make
 
 
-def _nrrd_line(key: bytes) -> Maker:
+def _nrrd_line(key: bytes, *more: bytes) -> Maker:
     def make(world: World) -> None:
         head, _, data = world.image.read_bytes().partition(b"\n\n")
         kept = [line for line in head.split(b"\n") if not line.startswith(key)]
         assert len(kept) < len(head.split(b"\n"))
-        world.image.write_bytes(b"\n".join(kept) + b"\n\n" + data)
+        world.image.write_bytes(b"\n".join([*kept, *more]) + b"\n\n" + data)
         del world.bad["label"]
 
     return make
@@ -101,6 +101,14 @@ def _check_default_orientation(world: World) -> None:
     np.testing.assert_allclose(entry.affine[:3, :3], np.diag([1.5, 1.5, 3.0]))
     # x runs to the left in the file, as NIfTI has it where nothing is said
     np.testing.assert_allclose(read_volume(world.image).affine[:3, :3], np.diag([-1.5, 1.5, 3.0]))
+
+
+def _check_spacing(spacing: tuple[float, float, float]) -> Maker:
+    def check(world: World) -> None:
+        np.testing.assert_allclose(world.prepared()[1].spacing, spacing, rtol=1e-5)
+        np.testing.assert_allclose(read_volume(world.image).spacing, spacing, rtol=1e-5)
+
+    return check
 
 
 def _check_oblique(world: World) -> None:
@@ -166,6 +174,58 @@ GEOMETRY = [
         SCAN,
         header(**SFORM, srow_x=[1500, 0, 0, 0], srow_y=[0, 1500, 0, 0], pixdim=[1, 1500, 1500, 3, 0, 0, 0, 0]),
         ("bad.nii", "spacing of 0.001 to 100.0 mm", "its unit must be mm"),
+    ),
+    Case(
+        "geometry",
+        "a NIfTI in micrometres, as its header says",
+        SCAN,
+        header(**UNKNOWN, xyzt_units=3, pixdim=[1, 1500, 1600, 3000, 0, 0, 0, 0]),
+        repair="spacing and origin are converted to mm",
+        check=_check_spacing((1.5, 1.6, 3.0)),
+    ),
+    Case(
+        "geometry",
+        "a NIfTI in metres, as its header says",
+        SCAN,
+        header(
+            **SFORM,
+            xyzt_units=1 + 8,  # seconds beside it
+            pixdim=[1, 0.0015, 0.0016, 0.003, 0, 0, 0, 0],
+            srow_x=[-0.0015, 0, 0, 0.02],
+            srow_y=[0, 0.0016, 0, 0],
+            srow_z=[0, 0, 0.003, 0],
+        ),
+        repair="spacing and origin are converted to mm",
+        check=_check_spacing((1.5, 1.6, 3.0)),
+    ),
+    Case(
+        "geometry",
+        "a NIfTI whose unit of length has no meaning",
+        SCAN,
+        header(xyzt_units=5),
+        ("bad.nii", "unit of length in xyzt_units, found 5", "correct the header"),
+    ),
+    Case(
+        "geometry",
+        "a NIfTI whose voxels begin inside its header (vox_offset)",
+        SCAN,
+        header(vox_offset=16),
+        ("bad.nii", "a vox_offset of 352 or more, found 16", "write the file again"),
+    ),
+    Case(
+        "geometry",
+        "a .nrrd in centimetres, as its header says",
+        SCAN,
+        itk("bad.nrrd", _nrrd_line(b"space origin", b'space units: "cm" "cm" "cm"')),
+        repair="spacing and origin are converted to mm",
+        check=_check_spacing((15.0, 15.0, 30.0)),
+    ),
+    Case(
+        "geometry",
+        "a .nrrd in a unit that is no length",
+        SCAN,
+        itk("bad.nrrd", _nrrd_line(b"space origin", b'space units: "pixel" "pixel" "pixel"')),
+        ("bad.nrrd", "a metric length", "correct the header"),
     ),
     Case(
         "geometry",

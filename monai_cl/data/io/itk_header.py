@@ -14,8 +14,8 @@ _LONGEST_HEADER = 1 << 20
 _SPACINGS = ("space directions", "spacings", "elementspacing", "elementsize")
 
 
-def check_nrrd(path: Path) -> None:
-    """Look at the text header of a .nrrd or .nhdr file.
+def check_nrrd(path: Path) -> dict[str, str]:
+    """Look at the text header of a .nrrd or .nhdr file; returns its fields, in small letters.
 
     ITK (5.4) opens whatever data file a header names, and takes a spacing of 1 mm where none is said.
 
@@ -26,6 +26,7 @@ def check_nrrd(path: Path) -> None:
     check_name(path)
     fields, files = _nrrd(path, _front(path))
     _check(path, fields, files)
+    return fields
 
 
 def meta_image_header(path: Path) -> tuple[dict[str, str], list[str], int]:

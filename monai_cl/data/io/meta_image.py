@@ -15,12 +15,14 @@ from isal import isal_zlib
 
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.itk_header import meta_image_header
+from monai_cl.data.io.units import named_unit, warn_of_default_directions
 from monai_cl.errors import UserError
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
 _TYPES |= {"long_long": "i8", "ulong_long": "u8", "float": "f4", "double": "f8"}
 # as many bytes as on the machine that wrote it
 _EITHER = {"long": ("i4", "i8"), "ulong": ("u4", "u8")}
+_DIRECTIONS = ("transformmatrix", "rotation", "orientation")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -66,6 +68,8 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     big = any(_is_true(fields.get(key, "")) for key in ("binarydatabyteordermsb", "elementbyteordermsb"))
     array = np.frombuffer(raw, dtype.newbyteorder(">" if big else "<"), math.prod(shape), skip)
+    if not any(name in fields for name in _DIRECTIONS):
+        warn_of_default_directions(path, "ITK's default, x to the left, y to the back")
     return array.reshape(shape, order="F"), grid.affine
 
 
@@ -78,12 +82,12 @@ def _grid(path: Path, fields: dict[str, str]) -> Grid:
         )
     spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
     origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
-    turn = _numbers(
-        path, fields, "transformmatrix", "rotation", "orientation", count=9, default=np.eye(3).ravel().tolist()
-    )
+    turn = _numbers(path, fields, *_DIRECTIONS, count=9, default=np.eye(3).ravel().tolist())
     affine = np.eye(4)
     affine[:3, :3] = np.array(turn).reshape(3, 3).T @ np.diag(spacing)  # a row of the matrix is an axis of the image
     affine[:3, 3] = origin
+    if fields.get("distanceunits", "?") != "?":  # the word that MetaIO writes where none was set
+        affine[:3] *= named_unit(path, "DistanceUnits", fields["distanceunits"])
     return Grid(shape, _LPS_TO_RAS @ affine)
 
 

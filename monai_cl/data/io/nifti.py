@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import math
 import zlib
-from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
@@ -15,9 +13,9 @@ import numpy as np
 from isal import igzip, isal_zlib
 
 from monai_cl.data.grid import Grid
+from monai_cl.data.io.units import nifti_unit, warn_of_default_directions
 from monai_cl.errors import UserError
 
-logger = logging.getLogger(__name__)
 _GZIP_MAGIC = b"\x1f\x8b"
 # pixdim and sform may differ by this part: they are rounded apart
 _SPACING_RATIO = 0.01
@@ -50,6 +48,7 @@ def nifti_grid(path: Path) -> Grid:
         shape, affine = tuple(map(int, header.get_data_shape())), np.asarray(header.get_best_affine(), dtype=float)
     except (ValueError, nib.spatialimages.HeaderDataError) as error:
         raise UserError(f"{path}: expected a NIfTI header, found a damaged one ({error})") from None
+    affine[:3] *= nifti_unit(path, header["xyzt_units"])
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     return Grid(shape, affine)
@@ -63,11 +62,11 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         array in file order, any number of axes, and the affine voxel -> RAS mm (4, 4): sform, else qform, else the
-        header's spacing centred at the origin (nibabel's rule).
+        header's spacing centred at the origin (nibabel's rule). Metres and micrometres are converted.
 
     Raises:
-        UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, a spacing of 0
-            or two spacings that contradict each other.
+        UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, voxels that begin inside the
+            header, an unknown unit, a spacing of 0 or two spacings that contradict each other.
     """
     raw, size = _file_bytes(path)
     image_class = _image_class(raw)
@@ -84,14 +83,10 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: expected a readable NIfTI file, found: {error}; export or download it again"
         ) from error
     _check_spacings_agree(path, header, affine)
+    affine[:3] *= nifti_unit(path, header["xyzt_units"])
     if header["sform_code"] == 0 and header["qform_code"] == 0:
-        _warn_of_orientation(path)
+        warn_of_default_directions(path, "NIfTI's default, x to the left, y to the front")
     return array, affine
-
-
-@lru_cache(maxsize=4096)
-def _warn_of_orientation(path: Path) -> None:
-    logger.warning("%s: its header says no orientation; taken as NIfTI's default, x to the left, y to the front", path)
 
 
 def _file_bytes(path: Path) -> tuple[bytes, int]:
@@ -163,6 +158,11 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
         ) from error
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise UserError(f"{path}: expected one number a voxel, found type {dtype}; export grey values, not colours")
+    if header["vox_offset"] < header.single_vox_offset:
+        raise UserError(
+            f"{path}: expected voxels after the header, a vox_offset of {header.single_vox_offset} or more, found "
+            f"{header['vox_offset']:g}; write the file again"
+        )
     if file_size < expected:
         raise UserError(
             f"{path}: expected {expected} bytes for shape {tuple(shape)} of {dtype}, found {file_size}: the file is "

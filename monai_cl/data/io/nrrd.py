@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,21 @@ import SimpleITK as sitk
 
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.itk_header import check_nrrd
+from monai_cl.data.io.units import named_unit, warn_of_default_directions
 from monai_cl.errors import UserError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# what ITK turns to LPS; axes of other spaces it takes as if they were LPS
+_SPACES = {"left posterior superior", "right anterior superior", "left anterior superior", "lps", "ras", "las"}
 
 
 def nrrd_grid(path: Path) -> Grid:
     """The grid of a file from its header alone; the affine is meaningless where it has other than three axes.
 
     Raises:
-        UserError: a damaged header, or what `check_nrrd` refuses.
+        UserError: a damaged header, an unknown unit of length, or what `check_nrrd` refuses.
     """
-    check_nrrd(path)
+    fields = check_nrrd(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
     try:
@@ -30,7 +34,7 @@ def nrrd_grid(path: Path) -> Grid:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{path}: expected a readable header, found: {reason}; copy or export it again") from None
     shape = tuple(reader.GetSize())
-    return Grid(shape, _affine(reader) if len(shape) == 3 else np.eye(4))
+    return Grid(shape, _affine(path, fields, reader) if len(shape) == 3 else np.eye(4))
 
 
 def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -40,9 +44,10 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
         array (X, Y, Z) of the type of the file, and affine (4, 4), voxel -> RAS mm.
 
     Raises:
-        UserError: a damaged file, colours, another number of axes than three, or what `check_nrrd` refuses.
+        UserError: a damaged file, colours, another number of axes than three, an unknown unit of length, or what
+            `check_nrrd` refuses.
     """
-    check_nrrd(path)
+    fields = check_nrrd(path)
     try:
         image = sitk.ReadImage(os.fspath(path))
     except RuntimeError as error:
@@ -55,11 +60,23 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     if image.GetDimension() != 3:
         raise UserError(f"{path}: expected a 3D volume, found {image.GetDimension()} axes of {image.GetSize()}")
-    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), _affine(image)
+    affine = _affine(path, fields, image)
+    if "space directions" not in fields or fields.get("space", "").replace("-", " ") not in _SPACES:
+        warn_of_default_directions(path, "ITK's default, x to the left, y to the back")
+    return sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine
 
 
-def _affine(source: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+def _affine(path: Path, fields: dict[str, str], source: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     affine = np.eye(4)
     affine[:3, :3] = np.array(source.GetDirection()).reshape(3, 3) @ np.diag(source.GetSpacing())
     affine[:3, 3] = source.GetOrigin()
+    # units of the world's axes; a header without directions has those of the image's axes, and no origin
+    for field in ("space units", "units"):
+        if field in fields:
+            names = re.findall(r'"([^"]*)"', fields[field]) or fields[field].split()
+            units = {named_unit(path, field, name) for name in names}
+            if len(units) != 1:
+                raise UserError(f"{path}: expected one unit of length under {field}, found {fields[field]}; correct it")
+            affine[:3] *= units.pop()
+            break
     return _LPS_TO_RAS @ affine  # ITK is LPS

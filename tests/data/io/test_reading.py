@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -17,7 +18,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 
 from monai_cl.data.io.ct_reader import CTReader
-from monai_cl.data.io.reading import Volume, read_volume, to_ras
+from monai_cl.data.io.reading import Volume, read_grid, read_volume, to_ras
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, rotated, write_dicom, write_itk, write_nifti
 
@@ -43,6 +44,93 @@ def test_scaled_voxels_are_scaled(tmp_path):
     image.header.set_slope_inter(0.5, -3)
     nib.save(image, tmp_path / "a.nii.gz")
     np.testing.assert_allclose(read_volume(tmp_path / "a.nii.gz").array, nib.load(tmp_path / "a.nii.gz").get_fdata())
+
+
+@pytest.mark.parametrize(("code", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001), (3 + 16, 0.001)])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("form", ["sform", "qform", "pixdim"])
+def test_a_nifti_in_another_unit_is_converted_to_mm(tmp_path, code, factor, kind, form):
+    affine = np.diag([-2.0, 3, 4, 1]) if form == "pixdim" else affine_of("LPS")
+    affine[:3] /= factor
+    image = kind(ct_array(), affine)
+    image.set_sform(affine, int(form == "sform"))
+    image.set_qform(affine, int(form == "qform"))
+    image.header["xyzt_units"] = code
+    image.to_filename(tmp_path / "a.nii.gz")
+    expected = affine_of("LPS")
+    if form == "pixdim":  # centred, as nibabel has it
+        expected = image.header.get_base_affine()
+        expected[:3] *= factor
+    volume = read_volume(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(volume.affine, expected, rtol=1e-5)
+    np.testing.assert_allclose(read_grid(tmp_path / "a.nii.gz").affine, volume.affine)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("um", 0.001), ("\u00b5m", 0.001), ("\u03bcm", 0.001), ("Micron", 0.001), ("mm", 1), ("Metre", 1000), ("cm", 10)],
+)
+def test_a_nrrd_in_another_unit_is_converted_to_mm(tmp_path, unit, factor):
+    affine = affine_of("RPI", spacing=(0.7, 0.9, 2.5), origin=(-7, 11, 3))
+    scaled = affine.copy()
+    scaled[:3] /= factor
+    file = write_itk(tmp_path / "a.nrrd", ct_array(), scaled)
+    head, _, data = file.read_bytes().partition(b"\n\n")
+    words = " ".join([f'"{unit}"'] * 3)
+    file.write_bytes(head + f"\nspace units: {words}\n\n".encode() + data)
+    np.testing.assert_allclose(read_volume(file).affine, affine, atol=1e-6)
+    np.testing.assert_allclose(read_grid(file).affine, affine, atol=1e-6)
+
+
+def test_units_of_a_nrrd_without_directions_are_those_of_its_axes(tmp_path):
+    head = b'NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nspacings: 1 2 3\nunits: "cm" "cm" "cm"\n'
+    (tmp_path / "a.nrrd").write_bytes(head + b"endian: little\nencoding: raw\n\n" + bytes(16))
+    assert read_volume(tmp_path / "a.nrrd").spacing == pytest.approx((10, 20, 30))
+
+
+def test_a_meta_image_in_another_unit_is_converted_to_mm(tmp_path):
+    affine = affine_of("LPS")
+    file = write_itk(tmp_path / "a.mha", ct_array(), affine)
+    file.write_bytes(file.read_bytes().replace(b"DimSize", b"DistanceUnits = um\nDimSize", 1))
+    affine[:3] /= 1000
+    np.testing.assert_allclose(read_grid(file).affine, affine, atol=1e-9)
+
+
+@pytest.mark.parametrize("units", ['"mm" "mm" "um"', '"mm" "mm" "hounds"'])
+def test_a_nrrd_in_several_or_unknown_units_is_an_error(tmp_path, units):
+    file = write_itk(tmp_path / "a.nrrd", ct_array(), affine_of("LPS"))
+    file.write_bytes(file.read_bytes().replace(b"\n\n", f"\nspace units: {units}\n\n".encode(), 1))
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=r"a\.nrrd: expected .* length.*space units"):
+            read(file)
+
+
+@pytest.mark.parametrize(("kind", "least"), [(nib.Nifti1Image, 352), (nib.Nifti2Image, 544)])
+@pytest.mark.parametrize("offset", [0, 16, 348, -1])
+def test_voxels_that_begin_inside_the_header_are_an_error(tmp_path, kind, least, offset):
+    image = kind(ct_array(), affine_of("LPS"))
+    image.to_filename(tmp_path / "a.nii")
+    raw = (tmp_path / "a.nii").read_bytes()
+    header = kind.header_class(raw[: kind.header_class.sizeof_hdr], check=False)
+    header["vox_offset"] = offset
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + raw[kind.header_class.sizeof_hdr :])
+    with pytest.raises(UserError, match=rf"a vox_offset of {least} or more, found {offset}"):
+        read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_a_header_without_directions_is_warned_of_once(tmp_path, name, caplog):
+    file = write_itk(tmp_path / name, ct_array(), np.diag([-2.0, -3, 4, 1]))
+    read_volume(file)
+    assert not caplog.records
+    raw = file.read_bytes()
+    raw = re.sub(rb"space: .*\nsizes", b"sizes", raw)
+    raw = re.sub(rb"space directions: .*\n", b"spacings: 2 3 4\n", raw)
+    raw = re.sub(rb"space origin: .*\n", b"", raw)
+    file.write_bytes(re.sub(rb"(TransformMatrix|AnatomicalOrientation) = .*\n", b"", raw))
+    for _ in range(2):
+        np.testing.assert_allclose(np.abs(read_volume(file).affine[:3, :3]), np.diag([2, 3, 4]))
+    assert [str(file) in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_big_endian_and_nifti_2_files_give_native_arrays(tmp_path):
