@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monai_cl.data.dicom.parts import FRAME_KEYWORDS, choose_part
+from monai_cl.data.dicom.stated import axes, check_hounsfield, pixel_edges, slice_depth
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,12 +25,14 @@ class Frames:
     Attributes:
         origins: (n, 3), LPS mm.
         direction: (3, 3), columns are the image axes and their normal in LPS.
-        spacing: mm along the columns' and the rows' axis.
+        spacing: mm along the columns' and the rows' axis, and of a single frame its depth.
+        numbers: (n,), the frames' places in the file, from 0; fewer than it has where one acquisition was chosen.
     """
 
     origins: np.ndarray
     direction: np.ndarray
-    spacing: tuple[float, float]
+    spacing: tuple[float, ...]
+    numbers: np.ndarray
 
     @property
     def positions(self) -> np.ndarray:
@@ -37,7 +41,7 @@ class Frames:
 
     @property
     def order(self) -> np.ndarray:
-        """(n,), stored numbers of the frames along the normal."""
+        """(n,), which of these frames comes next along the normal."""
         return np.argsort(self.positions, kind="stable")
 
 
@@ -75,18 +79,23 @@ def readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: expected a readable DICOM header, found: {error}; export the series again") from error
 
 
-def frames_of(header: Dataset, path: Path) -> Frames:
+def frames_of(header: Dataset, path: Path, *, series_part: str | None = None) -> Frames:
     """Geometry of a file's frames.
 
+    Args:
+        header: of the file.
+        path: of the file.
+        series_part: the acquisition to take where the file has several (see :func:`choose_part`).
+
     Raises:
-        UserError: a value that pydicom cannot read, frames without a position, or of different direction, spacing or
-            rescaling.
+        UserError: a value that pydicom cannot read, frames without a position, of different direction, spacing or
+            rescaling, CT without rescaling, several acquisitions.
     """
     with readable(path):
-        return _frames_of(header, path)
+        return _frames_of(header, path, series_part)
 
 
-def _frames_of(header: Dataset, path: Path) -> Frames:
+def _frames_of(header: Dataset, path: Path, series_part: str | None) -> Frames:
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     frames = header.get("PerFrameFunctionalGroupsSequence") or []
 
@@ -105,12 +114,38 @@ def _frames_of(header: Dataset, path: Path) -> Frames:
     _same(path, "direction", turns, tolerance=1e-3)
     _same(path, "pixel spacing", sizes, tolerance=1e-3)
     rescaling = [group(frame, "PixelValueTransformationSequence") for frame in frames]
-    slopes = [[item.get("RescaleSlope", 1), item.get("RescaleIntercept", 0)] for item in rescaling]
+    names = ("RescaleSlope", "RescaleIntercept", "RescaleType")
+    stated = [{name: _text(item[name].value) for name in names if name in item} for item in rescaling]
+    if header.get("Modality") == "CT":
+        for found in stated:
+            check_hounsfield(path, found)
+    slopes = [[float(item.get("RescaleSlope", 1)), float(item.get("RescaleIntercept", 0))] for item in stated]
     _same(path, "rescale slope and intercept", slopes, tolerance=0.0)
-    axes = np.array(turns[0], dtype=float).reshape(2, 3)
-    direction = np.stack([axes[0], axes[1], np.cross(axes[0], axes[1])], axis=1)
-    between_rows, between_columns = map(float, sizes[0])
-    return Frames(np.array(origins, dtype=float), direction, (between_columns, between_rows))
+    direction = axes(path, [float(value) for value in turns[0]])
+    edges: tuple[float, ...] = pixel_edges(path, [float(value) for value in sizes[0]])
+    places = np.array(origins, dtype=float)
+    tags = [_tags(frame, shared) for frame in frames]
+    numbers = choose_part(path, tags, places @ direction[:, 2], series_part, what="frames")
+    if len(numbers) == 1:
+        measures = group(frames[numbers[0]], "PixelMeasuresSequence")
+        depths = {"SliceThickness": _text(measures.get("SliceThickness"))}
+        edges = (*edges, slice_depth(path, depths))
+    return Frames(places[numbers], direction, edges, numbers)
+
+
+def _tags(frame: Any, shared: Any) -> dict[str, str]:
+    """What may tell acquisitions apart in the functional groups of a frame and in those that all share."""
+    found: dict[str, str] = {}
+    for groups in (shared, frame):
+        items = [element.value[0] for element in groups or () if element.VR == "SQ" and element.value]
+        found |= {name: _text(item[name].value) for item in items for name in FRAME_KEYWORDS if name in item}
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return "" if value is None else str(value)
+    return "\\".join(map(str, value))
 
 
 def _same(path: Path, what: str, values: Sequence[Any], *, tolerance: float) -> None:

@@ -15,32 +15,33 @@ from monai_cl.data.dicom.slice_headers import files_of
 _MOST = 32
 
 _State = tuple[tuple[str, int, int], ...]
-_kept: dict[tuple[str, str | None], tuple[_State, object]] = {}
+_Choice = tuple[str | None, ...]  # Series Instance UID and part, where one was chosen
+_kept: dict[tuple[str, _Choice], tuple[_State, object]] = {}
 
 
-def keep(series: object, path: Path, uid: str | None = None) -> None:
-    """Remember a `Series` that was opened at ``path``, with this Series Instance UID chosen if any, until released."""
-    key = _key(path, uid)
+def keep(series: object, path: Path, *choice: str | None) -> None:
+    """Remember a `Series` that was opened at ``path``, with this UID and part chosen if any, until released."""
+    key = _key(path, choice)
     if len(_kept) < _MOST or key in _kept:
         _kept[key] = (_state(path), series)
 
 
-def kept(path: Path, uid: str | None = None) -> object | None:
+def kept(path: Path, *choice: str | None) -> object | None:
     """The `Series` that was kept, if its files still have the same names, sizes and times; else None."""
-    state, series = _kept.get(_key(path, uid), ((), None))
+    state, series = _kept.get(_key(path, choice), ((), None))
     try:
         return series if series is not None and _state(path) == state else None
     except OSError:  # opening it again will say what is wrong
         return None
 
 
-def release(path: str | os.PathLike, uid: str | None = None) -> None:
+def release(path: str | os.PathLike, *choice: str | None) -> None:
     """Forget a series, if it was kept."""
-    _kept.pop(_key(path, uid), None)
+    _kept.pop(_key(path, choice), None)
 
 
-def _key(path: str | os.PathLike, uid: str | None) -> tuple[str, str | None]:
-    return os.path.abspath(path), uid
+def _key(path: str | os.PathLike, choice: _Choice) -> tuple[str, _Choice]:
+    return os.path.abspath(path), tuple((*choice, None, None)[:2])
 
 
 def _state(path: Path) -> _State:

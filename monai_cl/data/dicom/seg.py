@@ -26,6 +26,7 @@ def write_dicom_seg(
     source: str | os.PathLike,
     organs: Mapping[int, str] | Sequence[str],
     series: str | None = None,
+    series_part: str | None = None,
     model: str = "monai_cl",
     description: str = "Segmentation",
 ) -> Path:
@@ -42,6 +43,7 @@ def write_dicom_seg(
         organs: label id → name, or the names of the ids 1, 2, … The standard numbers segments without gaps, so ids with
             gaps are renumbered in their order.
         series: Series Instance UID, where the folder holds several.
+        series_part: the acquisition, where the series has several (see :func:`read_dicom_series`).
         model: name of the model, recorded as the algorithm.
         description: of the new series.
 
@@ -52,7 +54,7 @@ def write_dicom_seg(
         UserError: highdicom is not installed, the series cannot be read or has no frame of reference, the label map
             lies on another grid, or holds a value without a name.
     """
-    hd, output, found = require_highdicom(), Path(output), open_source(source, series=series)
+    hd, output, found = require_highdicom(), Path(output), open_source(source, series=series, series_part=series_part)
     names = dict(organs) if isinstance(organs, Mapping) else dict(enumerate(organs, start=1))
     ids = sorted(names)
     if not ids or ids[0] < 1:

@@ -17,7 +17,7 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_dicom_seg(
-    path: str | os.PathLike, *, source: str | os.PathLike, series: str | None = None
+    path: str | os.PathLike, *, source: str | os.PathLike, series: str | None = None, series_part: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """The label map of a DICOM SEG on the grid of the series it was drawn on.
 
@@ -25,6 +25,7 @@ def read_dicom_seg(
         path: a binary SEG whose segments do not overlap.
         source: folder of that series.
         series: Series Instance UID, where the folder holds several.
+        series_part: the acquisition, where the series has several (see :func:`read_dicom_series`).
 
     Returns:
         labels (X, Y, Z), integers, axes as :func:`read_dicom_series` orders them; affine (4, 4), voxel → RAS mm; names
@@ -33,7 +34,7 @@ def read_dicom_seg(
     Raises:
         UserError: highdicom is not installed, no binary SEG, segments that overlap, another frame of reference or grid.
     """
-    found = open_source(source, series=series)
+    found = open_source(source, series=series, series_part=series_part)
     labels, names = seg_labels(Path(path), found)
     return labels, found.affine, names
 

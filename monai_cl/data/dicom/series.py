@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from monai_cl.data.dicom.frames import Frames, frames_of, read_header, require_pydicom
 from monai_cl.data.dicom.kept_series import kept
 from monai_cl.data.dicom.slice_headers import SliceHeader, read_slices
-from monai_cl.data.dicom.spacing import are_even, interpolate_slices
+from monai_cl.data.dicom.spacing import are_even, check_line, check_repeated, interpolate_slices
 from monai_cl.data.grid import Grid
 from monai_cl.errors import UserError
 
@@ -34,15 +34,17 @@ class Series:
     Attributes:
         path: folder or file, as passed to :func:`open_series`.
         slices: in order along their normal; a single one for a multi-frame file.
+        series_part: the acquisition that was chosen of a multi-frame file, if any.
     """
 
     path: Path
     slices: Sequence[SliceHeader]
+    series_part: str | None = None
 
     @property
     def is_multi_frame(self) -> bool:
         """Whether the slices are the frames of one file."""
-        return len(self.slices) == 1 and self.slices[0].size[2:] not in ((), (1,))
+        return self.slices[0].is_multi_frame
 
     @cached_property
     def headers(self) -> list[Dataset]:
@@ -61,16 +63,17 @@ class Series:
             UserError: pydicom is not installed, or as :attr:`headers` and :func:`frames_of`.
         """
         require_pydicom(self.slices[0].path)
-        return frames_of(self.headers[0], self.slices[0].path)
+        return frames_of(self.headers[0], self.slices[0].path, series_part=self.series_part)
 
     @property
     def grid(self) -> Grid:
         """The grid of the array that :meth:`read` returns for evenly spaced slices.
 
         Raises:
-            UserError: slices missing, repeated or unevenly spaced; for a multi-frame file as :attr:`frames`.
+            UserError: slices missing, repeated, unevenly spaced or not on one line; for a multi-frame file as
+                :attr:`frames`.
         """
-        self._is_even("error")
+        self._is_even("refuse")
         origins = self._origins
         return Grid((*self.slices[0].size[:2], len(origins)), self._affine(origins))
 
@@ -80,13 +83,15 @@ class Series:
         common = _common_type(self.slices) if len(self.slices) > 1 else sitk.sitkUnknown
         array, origins = _decode([item.path for item in self.slices], common), self._origins
         if self.is_multi_frame:
-            path, order = self.slices[0].path, self.frames.order
-            if array.shape[2] != len(order):
+            path, frames = self.slices[0].path, self.frames
+            stored = int(self.headers[0].get("NumberOfFrames") or 1)
+            if array.shape[2] != stored:
                 raise UserError(
-                    f"{path}: expected {len(order)} frames, found {array.shape[2]}; copy or export the file again"
+                    f"{path}: expected {stored} frames, found {array.shape[2]}; copy or export the file again"
                 )
-            array = array[..., order]
+            array = array[..., frames.numbers[frames.order]]
         if not even:
+            check_repeated(self._where, self._names, array, self._positions)
             array, origins = interpolate_slices(array, origins, self._positions)
         return array, self._affine(origins)
 
@@ -104,69 +109,83 @@ class Series:
             return self.frames.positions[self.frames.order]
         return self._origins @ self.slices[0].normal
 
-    def _is_even(self, uneven_slices: str) -> bool:
-        first = self.slices[0].path
+    @property
+    def _where(self) -> Path:
+        return self.slices[0].path if self.is_multi_frame else self.path
+
+    @property
+    def _names(self) -> list[str]:
         if self.is_multi_frame:
-            names = [f"frame {number + 1}" for number in self.frames.order]
-            return are_even(first, names, self._positions, uneven_slices=uneven_slices)
-        if len(self.slices) == 1:
+            return [f"frame {number + 1}" for number in self.frames.numbers[self.frames.order]]
+        return [item.path.name for item in self.slices]
+
+    def _is_even(self, uneven_slices: str) -> bool:
+        if len(self._origins) == 1:
             return True
-        names = [item.path.name for item in self.slices]
-        return are_even(self.path, names, self._positions, uneven_slices=uneven_slices)
+        in_plane = min(self.frames.spacing if self.is_multi_frame else self.slices[0].spacing[:2])
+        check_line(self._where, self._names, self._origins, self._positions, pixel=in_plane)
+        return are_even(self._where, self._names, self._positions, uneven_slices=uneven_slices)
 
     def _affine(self, origins: np.ndarray) -> np.ndarray:
-        if self.is_multi_frame:
-            return _stack_affine(self.frames.direction, self.frames.spacing, origins)
         first = self.slices[0]
-        return _stack_affine(first.direction, first.spacing, origins) if len(origins) > 1 else _slice_affine(first)
+        direction = self.frames.direction if self.is_multi_frame else first.direction
+        spacing = self.frames.spacing if self.is_multi_frame else first.spacing
+        return _stack_affine(direction, spacing, origins)
 
 
-def open_series(path: Path, *, series: str | None = None) -> Series:
+def open_series(path: Path, *, series: str | None = None, series_part: str | None = None) -> Series:
     """Read the headers of a series, opening each file once, or take the series that was kept (see :mod:`kept_series`).
 
     Args:
         path: folder with the slices of one series (other files in it are passed over), or one DICOM file; for one of
             several frames the extra ``dicom`` is needed.
         series: the Series Instance UID to take where the folder holds several.
+        series_part: the acquisition to take where the series has several, such as ``"AcquisitionNumber=2"``.
 
     Raises:
         UserError: as :func:`read_slices`.
     """
-    known = kept(path, series)
-    return known if isinstance(known, Series) else Series(path, read_slices(path, series=series))
+    known = kept(path, series, series_part)
+    return (
+        known
+        if isinstance(known, Series)
+        else Series(path, read_slices(path, series=series, series_part=series_part), series_part)
+    )
 
 
 def read_dicom_series(
-    path: Path, *, series: str | None = None, uneven_slices: str = "error"
+    path: Path, *, series: str | None = None, series_part: str | None = None, uneven_slices: str = "error"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the DICOM series in a folder, or one multi-frame file.
 
     Args:
         path: as for :func:`open_series`.
         series: as for :func:`open_series`.
-        uneven_slices: ``"error"``, or ``"interpolate"``: drop repeated positions and interpolate linearly to the
-            median slice distance.
+        series_part: as for :func:`open_series`.
+        uneven_slices: ``"error"``, or ``"interpolate"``: drop repeated slices and interpolate linearly to the median
+            slice distance.
 
     Returns:
         array (X, Y, Z) in HU with z along the stack, float32 where a slice has a fractional rescale slope, and affine
         (4, 4), voxel -> RAS mm, sheared by a tilted gantry.
 
     Raises:
-        UserError: no image or several series, slices missing, repeated or unevenly spaced, other sizes or directions
-            among the slices, a file that cannot be decoded, DICOM SEG.
+        UserError: no image or several series or acquisitions, slices missing, repeated, unevenly spaced or not on one
+            line, other sizes or directions among the slices, geometry or rescaling that is not stated, a file that
+            cannot be decoded, DICOM SEG.
     """
     if uneven_slices not in ("error", "interpolate"):
         raise ValueError(f'uneven_slices must be "error" or "interpolate", got {uneven_slices!r}')
-    return open_series(path, series=series).read(uneven_slices=uneven_slices)
+    return open_series(path, series=series, series_part=series_part).read(uneven_slices=uneven_slices)
 
 
-def series_grid(path: Path, *, series: str | None = None) -> Grid:
+def series_grid(path: Path, *, series: str | None = None, series_part: str | None = None) -> Grid:
     """The grid of the array that :func:`read_dicom_series` returns, from the headers alone.
 
     Raises:
         UserError: as :func:`read_dicom_series`, but for pixels that cannot be decoded.
     """
-    return open_series(path, series=series).grid
+    return open_series(path, series=series, series_part=series_part).grid
 
 
 def _common_type(slices: Sequence[SliceHeader]) -> int:
@@ -200,17 +219,12 @@ def _decode(files: Sequence[Path], pixel_type: int = sitk.sitkUnknown) -> np.nda
 
 
 def _stack_affine(direction: np.ndarray, spacing: Sequence[float], origins: np.ndarray) -> np.ndarray:
+    """(4, 4), voxel -> RAS mm; of a single slice, ``spacing`` has the depth too."""
     affine = np.eye(4)
     affine[:3, 0] = direction[:, 0] * spacing[0]
     affine[:3, 1] = direction[:, 1] * spacing[1]
-    affine[:3, 2] = (origins[-1] - origins[0]) / (len(origins) - 1)
+    count = len(origins)
+    affine[:3, 2] = (origins[-1] - origins[0]) / (count - 1) if count > 1 else direction[:, 2] * spacing[2]
     affine[:3, 3] = origins[0]
     affine[:3] = _LPS_TO_RAS @ affine[:3]
-    return affine
-
-
-def _slice_affine(item: SliceHeader) -> np.ndarray:
-    affine = np.eye(4)
-    affine[:3, :3] = _LPS_TO_RAS @ item.direction @ np.diag(item.spacing)
-    affine[:3, 3] = _LPS_TO_RAS @ item.origin
     return affine

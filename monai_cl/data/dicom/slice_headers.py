@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from monai_cl.data.dicom import parts, stated
 from monai_cl.errors import UserError
 from monai_cl.files import check_name
 
 _SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
+_TAGS = stated.TAGS | parts.TAGS
 # media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
 _IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
 
@@ -32,6 +34,7 @@ class SliceHeader:
         spacing: mm along the image axes.
         size: voxels along the image axes, two or three.
         pixel_type: SimpleITK's, after rescaling.
+        stated: keyword -> text of the header, for what :mod:`stated` and :mod:`parts` look at.
     """
 
     path: Path
@@ -43,6 +46,17 @@ class SliceHeader:
     spacing: tuple[float, ...]
     size: tuple[int, ...]
     pixel_type: int
+    stated: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """Whether the file holds frames, of which each has a position of its own; also a single one."""
+        return self.size[2:] not in ((), (1,)) or ("NumberOfFrames" in self.stated and not self.has_position)
+
+    @property
+    def has_position(self) -> bool:
+        """Whether the header states where the slice lies."""
+        return bool(self.stated.get("ImagePositionPatient"))
 
     @property
     def normal(self) -> np.ndarray:
@@ -50,15 +64,17 @@ class SliceHeader:
         return np.cross(self.direction[:, 0], self.direction[:, 1])
 
 
-def read_slices(path: Path, *, series: str | None = None) -> list[SliceHeader]:
+def read_slices(path: Path, *, series: str | None = None, series_part: str | None = None) -> list[SliceHeader]:
     """The slices of one series, in order along their normal; each file is opened once.
 
     Args:
         path: folder of the series (files that are not DICOM images are passed over), or one DICOM file.
         series: Series Instance UID, where the folder holds several.
+        series_part: the acquisition to take where the series has several (see :func:`choose_part`).
 
     Raises:
-        UserError: no image, several series, other sizes or directions among the slices, a damaged file, DICOM SEG.
+        UserError: no image, several series, several acquisitions, other sizes or directions among the slices, a damaged
+            file, DICOM SEG, a header that does not state its geometry, or of CT, how its values become HU.
     """
     slices = _one_series(path, _scan(path), series)
     first = slices[0]
@@ -66,10 +82,21 @@ def read_slices(path: Path, *, series: str | None = None) -> list[SliceHeader]:
         raise UserError(
             f"{first.path}: expected a CT image, found DICOM SEG; convert the segmentation to NIfTI or NRRD first"
         )
-    if len(slices) > 1:
-        _check_same_frame(path, slices)
-    normal = first.normal
-    return sorted(slices, key=lambda item: float(item.origin @ normal))
+    if len(slices) == 1 and first.is_multi_frame:
+        return slices
+    for item in slices:
+        if item.is_multi_frame:
+            raise UserError(f"{path}: expected single slices, found the multi-frame file {item.path.name} among others")
+    slices = [_as_stated(item) for item in slices]
+    _check_same_frame(path, slices)
+    positions = np.array([item.origin @ slices[0].normal for item in slices])
+    chosen = parts.choose_part(path, [item.stated for item in slices], positions, series_part)
+    chosen = chosen[np.argsort(positions[chosen], kind="stable")]
+    slices = [slices[number] for number in chosen]
+    if len(slices) == 1:
+        (item,) = slices
+        slices = [replace(item, spacing=(*item.spacing[:2], stated.slice_depth(item.path, item.stated)))]
+    return slices
 
 
 def files_of(path: Path) -> list[Path]:
@@ -116,6 +143,19 @@ def _read_header(file: Path) -> SliceHeader | None:
         spacing=tuple(reader.GetSpacing()),
         size=tuple(reader.GetSize()),
         pixel_type=reader.GetPixelID(),
+        stated={name: tag(key) for name, key in _TAGS.items() if key in tags},
+    )
+
+
+def _as_stated(item: SliceHeader) -> SliceHeader:
+    """The slice with the geometry that its header states, for what it leaves out is an error."""
+    if item.modality == "CT":
+        stated.check_hounsfield(item.path, item.stated)
+    return replace(
+        item,
+        origin=stated.position(item.path, item.stated),
+        direction=stated.direction(item.path, item.stated),
+        spacing=(*stated.pixel_spacing(item.path, item.stated), item.spacing[2]),
     )
 
 
@@ -152,8 +192,6 @@ def _one_series(path: Path, slices: list[SliceHeader], series: str | None) -> li
 def _check_same_frame(path: Path, slices: Sequence[SliceHeader]) -> None:
     first = slices[0]
     for item in slices:
-        if item.size[2:] != (1,):
-            raise UserError(f"{path}: expected single slices, found the multi-frame file {item.path.name} among others")
         if item.size != first.size or not np.allclose(item.spacing[:2], first.spacing[:2], rtol=1e-4):
             raise UserError(
                 f"{path}: expected slices of one size, found {first.size[:2]} at {first.spacing[:2]} mm in "

@@ -89,12 +89,15 @@ class SourceSeries:
         return turned
 
 
-def open_source(path: str | os.PathLike, *, series: str | None = None, keep: bool = False) -> SourceSeries:
+def open_source(
+    path: str | os.PathLike, *, series: str | None = None, series_part: str | None = None, keep: bool = False
+) -> SourceSeries:
     """Read the headers of a series.
 
     Args:
         path: folder of the series, or one DICOM file.
         series: Series Instance UID, where the folder holds several.
+        series_part: the acquisition, where the series has several (see :func:`read_dicom_series`).
         keep: keep the headers in memory for the steps that follow (see :mod:`kept_series`).
 
     Raises:
@@ -103,15 +106,19 @@ def open_source(path: str | os.PathLike, *, series: str | None = None, keep: boo
     """
     require_highdicom()
     path = Path(path)
-    found = open_series(path, series=series)
+    found = open_series(path, series=series, series_part=series_part)
     grid = found.grid
     for item, header in zip(found.slices, found.headers, strict=True):
         _complete(header, item.path)
     with readable(path):
-        many = len(found.headers) == 1 and int(found.headers[0].get("NumberOfFrames") or 1) > 1
-    order = found.frames.order if many else np.arange(len(found.headers))
+        if found.is_multi_frame and len(found.frames.numbers) < int(found.headers[0].get("NumberOfFrames") or 1):
+            raise UserError(
+                f"{path}: expected a file of one acquisition, found {series_part} beside others, to which a DICOM SEG "
+                "would refer too; write NIfTI only"
+            )
+    order = found.frames.order if found.is_multi_frame else np.arange(len(found.headers))
     if keep:
-        keep_series(found, path, series)
+        keep_series(found, path, series, series_part)
     return SourceSeries(path, found.headers, grid, order)
 
 

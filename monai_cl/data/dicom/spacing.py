@@ -1,4 +1,4 @@
-"""Whether the slices of a stack lie evenly: gaps and repeated positions named, or interpolated on demand."""
+"""Whether the slices of a stack lie evenly on one line: what is not is refused with its name, or interpolated."""
 
 from __future__ import annotations
 
@@ -11,23 +11,75 @@ from monai_cl.errors import UserError
 
 # a gap may differ from the usual one by this much: scanners round positions to 0.1 mm
 _GAP_TOLERANCE_MM = 0.11
+# small differences may add up to this part of a step
+_DRIFT = 0.1
 _DUPLICATE_MM = 1e-3
 
 
 def are_even(path: Path, names: Sequence[str], positions: np.ndarray, *, uneven_slices: str) -> bool:
-    """Whether slices lie evenly; raises where they do not and ``uneven_slices`` is ``"error"``, or lie at one place."""
+    """Whether slices lie evenly; raises where they do not and may not be interpolated, or all lie at one place.
+
+    Args:
+        path: of the series.
+        names: of its slices.
+        positions: (n,) mm along the normal, ascending.
+        uneven_slices: ``"interpolate"``, ``"error"``, or ``"refuse"`` where interpolation is no remedy.
+    """
     if (np.diff(positions) <= _DUPLICATE_MM).all():
         raise UserError(
             f"{path}: expected evenly spaced slices, found all {len(names)} at the same position "
             f"{positions[0]:.3f} mm; export the series again"
         )
     faults = _spacing_faults(names, positions)
-    if faults and uneven_slices == "error":
-        raise UserError(
-            f"{path}: expected evenly spaced slices, found {'; '.join(faults)}; export the series again, or read it "
-            'with uneven_slices="interpolate"'
-        )
+    if faults and uneven_slices != "interpolate":
+        remedy = "export the series again"
+        if uneven_slices == "error":
+            remedy += ', or set uneven_slices to "interpolate"'
+        raise UserError(f"{path}: expected evenly spaced slices, found {'; '.join(faults)}; {remedy}")
     return not faults
+
+
+def check_line(path: Path, names: Sequence[str], origins: np.ndarray, positions: np.ndarray, *, pixel: float) -> None:
+    """Raise UserError where the origins of the slices do not lie on one line, however far apart they are along it.
+
+    A tilted gantry moves every slice against the one before it by the same part of their distance; everything else
+    across the normal is a jump.
+
+    Args:
+        path: of the series.
+        names: of its slices.
+        origins: (n, 3) mm.
+        positions: (n,) mm along the normal, ascending.
+        pixel: the smaller edge of a pixel, mm.
+    """
+    length = positions[-1] - positions[0]
+    part = (positions - positions[0]) / length if length > _DUPLICATE_MM else np.zeros_like(positions)
+    off = np.linalg.norm(origins - origins[0] - part[:, None] * (origins[-1] - origins[0]), axis=1)
+    tolerance = min(_GAP_TOLERANCE_MM, 0.35 * pixel)
+    if off.max() <= tolerance:
+        return
+    steps, gaps = np.diff(origins, axis=0), np.diff(positions)
+    usual = np.median(steps[gaps > _DUPLICATE_MM] / gaps[gaps > _DUPLICATE_MM, None], axis=0) if length else np.zeros(3)
+    jumps = np.linalg.norm(steps - gaps[:, None] * usual, axis=1)
+    after = int(jumps.argmax())
+    found = f"{names[after + 1]} moved by {jumps[after]:.3f} mm sideways against {names[after]}"
+    if jumps[after] <= tolerance:
+        found = f"{names[int(off.argmax())]} {off.max():.3f} mm beside it"
+    raise UserError(
+        f"{path}: expected slices along one line, found {found}; export the series again, or give the slices on either "
+        "side of the jump a folder of their own"
+    )
+
+
+def check_repeated(path: Path, names: Sequence[str], array: np.ndarray, positions: np.ndarray) -> None:
+    """Raise UserError where slices (X, Y, Z) at one position differ: one of them may not be dropped unasked."""
+    for index in np.flatnonzero(np.diff(positions) <= _DUPLICATE_MM):
+        if not np.array_equal(array[..., index], array[..., index + 1]):
+            raise UserError(
+                f"{path}: expected one slice at {positions[index]:.3f} mm, found {names[index]} and {names[index + 1]} "
+                "with other voxels, which nothing in their headers tells apart; take those of one acquisition out of "
+                "the folder"
+            )
 
 
 def _spacing_faults(names: Sequence[str], positions: np.ndarray) -> list[str]:
@@ -47,6 +99,10 @@ def _spacing_faults(names: Sequence[str], positions: np.ndarray) -> list[str]:
             else "uneven"
         )
         faults.append(f"a gap of {gap:.3f} mm instead of {usual:.3f} mm between {below} and {above} ({kind})")
+    drift = np.abs(positions - np.linspace(positions[0], positions[-1], len(positions)))
+    if not faults and drift.max() > max(_GAP_TOLERANCE_MM, _DRIFT * usual):
+        at = int(drift.argmax())
+        faults.append(f"{names[at]} {drift[at]:.3f} mm from where equal steps would put it (uneven)")
     return faults if len(faults) <= 4 else [*faults[:4], f"and {len(faults) - 4} more"]
 
 

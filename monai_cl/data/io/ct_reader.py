@@ -25,12 +25,12 @@ class CTReader(ImageReader):
     Args:
         series: Series Instance UID for a folder with several series.
         uneven_slices: ``"error"`` or ``"interpolate"``.
+        series_part: the acquisition to take of a series with several.
     """
 
-    def __init__(self, series: str | None = None, uneven_slices: str = "error"):
+    def __init__(self, series: str | None = None, uneven_slices: str = "error", series_part: str | None = None) -> None:
         super().__init__()
-        self.series = series
-        self.uneven_slices = uneven_slices
+        self.series, self.uneven_slices, self.series_part = series, uneven_slices, series_part
 
     def verify_suffix(self, filename: Sequence[str | os.PathLike] | str | os.PathLike) -> bool:
         """Whether every name is a folder or ends like a format of :func:`read_volume`."""
@@ -46,7 +46,8 @@ class CTReader(ImageReader):
         Raises:
             UserError: as :func:`read_volume`, or files on different grids.
         """
-        volumes = [read_volume(path, series=self.series, uneven_slices=self.uneven_slices) for path in img]
+        options = {"series": self.series, "series_part": self.series_part, "uneven_slices": self.uneven_slices}
+        volumes = [read_volume(path, **options) for path in img]
         first = volumes[0]
         for volume in volumes[1:]:
             if not first.grid.same_as(volume.grid, any_axes=False):

@@ -28,8 +28,8 @@ class Format:
         header: ``"module:function"``, the grid of a file from its header alone: path -> :class:`Grid`.
         voxels: ``"module:function"``, a whole file: path -> array in file order with any number of axes, and affine
             (4, 4), voxel index -> RAS mm.
-        is_series: whether a volume is a folder of such files. Then ``voxels`` also takes ``series`` and
-            ``uneven_slices``, and ``header`` reads every file.
+        is_series: whether a volume is a folder of such files. Then ``voxels`` also takes ``series``, ``series_part``
+            and ``uneven_slices``, and ``header`` reads every file.
     """
 
     name: str

@@ -47,12 +47,19 @@ class Volume:
         return Volume(nib.apply_orientation(self.array, turn), self.grid.turned(turn).affine, self.path)
 
 
-def read_volume(path: str | os.PathLike, *, series: str | None = None, uneven_slices: str = "error") -> Volume:
+def read_volume(
+    path: str | os.PathLike,
+    *,
+    series: str | None = None,
+    series_part: str | None = None,
+    uneven_slices: str = "error",
+) -> Volume:
     """Read a 3D volume.
 
     Args:
         path: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM file, or a folder with one DICOM series.
         series: Series Instance UID, where a folder holds several.
+        series_part: the acquisition to take of a DICOM series with several, such as ``"AcquisitionNumber=2"``.
         uneven_slices: ``"error"`` or ``"interpolate"``, for DICOM (see :func:`read_dicom_series`).
 
     Returns:
@@ -65,8 +72,8 @@ def read_volume(path: str | os.PathLike, *, series: str | None = None, uneven_sl
     if not path.exists():
         raise UserError(f"{path}: expected an image file or a DICOM folder, found nothing there; correct the path")
     format = format_of(path)
-    options = {"series": series, "uneven_slices": uneven_slices} if format.is_series else {}
-    array, affine = format.read_voxels(path, **options)
+    options = {"series": series, "series_part": series_part, "uneven_slices": uneven_slices}
+    array, affine = format.read_voxels(path, **(options if format.is_series else {}))
     array = _three_axes(path, array)
     _check_affine(path, affine)
     return Volume(array, affine, path)

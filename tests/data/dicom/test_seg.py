@@ -15,6 +15,7 @@ from monai_cl.data.dicom.series import read_dicom_series, series_grid
 from monai_cl.data.dicom.source import open_source
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.errors import UserError
+from tests.data.dicom.multi_frame import enhanced
 from tests.data.volume_files import ct_array, label_array, write_dicom
 
 pydicom = pytest.importorskip("pydicom", reason='the extra "dicom" is not installed')
@@ -125,28 +126,6 @@ def test_label_ids_with_gaps_are_numbered_anew(tmp_path):
     found, _, names = read_dicom_seg(tmp_path / "s.dcm", source=folder)
     np.testing.assert_array_equal(np.array([0, 2, 5, 9])[found], labels)
     assert names == {1: "liver", 2: "spleen", 3: "aorta"}
-
-
-def enhanced(folder: Path, output: Path, *, backwards: bool = False, positions=None) -> Path:
-    """The series as one multi-frame file."""
-    slices = sorted((pydicom.dcmread(f) for f in folder.iterdir()), key=lambda s: s.ImagePositionPatient[2])
-    for found in slices:
-        for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
-            setattr(found, name, "")
-        found.StudyDate, found.StudyTime, found.ReferringPhysicianName = "20200101", "101010", ""
-        found.ImageType, found.SliceThickness = ["ORIGINAL", "PRIMARY", "AXIAL"], 2.0
-    whole = hd.legacy.LegacyConvertedEnhancedCTImage(slices, hd.UID(), 1, hd.UID(), 1)
-    pixels = np.frombuffer(whole.PixelData, np.uint8).reshape(len(slices), -1)
-    frames = list(whole.PerFrameFunctionalGroupsSequence)
-    order = np.argsort([frame.PlanePositionSequence[0].ImagePositionPatient[2] for frame in frames])
-    order = order[::-1] if backwards else order
-    whole.PerFrameFunctionalGroupsSequence = [frames[number] for number in order]
-    whole.PixelData = pixels[order].tobytes()
-    if positions is not None:
-        for frame, position in zip(whole.PerFrameFunctionalGroupsSequence, positions, strict=True):
-            frame.PlanePositionSequence[0].ImagePositionPatient[2] = position
-    whole.save_as(output)
-    return output
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["feet first", "head first"])

@@ -1,0 +1,108 @@
+"""What the header of a slice states of geometry and HU, read as text: GDCM and ITK fill what is absent with defaults.
+
+Without PixelSpacing they take 1 mm, without ImageOrientationPatient axial slices, without ImagePositionPatient 0,
+without a slice distance 1 mm, without RescaleSlope and RescaleIntercept stored values as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
+TAGS = {
+    "ImagePositionPatient": "0020|0032",
+    "ImageOrientationPatient": "0020|0037",
+    "PixelSpacing": "0028|0030",
+    "SliceThickness": "0018|0050",
+    "SpacingBetweenSlices": "0018|0088",
+    "RescaleIntercept": "0028|1052",
+    "RescaleSlope": "0028|1053",
+    "RescaleType": "0028|1054",
+    "NumberOfFrames": "0028|0008",
+}
+# unspecified is written too where HU are meant
+_HU_TYPES = ("", "HU", "US", "HU_MOD")
+_ORTHONORMAL = 1e-3
+
+
+def position(file: Path, stated: Mapping[str, str]) -> np.ndarray:
+    """(3,), LPS mm, of the first voxel."""
+    return np.array(_numbers(file, "ImagePositionPatient", stated.get("ImagePositionPatient"), 3))
+
+
+def direction(file: Path, stated: Mapping[str, str]) -> np.ndarray:
+    """(3, 3), columns are the image axes and their normal in LPS."""
+    values = _numbers(file, "ImageOrientationPatient", stated.get("ImageOrientationPatient"), 6)
+    return axes(file, values)
+
+
+def axes(file: Path, values: list[float]) -> np.ndarray:
+    """The six numbers of ImageOrientationPatient as (3, 3); raises UserError unless they are two axes of length 1."""
+    pair = np.array(values, dtype=float).reshape(2, 3)
+    if not np.allclose(pair @ pair.T, np.eye(2), atol=_ORTHONORMAL):
+        raise UserError(
+            f"{file}: expected two perpendicular axes of length 1 as ImageOrientationPatient, found {list(values)}; "
+            "export the series again"
+        )
+    return np.stack([pair[0], pair[1], np.cross(pair[0], pair[1])], axis=1)
+
+
+def pixel_spacing(file: Path, stated: Mapping[str, str]) -> tuple[float, float]:
+    """mm along the columns' and the rows' axis; the header has them the other way round."""
+    return pixel_edges(file, _numbers(file, "PixelSpacing", stated.get("PixelSpacing"), 2))
+
+
+def pixel_edges(file: Path, values: list[float]) -> tuple[float, float]:
+    """The two numbers of PixelSpacing, turned round; raises UserError unless they are lengths."""
+    between_rows, between_columns = map(float, values)
+    if not min(between_rows, between_columns) > 0:
+        raise UserError(f"{file}: expected two lengths > 0 mm as PixelSpacing, found {values}; export the series again")
+    return between_columns, between_rows
+
+
+def slice_depth(file: Path, stated: Mapping[str, str]) -> float:
+    """mm, of a single slice, whose depth no other slice shows; says once which attribute it was taken from."""
+    for name in ("SliceThickness", "SpacingBetweenSlices"):
+        if stated.get(name):
+            (depth,) = _numbers(file, name, stated[name], 1)
+            if depth > 0:
+                _say_depth(file, name, depth)
+                return depth
+    raise UserError(
+        f"{file}: expected a SliceThickness > 0 mm of a single slice, found none; export the series again with all of "
+        "its slices"
+    )
+
+
+def check_hounsfield(file: Path, stated: Mapping[str, str]) -> None:
+    """Raise UserError where nothing says how the stored values of a CT slice become HU, or that they become others."""
+    for name in ("RescaleIntercept", "RescaleSlope"):
+        _numbers(file, name, stated.get(name), 1)
+    if stated.get("RescaleType", "") not in _HU_TYPES:
+        raise UserError(
+            f"{file}: expected CT in HU, found RescaleType {stated['RescaleType']}; export the series that is in HU"
+        )
+
+
+@lru_cache(maxsize=4096)
+def _say_depth(file: Path, name: str, depth: float) -> None:
+    logger.warning("%s: a single slice; its depth is taken from %s, %g mm", file, name, depth)
+
+
+def _numbers(file: Path, name: str, text: str | None, count: int) -> list[float]:
+    try:
+        values = [float(part) for part in (text or "").split("\\")] if text else []
+    except ValueError:
+        values = []
+    if len(values) != count or not np.isfinite(values).all():
+        found = f"{text[:60]!r}" if text else "none"
+        wanted = "a number" if count == 1 else f"{count} numbers"
+        raise UserError(f"{file}: expected {wanted} as {name}, found {found}; export the series again")
+    return values
