@@ -7,6 +7,7 @@ from typing import Any
 
 from monai_cl.cli.bundle import BundleCommands, datalist_path_command
 from monai_cl.cli.completion import completion_script
+from monai_cl.cli.convert import convert_command
 from monai_cl.cli.datalist import DataListCommands
 from monai_cl.cli.demo import demo_command
 from monai_cl.cli.dicom_seg import dicom_seg_command
@@ -110,6 +111,7 @@ class Commands:
     phantom = staticmethod(phantom_command)
     cirrhosis = staticmethod(cirrhosis_command)
     datalist = ListCommands()
+    convert = staticmethod(convert_command)
     prepare = staticmethod(prepare_command)
     store = StoreCommands()
     probe = staticmethod(probe_command)

@@ -77,6 +77,7 @@ class DataListCommands:
         read_voxels: bool = True,
         workers: int = 1,
         allow_outside: bool = False,
+        uneven_slices: str = "error",
     ) -> None:
         """Check a data list and every file it names; print all complaints at once; status 2 if there are any.
 
@@ -89,6 +90,7 @@ class DataListCommands:
             read_voxels: False checks headers only, in seconds.
             workers: processes that read; -1 for one a processor.
             allow_outside: accept absolute paths, and paths and links that leave the root.
+            uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
         """
         from monai_cl.data.datalist.validation import validate_data_list
 
@@ -97,6 +99,7 @@ class DataListCommands:
             data_root=None if data_root is None else str(data_root),
             read_voxels=read_voxels,
             allow_outside=allow_outside,
+            uneven_slices=uneven_slices,
             workers=workers,
             progress=True,
         )

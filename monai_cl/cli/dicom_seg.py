@@ -14,6 +14,7 @@ def dicom_seg_command(
     organs: Sequence[str] | Mapping[str, str] | str,
     output: str | None = None,
     series: str | None = None,
+    series_part: str | None = None,
     model: str = "monai_cl",
 ) -> None:
     """Write a label map as a DICOM SEG that refers to the DICOM series it was made from.
@@ -29,6 +30,7 @@ def dicom_seg_command(
         organs: names of the labels 1, 2, … or label: name pairs.
         output: file to write; beside the label map by default, ending in .dcm.
         series: Series Instance UID, where the folder holds several.
+        series_part: the acquisition, where the series holds several, such as AcquisitionNumber=2.
         model: name of the model, recorded as the algorithm.
     """
 
@@ -51,6 +53,7 @@ def dicom_seg_command(
         source=str(source),
         organs=_names(organs),
         series=None if series is None else str(series),
+        series_part=None if series_part is None else str(series_part),
         model=str(model),
     )
     say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -36,7 +36,7 @@ def prepare_command(
         spacing: millimetres for R, A, S, e.g. 1.5,1.5,2.0; or "native".
         layout: "volume" for 3D crops, "slices" for axial slices.
         antialias: average instead of picking neighbours where the spacing grows.
-        uneven_slices: "error", or "interpolate" DICOM series with missing slices.
+        uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
         splits: which parts of the list, e.g. training,validation.
         workers: processes; each needs about four times a volume's size in memory.
         dask: address of a Dask scheduler, such as tcp://node1:8786, whose workers prepare instead of processes of this
@@ -49,10 +49,12 @@ def prepare_command(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise UserError(f"--workers: expected a whole number >= 1, got {workers!r}")
     try:
-        preparation = Preparation(_spacing(spacing), layout, antialias, uneven_slices)
+        preparation = Preparation(_spacing(spacing), layout, antialias)
     except ValueError as error:
         raise UserError(str(error)) from error
-    content = load_data_list(str(data_list), data_root=data_root, allow_outside=allow_outside)
+    content = load_data_list(
+        str(data_list), data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
+    )
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
         raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")

@@ -11,7 +11,13 @@ from monai_cl.data.datalist.items import whose
 from monai_cl.errors import UserError
 
 
-def read_list(data_list: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False) -> DataList:
+def read_list(
+    data_list: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    allow_outside: bool = False,
+    uneven_slices: str = "error",
+) -> DataList:
     """`load_data_list` for configs, where an unset root is written ``null`` or an empty string.
 
     Raises:
@@ -19,7 +25,9 @@ def read_list(data_list: str | Path, *, data_root: str | Path | None = None, all
     """
     if not isinstance(allow_outside, bool):
         raise UserError(f"allow_outside must be true or false, got {allow_outside!r}")
-    return load_data_list(data_list, data_root=data_root or None, allow_outside=allow_outside)
+    return load_data_list(
+        data_list, data_root=data_root or None, allow_outside=allow_outside, uneven_slices=uneven_slices
+    )
 
 
 def fold_of(fold: int | str | None) -> int | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import nibabel as nib
 import numpy as np
+import pydicom
 
-from monai_cl.data.io.reading import read_volume
+from monai_cl.data.io.reading import read_volume, to_ras
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN, itk
 from tests.bad_input.world import AFFINE, Maker, World, image, label
@@ -28,6 +31,13 @@ def header(**fields) -> Maker:
     return make
 
 
+INTERPOLATING = (
+    "datalist validate --uneven_slices interpolate",
+    "prepare --uneven_slices interpolate",
+    "inference --uneven_slices interpolate",
+    "convert --uneven_slices interpolate",
+)
+CHOOSING = ("datalist validate", "prepare", "inference --series_part", "convert --series_part")
 UNKNOWN = {"sform_code": 0, "qform_code": 0}
 SFORM = {"sform_code": 1, "qform_code": 0}
 
@@ -71,6 +81,78 @@ def _two_series(world: World) -> None:
 def _localizer(world: World) -> None:
     _series(np.arange(4) * 2.0)(world)
     write_dicom(world.image, ct_array((32, 32, 1), 5), [50.0], prefix="scout")
+
+
+def _edited(positions, edit: Callable[[pydicom.Dataset, int], None], **options) -> Maker:
+    """A series whose headers are changed; ``edit`` gets each of them with the number in its file's name."""
+
+    def make(world: World) -> None:
+        _series(positions, **options)(world)
+        for file in sorted(world.image.iterdir()):
+            header = pydicom.dcmread(file)
+            edit(header, int(file.stem.removeprefix("slice")))
+            header.save_as(file)
+
+    return make
+
+
+ATTRIBUTES = {
+    name: pydicom.datadict.tag_for_keyword(name)
+    for name in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept")
+}
+
+
+def _without(name: str, tag: int) -> Maker:
+    def edit(header: pydicom.Dataset, number: int) -> None:
+        if number == 2:
+            del header[tag]
+
+    return _edited([0, 2, 4, 6], edit)
+
+
+def _jumping(header: pydicom.Dataset, number: int) -> None:
+    if header.ImagePositionPatient[2] > 3:
+        header.ImagePositionPatient[0] += 12
+
+
+_jump = _edited([0, 2, 4, 6], _jumping)
+
+
+def _single(thickness: float | None) -> Maker:
+    def edit(header: pydicom.Dataset, number: int) -> None:
+        del header.SpacingBetweenSlices
+        header.SliceThickness = thickness
+
+    return _edited([3], edit)
+
+
+def _check_depth(world: World) -> None:
+    np.testing.assert_allclose(world.prepared()[1].spacing, (0.8, 0.9, 5))
+    assert read_volume(world.image).array.shape == (20, 16, 1)
+
+
+def _two_acquisitions(world: World) -> None:
+    """The second is the first plus 100 HU."""
+    _series([0, 2, 4, 6])(world)
+    for file in sorted(world.image.iterdir()):
+        header = pydicom.dcmread(file)
+        header.AcquisitionNumber = 1
+        header.save_as(file)
+        header.AcquisitionNumber, header.RescaleIntercept = 2, float(header.RescaleIntercept) + 100
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{header.SOPInstanceUID}.2"
+        header.save_as(file.with_name(f"second_{file.name}"))
+
+
+def _chosen_acquisition(world: World) -> None:
+    _two_acquisitions(world)
+    world.bad["series_part"] = "AcquisitionNumber=2"
+
+
+def _check_chosen(world: World) -> None:
+    store, entry = world.prepared()
+    expected = (ct_array((20, 16, 4)) // 2 * 2 + 100)[::-1, ::-1]
+    for found in (store.read(entry.key), to_ras(read_volume(world.out / "convert.nii.gz")).array):
+        np.testing.assert_array_equal(found, expected)
 
 
 def _turned_label(world: World) -> None:
@@ -118,9 +200,13 @@ def _check_oblique(world: World) -> None:
 
 
 def _check_even(world: World) -> None:
-    _, entry = world.prepared(uneven_slices="interpolate")
+    store, entry = world.prepared()
     assert entry.shape == (20, 16, 5)
     np.testing.assert_allclose(entry.spacing[2], 2.0)
+    array = ct_array((20, 16, 4)) // 2 * 2
+    expected = np.insert(array.astype(float), 2, array[..., 1:3].mean(-1), axis=2)[::-1, ::-1]
+    for found in (store.read(entry.key), to_ras(read_volume(world.out / "convert.nii.gz")).array):
+        np.testing.assert_allclose(found, expected, atol=0.5)
 
 
 OBLIQUE = rotated(AFFINE, (8, -5, 12))
@@ -338,8 +424,8 @@ GEOMETRY = [
     ),
     Case(
         "geometry",
-        "a DICOM series with a slice missing, by wish",
-        ("prepare --uneven_slices interpolate",),
+        "a DICOM series with a slice missing, with uneven_slices interpolate",
+        INTERPOLATING,
         _series([0, 2, 6, 8]),
         repair="interpolated between its neighbours",
         check=_check_even,
@@ -350,6 +436,53 @@ GEOMETRY = [
         SCAN,
         _series([0, 2, 2, 4, 6]),
         ("bad_series", "at the same position", "export the series again"),
+    ),
+    Case(
+        "geometry",
+        "two acquisitions in one DICOM series (AcquisitionNumber, phase, echo, kernel, time)",
+        (*SCAN, *INTERPOLATING),
+        _two_acquisitions,
+        ("bad_series", "AcquisitionNumber=1 (4 slices), AcquisitionNumber=2 (4 slices)", "choose one, by"),
+    ),
+    Case(
+        "geometry",
+        "two acquisitions in one DICOM series, of which series_part chooses one",
+        CHOOSING,
+        _chosen_acquisition,
+        repair="that one is read, and no slice of the other",
+        check=_check_chosen,
+    ),
+    Case(
+        "geometry",
+        "a DICOM series whose origin jumps sideways",
+        (*SCAN, *INTERPOLATING),
+        _jump,
+        ("bad_series", "moved by 12.000 mm sideways", "a folder of their own"),
+    ),
+    *(
+        Case(
+            "geometry",
+            f"a DICOM slice without {name}",
+            SCAN,
+            _without(name, tag),
+            ("slice002.dcm", f"as {name}, found none", "export the series again"),
+        )
+        for name, tag in ATTRIBUTES.items()
+    ),
+    Case(
+        "geometry",
+        "a single DICOM slice",
+        SCAN,
+        _single(5.0),
+        repair="its depth is its SliceThickness; a warning says so",
+        check=_check_depth,
+    ),
+    Case(
+        "geometry",
+        "a single DICOM slice without SliceThickness",
+        SCAN,
+        _single(None),
+        ("slice000.dcm", "a SliceThickness > 0 mm of a single slice", "export the series again"),
     ),
     Case(
         "geometry",

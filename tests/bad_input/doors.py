@@ -47,10 +47,10 @@ def command(*words: object) -> Outcome:
     return Outcome(lines[0], shown)
 
 
-def _infer(world: World) -> Outcome:
+def _infer(world: World, **overrides: str) -> Outcome:
     """What the inference of the bundles does to a scan before the network sees it."""
     try:
-        found = _preprocessing()({"image": str(world.image)})["image"]
+        found = _preprocessing(**overrides)({"image": str(world.image)})["image"]
     except Exception as error:
         cause = user_error_in(error)
         if cause is None:
@@ -61,10 +61,11 @@ def _infer(world: World) -> Outcome:
     return Outcome(None, "")
 
 
-@lru_cache(maxsize=1)
-def _preprocessing() -> Callable[[dict], dict]:
+@lru_cache(maxsize=4)
+def _preprocessing(**overrides: str) -> Callable[[dict], dict]:
     parser = ConfigParser(ConfigParser.load_config_file(str(INFERENCE)))
     parser["spacing"] = [3.0, 3.0, 3.0]
+    parser.update(overrides)
     return parser.get_parsed_content("preprocessing")
 
 
@@ -110,6 +111,14 @@ def _prepare_interpolating(world: World) -> Outcome:
     )
 
 
+def _convert(world: World, *options: str) -> Outcome:
+    return command("convert", world.image, world.out / "convert.nii.gz", *options)
+
+
+def _validate_interpolating(world: World) -> Outcome:
+    return command("datalist", "validate", world.list_file(), "--uneven_slices", "interpolate")
+
+
 DOORS: dict[str, Callable[[World], Outcome]] = {
     "datalist validate": _validate,
     "datalist summary": lambda world: command("datalist", "summary", world.list_file()),
@@ -123,7 +132,12 @@ DOORS: dict[str, Callable[[World], Outcome]] = {
     "prepare": _prepare,
     "prepare --layout slices": _prepare_slices,
     "prepare --uneven_slices interpolate": _prepare_interpolating,
+    "datalist validate --uneven_slices interpolate": _validate_interpolating,
     "inference": _infer,
+    "inference --uneven_slices interpolate": lambda world: _infer(world, uneven_slices="interpolate"),
+    "inference --series_part": lambda world: _infer(world, series_part="AcquisitionNumber=2"),
+    "convert --uneven_slices interpolate": lambda world: _convert(world, "--uneven_slices", "interpolate"),
+    "convert --series_part": lambda world: _convert(world, "--series_part", "AcquisitionNumber=2"),
     "reading the store": _read_store,
     "store verify": lambda world: command("store", "verify", world.store),
     "probe": lambda world: command("probe", world.root / "features.npz", "--output", world.out, "--fold_count", 2),

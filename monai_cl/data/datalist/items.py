@@ -28,6 +28,11 @@ def whose(item: Mapping[str, Any]) -> str:
     return name if patient in (None, name) else f"patient {patient}, {name}"
 
 
+def reading_options(item: Mapping[str, Any]) -> dict[str, str]:
+    """What the item says of reading its image, for :func:`read_volume`: ``series_part``, ``uneven_slices``."""
+    return {key: str(item[key]) for key in ("series_part", "uneven_slices") if item.get(key)}
+
+
 def map_pairs(label_map: Mapping[int, int] | None) -> list[list[int]] | None:
     """A label map as JSON can keep it: sorted pairs of integers."""
     return None if label_map is None else sorted([int(value), int(new)] for value, new in label_map.items())

@@ -11,11 +11,18 @@ from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.problems import Problem, raise_problems
 from monai_cl.data.datalist.reader import ListReader
 from monai_cl.data.datalist.rules import set_problems
+from monai_cl.errors import UserError
 
 __all__ = ["DataList", "DataSet", "check_data_list", "load_data_list"]
 
 
-def load_data_list(path: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False) -> DataList:
+def load_data_list(
+    path: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    allow_outside: bool = False,
+    uneven_slices: str = "error",
+) -> DataList:
     """Read a data list and everything it includes. No image file is looked at.
 
     Args:
@@ -25,27 +32,36 @@ def load_data_list(path: str | Path, *, data_root: str | Path | None = None, all
         allow_outside: accept what leaves the root: absolute paths, ``..``, symbolic links. Without it no file that lies
             elsewhere than below ``data_root`` (a table or included list: below the folder of its list) can be named;
             links are looked up, files are not.
+        uneven_slices: ``"error"``, or ``"interpolate"``: all DICOM series whose items do not say otherwise.
 
     Raises:
         UserError: with every complaint at once, each naming the place in the list, what was expected and found.
     """
-    data_list, problems = check_data_list(path, data_root=data_root, allow_outside=allow_outside)
+    data_list, problems = check_data_list(
+        path, data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
+    )
     raise_problems(path, problems)
     assert data_list is not None
     return data_list
 
 
 def check_data_list(
-    path: str | Path, *, data_root: str | Path | None = None, allow_outside: bool = False
+    path: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    allow_outside: bool = False,
+    uneven_slices: str = "error",
 ) -> tuple[DataList | None, list[Problem]]:
     """As :func:`load_data_list`, but return what could be read together with the complaints.
 
     Items and labels that cannot be read are left out; the list is None where no data set is left. A file that is no
     JSON at all raises.
     """
+    if uneven_slices not in ("error", "interpolate"):
+        raise UserError(f'uneven_slices must be "error" or "interpolate", got {uneven_slices!r}')
     path = Path(path)
     root = os.path.abspath(Path(data_root).expanduser() if data_root is not None else path.parent)
-    reader = ListReader(root, allow_outside=allow_outside)
+    reader = ListReader(root, allow_outside=allow_outside, uneven_slices=uneven_slices)
     document = reader.read(path)
     problems = [*reader.problems, *set_problems(reader.datasets)]
     if not reader.datasets:

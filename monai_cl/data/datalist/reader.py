@@ -14,7 +14,7 @@ from monai_cl.data.datalist.patient_labels import add_targets, table_of
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import item_problems
 from monai_cl.data.datalist.schema import schema_problems
-from monai_cl.data.io.formats import strip_ending
+from monai_cl.data.io.formats import is_series, strip_ending
 from monai_cl.data.records.json_schema import where
 from monai_cl.errors import UserError
 
@@ -25,6 +25,7 @@ class ListReader:
     Args:
         data_root: absolute path that the roots of the data sets start from.
         allow_outside: accept absolute paths, ``..`` and symbolic links that leave the root.
+        uneven_slices: ``"error"`` or ``"interpolate"``, of DICOM series whose items do not say it themselves.
 
     Attributes:
         datasets: what could be read. An item with a complaint about its shape is left out; labels with one are empty.
@@ -32,8 +33,9 @@ class ListReader:
         content: the parsed files without their ``$schema``.
     """
 
-    def __init__(self, data_root: str, *, allow_outside: bool) -> None:
+    def __init__(self, data_root: str, *, allow_outside: bool, uneven_slices: str = "error") -> None:
         self.data_root = data_root
+        self.uneven_slices = uneven_slices
         self.allow_outside = allow_outside
         self._real: dict[str, str] = {}
         self.datasets: list[DataSet] = []
@@ -135,7 +137,10 @@ class ListReader:
                     "label": files["label"],
                     "label_ids": tuple(sorted(int(label) for label in labels)),
                 }
-            items[split].append(item | {key: raw[key] for key in ("target", "meta") if key in raw})
+            if self.uneven_slices != "error" and is_series(files["image"]):
+                item["uneven_slices"] = self.uneven_slices
+            more = ("target", "meta", "series_part", "uneven_slices")
+            items[split].append(item | {key: raw[key] for key in more if key in raw})
             places[split].append(place)
         if "patient_labels" in document and shape.is_sound(*parts, "patient_labels"):
             self._add_targets(

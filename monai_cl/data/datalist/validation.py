@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cl.data.datalist.duplicates import duplicate_files
+from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.problems import Problem
@@ -32,6 +33,7 @@ def validate_data_list(
     data_root: str | Path | None = None,
     read_voxels: bool = True,
     allow_outside: bool = False,
+    uneven_slices: str = "error",
     workers: int = 1,
     progress: bool = False,
 ) -> list[Problem]:
@@ -47,6 +49,7 @@ def validate_data_list(
         data_root: as for :func:`monai_cl.data.load_data_list`.
         read_voxels: False looks at headers only (DICOM: that the folder holds files) and takes milliseconds a scan.
         allow_outside: accept paths and links that leave the root.
+        uneven_slices: as for :func:`monai_cl.data.load_data_list`.
         workers: processes that read; -1 for one a processor.
         progress: show a progress bar.
 
@@ -58,7 +61,9 @@ def validate_data_list(
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers == 0:
         raise UserError(f"workers must be an integer of at least 1, or -1 for one a processor, got {workers!r}")
-    data_list, problems = check_data_list(path, data_root=data_root, allow_outside=allow_outside)
+    data_list, problems = check_data_list(
+        path, data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
+    )
     if data_list is None:
         return problems
     _listing.cache_clear()
@@ -119,7 +124,7 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             continue
         try:
             if read_voxels:
-                volume = read_volume(item[key])
+                volume = read_volume(item[key], **(reading_options(item) if key == "image" else {}))
                 grids[key] = volume.grid
                 faults = _image_faults(volume.array) if key == "image" else _label_faults(volume.array, dataset)
                 for fault in faults:

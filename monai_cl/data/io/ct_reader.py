@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import ImageReader
+from monai.transforms import LoadImaged, MapTransform
 from monai.utils import MetaKeys, SpaceKeys
 
 from monai_cl.data.io.formats import format_named
@@ -59,8 +60,24 @@ class CTReader(ImageReader):
             MetaKeys.SPACE: SpaceKeys.RAS,
             MetaKeys.ORIGINAL_CHANNEL_DIM: 0 if len(volumes) > 1 else float("nan"),
             "spacing": np.array(first.spacing),
+            "series_part": self.series_part or "",
+            "uneven_slices": self.uneven_slices,
         }
         return np.stack([volume.array for volume in volumes]) if len(volumes) > 1 else first.array, meta
+
+
+class LoadScand(MapTransform):
+    """``LoadImaged`` with `CTReader`, set as the item says under ``series_part`` and ``uneven_slices``."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its images loaded, (X, Y, Z) with metadata."""
+        options = {key: data[key] for key in ("series_part", "uneven_slices") if data.get(key)}
+        return LoadImaged(self.keys, reader=CTReader(**options), allow_missing_keys=self.allow_missing_keys)(data)
+
+
+def reading_of(meta: Mapping[str, Any]) -> dict[str, str]:
+    """How `CTReader` read an image, out of its metadata: ``series_part``, ``uneven_slices``, where they were set."""
+    return {key: str(meta[key]) for key in ("series_part", "uneven_slices") if meta.get(key)}
 
 
 def _paths(names: Sequence[str | os.PathLike] | str | os.PathLike) -> list[Path]:

@@ -110,6 +110,12 @@ def format_named(name: str) -> Format | None:
     return next((format for format in FORMATS if name.lower().endswith(format.endings)), None)
 
 
+def is_series(name: str) -> bool:
+    """Whether a path is that of a folder or file of DICOM slices, by its ending alone."""
+    by_name = format_named(name)
+    return by_name is None or by_name.is_series
+
+
 def strip_ending(name: str) -> str:
     """A file name without the ending of an image format; other dots stay (DICOM folders are named by UIDs).
 

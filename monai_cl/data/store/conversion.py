@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.io.label_values import whole_values
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
@@ -78,11 +79,12 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         UserError: as :func:`read_volume`; what is no CT in HU (see :func:`hounsfield_fault`); a label on another grid,
             with values that are not integers, are negative or do not fit int16.
     """
-    image = to_ras(read_volume(item["image"], uneven_slices=preparation.uneven_slices))
+    options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
+    image = to_ras(read_volume(item["image"], **options))
     _check_hounsfield(image)
     label = None
     if item.get("label"):
-        label = to_ras(read_volume(item["label"], uneven_slices=preparation.uneven_slices))
+        label = to_ras(read_volume(item["label"], uneven_slices=options["uneven_slices"]))
         _check_same_grid(image, label)
         values, label_map = _integers(label), item.get("label_map")
         values = look_up(values, label_map) if label_map is not None else _not_negative(values, label)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from monai_cl.data.datalist.items import item_id, map_pairs
+from monai_cl.data.datalist.items import item_id, map_pairs, reading_options
 
 if TYPE_CHECKING:
     from monai_cl.data.store.conversion import Preparation
@@ -37,12 +37,14 @@ def slot_of(item: Mapping[str, Any], sources: Mapping[str, Source], preparation:
 
 
 def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> str:
-    """``<data set>.<id>.<digest of sources and label map>.<digest of the preparation>``.
+    """``<data set>.<id>.<digest of sources, label map and how DICOM is read>.<digest of the preparation>``.
 
     Paths do not enter, so a data folder may move; content does, so two lists that use one name cannot meet.
     """
     dataset, name = str(item.get("dataset", "")), item_id(item)
     content = [dataset, name, map_pairs(item.get("label_map")), {kind: found.sha256 for kind, found in sources.items()}]
+    if options := reading_options(item):
+        content.append(options)
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     return ".".join((_slug(dataset) or "volume", _slug(name) or "unnamed", digest, preparation.digest))
 

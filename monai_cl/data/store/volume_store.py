@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data.datalist.items import item_id, item_kinds, map_pairs
+from monai_cl.data.datalist.items import item_id, item_kinds, map_pairs, reading_options
 from monai_cl.data.io.label_values import check_label_ids
 from monai_cl.data.store import integrity
 from monai_cl.data.store.arrays import StoredArray, write_array
@@ -124,7 +124,8 @@ class VolumeStore:
         """Prepare an item unless its entry is there, and return the key.
 
         Args:
-            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``dataset``, ``id``, ``patient``.
+            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``dataset``, ``id``, ``patient``,
+                ``series_part``, ``uneven_slices``.
             wait: wait for another process at work on the same item, or raise :class:`Busy`.
 
         Raises:
@@ -234,7 +235,7 @@ class VolumeStore:
                 "voxels": {str(value): number for value, number in voxels.items()},
                 "has_label": converted.label is not None,
                 "source": {kind: asdict(source) for kind, source in slot.sources.items()}
-                | {"label_map": map_pairs(item.get("label_map"))},
+                | {"label_map": map_pairs(item.get("label_map")), "reading": reading_options(item)},
                 "preparation": json.loads(json.dumps(asdict(self.preparation))),
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }

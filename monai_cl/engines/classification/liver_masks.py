@@ -9,17 +9,21 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
-from monai_cl.data.datalist.items import item_id
+from monai_cl.data.datalist.items import item_id, reading_options
 from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
 from monai_cl.errors import UserError
 
 
-def scan_items(volumes: str | Sequence[str]) -> list[dict[str, str]]:
+def scan_items(
+    volumes: str | Sequence[str], *, series_part: str | None = None, uneven_slices: str = "error"
+) -> list[dict[str, str]]:
     """Items of scans that are there, each with an ``id`` of its own (the name without its ending).
 
     Args:
         volumes: files or DICOM series folders; one may be given as it is.
+        series_part: the acquisition to take of each series that holds several.
+        uneven_slices: ``"error"`` or ``"interpolate"``, of DICOM series.
 
     Raises:
         UserError: no scan, one that is missing, or two of one name.
@@ -35,7 +39,8 @@ def scan_items(volumes: str | Sequence[str]) -> list[dict[str, str]]:
         if name in named:
             raise UserError(f"{path}: has the name of {named[name]}, and so would its results; rename one of them")
         named[name] = path
-    return [{"image": path, "id": name, "patient": name} for name, path in named.items()]
+    options = reading_options({"series_part": series_part, "uneven_slices": uneven_slices})
+    return [{"image": path, "id": name, "patient": name, **options} for name, path in named.items()]
 
 
 class FindLiverMask(Transform):
@@ -88,6 +93,8 @@ class FindLiverMask(Transform):
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         if self.bundle:
             overrides = {key: value for key, value in self.bundle.items() if key != "bundle"}
+            read = {key: value for key, value in reading_options(item).items() if value != "error"}
+            overrides = read | overrides  # a bundle of earlier versions has no such keys, and says so
             folder = self.output_dir / "masks" / item["id"]
             mask, label = segment_with_bundle(
                 self.bundle["bundle"], item["image"], folder, device=self.device, overrides=overrides

@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from nibabel.orientations import apply_orientation, io_orientation
 
 from monai_cl.data import read_volume
+from monai_cl.data.io.ct_reader import reading_of
 from monai_cl.files import write_atomically
 from monai_cl.processes import writes
 
@@ -53,7 +54,7 @@ class OverlayPictures:
             return
         for item, output in zip(engine.state.batch, engine.state.output):
             source = Path(item["image"].meta["filename_or_obj"])
-            volume = read_volume(source)
+            volume = read_volume(source, **reading_of(item["image"].meta))
             orientation = io_orientation(volume.affine)
             arrays = [
                 apply_orientation(np.asarray(a), orientation)

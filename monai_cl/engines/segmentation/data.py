@@ -18,7 +18,7 @@ from monai.transforms import (
     Transform,
 )
 
-from monai_cl.data import CTReader, DataList, Preparation, SegmentationPatches, VolumeStore, fold_items
+from monai_cl.data import CTReader, DataList, LoadScand, Preparation, SegmentationPatches, VolumeStore, fold_items
 from monai_cl.engines.distributed.collectives import own_share
 from monai_cl.engines.prepared_lists import fold_of, prepare_all
 from monai_cl.errors import UserError
@@ -105,7 +105,8 @@ def image_preprocessing(
     """
     keys = ["image", "label"] if label else ["image"]
     steps: list[Transform] = [
-        LoadImaged(keys=keys, reader=CTReader),
+        LoadScand(keys=["image"]),
+        *([LoadImaged(keys=["label"], reader=CTReader)] if label else []),
         CheckHounsfieldd(keys=["image"]),
         EnsureChannelFirstd(keys=keys),
     ]

@@ -51,14 +51,16 @@ class SaveDicomSegd(MapTransform):
             source = str(found.meta["filename_or_obj"])
             labels = np.asarray(found.cpu())[0].round().astype(np.int64)
             name = create_file_basename(self.postfix, source, self.output_dir, separate_folder=False)
+            series_part = str(found.meta.get("series_part") or "") or None
             write_dicom_seg(
                 f"{name}.dcm",
                 labels,
                 np.asarray(found.affine.cpu()),
                 source=source,
+                series_part=series_part,
                 organs=self.organs,
                 model=self.model,
                 description=f"Segmentation by {self.model}",
             )
-            release(source)
+            release(source, None, series_part)
         return dict(data)

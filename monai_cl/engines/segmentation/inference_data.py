@@ -13,7 +13,7 @@ from monai_cl.errors import UserError
 
 
 def inference_items(
-    volumes: str | Sequence[str], *, postfix: str = "seg", dicom_seg: bool = False
+    volumes: str | Sequence[str], *, postfix: str = "seg", dicom_seg: bool = False, series_part: str | None = None
 ) -> list[dict[str, str]]:
     """Items of volumes that are there and whose results `SaveImaged` will not write over each other.
 
@@ -21,6 +21,7 @@ def inference_items(
         volumes: files or DICOM series folders; one may be given as it is.
         postfix: of the results' names.
         dicom_seg: a DICOM SEG is wanted of each, which refers to its series.
+        series_part: the acquisition that is taken of each series.
 
     Raises:
         UserError: no volume, one that is missing, or two with one name for their results; with ``dicom_seg`` one that
@@ -41,7 +42,7 @@ def inference_items(
             )
         named[name] = path
     if dicom_seg:
-        _require_series(paths)
+        _require_series(paths, series_part)
     return [{"image": path} for path in paths]
 
 
@@ -66,11 +67,11 @@ def volumes_in(folder: str | Path) -> list[str]:
     return [str(path) for path in found]
 
 
-def _require_series(paths: Sequence[str]) -> None:
+def _require_series(paths: Sequence[str], series_part: str | None) -> None:
     for path in paths:
         if path.lower().endswith(FILE_ENDINGS):
             raise UserError(f"{path}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg")
-        open_source(path, keep=True)
+        open_source(path, series_part=series_part, keep=True)
 
 
 def _holds_dicom(folder: Path) -> bool:

@@ -1,0 +1,49 @@
+"""``python -m monai_cl convert IN OUT.nii.gz``."""
+
+from __future__ import annotations
+
+from monai_cl.errors import UserError, say
+
+
+def convert_command(
+    source: str,
+    output: str,
+    *,
+    series: str | None = None,
+    series_part: str | None = None,
+    uneven_slices: str = "error",
+    overwrite: bool = False,
+) -> None:
+    """Write a scan (DICOM series, NRRD, MetaImage, NIfTI) as one NIfTI file, which every command and bundle takes.
+
+    Voxels and geometry stay as they are, in HU and mm; a DICOM series is one file afterwards, of one acquisition and of
+    equal steps.
+
+    Example:
+        python -m monai_cl convert /data/new/scan scan.nii.gz --uneven_slices interpolate
+
+    Args:
+        source: image file, or folder of a DICOM series.
+        output: file to write, .nii.gz or .nii.
+        series: Series Instance UID, where the folder holds several.
+        series_part: the acquisition, where the series holds several, such as AcquisitionNumber=2.
+        uneven_slices: "error", or "interpolate" slices that are missing or lie unevenly.
+        overwrite: replace a file that is there.
+    """
+    from pathlib import Path
+
+    from monai_cl.data.io.nifti_output import write_volume
+    from monai_cl.data.io.reading import read_volume
+
+    if uneven_slices not in ("error", "interpolate"):
+        raise UserError(f'--uneven_slices: expected "error" or "interpolate", got {uneven_slices!r}')
+    if Path(str(output)).exists() and not overwrite:
+        raise UserError(f"{output}: expected no such file, found one; name another, or pass --overwrite to replace it")
+    volume = read_volume(
+        str(source),
+        series=None if series is None else str(series),
+        series_part=None if series_part is None else str(series_part),
+        uneven_slices=uneven_slices,
+    )
+    path = write_volume(str(output), volume)
+    say(f"wrote {path}: {volume.grid}")

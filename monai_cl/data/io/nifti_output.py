@@ -1,0 +1,53 @@
+"""A volume to one NIfTI file that says its geometry once, in mm."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from monai_cl.data.io.reading import Volume
+from monai_cl.errors import UserError
+from monai_cl.files import write_atomically
+
+# what every reader of NIfTI-1 knows; wider integers and doubles go into the widest of these that holds them
+_TYPES = {"b": (np.uint8,), "u": (np.uint8, np.uint16, np.uint32), "i": (np.int8, np.int16, np.int32)}
+
+
+def write_volume(output: str | os.PathLike, volume: Volume) -> Path:
+    """Write a volume as .nii or .nii.gz; voxels and affine are those of the volume.
+
+    The qform is the sform, or switched off where the affine is sheared (a tilted gantry), which it cannot say.
+
+    Raises:
+        UserError: another ending, or integers that do not fit 32 bits.
+    """
+    output = Path(output)
+    if not output.name.lower().endswith((".nii", ".nii.gz")):
+        raise UserError(f"{output}: expected a name that ends in .nii or .nii.gz, found another; correct it")
+    image = nib.Nifti1Image(_storable(volume), volume.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(volume.affine, code=1)
+    image.set_qform(volume.affine, code=1)
+    if not np.allclose(image.get_qform(), volume.affine, atol=1e-3 * min(volume.spacing)):
+        image.set_qform(None, code=0)
+    content = image.to_bytes()
+    write_atomically(output, gzip.compress(content, 6, mtime=0) if output.name.lower().endswith(".gz") else content)
+    return output
+
+
+def _storable(volume: Volume) -> np.ndarray:
+    array = volume.array
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    for dtype in _TYPES[array.dtype.kind]:
+        if array.dtype == dtype:
+            return array
+    low, high = int(array.min()), int(array.max())
+    for dtype in (*_TYPES["i"], *_TYPES["u"]):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return array.astype(dtype)
+    raise UserError(f"{volume.path}: expected integers of 32 bits, found {low} to {high}; it is no image")
