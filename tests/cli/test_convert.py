@@ -1,0 +1,81 @@
+"""``convert``: the voxels and the geometry of a scan in one NIfTI file."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_cl.cli.commands import main
+from monai_cl.data import read_volume
+from tests.data.volume_files import affine_of, ct_array, rotated, write_dicom, write_itk, write_nifti
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "f4", "f8", "i8"])
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha", "a.nii.gz"])
+def test_voxels_and_geometry_stay(tmp_path, dtype, name):
+    array = np.abs(ct_array() % 100).astype(dtype)
+    affine = rotated(affine_of("PSL"), (5, -8, 12))
+    if name == "a.nii.gz":
+        nib.save(nib.Nifti1Image(array, affine, dtype=array.dtype), tmp_path / name)
+    else:
+        write_itk(tmp_path / name, array, affine)
+    main(["convert", str(tmp_path / name), str(tmp_path / "out.nii.gz")])
+    found = nib.load(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(found.dataobj), array)
+    np.testing.assert_allclose(found.get_sform(), affine, atol=1e-4)
+    np.testing.assert_allclose(found.get_qform(), affine, atol=1e-3)
+    assert (int(found.header["sform_code"]), int(found.header["qform_code"])) == (1, 1)
+    assert found.header.get_xyzt_units()[0] == "mm"
+
+
+def test_a_tilted_gantry_is_kept_and_the_qform_switched_off(tmp_path, capsys):
+    folder = write_dicom(tmp_path / "ct", ct_array(), np.arange(12) * 2.0, shift_per_mm=0.25)
+    main(["convert", str(folder), str(tmp_path / "out.nii")])
+    found, volume = nib.load(tmp_path / "out.nii"), read_volume(folder)
+    np.testing.assert_array_equal(np.asanyarray(found.dataobj), volume.array)
+    np.testing.assert_allclose(found.affine, volume.affine, atol=1e-5)
+    assert int(found.header["qform_code"]) == 0
+    np.testing.assert_allclose(read_volume(tmp_path / "out.nii").affine, volume.affine, atol=1e-5)
+    assert "shape 20x16x12" in capsys.readouterr().out
+
+
+def test_a_single_slice_stays_a_volume(tmp_path):
+    folder = write_dicom(tmp_path / "ct", ct_array((8, 6, 1)), [3.0])
+    main(["convert", str(folder), str(tmp_path / "out.nii.gz")])
+    assert read_volume(tmp_path / "out.nii.gz").array.shape == (8, 6, 1)
+
+
+def test_an_uneven_series_becomes_a_file_that_every_command_takes(tmp_path):
+    ramp = np.broadcast_to(np.arange(0, 60, 5)[:8], (10, 8, 8)).astype(np.int16) * 2 - 100
+    folder = write_dicom(tmp_path / "ct", ramp[..., [0, 1, 2, 3, 5, 7]], [0, 2, 4, 6, 10, 14])
+    main(["convert", str(folder), str(tmp_path / "out.nii.gz"), "--uneven_slices", "interpolate"])
+    np.testing.assert_allclose(read_volume(tmp_path / "out.nii.gz").array, ramp)
+    document = {"name": "one", "labels": {"0": "background"}, "training": [{"image": "out.nii.gz"}]}
+    (tmp_path / "list.json").write_text(json.dumps(document))
+    main(["datalist", "validate", str(tmp_path / "list.json")])
+    main(["prepare", str(tmp_path / "list.json"), "--store", str(tmp_path / "store"), "--progress=False"])
+    main(["convert", str(tmp_path / "out.nii.gz"), str(tmp_path / "again.nii.gz")])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["there.nii.gz"], "expected no such file, found one"),
+        (["out.nrrd"], "a name that ends in .nii or .nii.gz"),
+        (["out.nii", "--uneven_slices", "drop"], '--uneven_slices: expected "error" or "interpolate"'),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, capsys, words, message):
+    there = write_nifti(tmp_path / "there.nii.gz", ct_array())
+    before = there.read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        main(["convert", str(there), str(tmp_path / words[0]), *words[1:]])
+    assert message in capsys.readouterr().err
+    assert there.read_bytes() == before
+    assert not list(tmp_path.glob("out*"))
+    other = write_nifti(tmp_path / "other.nii.gz", ct_array(seed=3))
+    main(["convert", str(other), str(there), "--overwrite"])
+    np.testing.assert_array_equal(read_volume(there).array, ct_array(seed=3))
