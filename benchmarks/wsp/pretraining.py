@@ -14,33 +14,44 @@ from einops import rearrange
 
 from monai_cl.data import PatientSampler
 from monai_cl.data.slices.features import SliceFeatures, write_features
-from monai_cl.engines import cosine_schedule, effective_rank
+from monai_cl.engines import MethodParts, cosine_schedule, effective_rank
 from monai_cl.engines.handlers.collapse import mean_cosine
-from monai_cl.losses import SliceLoss
-from monai_cl.networks import slice_network, standardise_start
-from monai_cl.transforms import SliceViews
+from monai_cl.losses import MethodLoss
+from monai_cl.networks import slice_encoder, standardise_start
 from wsp.arrays import CirrhosisSlices
-from wsp.study import Job, Study, cohort, images
+from wsp.study import BUNDLE, Job, Study, cohort, images
+
+
+def parts_of(study: Study, job: Job) -> MethodParts:
+    """Loss, network and views of a job's method; of an untrained network, those of any."""
+    given = {
+        "encoder": slice_encoder(width=study.width, image_size=study.size, head=()),
+        "head_norm": study.head_norm and job.method != "random",
+        "iterations": study.steps,
+        "momentum": study.momentum,
+        "sigma": job.sigma,
+        "temperature": job.temperature,
+        "seed": job.seed,
+        "views": study.views,
+    }
+    return MethodParts("wsp" if job.method == "random" else job.method, bundle_root=BUNDLE, given=given)
 
 
 def pretrain(study: Study, slices: CirrhosisSlices, job: Job) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The network after pre-training, and what the run showed of itself."""
     torch.manual_seed(job.seed)  # weights of one seed are the same for every method
-    norm = {} if job.method == "random" else {"head_norm": study.head_norm}
-    net = slice_network(
-        job.method, iterations=study.steps, momentum=study.momentum, width=study.width, image_size=study.size, **norm
-    ).to(memory_format=torch.channels_last)
+    parts = parts_of(study, job)
+    net = parts["network_def"].to(memory_format=torch.channels_last)
     first = np.random.default_rng([study.cohort_seed, job.seed]).choice(len(slices), 128, replace=False)
     standardise_start(net, images(slices, first))
     log: dict[str, Any] = {"curve": []}
     if job.method == "random":
         return net, log
-    loss_function = SliceLoss(job.method, sigma=job.sigma, temperature=job.temperature)
+    loss_function, views = MethodLoss(parts["criterion"]), parts["make_views"]
     weights = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=study.learning_rate, weight_decay=study.weight_decay)
     schedule = cosine_schedule(optimizer, iterations=study.steps, warmup=study.warmup)
     sampler = PatientSampler(slices.patients.tolist(), slices.grades.tolist(), batch_size=study.batch, seed=job.seed)
-    views = SliceViews(seed=job.seed, views=2, **study.views).train()
     started = time.process_time()
     for step in range(study.steps):
         rows = np.array(sampler.batch(step))
@@ -53,8 +64,8 @@ def pretrain(study: Study, slices: CirrhosisSlices, job: Job) -> tuple[torch.nn.
         loss.backward()
         optimizer.step()
         schedule.step()
-        if job.method == "byol":
-            net.update_target()
+        if hasattr(net, "after_step"):
+            net.after_step()
         if (step + 1) % 25 == 0:
             rows_of = [rearrange(outputs[key].detach(), "n v f -> (n v) f") for key in ("embedding", "representation")]
             log["curve"].append(

@@ -10,10 +10,16 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from monai_cl.engines.launch.method_parts import method_files
+from monai_cl.files import temporary_name
+from monai_cl.report.method_tables import METHODS as LABELS
+from monai_cl.shipped import shipped_folder
 from wsp.arrays import CirrhosisSlices, cirrhosis_slices
 
-METHODS = ("random", "simclr", "byol", "supcon", "depth_aware", "wsp")
-NAMES = {"simclr": "SimCLR", "byol": "BYOL", "supcon": "SupCon", "depth_aware": "depth-aware", "wsp": "WSP"}
+BUNDLE = shipped_folder("bundles") / "wsp_ct_pretraining"
+FILES = {name: file for name, file in method_files(BUNDLE).items() if name != "supervised"}
+NAMES = {name: LABELS.get(name, name) for name in sorted(FILES, key=[*LABELS, *FILES].index)}
+METHODS = ("random", *NAMES)
 SIGMAS = (0.01, 0.1, 0.2, 0.5)
 TEMPERATURES = (0.05, 0.1, 0.5)
 
@@ -33,7 +39,7 @@ class Study:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     head_norm: bool = True  # batch norm in the head: leaves the plateau at once, see docs/results.md
-    momentum: float = 0.97  # of BYOL's target at the first step: .996 hardly moves in a few hundred
+    momentum: float = 0.97  # of a momentum target at the first step: .996 hardly moves in a few hundred
     probability: float = 0.05  # of each of the five views, and their ranges: with the paper's, hundreds of steps teach
     crop_area: float = 0.8  # not even cross-entropy to tell the grades
     shift: float = 0.05
@@ -64,7 +70,8 @@ class Job:
 
 def own_temperature(method: str, temperature: float) -> dict[str, float]:
     """The temperature, for a method that has one."""
-    return {} if method in ("random", "byol") else {"temperature": temperature}
+    has_one = method in FILES and "@temperature" in FILES[method].read_text(encoding="utf-8")
+    return {"temperature": temperature} if has_one else {}
 
 
 def cohort(folder: Path, study: Study, name: str) -> CirrhosisSlices:

@@ -44,7 +44,7 @@ def method_table(folder: Path, found: dict[Job, dict], temperature: float) -> li
     """Every method that was run at a temperature, beside WSP at the same; nothing without WSP and another."""
     rows = {m: by_seed(found, m, **own_temperature(m, temperature)) for m in METHODS}
     rows = {method: judgements for method, judgements in rows.items() if judgements}
-    if "wsp" not in rows or len(rows.keys() - {"random", "byol"}) < 2:
+    if "wsp" not in rows or sum(bool(own_temperature(method, temperature)) for method in rows) < 2:
         return []
     seeds = sorted(set.intersection(*map(set, rows.values())))
     lines = [

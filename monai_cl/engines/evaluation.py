@@ -11,6 +11,8 @@ from monai_cl.data.records.results import write_results
 from monai_cl.engines.distributed.wrapping import bare
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError
+from monai_cl.networks import ProjectedEncoder
+from monai_cl.networks.earlier_names import current_names
 from monai_cl.networks.transfer import bare_name, compare_weights, read_weights
 
 
@@ -24,13 +26,15 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
         UserError: when the file is missing, damaged or of another architecture; names what did not match.
     """
     weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
+    if isinstance(bare(network), ProjectedEncoder):
+        weights = current_names(weights)
     own = bare(network).state_dict()
     place = {bare_name(name): name for name in own}
     report = compare_weights({name: own[key] for name, key in place.items()}, weights)
     if not report.complete:
         wrong = [f"{name} missing" for name in report.missing] + [f"{name} unknown" for name in report.unknown]
         wrong += report.other_shape
-        of_slices = any(name.startswith(("backbone.", "online.")) for name in place)
+        of_slices = any(name.startswith(("backbone.", "encoder.")) for name in place)
         options = (
             "method, backbone, width, neighbours" if of_slices else "patch_size, feature_size, hidden_size, data_list"
         )

@@ -31,6 +31,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "WSPLoss",
         ),
         "byol": ("BYOLLoss", "byol_loss"),
+        "cross_entropy": ("CrossEntropyLoss",),
+        "method_loss": ("DeclaredLoss", "MethodLoss"),
         "slice_loss": ("SliceLoss",),
         "gather": ("GatheredLoss", "gather_with_gradient"),
         "kernels": (

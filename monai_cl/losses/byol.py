@@ -38,5 +38,7 @@ def byol_loss(predictions: Tensor, targets: Tensor) -> Tensor:
 class BYOLLoss(nn.Module):
     """:func:`byol_loss` as a module; called with predictions and targets (N, V, F)."""
 
+    outputs, targets, gathers = ("prediction", "target"), (), False
+
     def forward(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return byol_loss(predictions, targets)

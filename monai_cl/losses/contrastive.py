@@ -158,6 +158,8 @@ def wsp_loss(
 class SimCLRLoss(nn.Module):
     """:func:`simclr_loss` with its hyper-parameters; called with embeddings (N, V, F)."""
 
+    outputs, targets, gathers = ("embedding",), (), True
+
     def __init__(self, *, temperature: float = 0.1, reduction: str = "mean") -> None:
         super().__init__()
         self.options = _options(temperature=temperature, reduction=reduction)
@@ -168,6 +170,8 @@ class SimCLRLoss(nn.Module):
 
 class SupConLoss(nn.Module):
     """:func:`supcon_loss` with its hyper-parameters; called with embeddings (N, V, F) and labels (N,)."""
+
+    outputs, targets, gathers = ("embedding",), ("label",), True
 
     def __init__(self, *, temperature: float = 0.1, reduction: str = "mean") -> None:
         super().__init__()
@@ -180,6 +184,8 @@ class SupConLoss(nn.Module):
 class DepthAwareLoss(nn.Module):
     """:func:`depth_aware_loss` with its hyper-parameters; called with embeddings (N, V, F) and positions (N,)."""
 
+    outputs, targets, gathers = ("embedding",), ("depth",), True
+
     def __init__(self, *, sigma: float = 0.1, temperature: float = 0.1, reduction: str = "mean") -> None:
         super().__init__()
         self.options = _options(sigma=sigma, temperature=temperature, reduction=reduction)
@@ -190,6 +196,8 @@ class DepthAwareLoss(nn.Module):
 
 class WSPLoss(nn.Module):
     """:func:`wsp_loss` with its hyper-parameters; called with embeddings (N, V, F), labels (N,), positions (N,)."""
+
+    outputs, targets, gathers = ("embedding",), ("label", "depth"), True
 
     def __init__(self, *, sigma: float = 0.1, temperature: float = 0.1, reduction: str = "mean") -> None:
         super().__init__()

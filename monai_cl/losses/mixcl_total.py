@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from monai_cl.losses.mixcl import identity_terms, label_consistency_of_pairs, reconstruction_loss, require_weight
 from monai_cl.losses.segmentation import supervised_loss
+from monai_cl.mixcl_views import COUNT, NAMES, PairViews, unstack
 
 TERMS = ("identity", "label", "reconstruction", "supervised")
 
@@ -32,8 +33,7 @@ def mixcl_terms(
 ) -> dict[str, Tensor]:
     """The unweighted terms of MixCL's total, attached to the graph; only those named in ``terms`` are computed.
 
-    With B pairs of patches (P1, P2) of a batch, rows 0..B of a network output belong to V1, B..2B to V1' and
-    2B..3B to V2.
+    The rows of a network's output are those of its input: B pairs of patches (P1, P2), stacked as `PairViews`.
 
     Args:
         outputs: ``levels``: a list of projected features, each (2B, C, h, w, d), the label level (3B, C, h, w, d);
@@ -68,8 +68,7 @@ def mixcl_terms(
     if "identity" in terms:
         levels = _levels(outputs, identity_levels, "identity")
         batch = _batch_size(targets, levels, label_level)
-        # split, not sliced: the gradient is then put together once, instead of a whole level of zeros for each slice
-        views = {index: z.split(batch) for index, z in levels.items()}
+        views = {index: unstack(z, batch) for index, z in levels.items()}
         found["identity"] = _identity(
             views,
             log,
@@ -162,8 +161,8 @@ class MixCLLoss(nn.Module):
         return torch.stack([self.weights[name] * self.terms[name] for name in wanted]).sum()
 
 
-def _identity(views: Mapping[int, Sequence[Tensor]], log: dict[str, Tensor], **options) -> Tensor:
-    found = identity_terms([v[0] for v in views.values()], [v[1] for v in views.values()], **options)
+def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options) -> Tensor:
+    found = identity_terms([v.v1 for v in views.values()], [v.v1_prime for v in views.values()], **options)
     for index, level in zip(views, found):
         if level.term is None:
             continue
@@ -176,11 +175,11 @@ def _identity(views: Mapping[int, Sequence[Tensor]], log: dict[str, Tensor], **o
         log[f"identity_offdiagonal/{index}"] = off_diagonal
     kept = [level.term for level in found if level.term is not None]
     if not kept:
-        shapes = [tuple(v[0].shape) for v in views.values()]
+        shapes = [tuple(v.v1.shape) for v in views.values()]
         raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
     # a level that is left out stays attached, with gradient 0: DDP dies on parameters without one
     left_out = [
-        v[0].flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), found) if level.term is None
+        v.v1.flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), found) if level.term is None
     ]
     return torch.stack([*kept, *left_out]).sum()
 
@@ -189,14 +188,11 @@ def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tenso
     voxels1, voxels2, labels1, labels2 = (
         _part(targets, "targets", name, "label") for name in ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2")
     )
-    batch = voxels1.shape[0]
-    if features.shape[0] != 3 * batch:
-        raise ValueError(f"the label level must have 3 rows a pair (V1, V1', V2), {3 * batch}, got {features.shape[0]}")
-    view1, _, view2 = features.split(batch)
+    views = _all_views("the label level", features, pairs=voxels1.shape[0])
     losses, has_positive = label_consistency_of_pairs(
-        _gather(view1, voxels1),
+        _gather(views.v1, voxels1),
         labels1,
-        _gather(view2, voxels2),
+        _gather(views.v2, voxels2),
         labels2,
         valid1=voxels1 >= 0,
         valid2=voxels2 >= 0,
@@ -220,11 +216,16 @@ def _supervised(
         raise ValueError("the supervised term needs class_counts, the number of classes of every data set")
     logits = _part(outputs, "outputs", "segmentation", "supervised")
     labels, dataset = (_part(targets, "targets", name, "supervised") for name in ("labels", "dataset"))
-    batch = dataset.shape[0]
-    if logits.shape[0] != 3 * batch:
-        raise ValueError(f"segmentation must have 3 rows a pair (V1, V1', V2), {3 * batch}, got {logits.shape[0]}")
-    first, _, second = logits.split(batch)
-    return supervised_loss(torch.cat([first, second]), labels, torch.cat([dataset, dataset]), class_counts=class_counts)
+    views = _all_views("segmentation", logits, pairs=dataset.shape[0])
+    both = torch.cat([views.v1, views.v2])
+    return supervised_loss(both, labels, torch.cat([dataset, dataset]), class_counts=class_counts)
+
+
+def _all_views(what: str, stacked: Tensor, *, pairs: int) -> PairViews:
+    """The views of something that has the rows of V2 too."""
+    if stacked.shape[0] != COUNT * pairs:
+        raise ValueError(f"{what} must have {COUNT} rows a pair ({NAMES}), {COUNT * pairs}, got {stacked.shape[0]}")
+    return unstack(stacked, pairs)
 
 
 def _levels(outputs: Mapping, wanted: Sequence[int] | None, term: str) -> dict[int, Tensor]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from monai_cl.networks.byol_net import BYOLNet
 from monai_cl.networks.encoder import MEAN, STD, SliceEncoder, representation_size
 from monai_cl.networks.heads import projection_head
 from monai_cl.networks.resnet import slice_resnet18
@@ -35,11 +33,15 @@ def slice_encoder(
         backbone: ``tinynet``, ``resnet18``, or a 2D network that takes ``in_channels``.
         in_channels: 1, or 2k + 1 for k neighbours on either side.
         width: factor on TinyNet's channels.
-        head: sizes behind the representation F; None takes F/2, F/4: 128, 64 for TinyNet, 256, 128 for ResNet-18.
+        head: sizes behind the representation F; None takes F/2, F/4: 128, 64 for TinyNet, 256, 128 for ResNet-18; ()
+            leaves the head out.
         head_norm: batch norm in the head, see `projection_head`.
         weights: a file of ImageNet weights for ``resnet18``.
         image_size: pixels, to try a network of the user's with; the others do not need it.
         mean, std: see `SliceEncoder`.
+
+    Returns:
+        The encoder; its ``representation_size`` is F.
 
     Raises:
         ValueError: an unknown name, or an option that the backbone does not have.
@@ -61,35 +63,7 @@ def slice_encoder(
     if not isinstance(size, int):
         size = representation_size(network, in_channels=in_channels, image_size=image_size)
     sizes = (size // 2, size // 4) if head is None else tuple(head)
-    return SliceEncoder(network, projection_head((size, *sizes), norm=head_norm), mean=mean, std=std)
-
-
-def slice_network(
-    method: str,
-    backbone: str | nn.Module = "tinynet",
-    *,
-    iterations: int,
-    classes: int = 2,
-    momentum: float = 0.996,
-    hidden: int | None = None,
-    **options: Any,
-) -> SliceEncoder | BYOLNet:
-    """The network that a method trains: an encoder with its head, which two methods want otherwise.
-
-    Args:
-        method: ``byol`` gets predictor and momentum encoder, and batch norm in the head; ``supervised`` a linear
-            layer to ``classes`` as head; any other the paper's head.
-        backbone: see `slice_encoder`.
-        iterations, momentum, hidden: of BYOL, see `BYOLNet`.
-        classes: of ``supervised``.
-        **options: of `slice_encoder`.
-
-    Raises:
-        ValueError, UserError: see `slice_encoder` and `BYOLNet`.
-    """
-    if method == "supervised":
-        return slice_encoder(backbone, **{**options, "head": (classes,)})
-    if method == "byol":
-        online = slice_encoder(backbone, **{"head_norm": True, **options})
-        return BYOLNet(online, iterations=iterations, momentum=momentum, hidden=hidden)
-    return slice_encoder(backbone, **options)
+    layers = projection_head((size, *sizes), norm=head_norm) if sizes else None
+    encoder = SliceEncoder(network, layers, mean=mean, std=std)
+    encoder.representation_size = size
+    return encoder

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from einops import pack, unpack
 from torch import Tensor, nn
 
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.heads import predictor
 from monai_cl.networks.momentum import MomentumEncoder
+from monai_cl.networks.projected import ProjectedEncoder, in_full_precision
 
 
-class BYOLNet(nn.Module):
+class BYOLNet(ProjectedEncoder):
     """Online encoder, predictor and target in one module, so that a step is one forward.
 
     Args:
@@ -27,19 +26,25 @@ class BYOLNet(nn.Module):
     """
 
     def __init__(
-        self, online: SliceEncoder, *, iterations: int, momentum: float = 0.996, hidden: int | None = None
+        self,
+        online: ProjectedEncoder | SliceEncoder,
+        *,
+        iterations: int,
+        momentum: float = 0.996,
+        hidden: int | None = None,
     ) -> None:
-        super().__init__()
+        online = online if isinstance(online, ProjectedEncoder) else ProjectedEncoder(online)
         last = [module for module in online.head.modules() if isinstance(module, nn.Linear)]
         if not last:
             raise ValueError("online must have a head that ends in a linear layer, as projection_head makes it")
-        self.online = online
+        super().__init__(online.encoder, online.head)
         self.predictor = predictor(last[-1].out_features, hidden=hidden)
         self.momentum = MomentumEncoder(online, iterations=iterations, start=momentum)
 
-    def represent(self, images: Tensor) -> Tensor:
-        """Representations of the online encoder; see `SliceEncoder.represent`."""
-        return self.online.represent(images)
+    @property
+    def online(self) -> ProjectedEncoder:
+        """Encoder and head, which the target follows, without predictor and target; the modules are this network's."""
+        return ProjectedEncoder(self.encoder, self.head)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Encode slices (…, C, H, W).
@@ -48,14 +53,18 @@ class BYOLNet(nn.Module):
             ``representation`` (…, F) and ``embedding`` (…, E) of the online encoder; in training also ``prediction``
             (…, E) and ``target`` (…, E), the latter outside of the graph.
         """
-        outputs = self.online(images)
+        outputs = super().forward(images)
         if not self.training:
             return outputs
-        flat, lead = pack([outputs["embedding"]], "* e")
-        with torch.autocast(device_type=images.device.type, enabled=False):
-            prediction = unpack(self.predictor(flat), lead, "* e")[0]
+        prediction = in_full_precision(self.predictor, outputs["embedding"])
         return {**outputs, "prediction": prediction, "target": self.momentum(images)["embedding"]}
 
-    def update_target(self) -> None:
-        """Let the target follow by one step; call it after the optimiser's."""
+    def after_step(self) -> None:
+        """Let the target follow by one step."""
         self.momentum.update(self.online)
+
+    update_target = after_step  # its name in earlier versions
+
+    def after_initialisation(self) -> None:
+        """Let the target start as the online network."""
+        self.momentum.target.load_state_dict(self.online.state_dict())

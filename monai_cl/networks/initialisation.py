@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from monai_cl.networks.byol_net import BYOLNet
-
 
 @torch.no_grad()
 def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float = 1e-5) -> nn.Module:
@@ -55,14 +53,13 @@ def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float
 
 
 def standardise_start(network: nn.Module, images: Tensor) -> nn.Module:
-    """`standardise_convolutions` before a training; BYOL's target starts as its online network.
+    """`standardise_convolutions` before a training; a momentum target starts as its online network.
 
     Args:
-        network: from `slice_network`, not yet trained; changed in place.
+        network: such as a `ProjectedEncoder`, not yet trained; changed in place.
         images: (B, C, H, W) windowed to [0, 1].
     """
-    if isinstance(network, BYOLNet):
-        standardise_convolutions(network.online, images)
-        network.momentum.target.load_state_dict(network.online.state_dict())
-        return network
-    return standardise_convolutions(network, images)
+    standardise_convolutions(getattr(network, "online", network), images)
+    if hasattr(network, "after_initialisation"):
+        network.after_initialisation()
+    return network

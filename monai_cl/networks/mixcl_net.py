@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
+from monai_cl.mixcl_views import COUNT, NAMES, without_v2
+
 LEVELS = (0, 1, 2, 3, 4)
 """Encoder outputs in order: encoder1, encoder2, encoder3, encoder4 and the ViT (strides 1, 2, 4, 8, 16)."""
 
@@ -29,7 +31,7 @@ def projector(channels: int) -> nn.Sequential:
 class MixCLNet(nn.Module):
     """UNETR encoder with a projector per level, reconstruction head and (for `hybrid`) a head per data set.
 
-    The input is one batch ``[V1, V1', V2]`` stacked along the batch axis, so that a step is one forward and
+    The input is one batch of the stacked views of `monai_cl.mixcl_views.PairViews`, so that a step is one forward and
     DistributedDataParallel sees one forward. V2 is projected only where the label term needs it.
 
     Args:
@@ -133,19 +135,18 @@ class MixCLNet(nn.Module):
         """Project, reconstruct and segment a stacked batch.
 
         Args:
-            images: (3B, 1, H, W, D), rows of V1, then V1', then V2.
+            images: (3B, 1, H, W, D), stacked in the order of `PairViews`.
 
         Returns:
             ``levels``: for each of `LEVELS` (2B, 2c, h, w, d), at the label level (3B, …), None where not projected;
             ``reconstruction``: (3B, 1, H, W, D) if built; ``segmentation``: (3B, Σ classes, H, W, D) if built.
         """
-        if images.shape[0] % 3:
-            raise ValueError(f"expected [V1, V1', V2] stacked, a batch divisible by 3, got {images.shape[0]}")
-        two_views = images.shape[0] // 3 * 2
+        if images.shape[0] % COUNT:
+            raise ValueError(f"expected [{NAMES}] stacked, a batch divisible by {COUNT}, got {images.shape[0]}")
         features = self.encode(images)
         outputs: dict[str, Tensor | list[Tensor | None]] = {
             "levels": [
-                self.projectors[str(level)](z if level == self.label_level else z[:two_views])
+                self.projectors[str(level)](z if level == self.label_level else without_v2(z))
                 if level in self.levels
                 else None
                 for level, z in enumerate(features)

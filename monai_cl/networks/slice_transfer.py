@@ -8,24 +8,25 @@ from pathlib import Path
 from torch import Tensor
 
 from monai_cl.errors import UserError
+from monai_cl.networks.earlier_names import current_names, in_encoder
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.transfer import TransferReport, compare_weights, read_weights
 
-TRANSFERRED = ("backbone.", "mean", "std")
+_PREFIX = "encoder."
 
 
 def slice_encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries of a pre-training that are transferred: backbone and standardisation; of BYOL its online encoder."""
-    bare = {name.removeprefix("online."): tensor for name, tensor in weights.items()}
-    return {name: tensor for name, tensor in bare.items() if name.startswith(TRANSFERRED)}
+    """What is transferred of a pre-training, backbone and standardisation, under the names of a `SliceEncoder`."""
+    bare = {name.removeprefix(_PREFIX): tensor for name, tensor in current_names(weights).items()}
+    return {name: tensor for name, tensor in bare.items() if in_encoder(name)}
 
 
 def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferReport:
-    """Load backbone and standardisation from a checkpoint of a `SliceEncoder` or a `BYOLNet`; the head is left alone.
+    """Load backbone and standardisation from a checkpoint of a pre-training by any method; the head is left alone.
 
     Args:
         encoder: built with the backbone, width and channels of the pre-training.
-        path: a checkpoint of the run, or its bare state dict. Of BYOL's, the online encoder is taken.
+        path: a checkpoint of the run, or its bare state dict.
 
     Returns:
         The names that matched: all of them, for nothing else is accepted.
@@ -37,7 +38,7 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file; pass a checkpoint of a pre-training on slices")
     given = slice_encoder_weights(read_weights(path))
-    own = {name: tensor for name, tensor in encoder.state_dict().items() if name.startswith(TRANSFERRED)}
+    own = {name: tensor for name, tensor in encoder.state_dict().items() if in_encoder(name)}
     report = compare_weights(own, given, source=str(path))
     if not report.complete:
         raise UserError(

@@ -145,6 +145,6 @@ def test_no_option_is_set_twice(bundle):
         return yaml.SafeLoader.construct_mapping(loader, node, deep)
 
     Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    for file in (BUNDLES / bundle / "configs").glob("*.yaml"):
+    for file in (BUNDLES / bundle / "configs").rglob("*.yaml"):
         with file.open(encoding="utf-8") as stream:
             yaml.load(stream, Strict)

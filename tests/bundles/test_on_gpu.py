@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from monai_cl.data import read_results
-from tests.bundles.conftest import ORGANS, PRETRAINING, SPLEEN
+from monai_cl.engines.launch.method_parts import method_files
+from tests.bundles.conftest import BUNDLES, ORGANS, PRETRAINING, SPLEEN
+from tests.bundles.slice_runs import PRETRAINING as SLICES
 
 pytestmark = pytest.mark.gpu
 
@@ -55,9 +57,9 @@ def test_a_scan_whose_probabilities_a_gpu_cannot_hold_is_inverted_on_the_cpu(inf
         assert (one != other).mean() < 1e-3
 
 
-@pytest.mark.parametrize("method", ["wsp", "byol", "supervised"])
+@pytest.mark.parametrize("method", sorted(method_files(BUNDLES / SLICES)))
 def test_slices_train_on_a_gpu(slice_run, tmp_path, method):
-    slice_run("wsp_ct_pretraining", "train", output_dir=str(tmp_path / "run"), method=method)
+    slice_run(SLICES, "train", output_dir=str(tmp_path / "run"), method=method)
     assert sound(tmp_path / "run")["curves"]["loss"]
 
 

@@ -16,8 +16,6 @@ from PIL import Image
 from monai_cl.data import read_features, read_results
 from monai_cl.engines import LinearProbe, slice_classifier
 from monai_cl.errors import UserError
-from monai_cl.losses.slice_loss import METHODS
-from monai_cl.networks import load_slice_encoder, slice_encoder
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.slice_runs import CLASSIFICATION, PRETRAINING, SLICE_NETWORK, Run
 from tests.bundles.torchrun import Agents
@@ -78,25 +76,18 @@ def test_a_bundle_has_every_property(options, wsp, probe, scans, bundle, names):
     assert isinstance(workflow.network_def, torch.nn.Module)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains_and_leaves_an_encoder(run, method, tmp_path):
-    run(PRETRAINING, "train", output_dir=str(tmp_path / method), method=method)
-    results = read_results(tmp_path / method)
+def test_a_pretraining_says_what_it_was_trained_on(wsp):
+    results = read_results(wsp)
     assert results["kind"] == "pretraining"
-    assert results["data_list"]["method"] == method
-    assert results["data_list"]["patients"] == 10
-    assert np.isfinite(results["curves"]["loss"][-1][1])
-    encoder = slice_encoder("tinynet", width=SLICE_NETWORK["width"])
-    before = encoder.state_dict()["backbone.layers.0.weight"].clone()
-    load_slice_encoder(encoder, tmp_path / method / "model.pt")
-    assert not torch.equal(before, encoder.backbone.layers[0].weight)
+    assert (results["data_list"]["method"], results["data_list"]["patients"]) == ("wsp", 10)
 
 
 def test_byols_target_has_followed(run, tmp_path):
     run(PRETRAINING, "train", output_dir=str(tmp_path), method="byol")
     state = weights(tmp_path)
     assert state["momentum.updates"] == 2
-    assert not torch.equal(state["momentum.target.backbone.layers.0.weight"], state["online.backbone.layers.0.weight"])
+    first = "encoder.backbone.layers.0.weight"
+    assert not torch.equal(state[f"momentum.target.{first}"], state[first])
 
 
 def test_a_network_of_monais_is_a_backbone_by_config(run, tmp_path):
@@ -114,7 +105,7 @@ def test_a_network_of_monais_is_a_backbone_by_config(run, tmp_path):
     )
     results = read_results(tmp_path)
     assert results["data_list"]["backbone"] == "DenseNet121"
-    assert weights(tmp_path)["backbone.features.conv0.weight"].shape[1] == 3
+    assert weights(tmp_path)["encoder.backbone.features.conv0.weight"].shape[1] == 3
 
 
 def test_a_resumed_run_is_the_same_run(run, wsp, tmp_path):

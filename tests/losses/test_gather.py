@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_cl.losses import (
-    BYOLLoss,
     DepthAwareLoss,
     GatheredLoss,
     SimCLRLoss,
@@ -62,11 +61,6 @@ def work(rank: int, folder: str) -> None:
         value = GatheredLoss(loss)(model(own(images(), rank)), *(own(t, rank) for t in targets))
         value.backward()
         found[name] = (value.detach(), gradients(model.module))
-    # BYOL compares within a slice: the mean over ranks that DDP takes is enough.
-    model = DistributedDataParallel(network())
-    value = BYOLLoss()(model(own(images(), rank)), own(images(), rank)[..., :5])
-    value.backward()
-    found["byol"] = (value.detach(), gradients(model.module))
     # A loss that differs from rank to rank: each gets the gradient of the sum.
     z = own(images(), rank).requires_grad_()
     ((rank + 1) * simclr_loss(gather_with_gradient(z))).backward()
@@ -107,16 +101,6 @@ def test_without_gathering_two_ranks_learn_something_else():
     simclr_loss(whole(images())).backward()
     (sum(simclr_loss(halves(own(images(), rank))) for rank in range(WORLD)) / WORLD).backward()
     assert (gradients(whole)[0] - gradients(halves)[0]).abs().max() > 1e-3
-
-
-def test_byol_needs_no_gathering(ranks):
-    model = network()
-    expected = BYOLLoss()(model(images()), images()[..., :5])
-    expected.backward()
-    mean = sum(rank["byol"][0] for rank in ranks) / WORLD
-    torch.testing.assert_close(mean, expected.detach(), rtol=0, atol=1e-10)
-    for got, wanted in zip(ranks[0]["byol"][1], gradients(model)):
-        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-10)
 
 
 def test_losses_that_differ_between_ranks_add_up(ranks):

@@ -8,12 +8,10 @@ from monai.networks.nets import DenseNet121, ResNetFeatures, ViT
 from torch import nn
 
 from monai_cl.networks import (
-    BYOLNet,
     SliceEncoder,
     projection_head,
     representation_size,
     slice_encoder,
-    slice_network,
 )
 from monai_cl.networks.encoder import pooled
 
@@ -43,16 +41,11 @@ def test_a_head_with_norm_has_it_before_each_relu():
     assert [type(layer) for layer in head] == [*block, *block, nn.Linear]
 
 
-def test_each_method_gets_its_network():
-    wsp = slice_network("wsp", width=1 / 16, iterations=10)
-    assert [type(layer) for layer in wsp.head] == [nn.Linear, nn.ReLU, nn.Linear]
-    supervised = slice_network("supervised", width=1 / 16, iterations=10, classes=3)
-    assert supervised(torch.rand(2, 1, 156, 156))["embedding"].shape == (2, 3)
-    assert len(supervised.head) == 1
-    byol = slice_network("byol", width=1 / 16, iterations=10, momentum=0.9, hidden=5)
-    assert isinstance(byol, BYOLNet)
-    assert isinstance(byol.online.head[1], nn.BatchNorm1d)
-    assert (byol.momentum.momentum, byol.predictor[0].out_features) == (0.9, 5)
+def test_a_head_can_be_left_out():
+    encoder = slice_encoder(small(), head=())
+    assert isinstance(encoder.head, nn.Identity)
+    assert encoder.representation_size == 8
+    assert set(encoder.state_dict()) == {"backbone.0.weight", "backbone.0.bias", "mean", "std"}
 
 
 def test_views_are_encoded_as_one_batch():

@@ -73,4 +73,4 @@ def test_byols_target_starts_as_its_online_network():
     online, target = network.online.state_dict(), network.momentum.target.state_dict()
     assert online.keys() == target.keys()
     assert all(torch.equal(online[name], target[name]) for name in online)
-    assert online["backbone.layers.0.bias"].abs().max() > 0.5
+    assert online["encoder.backbone.layers.0.bias"].abs().max() > 0.5

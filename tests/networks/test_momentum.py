@@ -166,7 +166,7 @@ class TestBYOLNet:
         start = net.online.head[2].weight.detach().clone()
         with torch.no_grad():
             net.online.head[2].weight += 1
-        net.update_target()
+        net.after_step()
         torch.testing.assert_close(net.momentum.target.head[2].weight, start + 0.1)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -36,10 +36,10 @@ def test_backbone_and_standardisation_are_taken_and_the_head_is_left(tmp_path, p
 def test_of_byol_the_online_encoder_is_taken(tmp_path):
     net, target = BYOLNet(tiny(0), iterations=10), tiny(1)
     with torch.no_grad():
-        net.online.backbone.layers[0].weight += 1
+        net.encoder.backbone.layers[0].weight += 1
     torch.save({"network": net.state_dict()}, tmp_path / "byol.pt")
     load_slice_encoder(target, tmp_path / "byol.pt")
-    assert same_backbone(net.online, target)
+    assert same_backbone(net.encoder, target)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from monai_cl.engines.checkpoints.termination import Preempted, Termination
 from monai_cl.engines.distributed.agreement import require_same
 from monai_cl.engines.distributed.collectives import any_process, as_the_first, world_size
 from monai_cl.engines.distributed.wrapping import bare
-from monai_cl.engines.handlers.attaching import Stateful, kept_states, on_exception
+from monai_cl.engines.handlers.attaching import Stateful, Turn, kept_states, on_exception, take_turn
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
@@ -89,6 +89,7 @@ class Checkpoints:
 
     def attach(self, engine: Engine) -> None:
         """Register on start, iterations, epochs, completion and failure. Attach it after the validation handler."""
+        take_turn(engine, self, Turn.SAVE)
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_STARTED, self._begin_iteration)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._end_iteration)

@@ -1,8 +1,9 @@
-"""Handlers by reference, in the form MONAI's check of a bundle reads; what they count; and what is done on failure."""
+"""Handlers by reference, in the form MONAI's check of a bundle reads; their order; what they count; failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, Protocol
 
 from ignite.engine import Engine, Events
@@ -28,6 +29,37 @@ def existing_handler(handler: Handler) -> Handler:
     MONAI's ``check_properties`` (1.6.1) fails on a handler that is a bare reference: it expects a ``_target_`` in each.
     """
     return handler
+
+
+class Turn(IntEnum):
+    """When a handler of a trainer is called after an iteration; handlers are attached in this order.
+
+    Engines call handlers in the order in which they were attached. Those of one turn do not depend on each other.
+    """
+
+    STEP = 1
+    """Checks or follows the step, or adds points to the recorder's curves."""
+    RECORD = 2
+    """Completes the curves' points of this iteration."""
+    SAVE = 3
+    """Writes a checkpoint, which holds the state of all before it."""
+    OUTPUT = 4
+    """Changes the form of the output, which all before it read."""
+
+
+def take_turn(engine: Engine, handler: Handler, turn: Turn) -> None:
+    """Note that a handler is being attached, and refuse one that comes too late.
+
+    Raises:
+        ValueError: a handler of a later turn is attached already.
+    """
+    name = type(handler).__name__
+    if not hasattr(engine, "_monai_cl_turns"):
+        engine._monai_cl_turns = {}
+    late = [other for other, its_turn in engine._monai_cl_turns.items() if its_turn > turn]
+    if late:
+        raise ValueError(f"the handler {name} must be attached before {', '.join(late)}: correct the order of handlers")
+    engine._monai_cl_turns[name] = turn
 
 
 def keep_state(engine: Engine, name: str, source: Stateful) -> None:
@@ -75,6 +107,7 @@ class ListedOutput:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""
+        take_turn(engine, self, Turn.OUTPUT)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._wrap)
 
     def _wrap(self, engine: Engine) -> None:

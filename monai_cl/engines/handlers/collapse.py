@@ -11,7 +11,7 @@ from einops import rearrange
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from monai_cl.engines.handlers.attaching import keep_state
+from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.measures import effective_rank
 from monai_cl.engines.handlers.recorder import RunRecorder
 
@@ -81,7 +81,8 @@ class CollapseWatch:
         self.warned = state["warned"]
 
     def attach(self, engine: Engine) -> None:
-        """Register on a trainer; attach it before the recorder."""
+        """Register on a trainer, before the recorder."""
+        take_turn(engine, self, Turn.STEP)
         keep_state(engine, "collapse_watch", self)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._measure)
 

@@ -8,6 +8,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
+from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.measures import effective_rank, gradient_norms
 from monai_cl.engines.handlers.recorder import RunRecorder
 
@@ -34,7 +35,8 @@ class MixCLDiagnostics:
         self.every, self.images_every = int(every), int(images_every)
 
     def attach(self, engine: Engine) -> None:
-        """Register between loss and backward, and after the step. Attach it before the recorder."""
+        """Register between loss and backward, and after the step; before the recorder."""
+        take_turn(engine, self, Turn.STEP)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._before_backward)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
 

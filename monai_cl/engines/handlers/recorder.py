@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import require_same
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
-from monai_cl.engines.handlers.attaching import on_exception
+from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.processes import writes
 
@@ -131,7 +131,8 @@ class RunRecorder:
 
     # -- events --------------------------------------------------------------------------------------------------
     def attach(self, engine: Engine) -> None:
-        """Register on a trainer (and on the evaluator it was given)."""
+        """Register on a trainer (and on the evaluator it was given), before the checkpoints."""
+        take_turn(engine, self, Turn.RECORD)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)

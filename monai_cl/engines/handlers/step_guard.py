@@ -15,7 +15,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
 from monai_cl.engines.distributed.collectives import any_process, gather
-from monai_cl.engines.handlers.attaching import keep_state
+from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
@@ -36,8 +36,8 @@ class StepGuard:
     optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten steps
     left out one after the other the run stops in any case; a resumed run goes on counting.
 
-    ``engine.state.step_skipped`` says whether the step of this iteration was left out: BYOL's target does not move then
-    (`MomentumUpdate`). The learning-rate schedule moves on, since it counts the iterations of the run.
+    ``engine.state.step_skipped`` says whether the step of this iteration was left out: a momentum target does not move
+    then (`AfterStep`). The learning-rate schedule moves on, since it counts the iterations of the run.
 
     With float16 and AMP's loss scaling a gradient that overflows while the loss is finite is the scaler's to handle: it
     leaves the step out and lowers the scale; the run stops after ten of those one after the other. With bfloat16 the
@@ -78,7 +78,8 @@ class StepGuard:
         self._buffers: dict[str, Tensor] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Register before the forward and between backward and step. Attach it before the recorder."""
+        """Register before the forward and between backward and step; before the recorder."""
+        take_turn(engine, self, Turn.STEP)
         keep_state(engine, "step_guard", self)
         engine.add_event_handler(Events.STARTED, without_needless_scaling)
         engine.add_event_handler(Events.ITERATION_STARTED, self._remember)

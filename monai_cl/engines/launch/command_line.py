@@ -52,6 +52,8 @@ class Invocation:
                 raise UserError(f"--{key}: {self.config_files[-1]} has no key {head!r}; {hint}")
             if head == "epochs" and ("iterations" in self.overrides or not _counts_epochs(parser.get("iterations"))):
                 raise UserError(f"--epochs {value}: iterations is given as well and would hold; give one of the two")
+            if head == "method" and "@method_parts" not in str(parser.get("criterion", "@method_parts")):
+                raise UserError(f"--method {value}: {self.config_files[-1]} chooses the method already; leave one out")
             if value is not None and (expected := type_fault(parser.get(key), value)):
                 raise UserError(
                     f"--{key}: expected {expected} as in {self.config_files[-1]} ({parser.get(key)!r}), got {value!r}"

@@ -1,4 +1,4 @@
-"""From a batch of patches to one stacked forward: [V1, V1', V2] and what the losses compare it with."""
+"""From a batch of patches to one stacked forward of three views, and what the losses compare it with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from monai_cl.errors import UserError
+from monai_cl.mixcl_views import PairViews
 from monai_cl.transforms import random_views
 from monai_cl.transforms.views import draw_view
 
@@ -43,20 +44,20 @@ class MixCLPrepareBatch:
         """Move and stack.
 
         Returns:
-            inputs (3B, 1, H, W, D) in the order V1, V1', V2; targets with ``clean`` (3B, 1, H, W, D),
+            inputs (3B, 1, H, W, D) in the order of `PairViews`; targets with ``clean`` (3B, 1, H, W, D),
             ``labels`` (2B, 1, H, W, D) of P1 then P2, and per sample the drawn voxels, their labels and the data set.
         """
 
         def to_device(tensor: Tensor) -> Tensor:
             return tensor.to(device=device, non_blocking=non_blocking, **kwargs)
 
-        patch1, patch2 = to_device(batch["image1"]), to_device(batch["image2"])
+        patches = PairViews.of_patches(to_device(batch["image1"]), to_device(batch["image2"]))
         positions = batch["position"].tolist()
         views = [
             random_views(patch, seed=self.seed, positions=positions, view=view, **self.views)
-            for view, patch in enumerate((patch1, patch1, patch2))
+            for view, patch in enumerate(patches)
         ]
         targets = {key: to_device(batch[key]) for key in TARGET_KEYS if key in batch}
-        targets["clean"] = torch.cat([patch1, patch1, patch2])
+        targets["clean"] = torch.cat(patches)
         targets["labels"] = torch.cat([to_device(batch["label1"]), to_device(batch["label2"])])
         return torch.cat(views), targets

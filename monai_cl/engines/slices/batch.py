@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from monai_cl.transforms import SliceViews
 
@@ -17,13 +17,23 @@ class SlicePrepareBatch:
     Views are made on the training device, a batch at a time, each addressed by (seed, position, view).
 
     Args:
-        seed: the run's seed.
-        count: V, views of every slice.
-        views: options of `monai_cl.transforms.SliceViews` (probability, ranges).
+        views: what makes the views, called with slices (N, C, H, W) and their positions (N,), such as
+            `monai_cl.transforms.SliceViews`; or that one's options (probability, ranges).
+        targets: keys of the batch that the loss takes.
+        seed: the run's seed; of views that are given as options.
+        count: V, views of every slice; likewise.
     """
 
-    def __init__(self, *, seed: int, count: int = 2, views: Mapping[str, Any] | None = None) -> None:
-        self.views = SliceViews(seed=seed, views=count, **dict(views or {})).train()
+    def __init__(
+        self,
+        *,
+        views: nn.Module | Mapping[str, Any] | None = None,
+        targets: Sequence[str] = ("label", "depth"),
+        seed: int | None = None,
+        count: int = 2,
+    ) -> None:
+        made = views if isinstance(views, nn.Module) else SliceViews(seed=seed, views=count, **dict(views or {}))
+        self.views, self.targets = made.train(), tuple(targets)
 
     def __call__(
         self, batch: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
@@ -31,9 +41,9 @@ class SlicePrepareBatch:
         """Move and make views.
 
         Returns:
-            inputs (N, V, C, H, W); targets with ``label`` (N,) and ``depth`` (N,).
+            inputs (N, V, C, H, W), and the targets (N,) by their key.
         """
-        images, labels, depths = (
-            batch[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in ("image", "label", "depth")
-        )
-        return self.views(images, batch["position"]), {"label": labels, "depth": depths}
+        moved = {
+            key: batch[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in ("image", *self.targets)
+        }
+        return self.views(moved.pop("image"), batch["position"]), moved

@@ -121,6 +121,7 @@ def patient_slices(
     slices: CTSlices,
     *,
     method: str,
+    targets: Sequence[str] | None = None,
     batch_size: int,
     seed: int,
     balance: bool | None = None,
@@ -130,7 +131,8 @@ def patient_slices(
 
     Args:
         slices: `CTSlices`.
-        method: as in `SliceLoss`.
+        method: its name, for messages.
+        targets: what its loss takes of a batch; None: as `SliceLoss` does.
         batch_size: patients a process and iteration.
         seed: of the run.
         balance: classes balanced, patients without a class left out. None: where any class is known.
@@ -139,15 +141,15 @@ def patient_slices(
     Raises:
         UserError: a method that learns from classes where none is known, or where unknown ones would take part.
     """
-    targets = set(slices.targets)
-    needs = "label" in SliceLoss(method).targets
-    if needs and (targets == {None} or (balance is False and None in targets)):
-        found = "none of the patients has one" if targets == {None} else "balance=false takes patients without one too"
+    known = set(slices.targets)
+    needs = "label" in (SliceLoss(method).targets if targets is None else targets)
+    if needs and (known == {None} or (balance is False and None in known)):
+        found = "none of the patients has one" if known == {None} else "balance=false takes patients without one too"
         raise UserError(
             f"method {method}: expected patients with a target, but {found}; add targets to the data list"
-            + (", or use --balance True" if targets != {None} else ", or use --method depth_aware, simclr or byol")
+            + (", or use --balance True" if known != {None} else ", or use --method depth_aware, simclr or byol")
         )
-    balanced = targets != {None} if balance is None else balance
+    balanced = known != {None} if balance is None else balance
     sampler = PatientSampler(
         slices.patients,
         slices.targets,

@@ -1,13 +1,17 @@
-"""What is done when a run fails: everything that was asked for, and the error goes on."""
+"""The order of a trainer's handlers; and on failure all is done that was asked for, and the error goes on."""
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from ignite.engine import Engine
 
+from monai_cl.engines import AfterStep, Checkpoints, CollapseWatch, ListedOutput, LossProgress, RunRecorder
 from monai_cl.engines.checkpoints.termination import Preempted
 from monai_cl.engines.handlers.attaching import on_exception
 from tests.engines.runs import TinyRun
@@ -60,3 +64,54 @@ def test_after_sigterm_in_a_validation_that_fails_the_recorder_closes_its_files_
         run.go(epochs=4)
     assert closed
     assert (tmp_path / "checkpoint_iteration=2.pt").is_file()
+
+
+def handlers(folder: Path) -> dict[str, Any]:
+    """One of each turn, and one that may stand anywhere."""
+    network = torch.nn.Linear(1, 1)
+    recorder = RunRecorder(kind="pretraining", bundle="b", output_dir=folder, seed=0, data_list={}, tensorboard=False)
+    made = [
+        AfterStep(network=network),
+        CollapseWatch(recorder=recorder),
+        recorder,
+        Checkpoints(save={"network": network}, output_dir=folder),
+        ListedOutput(),
+        LossProgress("test"),
+    ]
+    return {type(handler).__name__: handler for handler in made}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("AfterStep", "CollapseWatch", "RunRecorder", "Checkpoints", "LossProgress", "ListedOutput"),
+        ("LossProgress", "CollapseWatch", "AfterStep", "RunRecorder", "Checkpoints", "ListedOutput"),
+        ("RunRecorder", "ListedOutput", "LossProgress"),
+    ],
+)
+def test_handlers_are_attached_turn_by_turn(tmp_path, order):
+    engine, there = Engine(lambda engine, batch: None), handlers(tmp_path)
+    for name in order:
+        there[name].attach(engine)
+
+
+@pytest.mark.parametrize(
+    ("order", "late", "others"),
+    [
+        # the checkpoint would hold the target of the step before
+        (("Checkpoints", "AfterStep"), "AfterStep", "Checkpoints"),
+        # a measurement would be one point late
+        (("RunRecorder", "CollapseWatch"), "CollapseWatch", "RunRecorder"),
+        # the record of a resumed run would lack an iteration
+        (("CollapseWatch", "Checkpoints", "RunRecorder"), "RunRecorder", "Checkpoints"),
+        # the output would have another form
+        (("Checkpoints", "ListedOutput", "CollapseWatch"), "CollapseWatch", "Checkpoints, ListedOutput"),
+    ],
+)
+def test_a_handler_that_comes_too_late_is_refused(tmp_path, order, late, others):
+    engine, there = Engine(lambda engine, batch: None), handlers(tmp_path)
+    *first, last = order
+    for name in first:
+        there[name].attach(engine)
+    with pytest.raises(ValueError, match=f"the handler {late} must be attached before {others}: correct the order"):
+        there[last].attach(engine)

@@ -14,7 +14,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler
 
-from monai_cl.engines import Checkpoints, MomentumUpdate, RunRecorder, StepGuard, cosine_schedule
+from monai_cl.engines import AfterStep, Checkpoints, RunRecorder, StepGuard, cosine_schedule
 from monai_cl.engines.handlers.step_guard import batch_samples
 from monai_cl.errors import UserError
 
@@ -36,9 +36,11 @@ class Samples(torch.utils.data.Dataset):
 
 
 class Guarded:
-    """A training on ``values``, ``batch`` of them a step, with batch norm and a guard."""
+    """A training on ``values``, ``batch`` of them a step, with batch norm, a guard and ``more`` handlers."""
 
-    def __init__(self, folder: Path, values: Sequence[float], *, batch: int = 1, loss=None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, values: Sequence[float], *, batch: int = 1, loss=None, more: Sequence = (), **options: Any
+    ) -> None:
         torch.manual_seed(0)
         self.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
         self.network.append(torch.nn.Linear(3, 1))
@@ -62,6 +64,7 @@ class Guarded:
             loss_function=loss or (lambda prediction, label: (prediction - 1).square().mean()),
             train_handlers=[
                 self.guard,
+                *more,
                 LrScheduleHandler(schedule, print_lr=False, epoch_level=False),
                 self.recorder,
                 Checkpoints(save={"network": self.network}, output_dir=folder),
@@ -194,18 +197,18 @@ def test_a_checkpoint_from_before_the_counters_were_kept_is_taken_up(tmp_path):
 
 
 class Target:
-    """What `MomentumUpdate` moves."""
+    """What `AfterStep` calls."""
 
     def __init__(self) -> None:
         self.moves = 0
 
-    def update_target(self) -> None:
+    def after_step(self) -> None:
         self.moves += 1
 
 
 def test_a_target_does_not_move_in_a_step_that_is_left_out(tmp_path):
-    run, moved = Guarded(tmp_path, GOOD_BAD, batch=2, non_finite="skip"), []
-    MomentumUpdate(network=(target := Target())).attach(run.trainer)
+    target, moved = Target(), []
+    run = Guarded(tmp_path, GOOD_BAD, batch=2, non_finite="skip", more=[AfterStep(network=target)])
     run.trainer.add_event_handler("ITERATION_COMPLETED", lambda: moved.append(target.moves))
     run.trainer.run()
     assert moved == [1, 2, 2, 3]
@@ -213,9 +216,9 @@ def test_a_target_does_not_move_in_a_step_that_is_left_out(tmp_path):
 
 @on_cpu
 def test_a_target_does_not_move_where_the_scaler_leaves_the_step_out(tmp_path):
-    run = Guarded(tmp_path, [1, 2, 3, 4, 5, 6], batch=2)
+    target = Target()
+    run = Guarded(tmp_path, [1, 2, 3, 4, 5, 6], batch=2, more=[AfterStep(network=target)])
     with_scaler(run, 3e38)
-    MomentumUpdate(network=(target := Target())).attach(run.trainer)
     run.trainer.run()
     assert run.guard.skipped >= 1
     assert target.moves == 3 - run.guard.skipped

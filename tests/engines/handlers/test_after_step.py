@@ -1,4 +1,4 @@
-"""BYOL's target moves once an iteration, after the optimiser."""
+"""What a network does to itself behind a step: once an iteration, after the optimiser; a momentum target follows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from monai_cl.engines.handlers.momentum_update import MomentumUpdate
+from monai_cl.engines import AfterStep
 from monai_cl.losses import byol_loss
 from monai_cl.networks import BYOLNet, momentum_at, slice_encoder
 
@@ -29,9 +29,16 @@ def test_the_target_follows_the_stepped_network():
         seen.append(net.momentum.momentum)
 
     engine = Engine(step)
-    MomentumUpdate(network=net).attach(engine)
+    AfterStep(network=net).attach(engine)
     engine.run([torch.rand(4, 2, 1, 8, 8) for _ in range(3)])
     assert int(net.momentum.updates) == 3
     assert seen == pytest.approx([momentum_at(k, iterations=10, start=0.9) for k in range(3)])
     torch.testing.assert_close(net.momentum.target.head[0].weight, expected)
     assert (expected - net.online.head[0].weight).abs().max() > 1e-6
+
+
+def test_a_network_without_anything_to_do_is_left_alone():
+    engine = Engine(lambda engine, batch: None)
+    AfterStep(network=nn.Linear(1, 1)).attach(engine)
+    engine.run([0, 1])
+    assert engine.state.iteration == 2
