@@ -20,9 +20,10 @@ from monai_cl.data import read_results
 from monai_cl.engines import MethodParts, seed_weights, slice_classifier
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.losses import MethodLoss
-from monai_cl.networks import load_slice_encoder, slice_encoder
+from monai_cl.networks import load_slice_encoder, slice_encoder, slice_features
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.slice_runs import PRETRAINING, SLICE_NETWORK
+from tests.networks.test_projected import earlier
 
 FILES = method_files(BUNDLES / PRETRAINING)
 METHODS = sorted(FILES)
@@ -68,6 +69,7 @@ def test_two_steps_change_the_encoder_and_leave_their_record(trained, method):
     end = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
     assert end.keys() == start.keys()  # what is transferred and nothing else
     assert {name for name in start if torch.equal(start[name], end[name])} == {"mean", "std"}
+    assert state.get("momentum.updates", 2) == 2  # a target has followed
     for name in start:
         torch.testing.assert_close(start[name], end[name], rtol=0, atol=0.01)  # two steps of 1e-3
 
@@ -95,6 +97,16 @@ def test_its_encoder_is_what_the_classification_starts_from(trained, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_its_features_are_the_representation_that_was_trained(method):
+    net = parts(method)["network_def"].eval()
+    deployed = slice_features(nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())).eval()
+    deployed.load_state_dict(net.state_dict())
+    images = torch.rand(3, 1, 12, 12)
+    with torch.no_grad():
+        assert torch.equal(deployed(images), net(images)["representation"])
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_file_given_as_an_overlay_is_the_method(slice_run, trained, method, tmp_path):
     slice_run(PRETRAINING, "train", f"methods/{method}", output_dir=str(tmp_path))
     assert_equal(weights(tmp_path), weights(trained(method)))
@@ -111,6 +123,59 @@ def test_a_file_is_small_and_says_which_method_it_is(method):
     content = yaml.safe_load("\n".join(lines))
     assert content["method"] == method
     assert {"criterion", "network_def", "make_views"} <= content.keys()
+
+
+FIRST_SIX = ("wsp", "simclr", "supcon", "depth_aware", "byol", "supervised")
+# what the config of version 0.1 had in place of the parts of a method
+EARLIER = {
+    "head_norm": '$@method == "byol"',
+    "network_def": {
+        "_target_": "monai_cl.networks.slice_network",
+        "method": "@method",
+        "backbone": "@backbone",
+        "iterations": "@iterations",
+        "classes": "$monai_cl.engines.class_count(@lists) if @method == 'supervised' else 2",
+        "momentum": "@momentum",
+        "in_channels": "$2 * @neighbours + 1",
+        "width": "@width",
+        "weights": "@imagenet_weights",
+        "head_norm": "@head_norm",
+        "image_size": "@image_size",
+    },
+    "loss": {
+        "_target_": "monai_cl.losses.SliceLoss",
+        "method": "@method",
+        "sigma": "@sigma",
+        "temperature": "@temperature",
+    },
+    "train#dataset#targets": "$None",
+    "train#handlers#3": {
+        "_target_": "monai_cl.engines.MomentumUpdate",
+        "_disabled_": '$@method != "byol"',
+        "network": "@network_def",
+    },
+    "train#trainer#prepare_batch": {
+        "_target_": "monai_cl.engines.SlicePrepareBatch",
+        "seed": "@seed",
+        "views": "@views",
+    },
+}
+
+
+@pytest.mark.parametrize("method", FIRST_SIX)
+def test_a_config_of_version_0_1_trains_the_same_network(slice_run, trained, method, tmp_path):
+    slice_run(PRETRAINING, "train", method=method, output_dir=str(tmp_path), **EARLIER)
+    assert_equal(weights(tmp_path), weights(trained(method)))
+
+
+@pytest.mark.parametrize("method", FIRST_SIX)
+def test_a_checkpoint_of_version_0_1_is_taken_up(slice_run, trained, method, tmp_path):
+    name = "checkpoint_iteration=1.pt"
+    content = torch.load(trained(method) / name, weights_only=True)
+    content["network"] = earlier(content["network"])
+    torch.save(content, tmp_path / name)
+    slice_run(PRETRAINING, "train", method=method, output_dir=str(tmp_path))
+    assert_equal(weights(tmp_path), weights(trained(method)))
 
 
 class Classes:

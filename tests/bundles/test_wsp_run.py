@@ -82,14 +82,6 @@ def test_a_pretraining_says_what_it_was_trained_on(wsp):
     assert (results["data_list"]["method"], results["data_list"]["patients"]) == ("wsp", 10)
 
 
-def test_byols_target_has_followed(run, tmp_path):
-    run(PRETRAINING, "train", output_dir=str(tmp_path), method="byol")
-    state = weights(tmp_path)
-    assert state["momentum.updates"] == 2
-    first = "encoder.backbone.layers.0.weight"
-    assert not torch.equal(state[f"momentum.target.{first}"], state[first])
-
-
 def test_a_network_of_monais_is_a_backbone_by_config(run, tmp_path):
     backbone = {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 3, "out_channels": 8}
     more = {"block_config": [1, 1], "init_features": 8, "growth_rate": 4}

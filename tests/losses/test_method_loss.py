@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-import monai_cl.losses
 from monai_cl.losses import GatheredLoss, MethodLoss
 
 
@@ -49,15 +48,3 @@ def test_what_is_lacking_is_named():
         MethodLoss(Weighted())({}, TARGETS)
     with pytest.raises(ValueError, match="loss must have the attributes outputs, targets and gathers, outputs is miss"):
         MethodLoss(nn.L1Loss())
-
-
-@pytest.mark.parametrize(
-    "name", ["SimCLRLoss", "SupConLoss", "DepthAwareLoss", "WSPLoss", "BYOLLoss", "CrossEntropyLoss"]
-)
-def test_a_loss_of_slices_takes_as_many_tensors_as_it_names(name):
-    loss = getattr(monai_cl.losses, name)()
-    given = {"label": torch.tensor([0, 1, 0]), "depth": torch.tensor([0.1, 0.5, 0.9])}
-    outputs = {key: torch.rand(3, 2, 4) for key in ("embedding", "prediction", "target")}
-    value = MethodLoss(loss)(outputs, given)
-    assert value.shape == ()
-    assert torch.isfinite(value)

@@ -16,6 +16,7 @@ from monai_cl.networks import (
     move_towards,
     predictor,
     slice_encoder,
+    standardise_start,
 )
 
 
@@ -168,6 +169,16 @@ class TestBYOLNet:
             net.online.head[2].weight += 1
         net.after_step()
         torch.testing.assert_close(net.momentum.target.head[2].weight, start + 0.1)
+
+    def test_the_target_starts_as_the_standardised_online_network(self):
+        torch.manual_seed(0)
+        net = BYOLNet(slice_encoder(nn.Conv2d(1, 4, 3), head=(3, 2), head_norm=True), iterations=10)
+        before = net.encoder.backbone.weight.clone()
+        standardise_start(net, images()[:, 0])
+        online, target = net.online.state_dict(), net.momentum.target.state_dict()
+        assert online.keys() == target.keys()
+        assert all(torch.equal(online[name], target[name]) for name in online)
+        assert not torch.equal(target["encoder.backbone.weight"], before)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_autocast_leaves_predictions_in_float32(self, dtype):

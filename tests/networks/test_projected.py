@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import nn
 
-from monai_cl.networks import BYOLNet, ProjectedEncoder, projected_encoder, slice_encoder, slice_network
+from monai_cl.engines import load_network
+from monai_cl.networks import (
+    BYOLNet,
+    ProjectedEncoder,
+    load_slice_encoder,
+    projected_encoder,
+    slice_encoder,
+    slice_network,
+)
 from monai_cl.networks.earlier_names import current_names
 
 SMALL = {"width": 1 / 16, "iterations": 10}
@@ -48,39 +58,45 @@ def test_autocast_leaves_embeddings_in_float32(dtype):
     assert out["embedding"].dtype == out["representation"].dtype == torch.float32
 
 
-def earlier(net: nn.Module) -> dict[str, torch.Tensor]:
-    """A state dict as version 0.1 wrote it."""
+def earlier(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict as version 0.1 wrote it, where a momentum encoder's follower was ``online``."""
+    prefix = "online." if any(name.startswith("momentum.") for name in state) else ""
 
     def name(new: str) -> str:
-        target = "momentum.target."
-        if new.startswith(target):
-            return target + new[len(target) :].removeprefix("encoder.")
-        if isinstance(net, BYOLNet) and new.startswith(("encoder.", "head.")):
-            return f"online.{new.removeprefix('encoder.')}"
-        return new.removeprefix("encoder.")
+        if new.startswith("momentum.target."):
+            return new.replace(".encoder.", ".")
+        return prefix + new.removeprefix("encoder.") if new.startswith(("encoder.", "head.")) else new
 
-    return {name(new): tensor for new, tensor in net.state_dict().items()}
+    return {name(new): tensor for new, tensor in state.items()}
 
 
 @pytest.mark.parametrize("method", ["wsp", "byol"])
-def test_state_dicts_of_earlier_versions_load(method):
+def test_state_dicts_of_earlier_versions_load_and_transfer(method, tmp_path):
     torch.manual_seed(0)
     source, target = slice_network(method, **SMALL), slice_network(method, **SMALL)
-    before = earlier(source)
+    before = earlier(source.state_dict())
     assert ("online.backbone.layers.0.weight" if method == "byol" else "backbone.layers.0.weight") in before
     assert before.keys() != source.state_dict().keys()
     target.load_state_dict(before)
     assert all(torch.equal(tensor, target.state_dict()[name]) for name, tensor in source.state_dict().items())
     assert current_names(before).keys() == source.state_dict().keys()
     assert current_names(source.state_dict()).keys() == source.state_dict().keys()
+    for number, weights in enumerate((before, source.state_dict())):
+        torch.save({"network": weights}, tmp_path / f"{number}.pt")
+        encoder = slice_encoder("tinynet", width=SMALL["width"])
+        load_slice_encoder(encoder, tmp_path / f"{number}.pt")
+        assert all(
+            torch.equal(t, source.encoder.state_dict()[n]) for n, t in encoder.state_dict().items() if n[0] != "h"
+        )
+        load_network(target, tmp_path / f"{number}.pt")
 
 
 def test_what_is_unknown_or_missing_is_still_refused():
     net = slice_network("wsp", **SMALL)
     with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "more"'):
-        net.load_state_dict({**earlier(net), "more": torch.zeros(1)})
+        net.load_state_dict({**earlier(net.state_dict()), "more": torch.zeros(1)})
     with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "encoder.mean"'):
-        net.load_state_dict({name: tensor for name, tensor in earlier(net).items() if name != "mean"})
+        net.load_state_dict({name: tensor for name, tensor in earlier(net.state_dict()).items() if name != "mean"})
 
 
 def test_each_method_of_earlier_configs_gets_its_network():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from monai_cl.errors import UserError
-from monai_cl.networks import BYOLNet, SliceEncoder, load_slice_encoder, slice_encoder
+from monai_cl.networks import SliceEncoder, load_slice_encoder, slice_encoder
 
 
 def tiny(seed: int = 0, **options) -> SliceEncoder:
@@ -31,15 +31,6 @@ def test_backbone_and_standardisation_are_taken_and_the_head_is_left(tmp_path, p
     assert torch.equal(target.head[0].weight, head)
     assert len(report.matched) == 10 + 2
     assert report.missing == report.other_shape == report.unknown == ()
-
-
-def test_of_byol_the_online_encoder_is_taken(tmp_path):
-    net, target = BYOLNet(tiny(0), iterations=10), tiny(1)
-    with torch.no_grad():
-        net.encoder.backbone.layers[0].weight += 1
-    torch.save({"network": net.state_dict()}, tmp_path / "byol.pt")
-    load_slice_encoder(target, tmp_path / "byol.pt")
-    assert same_backbone(net.encoder, target)
 
 
 @pytest.mark.parametrize(
