@@ -190,7 +190,7 @@ def test_fine_tuning_a_fold_and_evaluating_it_alone(run, wsp, tmp_path):
     assert not tested & set(results["data_list"]["training_cases"])
     assert len(tested) + len(results["data_list"]["training_cases"]) == 12
     before, after = weights(wsp), weights(tmp_path, "checkpoint_iteration=2.pt")["network"]
-    assert not torch.equal(before["backbone.layers.0.weight"], after["backbone.layers.0.weight"])
+    assert not torch.equal(before["encoder.backbone.layers.0.weight"], after["backbone.layers.0.weight"])
     run(CLASSIFICATION, "train", "evaluate", **out)
     alone = read_results(tmp_path / "evaluation")["metrics"]
     best = next(value for iteration, value in results["curves"]["auc"] if iteration == results["best"]["iteration"])
