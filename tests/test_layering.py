@@ -17,7 +17,18 @@ import monai_cl
 PACKAGE = Path(monai_cl.__file__).parent
 LAYERS = ("data", "transforms", "networks", "losses", "engines", "report", "serving")
 # what any layer may use
-COMMON = {"errors", "files", "locks", "processes", "compat", "addressing", "shipped", "mixcl_views", "_lazy", "_version"}
+COMMON = {
+    "errors",
+    "files",
+    "locks",
+    "processes",
+    "compat",
+    "addressing",
+    "shipped",
+    "mixcl_views",
+    "_lazy",
+    "_version",
+}
 MAY_IMPORT = {
     "transforms": set(),
     "data": {"transforms"},

@@ -11,7 +11,6 @@ import torch
 from einops import rearrange
 
 from monai_cl.engines.launch.method_parts import method_files
-from monai_cl.files import temporary_name
 from monai_cl.report.method_tables import METHODS as LABELS
 from monai_cl.shipped import shipped_folder
 from wsp.arrays import CirrhosisSlices, cirrhosis_slices
