@@ -102,3 +102,57 @@ def boundary_weights_by_scipy(labels: np.ndarray, *, mu: float, epsilon: float) 
         distance = ndimage.distance_transform_edt(inside)[inside]
         weights[inside] += 0.5 * np.sqrt(distance) * np.exp(-distance / mu)
     return weights
+
+
+def sinkhorn_by_loops(scores, *, epsilon: float, iterations: int) -> np.ndarray:
+    """Codes of SwAV: exponentials, then prototypes to B/K and samples to 1 in turn; scores: (B, K)."""
+    q = [[math.exp(s / epsilon) for s in row] for row in scores]
+    rows, prototypes = len(q), len(q[0])
+    for _ in range(iterations):
+        for k in range(prototypes):
+            mass = sum(row[k] for row in q)
+            for row in q:
+                row[k] *= rows / prototypes / mass
+        for row in q:
+            mass = sum(row)
+            for k in range(prototypes):
+                row[k] /= mass
+    return np.array(q)
+
+
+def swapped_prediction_by_loops(scores, *, assign, temperature, epsilon, iterations, queue=None) -> list[float]:
+    """The term of each crop in ``assign``; scores: per crop (B, K); queue: per crop in ``assign`` (Q, K)."""
+    terms = []
+    for number, i in enumerate(assign):
+        rows = list(scores[i]) + ([] if queue is None else list(queue[number]))
+        codes = sinkhorn_by_loops(rows, epsilon=epsilon, iterations=iterations)
+        views = [v for v in range(len(scores)) if v != i]
+        total = 0.0
+        for v in views:
+            for b, row in enumerate(scores[v]):
+                denominator = sum(math.exp(s / temperature) for s in row)
+                total -= sum(codes[b][k] * math.log(math.exp(s / temperature) / denominator) for k, s in enumerate(row))
+        terms.append(total / len(views) / len(scores[i]))
+    return terms
+
+
+def self_paced_by_loops(embeddings, labels, *, gamma: float, mode: str, temperature: float) -> tuple[float, float]:
+    """Loss and mean weight of Peng et al., Eq. 1-3; embeddings: (N, V, F); a negative label is a class of its own."""
+    z = [view for slice_ in embeddings for view in slice_]
+    views = len(embeddings[0])
+    y = [labels[i // views] if labels[i // views] >= 0 else f"own {i // views}" for i in range(len(z))]
+    anchors, weights = [], []
+    for i in range(len(z)):
+        others = [a for a in range(len(z)) if a != i]
+        positives = [j for j in others if y[j] == y[i]]
+        if not positives:
+            continue
+        denominator = sum(math.exp(cosine(z[i], z[a]) / temperature) for a in others)
+        total = 0.0
+        for j in positives:
+            loss = -math.log(math.exp(cosine(z[i], z[j]) / temperature) / denominator)
+            weight = float(loss <= gamma) if mode == "hard" else max(0.0, 1 - loss / gamma)
+            total += weight * loss
+            weights.append(weight)
+        anchors.append(total / len(positives))
+    return sum(anchors) / len(anchors), sum(weights) / len(weights)

@@ -30,6 +30,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "DepthAwareLoss",
             "WSPLoss",
         ),
+        "clustering": ("sinkhorn", "swapped_prediction_loss"),
+        "self_paced": ("self_paced_loss", "self_paced_minimum", "self_paced_weight"),
         "byol": ("BYOLLoss", "byol_loss"),
         "cross_entropy": ("CrossEntropyLoss",),
         "method_loss": ("DeclaredLoss", "MethodLoss"),

@@ -59,24 +59,52 @@ def log_weighted_contrastive_loss(
     size = _pairs(embeddings)
     if log_weights.shape != (size, size):
         raise ValueError(f"log_weights must be ({size}, {size}), got {tuple(log_weights.shape)}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature}")
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
     with full_precision(embeddings):
-        z = unit(at_least_float32(rearrange(embeddings, "n v f -> (n v) f")))
-        own = torch.eye(size, dtype=torch.bool, device=z.device)
-        log_p = torch.log_softmax((z @ z.T / temperature).masked_fill(own, -math.inf), dim=1)
-        log_w = log_weights.to(torch.promote_types(log_weights.dtype, z.dtype)).masked_fill(own, -math.inf)
-        counted = torch.isfinite(log_w).any(dim=1)
-        # A row of nothing but -inf has no softmax: give it finite numbers and drop its result.
-        w = torch.softmax(torch.where(counted[:, None], log_w, torch.zeros_like(log_w)), dim=1).to(z.dtype)
+        log_p = log_probabilities(embeddings, temperature=temperature)
+        w, counted = normalised_rows(log_weights.to(torch.promote_types(log_weights.dtype, log_p.dtype)))
+        w = w.to(log_p.dtype)
         # nan, of a depth that is none, is let through: the loss must not look as if all were well
         used = ~(w == 0) & counted[:, None]
         # Not w * log_p: the diagonal would be 0 · (−inf) = nan, in the gradient too.
         per_row = -(torch.where(used, w, 0) * torch.where(used, log_p, 0)).sum(dim=1)
         total = per_row.sum()
         return total if reduction == "sum" else total / counted.sum().clamp(min=1)
+
+
+def log_probabilities(embeddings: Tensor, *, temperature: float) -> Tensor:
+    """``log( exp(s_ti) / Σ_{j≠t} exp(s_tj) )`` of every pair of views, (N·V, N·V), −inf on the diagonal.
+
+    Args:
+        embeddings: (N, V, F); temperature: τ; both as :func:`weighted_contrastive_loss`.
+
+    Raises:
+        ValueError: embeddings that are not (N, V, F) with two views in all, ``temperature`` not above 0.
+    """
+    size = _pairs(embeddings)
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    with full_precision(embeddings):
+        z = unit(at_least_float32(rearrange(embeddings, "n v f -> (n v) f")))
+        own = torch.eye(size, dtype=torch.bool, device=z.device)
+        return torch.log_softmax((z @ z.T / temperature).masked_fill(own, -math.inf), dim=1)
+
+
+def normalised_rows(log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights whose rows sum to 1, from logarithms whose diagonal is ignored.
+
+    Args:
+        log_weights: (NV, NV), −inf for none.
+
+    Returns:
+        the weights, (NV, NV), and which rows have any, (NV,); a row without has meaningless numbers.
+    """
+    own = torch.eye(len(log_weights), dtype=torch.bool, device=log_weights.device)
+    log_w = log_weights.masked_fill(own, -math.inf)
+    counted = torch.isfinite(log_w).any(dim=1)
+    # A row of nothing but -inf has no softmax: give it finite numbers.
+    return torch.softmax(torch.where(counted[:, None], log_w, torch.zeros_like(log_w)), dim=1), counted
 
 
 def simclr_loss(embeddings: Tensor, *, temperature: float = 0.1, reduction: str = "mean") -> Tensor:

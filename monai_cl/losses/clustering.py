@@ -1,0 +1,159 @@
+"""Online clustering with swapped prediction: a view's code is predicted from the sample's other views.
+
+After Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283, Eq. 1-2, and Caron et
+al. (SwAV), NeurIPS 2020, whose codes come from the Sinkhorn-Knopp algorithm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from monai_cl.losses.unit_vectors import at_least_float32, full_precision
+
+REDUCTIONS = ("mean", "sum")
+_TOLERANCE = 1e-3  # of a cosine in half precision
+
+
+@torch.no_grad()
+def sinkhorn(
+    scores: Tensor, *, epsilon: float = 0.03, iterations: int = 3, group: dist.ProcessGroup | None = None
+) -> Tensor:
+    """Codes that spread the samples evenly over the prototypes: argmax over Q of ``Tr(Q^T S) + ε H(Q)``.
+
+    Rows of the result sum to 1 exactly, its columns to B/K only nearly: each iteration ends with the samples. Computed
+    as logarithms: exponentials of ``scores / ε`` underflow in float32 below ε = 0.023.
+
+    Args:
+        scores: cosines of samples and prototypes, (B, K); this process's rows, of which there may be none.
+        epsilon: ε, > 0; a large one gives 1/K everywhere.
+        iterations: ≥ 1; prototypes first, samples last.
+        group: the processes that share the prototypes; None for all. Codes do not depend on how the rows are divided
+            among processes, and no gradient crosses them.
+
+    Returns:
+        (B, K), float32 or float64, without gradient.
+
+    Raises:
+        ValueError: scores that are not (B, K), no row or no prototype at all, ``epsilon`` not above 0, ``iterations``
+            below 1.
+    """
+    if scores.ndim != 2 or scores.shape[1] == 0:
+        raise ValueError(f"scores must be (B, K) with K >= 1, got {tuple(scores.shape)}")
+    if not epsilon > 0:
+        raise ValueError(f"epsilon must be > 0, got {epsilon}")
+    if iterations < 1:
+        raise ValueError(f"iterations must be >= 1, got {iterations}")
+    log_prototypes = math.log(scores.shape[1])
+    with full_precision(scores):
+        rows = _total_rows(scores, group)
+        if rows == 0:
+            raise ValueError("scores must hold at least one row over all processes, got none")
+        a = at_least_float32(scores) / epsilon
+        for _ in range(iterations):
+            a = a - _logsumexp_of_all_rows(a, group) + math.log(rows) - log_prototypes  # every prototype: B/K
+            a = a - torch.logsumexp(a, dim=1, keepdim=True)  # every sample: 1
+        return a.exp()
+
+
+def swapped_prediction_loss(
+    scores: Sequence[Tensor],
+    *,
+    assign: Sequence[int] = (0, 1),
+    temperature: float = 0.1,
+    epsilon: float = 0.03,
+    iterations: int = 3,
+    queue: Sequence[Tensor] | None = None,
+    reduction: str = "mean",
+    group: dist.ProcessGroup | None = None,
+) -> Tensor:
+    """``mean_{i in A} 1/(V-1) Σ_{v≠i} mean_b -Σ_k q_bk^(i) log p_bk^(v)`` with ``p = softmax(s/τ)`` (Eq. 1-2).
+
+    Eq. 1 prints the sum of its two terms: ``reduction="sum"``. The codes q carry no gradient.
+
+    Args:
+        scores: for each of the V crops the cosines of its embeddings and the prototypes, (B, K); of unit vectors.
+        assign: A, the crops that give codes.
+        temperature: τ.
+        epsilon: ε, and iterations: of :func:`sinkhorn`.
+        queue: for each crop of ``assign`` the scores of earlier embeddings against today's prototypes, (Q, K); this
+            process's part. They take part in the codes only.
+        reduction: ``mean`` over A or their ``sum``.
+        group: as in :func:`sinkhorn`. The loss is a mean over this process's samples: with as many rows on every rank
+            the mean of the ranks' gradients is that of one process.
+
+    Returns:
+        A scalar, float32 or float64.
+
+    Raises:
+        ValueError: fewer than two crops, crops of different shapes, an ``assign`` that names no crop or one twice, a
+            queue that does not fit, scores outside [-1, 1], an option out of range.
+    """
+    _check(scores, assign, queue, temperature=temperature, reduction=reduction)
+    batch = len(scores[0])
+    terms = []
+    with full_precision(scores[0]):
+        log_p = [torch.log_softmax(at_least_float32(s) / temperature, dim=1) for s in scores]
+        for number, i in enumerate(assign):
+            rows = scores[i].detach()
+            if queue is not None:
+                rows = torch.cat([rows, queue[number].detach().to(rows)])
+            q = sinkhorn(rows, epsilon=epsilon, iterations=iterations, group=group)[:batch]
+            others = [v for v in range(len(scores)) if v != i]
+            terms.append(torch.stack([-(q * log_p[v]).sum(dim=1).mean() for v in others]).mean())
+        total = torch.stack(terms).sum()
+    return total if reduction == "sum" else total / len(terms)
+
+
+def _total_rows(scores: Tensor, group: dist.ProcessGroup | None) -> int:
+    if not _several(group):
+        return len(scores)
+    rows = torch.tensor(len(scores), device=scores.device)
+    dist.all_reduce(rows, group=group)
+    return int(rows)
+
+
+def _logsumexp_of_all_rows(a: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """Over the rows of all processes, per prototype, (K,): two exchanges of K numbers."""
+    own = torch.logsumexp(a, dim=0) if len(a) else a.new_full((a.shape[1],), -math.inf)
+    if not _several(group):
+        return own
+    largest = own.clone()
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
+    share = (own - largest).exp()
+    dist.all_reduce(share, group=group)
+    return largest + share.log()
+
+
+def _several(group: dist.ProcessGroup | None) -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size(group) > 1
+
+
+def _check(
+    scores: Sequence[Tensor],
+    assign: Sequence[int],
+    queue: Sequence[Tensor] | None,
+    *,
+    temperature: float,
+    reduction: str,
+) -> None:
+    shapes = [tuple(s.shape) for s in scores]
+    if len(scores) < 2 or len(shapes[0]) != 2 or 0 in shapes[0] or len(set(shapes)) > 1:
+        raise ValueError(f"scores must be two crops or more of one shape (B, K), got {shapes}")
+    if not assign or len(set(assign)) < len(assign) or not set(assign) <= set(range(len(scores))):
+        raise ValueError(f"assign must name crops of 0 ... {len(scores) - 1}, each once, got {list(assign)}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    if queue is not None:
+        queued = [tuple(s.shape) for s in queue]
+        if len(queue) != len(assign) or any(len(s) != 2 or s[1] != shapes[0][1] for s in queued):
+            raise ValueError(f"queue must be (Q, {shapes[0][1]}) for each of {len(assign)} crops, got {queued}")
+    largest = max(float(s.detach().abs().max()) for s in (*scores, *(queue or ())) if s.numel())
+    if largest > 1 + _TOLERANCE:  # nan passes: it must show in the loss
+        raise ValueError(f"scores must lie in [-1, 1], cosines of unit vectors, got {largest:.4g}")

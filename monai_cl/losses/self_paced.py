@@ -1,0 +1,113 @@
+"""Contrast between slices of one meta-label, in which pairs that do not agree yet weigh less.
+
+After Peng, Wang, Desrosiers, Pedersoli, "Self-paced contrastive learning for semi-supervised medical image segmentation
+with meta-labels", NeurIPS 2021, Eq. 1-4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from monai_cl.losses.contrastive import log_probabilities, normalised_rows
+from monai_cl.losses.kernels import log_same_label
+from monai_cl.losses.unit_vectors import full_precision
+
+MODES = ("linear", "hard")
+
+
+def self_paced_weight(loss: Tensor, gamma: float, mode: str = "linear") -> Tensor:
+    """``argmin over w in [0, 1] of w·ℓ + R_γ(w)``: how much a pair counts, from its loss; without gradient.
+
+    ``hard``: R = -γw, w = 1 where ℓ ≤ γ. ``linear``: R = γ(w²/2 - w), w = max(0, 1 - ℓ/γ).
+
+    Args:
+        loss: ℓ of each pair, any shape.
+        gamma: γ, the pace, > 0; infinity gives 1 everywhere.
+        mode: ``linear`` or ``hard``.
+
+    Raises:
+        ValueError: ``gamma`` not above 0, an unknown ``mode``.
+    """
+    _check_pace(gamma, mode)
+    loss = loss.detach()
+    if mode == "hard":
+        return (loss <= gamma).to(loss.dtype)
+    return (1 - loss / gamma).clamp(min=0)
+
+
+def self_paced_minimum(loss: Tensor, gamma: float, mode: str = "linear") -> Tensor:
+    """``F_γ(ℓ) = min over w of w·ℓ + R_γ(w)``, whose derivative is the weight; arguments as `self_paced_weight`."""
+    _check_pace(gamma, mode)
+    if mode == "hard":
+        return (loss - gamma).clamp(max=0)
+    return -gamma / 2 * (1 - loss / gamma).clamp(min=0).square()
+
+
+def self_paced_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    gamma: float,
+    mode: str = "linear",
+    temperature: float = 0.07,
+    rescale: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """``mean_i 1/|P(i)| Σ_{j in P(i)} w_ij ℓ_ij`` with ``ℓ_ij = -log softmax_j(z_i·z_j/τ)`` over all j ≠ i (Eq. 1-2).
+
+    P(i) are the other views with the label of i; |P(i)| is their number, so that with w → 0 the loss fades. γ = ∞ is
+    :func:`supcon_loss`. Anchors without a positive are not counted.
+
+    Args:
+        embeddings: V views of N slices, (N, V, F); made unit vectors here.
+        labels: one meta-label per slice, (N,) integers; the same number means the same class on every process. A
+            negative number is a class of its own: the slice's other views are its only positives.
+        gamma: γ. A perfect cluster still has ℓ ≥ log|P(i)|: below that no pair counts.
+        mode: see :func:`self_paced_weight`.
+        temperature: τ.
+        rescale: divide by the mean weight of the positive pairs.
+
+    Returns:
+        the loss and the mean weight of the positive pairs (without gradient), scalars in float32 or float64.
+
+    Raises:
+        ValueError: as :func:`supcon_loss` and :func:`self_paced_weight`.
+    """
+    _check_pace(gamma, mode)
+    log_p = log_probabilities(embeddings, temperature=temperature)
+    if labels.shape != embeddings.shape[:1]:
+        raise ValueError(f"labels must be ({embeddings.shape[0]},), one per slice, got {tuple(labels.shape)}")
+    log_same = log_same_label(own_classes(labels.to(embeddings.device)), views=embeddings.shape[1])
+    with full_precision(embeddings):
+        share, counted = normalised_rows(log_same.to(log_p.dtype))  # 1/|P(i)| on P(i)
+        positive = (share > 0) & counted[:, None]
+        log_p = torch.where(positive, log_p, 0)
+        weight = torch.where(positive, self_paced_weight(-log_p, gamma, mode), 0)
+        total = -(torch.where(positive, share, 0) * weight * log_p).sum(dim=1).sum() / counted.sum().clamp(min=1)
+        mean_weight = weight.sum() / positive.sum().clamp(min=1)
+        if rescale:
+            total = total / torch.where(mean_weight > 0, mean_weight, 1)
+    return total, mean_weight
+
+
+def own_classes(labels: Tensor) -> Tensor:
+    """Labels in which every negative one (not known) is a class that no other slice has."""
+    unknown = -1 - torch.arange(len(labels), device=labels.device)
+    return torch.where(labels < 0, unknown, labels)
+
+
+def floor_of_loss(slices_per_class: int, views: int = 2) -> float:
+    """``log|P|``: the least ℓ of a perfect cluster of so many slices; no pace below it lets a pair count."""
+    positives = slices_per_class * views - 1
+    if positives < 1:
+        raise ValueError(f"a class needs two views at least, got {slices_per_class} slices of {views} views")
+    return math.log(positives)
+
+
+def _check_pace(gamma: float, mode: str) -> None:
+    if not gamma > 0:
+        raise ValueError(f"gamma must be > 0, got {gamma}")
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
