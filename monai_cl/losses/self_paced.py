@@ -39,7 +39,16 @@ def self_paced_weight(loss: Tensor, gamma: float, mode: str = "linear") -> Tenso
 
 
 def self_paced_minimum(loss: Tensor, gamma: float, mode: str = "linear") -> Tensor:
-    """``F_γ(ℓ) = min over w of w·ℓ + R_γ(w)``, whose derivative is the weight; arguments as `self_paced_weight`."""
+    """``F_γ(ℓ) = min over w in [0, 1] of w·ℓ + R_γ(w)``, whose derivative by ℓ is the weight.
+
+    Args:
+        loss: ℓ of each pair, any shape.
+        gamma: γ, > 0 and finite.
+        mode: ``linear`` or ``hard``, see :func:`self_paced_weight`.
+
+    Raises:
+        ValueError: ``gamma`` not above 0, an unknown ``mode``.
+    """
     _check_pace(gamma, mode)
     if mode == "hard":
         return (loss - gamma).clamp(max=0)
