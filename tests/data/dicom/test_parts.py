@@ -138,3 +138,26 @@ def test_frames_of_two_acquisitions_are_told_apart(tmp_path):
         array, affine = read_dicom_series(file, series_part=f"FrameAcquisitionNumber={number}")
         np.testing.assert_array_equal(array, expected)
         np.testing.assert_allclose(affine[:3, 2], [0, 0, 2])
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_segmentation_refers_to_the_slices_of_the_chosen_acquisition(tmp_path, number):
+    from monai_cl.data.dicom.seg import write_dicom_seg
+    from monai_cl.data.dicom.seg_reader import read_dicom_seg
+
+    folder = two_passes(tmp_path / "ct", TELLING["AcquisitionNumber"])
+    part = f"AcquisitionNumber={number}"
+    affine = read_dicom_series(folder, series_part=part)[1]
+    labels = np.zeros((8, 6, 6), np.uint8)
+    labels[2:5, 1:4, 2:4] = 1
+    with pytest.raises(UserError, match="expected one acquisition in the series"):
+        write_dicom_seg(tmp_path / "s.dcm", labels, affine, source=folder, organs=["liver"])
+    write_dicom_seg(tmp_path / "s.dcm", labels, affine, source=folder, organs=["liver"], series_part=part)
+    np.testing.assert_array_equal(read_dicom_seg(tmp_path / "s.dcm", source=folder, series_part=part)[0], labels)
+    referred = {
+        item.ReferencedSOPInstanceUID
+        for item in pydicom.dcmread(tmp_path / "s.dcm").ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    own = [pydicom.dcmread(file) for file in folder.glob(f"pass{number - 1}_*")]
+    assert referred <= {header.SOPInstanceUID for header in own}
+    assert referred
