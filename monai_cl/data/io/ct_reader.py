@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.config import KeysCollection
 from monai.data import ImageReader
 from monai.transforms import LoadImaged, MapTransform
 from monai.utils import MetaKeys, SpaceKeys
@@ -69,10 +70,17 @@ class CTReader(ImageReader):
 class LoadScand(MapTransform):
     """``LoadImaged`` with `CTReader`, set as the item says under ``series_part`` and ``uneven_slices``."""
 
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self._reader = CTReader()
+        # one for all items: making it takes note of every reader that MONAI has
+        self._load = LoadImaged(keys, reader=self._reader, allow_missing_keys=allow_missing_keys)
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its images loaded, (X, Y, Z) with metadata."""
-        options = {key: data[key] for key in ("series_part", "uneven_slices") if data.get(key)}
-        return LoadImaged(self.keys, reader=CTReader(**options), allow_missing_keys=self.allow_missing_keys)(data)
+        self._reader.series_part = data.get("series_part")
+        self._reader.uneven_slices = data.get("uneven_slices") or "error"
+        return self._load(data)
 
 
 def reading_of(meta: Mapping[str, Any]) -> dict[str, str]:
