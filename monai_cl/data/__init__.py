@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "datalist.loading": ("DataList", "DataSet", "load_data_list"),
         "datalist.folds": ("fold_items",),
         "datalist.validation": ("Problem", "validate_data_list"),
-        "io.ct_reader": ("CTReader", "LoadScand"),
+        "io.ct_reader": ("CTReader", "LoadLabeld", "LoadScand"),
         "io.reading": ("Volume", "read_volume", "to_ras"),
         "dicom.seg": ("write_dicom_seg",),
         "dicom.seg_reader": ("read_dicom_seg",),

@@ -42,10 +42,13 @@ class Grid:
         return nib.orientations.ornt2axcodes(self.orientation)
 
     def turn_to(self, other: Grid) -> np.ndarray:
-        """(3, 2), for ``nibabel.apply_orientation``: turns the axes of an array on this grid to those of ``other``."""
+        """(3, 2), for ``nibabel.apply_orientation``: turns the axes of an array on this grid to those of ``other``.
+
+        Each axis goes to the one of ``other`` that it is most nearly parallel to, however oblique both are.
+        """
         import nibabel as nib
 
-        return nib.orientations.ornt_transform(self.orientation, other.orientation)
+        return nib.io_orientation(np.linalg.solve(other.affine, self.affine))
 
     def turned(self, turn: np.ndarray) -> Grid:
         """The grid of an array after ``nibabel.apply_orientation(array, turn)``; no voxel moves in the world."""
@@ -68,8 +71,8 @@ class Grid:
             other: the grid to compare with.
             any_axes: axes may be flipped and permuted against each other; False compares the arrays as they are.
         """
-        first, second = (self.to_ras(), other.to_ras()) if any_axes else (self, other)
-        return first.shape == second.shape and first.corner_distance(second) <= first.tolerance
+        moved = other.turned(other.turn_to(self)) if any_axes else other
+        return self.shape == moved.shape and self.corner_distance(moved) <= self.tolerance
 
     @property
     def tolerance(self) -> float:

@@ -77,7 +77,7 @@ def write_itk(path: Path, array: np.ndarray, affine: np.ndarray) -> Path:
 def write_dicom(
     folder: Path,
     array: np.ndarray,
-    positions: Sequence[float],
+    positions: Sequence[float] | Sequence[np.ndarray],
     *,
     uid: str = "1.2.3.4",
     description: str = "abdomen",
@@ -86,10 +86,12 @@ def write_dicom(
     prefix: str = "slice",
     intercepts: Sequence[int] = (-1024,),
     frame_of_reference: str | None = "1.2.3.5",
+    directions: Sequence[float] = (1, 0, 0, 0, 1, 0),
+    gap: float = 1.0,
 ) -> Path:
     """CT slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted.
 
-    The rescale intercepts are taken in turn.
+    Positions may be whole ones (3,) in LPS. The rescale intercepts are taken in turn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     writer = sitk.ImageFileWriter()
@@ -98,8 +100,8 @@ def write_dicom(
     names = np.random.default_rng(1).permutation(len(positions))
     for number, position in enumerate(positions):
         image = sitk.GetImageFromArray(np.ascontiguousarray(array[..., number].astype(np.int16).T[None]))
-        image.SetSpacing([*spacing, 1.0])
-        origin = (-5.0, 4.0 + shift_per_mm * position, position)
+        image.SetSpacing([*spacing, gap])
+        origin = position if np.ndim(position) else (-5.0, 4.0 + shift_per_mm * position, position)
         tags: dict[str, Any] = {
             "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
             "0008|0018": f"{uid}.{number + 1}",
@@ -107,8 +109,8 @@ def write_dicom(
             "0008|103e": description,
             "0020|000d": "1.2.3",
             "0020|000e": uid,
-            "0020|0032": "\\".join(str(value) for value in origin),
-            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0020|0032": "\\".join(f"{value:.12g}" for value in origin),
+            "0020|0037": "\\".join(f"{value:.10g}" for value in directions),
             "0028|1052": str(intercepts[number % len(intercepts)]),
             "0028|1053": "2",
         }
@@ -119,6 +121,17 @@ def write_dicom(
         writer.SetFileName(str(folder / f"{prefix}{names[number]:03d}.dcm"))
         writer.Execute(image)
     return folder
+
+
+def write_dicom_on(folder: Path, array: np.ndarray, affine: np.ndarray) -> Path:
+    """CT slices of an array (X, Y, Z) of even HU with an affine in RAS: columns along X, rows along Y."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    directions = lps[:3, :3] / spacing
+    origins = [lps[:3, 3] + number * lps[:3, 2] for number in range(array.shape[2])]
+    return write_dicom(
+        folder, array, origins, spacing=spacing[:2], directions=directions[:, :2].T.ravel(), gap=spacing[2]
+    )
 
 
 def items_of(folder: Path, count: int = 3, **extra: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The package's reading as a reader of MONAI's ``LoadImaged``."""
+"""The package's reading in MONAI's pipelines: a reader for ``LoadImaged``, and a transform for labels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.config import KeysCollection
-from monai.data import ImageReader
+from monai.data import ImageReader, MetaTensor
 from monai.transforms import LoadImaged, MapTransform
-from monai.utils import MetaKeys, SpaceKeys
+from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys
 
+from monai_cl.data.grid import Grid
 from monai_cl.data.io.formats import format_named
+from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.reading import read_volume
 from monai_cl.errors import UserError
 
@@ -86,6 +89,44 @@ class LoadScand(MapTransform):
 def reading_of(meta: Mapping[str, Any]) -> dict[str, str]:
     """How `CTReader` read an image, out of its metadata: ``series_part``, ``uneven_slices``, where they were set."""
     return {key: str(meta[key]) for key in ("series_part", "uneven_slices") if meta.get(key)}
+
+
+class LoadLabeld(MapTransform):
+    """Load labels on the grid of their image, which is loaded already and not yet turned or resampled.
+
+    In place of ``LoadImaged`` for labels: a label may be stored with other axis directions than its image, and raw
+    arrays are then no pair. See :func:`read_label`, which gets ``label_map`` and ``uneven_slices`` of the item.
+
+    Args:
+        keys: of the paths; each becomes a label (1, X, Y, Z) float32 in the axes of the image's file.
+        image_key: of the image (C, X, Y, Z).
+        allow_missing_keys: pass over absent keys.
+
+    Raises:
+        UserError: when called, see :func:`read_label`.
+    """
+
+    def __init__(self, keys: KeysCollection, *, image_key: str = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its labels loaded."""
+        item = dict(data)
+        image: MetaTensor = item[self.image_key]
+        grid = Grid(tuple(image.shape[1:]), image.affine.cpu().numpy().astype(np.float64))
+        for key in self.key_iterator(item):
+            label = read_label(
+                item[key],
+                image=str(image.meta[ImageMetaKey.FILENAME_OR_OBJ]),
+                grid=grid,
+                label_map=item.get("label_map"),
+                uneven_slices=item.get("uneven_slices") or "error",
+            )
+            array = torch.from_numpy(np.ascontiguousarray(label.array, dtype=np.float32))[None]
+            meta = {ImageMetaKey.FILENAME_OR_OBJ: str(item[key])}
+            item[key] = MetaTensor(array, affine=image.affine.clone(), meta=meta)
+        return item
 
 
 def _paths(names: Sequence[str | os.PathLike] | str | os.PathLike) -> list[Path]:

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data.datalist.items import reading_options
-from monai_cl.data.io.label_values import whole_values
+from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
 from monai_cl.errors import UserError
 from monai_cl.transforms.hounsfield import hounsfield_fault
-from monai_cl.transforms.label_table import look_up
 
 LAYOUTS = ("volume", "slices")
 # raise when a change of this code makes other voxels out of the same source
@@ -76,19 +75,15 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     ``item["label_map"]`` (file value -> id of the list, others 0), then resampled by nearest neighbour.
 
     Raises:
-        UserError: as :func:`read_volume`; what is no CT in HU (see :func:`hounsfield_fault`); a label on another grid,
-            with values that are not integers, are negative or do not fit int16.
+        UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`).
     """
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
-    image = to_ras(read_volume(item["image"], **options))
+    image, label = read_volume(item["image"], **options), None
     _check_hounsfield(image)
-    label = None
     if item.get("label"):
-        label = to_ras(read_volume(item["label"], uneven_slices=options["uneven_slices"]))
-        _check_same_grid(image, label)
-        values, label_map = _integers(label), item.get("label_map")
-        values = look_up(values, label_map) if label_map is not None else _not_negative(values, label)
-        label = Volume(_narrow(values, label), image.affine, label.path)
+        where = {"image": item["image"], "grid": image.grid, "uneven_slices": options["uneven_slices"]}
+        label = to_ras(read_label(item["label"], label_map=item.get("label_map"), **where))
+    image = to_ras(image)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
         label = resample(label, preparation.spacing, mode="nearest") if label is not None else None
@@ -113,50 +108,3 @@ def _check_hounsfield(image: Volume) -> None:
     if fault is not None:
         _, expected, found, remedy = fault
         raise UserError(f"{image.path}: expected {expected}, found {found}; {remedy}")
-
-
-def _check_same_grid(image: Volume, label: Volume) -> None:
-    if image.grid.same_as(label.grid):
-        return
-    if image.array.shape != label.array.shape:
-        raise UserError(
-            f"{label.path}: expected the grid of {image.path}, shape {image.array.shape} (RAS), "
-            f"found shape {label.array.shape}; resample the label to its image"
-        )
-    raise UserError(
-        f"{label.path}: expected the grid of {image.path} to within {image.grid.tolerance:.3f} mm, found corners "
-        f"{image.grid.corner_distance(label.grid):.3f} mm apart (other affine); resample the label to its image or "
-        "correct its header"
-    )
-
-
-def _integers(label: Volume) -> np.ndarray:
-    array = label.array
-    if array.dtype.kind != "f":
-        return array
-    rounded, bad = whole_values(array)
-    if bad.any():
-        raise UserError(
-            f"{label.path}: expected whole label values, found {float(array[bad][0]):g} and {int(bad.sum()) - 1} more; "
-            "give the label map, not a probability or an interpolated one"
-        )
-    return rounded
-
-
-def _not_negative(values: np.ndarray, label: Volume) -> np.ndarray:
-    if values.size and values.min() < 0:
-        raise UserError(
-            f"{label.path}: expected label values of 0 and more, found {int(values.min())}; give the label map, "
-            "not the image, or say under label_map what the values mean"
-        )
-    return values
-
-
-def _narrow(values: np.ndarray, label: Volume) -> np.ndarray:
-    low, high = int(values.min()), int(values.max())
-    for dtype in (np.uint8, np.int16):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return values.astype(dtype)
-    raise UserError(
-        f"{label.path}: expected label values of at most 32767, found {high}; name the wanted ones in label_map"
-    )

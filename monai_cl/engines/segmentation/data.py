@@ -11,18 +11,17 @@ from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
     EnsureTyped,
-    LoadImaged,
     Orientationd,
     ScaleIntensityRanged,
     SelectItemsd,
     Transform,
 )
 
-from monai_cl.data import CTReader, DataList, LoadScand, Preparation, SegmentationPatches, VolumeStore, fold_items
+from monai_cl.data import DataList, LoadLabeld, LoadScand, Preparation, SegmentationPatches, VolumeStore, fold_items
 from monai_cl.engines.distributed.collectives import own_share
 from monai_cl.engines.prepared_lists import fold_of, prepare_all
 from monai_cl.errors import UserError
-from monai_cl.transforms import CheckHounsfieldd, SelectLabelsd, Spacingd
+from monai_cl.transforms import CheckHounsfieldd, Spacingd
 
 
 def foreground_names(data_list: DataList) -> list[str]:
@@ -96,22 +95,20 @@ def segmentation_patches(
 def image_preprocessing(
     *, spacing: Sequence[float] = (1.5, 1.5, 2.0), window: Sequence[float] = (-150.0, 250.0), label: bool = False
 ) -> Compose:
-    """Whole volumes for sliding-window inference: RAS, spacing, window to [0, 1]; the label stays in its own space.
+    """Whole volumes for sliding-window inference: RAS, spacing, window to [0, 1]; a label in the original image space.
 
     Args:
         spacing: mm. window: HU, clipped and scaled to [0, 1].
-        label: load the label too, untouched but for the list's ``label_map``, so that Dice is computed in the
-            original image space.
+        label: load the label too, in the axes of the image's file and in the ids of the list, for Dice.
     """
     keys = ["image", "label"] if label else ["image"]
     steps: list[Transform] = [
         LoadScand(keys=["image"]),
-        *([LoadImaged(keys=["label"], reader=CTReader)] if label else []),
         CheckHounsfieldd(keys=["image"]),
-        EnsureChannelFirstd(keys=keys),
+        EnsureChannelFirstd(keys=["image"]),
     ]
     if label:
-        steps.append(SelectLabelsd(keys=["label"]))
+        steps.append(LoadLabeld(keys=["label"]))
     steps += [
         Orientationd(keys=["image"], axcodes="RAS", labels=None),
         # float32: the inverse resamples every class with this dtype, and float64 takes twice the memory for 1e-5

@@ -1,0 +1,99 @@
+"""The label map of an image, on the image's own grid and in the ids of the data list.
+
+Everything that sets a label beside its image reads it here: preparation, validation, evaluation, masks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from monai_cl.data.grid import Grid
+from monai_cl.data.io.label_values import whole_values
+from monai_cl.data.io.reading import Volume, read_volume
+from monai_cl.errors import UserError
+from monai_cl.transforms.label_table import look_up
+
+
+def read_label(
+    path: str | os.PathLike,
+    *,
+    image: str | os.PathLike,
+    grid: Grid,
+    label_map: Mapping[int, int] | None = None,
+    uneven_slices: str = "error",
+) -> Volume:
+    """Read a label map and turn its axes to those of its image.
+
+    A label may be stored with other axis directions than its image. No voxel moves in the world, none is resampled.
+
+    Args:
+        path: of the label.
+        image: file of the image, for messages.
+        grid: of the image as its array stands.
+        label_map: file value -> id of the list, others 0; None keeps the values.
+        uneven_slices: see :func:`read_volume`.
+
+    Returns:
+        the label, uint8 or int16 (X, Y, Z), with the shape and affine of ``grid``.
+
+    Raises:
+        UserError: as :func:`read_volume`; a label on another grid, with values that are not integers, are negative or
+            do not fit int16.
+    """
+    label = read_volume(path, uneven_slices=uneven_slices)
+    _check_same_grid(label, image, grid)
+    label = label.turned(label.grid.turn_to(grid))
+    values = _integers(label)
+    values = look_up(values, label_map) if label_map is not None else _not_negative(values, label)
+    return Volume(_narrow(values, label), grid.affine, label.path)
+
+
+def _check_same_grid(label: Volume, image: str | os.PathLike, grid: Grid) -> None:
+    if grid.same_as(label.grid):
+        return
+    expected, found = grid.to_ras(), label.grid.to_ras()
+    if expected.shape != found.shape:
+        raise UserError(
+            f"{label.path}: expected the grid of {image}, shape {expected.shape} (RAS), found shape {found.shape}; "
+            "resample the label to its image"
+        )
+    raise UserError(
+        f"{label.path}: expected the grid of {image} to within {grid.tolerance:.3f} mm, found corners "
+        f"{expected.corner_distance(found):.3f} mm apart (other affine); resample the label to its image or correct "
+        "its header"
+    )
+
+
+def _integers(label: Volume) -> np.ndarray:
+    array = label.array
+    if array.dtype.kind != "f":
+        return array
+    rounded, bad = whole_values(array)
+    if bad.any():
+        raise UserError(
+            f"{label.path}: expected whole label values, found {float(array[bad][0]):g} and {int(bad.sum()) - 1} more; "
+            "give the label map, not a probability or an interpolated one"
+        )
+    return rounded
+
+
+def _not_negative(values: np.ndarray, label: Volume) -> np.ndarray:
+    if values.size and values.min() < 0:
+        raise UserError(
+            f"{label.path}: expected label values of 0 and more, found {int(values.min())}; give the label map, "
+            "not the image, or say under label_map what the values mean"
+        )
+    return values
+
+
+def _narrow(values: np.ndarray, label: Volume) -> np.ndarray:
+    low, high = int(values.min()), int(values.max())
+    for dtype in (np.uint8, np.int16):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return values.astype(dtype)
+    raise UserError(
+        f"{label.path}: expected label values of at most 32767, found {high}; name the wanted ones in label_map"
+    )
