@@ -38,6 +38,17 @@ INTERPOLATING = (
     "convert --uneven_slices interpolate",
 )
 CHOOSING = ("datalist validate", "prepare", "inference --series_part", "convert --series_part")
+
+
+def _two_places(world: World) -> None:
+    """The sform of the bad scan is 42 mm from its qform."""
+    given = nib.Nifti1Image(ct_array(seed=2), AFFINE)
+    given.set_qform(AFFINE, 1)
+    given.set_sform(AFFINE + 42 * np.eye(4, k=3), 2)
+    nib.save(given, world.image)
+    del world.bad["label"]
+
+
 UNKNOWN = {"sform_code": 0, "qform_code": 0}
 SFORM = {"sform_code": 1, "qform_code": 0}
 
@@ -319,6 +330,13 @@ GEOMETRY = [
         SCAN,
         header(pixdim=[1, 3, 3, 3, 0, 0, 0, 0]),
         ("bad.nii", "one voxel spacing", "correct the header"),
+    ),
+    Case(
+        "geometry",
+        "two places that contradict each other (qform and sform)",
+        SCAN,
+        _two_places,
+        ("bad.nii.gz", "a qform and an sform that agree", "42 mm apart", "keeps the sform"),
     ),
     Case(
         "geometry",

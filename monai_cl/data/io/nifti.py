@@ -19,6 +19,8 @@ from monai_cl.errors import UserError
 _GZIP_MAGIC = b"\x1f\x8b"
 # pixdim and sform may differ by this part: they are rounded apart
 _SPACING_RATIO = 0.01
+# the square of the quaternion's first part is 1 less the squares of the three that a header holds as float32
+_QUATERNION_ERROR = 4 * float(np.finfo(np.float32).eps)
 # no deflate stream becomes longer than this many times itself
 _DEFLATE_RATIO = 1032
 _LONGEST_HEADER = 544
@@ -29,7 +31,7 @@ def nifti_grid(path: Path) -> Grid:
     """The grid of a file by its header: sform, else qform, else the header's spacing; trailing axes of length 1 drop.
 
     Raises:
-        UserError: not a NIfTI file, a stream or a header that is damaged at its start.
+        UserError: not a NIfTI file, a stream or a header that is damaged at its start, or two forms that differ.
     """
     try:
         with open(path, "rb") as stream:
@@ -48,7 +50,9 @@ def nifti_grid(path: Path) -> Grid:
         shape, affine = tuple(map(int, header.get_data_shape())), np.asarray(header.get_best_affine(), dtype=float)
     except (ValueError, nib.spatialimages.HeaderDataError) as error:
         raise UserError(f"{path}: expected a NIfTI header, found a damaged one ({error})") from None
-    affine[:3] *= nifti_unit(path, header["xyzt_units"])
+    unit = nifti_unit(path, header["xyzt_units"])
+    affine[:3] *= unit
+    _check_forms_agree(path, header, unit)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     return Grid(shape, affine)
@@ -66,7 +70,8 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         UserError: a truncated or damaged file, not a NIfTI file, colour or complex voxels, voxels that begin inside the
-            header, an unknown unit, a spacing of 0 or two spacings that contradict each other.
+            header, an unknown unit, a spacing of 0, or two spacings, or a qform and an sform, that contradict each
+            other.
     """
     raw, size = _file_bytes(path)
     image_class = _image_class(raw)
@@ -83,7 +88,9 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: expected a readable NIfTI file, found: {error}; export or download it again"
         ) from error
     _check_spacings_agree(path, header, affine)
-    affine[:3] *= nifti_unit(path, header["xyzt_units"])
+    unit = nifti_unit(path, header["xyzt_units"])
+    affine[:3] *= unit
+    _check_forms_agree(path, header, unit)
     if header["sform_code"] == 0 and header["qform_code"] == 0:
         warn_of_default_directions(path, "NIfTI's default, x to the left, y to the front")
     return array, affine
@@ -187,3 +194,57 @@ def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarr
             f"{path}: expected one voxel spacing, found {np.round(stated, 4).tolist()} mm as pixdim and "
             f"{np.round(found, 4).tolist()} mm in the sform; correct the header"
         )
+
+
+def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) -> None:
+    """nibabel believes the sform, ITK and its viewers the qform; where the two differ, somebody must decide.
+
+    ``unit``: mm in the header's own.
+    """
+    shape = tuple(map(int, header.get_data_shape()[:3]))
+    if header["sform_code"] == 0 or header["qform_code"] == 0 or len(shape) < 3 or 0 in shape:
+        return
+    with np.errstate(all="ignore"):
+        scale = np.diag([unit, unit, unit, 1.0])
+        sform = Grid(shape, scale @ header.get_sform())
+        if not np.isfinite(sform.affine).all() or np.linalg.det(sform.affine) == 0:
+            return  # refused for itself
+        try:
+            affine, rounding = _qform(header)
+            qform = Grid(shape, scale @ affine)
+            apart = sform.corner_distance(qform)
+        except (ValueError, nib.spatialimages.HeaderDataError) as error:
+            stated, apart, rounding = f"a qform that is no rotation ({error})", np.inf, 0.0
+        else:
+            stated = f"a qform with the first voxel at {_place(qform)} mm"
+        # a rotation that is off by some radians moves a corner by as many times its distance
+        extent = float(np.linalg.norm(np.multiply(shape, sform.spacing)))
+        if apart <= sform.tolerance + rounding * extent:
+            return
+    far = f", up to {apart:.4g} mm apart" if np.isfinite(apart) else ""
+    name = path.name.removesuffix(".gz").removesuffix(".nii")
+    command = (
+        f"import nibabel as nib; image = nib.load({path.name!r}); image.set_qform(None); "
+        f"nib.save(image, {name + '_sform.nii.gz'!r})"
+    )
+    raise UserError(
+        f"{path}: expected a qform and an sform that agree, found {stated} and an sform with it at {_place(sform)} mm"
+        f'{far}; look which of them fits the anatomy: python -c "{command}" keeps the sform, with '
+        "image.set_sform(None) in place of image.set_qform(None) it keeps the qform"
+    )
+
+
+def _qform(header: nib.Nifti1Header) -> tuple[np.ndarray, float]:
+    """The qform (4, 4), and by how many radians the rounding of its quaternion may turn it."""
+    header = header.copy()
+    if header["pixdim"][0] == 0:  # the standard counts it as 1, nibabel refuses it
+        header["pixdim"][0] = 1
+    affine = np.asarray(header.get_qform(), dtype=float)
+    parts = np.asarray([header["quatern_b"], header["quatern_c"], header["quatern_d"]], dtype=float)
+    square = max(1 - float(parts @ parts), 0.0)
+    upper, lower = math.sqrt(square + _QUATERNION_ERROR), math.sqrt(max(square - _QUATERNION_ERROR, 0))
+    return affine, 2 * (upper - lower)  # the first part is the cosine of half the angle
+
+
+def _place(grid: Grid) -> str:
+    return f"({', '.join(f'{at:.4g}' for at in grid.affine[:3, 3])})"

@@ -1,0 +1,101 @@
+"""A NIfTI header says twice where its voxels lie: the two must agree, to what a quaternion in float32 can hold."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_cl.data import read_volume
+from monai_cl.data.io.reading import read_grid
+from monai_cl.errors import UserError
+from tests.data.volume_files import affine_of, ct_array, rotated
+
+CODES = ["".join(codes) for axes in itertools.permutations(("LR", "PA", "IS")) for codes in itertools.product(*axes)]
+AFFINE = affine_of("LPS", spacing=(2.0, 1.5, 4.0))
+MOVED = AFFINE + 42 * np.eye(4, k=3)
+TILTED = AFFINE + np.outer([0, 1.2, 0, 0], [0, 0, 1, 0])  # nibabel leaves the shear out of the qform
+
+
+def write(path: Path, sform: np.ndarray, qform: np.ndarray, shape=(20, 16, 12), codes=(1, 1), **fields) -> Path:
+    image = nib.Nifti1Image(ct_array(shape), sform)
+    image.set_qform(qform, codes[1])
+    image.set_sform(sform, codes[0])
+    nib.save(image, path)
+    raw = bytearray(path.read_bytes())
+    header = nib.Nifti1Header(bytes(raw[:348]), check=False)
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(header.binaryblock + raw[348:])
+    return path
+
+
+@pytest.mark.parametrize("read", [read_volume, read_grid])
+def test_forms_that_differ_are_refused_with_both_and_how_far_they_are_apart(tmp_path, read):
+    path = write(tmp_path / "ct.nii", MOVED, AFFINE)
+    match = (
+        r"ct\.nii: expected a qform and an sform that agree, found a qform with the first voxel at \(-7, 11, 3\) mm "
+        r"and an sform with it at \(35, 11, 3\) mm, up to 42 mm apart; look which of them fits the anatomy: python -c"
+    )
+    with pytest.raises(UserError, match=match):
+        read(path)
+
+
+@pytest.mark.parametrize(("sform", "qform"), [(MOVED, AFFINE), (TILTED, TILTED)], ids=["moved", "tilted"])
+def test_the_remedy_keeps_the_voxels_and_the_form_that_is_wanted(tmp_path, sform, qform):
+    path = write(tmp_path / "ct.nii", sform, qform)
+    stated = {"sform": sform, "qform": nib.load(path).get_qform()}
+    with pytest.raises(UserError) as error:
+        read_volume(path)
+    command = re.search(r'python -c "(.*?)" keeps the sform', str(error.value))[1]
+    for code, kept in ((command, "sform"), (command.replace("set_qform(None)", "set_sform(None)"), "qform")):
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+        found = read_volume(tmp_path / "ct_sform.nii.gz")
+        np.testing.assert_allclose(found.affine, stated[kept], atol=1e-5)
+        np.testing.assert_array_equal(found.array, ct_array())
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (0, 1)])
+def test_a_form_that_is_switched_off_is_not_asked(tmp_path, codes):
+    path = write(tmp_path / "ct.nii", MOVED, AFFINE, codes=codes)
+    np.testing.assert_allclose(read_volume(path).affine, MOVED if codes[0] else AFFINE, atol=1e-5)
+
+
+def test_forms_of_one_place_agree_in_any_orientation_however_their_numbers_are_rounded():
+    from monai_cl.data.io.nifti import _check_forms_agree
+
+    rng, shape = np.random.default_rng(0), (512, 512, 300)
+    beyond = 0
+    for number in range(960):
+        turn = rng.normal(0, (0, 1e-3, 1e-2, 1, 60)[number % 5], 3)
+        affine = rotated(affine_of(CODES[number % 48], (0.7, 0.7, 2.5)), turn)
+        header = nib.Nifti1Header()
+        header.set_data_shape(shape)
+        header.set_sform(affine, 1)
+        header.set_qform(affine, 1)
+        _check_forms_agree(Path("ct.nii"), header)
+        beyond += not np.allclose(header.get_qform(), affine, atol=1e-4)
+    assert beyond  # a turn by about 180 degrees is held that badly by a quaternion
+
+
+def test_a_turn_of_half_a_degree_is_seen_at_a_corner(tmp_path):
+    path = write(tmp_path / "ct.nii", rotated(AFFINE, (0, 0, 0.5)), AFFINE, shape=(64, 64, 4))
+    with pytest.raises(UserError, match=r"a qform and an sform that agree, .* up to 1\.\d+ mm apart"):
+        read_volume(path)
+
+
+def test_a_sign_of_zero_counts_as_one(tmp_path):
+    path = write(tmp_path / "ct.nii", AFFINE, AFFINE, pixdim=[0, 2, 1.5, 4, 1, 1, 1, 1])
+    np.testing.assert_allclose(read_volume(path).affine, AFFINE, atol=1e-5)
+
+
+def test_a_quaternion_that_is_no_rotation_is_refused(tmp_path):
+    path = write(tmp_path / "ct.nii", AFFINE, AFFINE, quatern_b=0.9, quatern_c=0.9)
+    with pytest.raises(UserError, match=r"found a qform that is no rotation \(.*\) and an sform with it at"):
+        read_volume(path)
