@@ -6,8 +6,8 @@ import numpy as np
 
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN
-from tests.bad_input.world import World, document, image, item, label
-from tests.data.volume_files import ct_array, label_array
+from tests.bad_input.world import AFFINE, World, document, image, item, label
+from tests.data.volume_files import ct_array, label_array, write_segmentation
 
 
 def _with(value: float, dtype=np.float32):
@@ -41,6 +41,12 @@ def _check_whole(world: World) -> None:
 
 def _check_no_classes(world: World) -> None:
     assert world.prepared()[1].classes == ()
+
+
+def _renamed_segments(world: World) -> None:
+    world.bad["label"] = "bad.seg.nrrd"
+    names = {1: "spleen", 2: "liver", 5: "pancreas"}
+    write_segmentation(world.label, label_array(), AFFINE, names)
 
 
 VALUES = [
@@ -107,6 +113,13 @@ VALUES = [
         image(_with(70000, np.int32)),
         repair="clipped to -32768..32767, far outside every window",
         check=_check_clipped,
+    ),
+    Case(
+        "values",
+        "a .seg.nrrd whose segments have other names than the list gives their values",
+        LABEL,
+        _renamed_segments,
+        ("bad.seg.nrrd", "1 liver, 2 spleen", "the names 1 spleen, 2 liver in the file", "rename the segments"),
     ),
     Case(
         "values",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,24 @@ def write_itk(path: Path, array: np.ndarray, affine: np.ndarray) -> Path:
     image.SetDirection((lps[:3, :3] / spacing).reshape(-1).tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     sitk.WriteImage(image, str(path), useCompression=True)
+    return path
+
+
+def write_segmentation(path: Path, array: np.ndarray, affine: np.ndarray, names: Mapping[int, str]) -> Path:
+    """A .seg.nrrd with names of its values, as 3D Slicer 5 writes it."""
+    write_itk(path, array, affine)
+    head, _, voxels = path.read_bytes().partition(b"\n\n")
+    lines = [
+        line
+        for number, (value, name) in enumerate(names.items())
+        for line in (
+            f"Segment{number}_ID:=Segment_{number + 1}",
+            f"Segment{number}_Layer:=0",
+            f"Segment{number}_LabelValue:={value}",
+            f"Segment{number}_Name:={name}",
+        )
+    ]
+    path.write_bytes(head + b"\n" + "\n".join(lines).encode() + b"\n\n" + voxels)
     return path
 
 

@@ -95,8 +95,9 @@ class DataList:
         Returns:
             Dictionaries as MONAI's transforms take them: ``image`` and ``label`` (absolute paths; no ``label`` for a
             scan without labels), ``fold`` (int or None), ``patient``, ``id`` (unique in its data set), ``dataset``
-            (its name), ``label_map`` ({int: int} or None), beside a ``label`` the ``label_ids`` that it may hold, and
-            where the list has them ``target``, ``meta``, ``series_part`` and ``uneven_slices``.
+            (its name), ``label_map`` ({int: int} or None), beside a ``label`` the ``label_ids`` that it may hold and
+            their ``label_names`` ({int: str}), and where the list has them ``target``, ``meta``, ``series_part`` and
+            ``uneven_slices``.
         """
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

@@ -136,6 +136,7 @@ class ListReader:
                 item |= {
                     "label": files["label"],
                     "label_ids": tuple(sorted(int(label) for label in labels)),
+                    "label_names": {int(label): organ for label, organ in labels.items()},
                 }
             if self.uneven_slices != "error" and is_series(files["image"]):
                 item["uneven_slices"] = self.uneven_slices

@@ -17,6 +17,7 @@ from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.reading import read_grid, read_volume
+from monai_cl.data.io.segment_names import segment_fault
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def validate_data_list(
     """Everything that is wrong with a data list and its files.
 
     Checked are the list itself (shape, keys, ids, paths, a patient in one fold only), that files exist, that image and
-    label have readable headers and lie on the same grid, and that no content stands twice under two names. With
-    ``read_voxels`` also that files are whole (checksum), that CT is finite and not constant, that label values are
-    whole numbers among the declared ids, and that no label map is empty.
+    label have readable headers and lie on the same grid, that segments named in a file (.seg.nrrd) have the names of
+    the list, and that no content stands twice under two names. With ``read_voxels`` also that files are whole
+    (checksum), that CT is finite and not constant, that label values are whole numbers among the declared ids, and that
+    no label map is empty.
 
     Args:
         path: the list file.
@@ -131,6 +133,9 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
                     complain(*fault)
             elif (grid := read_grid(item[key])) is not None:
                 grids[key] = grid
+            names = dataset.labels if key == "label" else {}
+            if fault := segment_fault(item[key], names, dataset.label_map):
+                complain("segment names", *fault)
         except (UserError, OSError, MemoryError) as error:
             complain("unreadable file", *_reason(str(error) or type(error).__name__, item[key]))
         if len(grids) == 2 and not grids["image"].same_as(grids["label"]):

@@ -18,6 +18,7 @@ import numpy as np
 
 from monai_cl.data.datalist.items import item_id, item_kinds, map_pairs, reading_options
 from monai_cl.data.io.label_values import check_label_ids
+from monai_cl.data.io.segment_names import check_segment_names
 from monai_cl.data.store import integrity
 from monai_cl.data.store.arrays import StoredArray, write_array
 from monai_cl.data.store.conversion import Converted, Preparation, convert
@@ -124,18 +125,19 @@ class VolumeStore:
         """Prepare an item unless its entry is there, and return the key.
 
         Args:
-            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``dataset``, ``id``, ``patient``,
-                ``series_part``, ``uneven_slices``.
+            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``label_names``, ``dataset``,
+                ``id``, ``patient``, ``series_part``, ``uneven_slices``.
             wait: wait for another process at work on the same item, or raise :class:`Busy`.
 
         Raises:
             UserError: the item cannot be read or does not fit together (nothing is written then), or its label holds
-                ids that the item does not declare.
+                ids that the item does not declare, or says other names of them.
         """
         return self.fill(self.slot(item), wait=wait)
 
     def fill(self, slot: Slot, *, wait: bool = True) -> str:
         """As :meth:`add`, for an item whose slot is known."""
+        check_segment_names(slot.item)
         if slot.key not in self:
             with claim(self.root, slot.key, wait=wait):
                 if slot.key not in self:

@@ -56,6 +56,7 @@ def test_items_are_ready_for_monai(tmp_path):
         "dataset": "small",
         "label_map": None,
         "label_ids": (0, 1),
+        "label_names": {0: "background", 1: "liver"},
     }
 
 
