@@ -29,6 +29,8 @@ class Case:
         names: what the one error must say: the file or key first, what to do last.
         repair: what is done instead of an error, in words.
         check: proves the repair, given the `World` after the door.
+        sound: makes what the repair must equal, wherever scans and labels are read (`tests.bad_input.test_repairs`);
+            None where a repair concerns its doors alone.
         problems: how many complaints `datalist validate` has.
         real: it is made of a real file of ``odd_files``.
         slow: a run like others that are not, left to the slow tests.
@@ -41,6 +43,7 @@ class Case:
     names: tuple[str, ...] = ()
     repair: str = ""
     check: Callable[[Any], None] | None = None
+    sound: Callable[[Any], Any] | None = None
     problems: int = 1
     real: bool = False
     slow: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tests.bad_input.case import Case
-from tests.bad_input.world import AFFINE, Maker, World, content, cut, flip, image
+from tests.bad_input.world import AFFINE, Maker, World, content, cut, flip, image, unspoilt
 from tests.data.volume_files import ct_array, write_dicom, write_itk, write_nifti
 
 SCAN = ("datalist validate", "prepare", "inference")
@@ -214,6 +214,7 @@ BYTES = [
         content(gzip.decompress),
         repair="read as what its bytes are",
         check=_check_plain,
+        sound=unspoilt,
     ),
     Case(
         "bytes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,8 +12,8 @@ import pydicom
 from monai_cl.data.io.reading import read_volume, to_ras
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN, itk
-from tests.bad_input.world import AFFINE, Maker, World, image, label
-from tests.data.volume_files import ct_array, label_array, rotated, write_dicom
+from tests.bad_input.world import AFFINE, Maker, World, image, in_ras, label, unspoilt
+from tests.data.volume_files import ct_array, label_array, rotated, write_dicom, write_nifti
 
 
 def header(**fields) -> Maker:
@@ -20,15 +21,19 @@ def header(**fields) -> Maker:
 
     def make(world: World) -> None:
         image(lambda array: array, name="bad.nii")(world)
-        raw = bytearray(world.image.read_bytes())
-        head = nib.Nifti1Header(bytes(raw[:348]), check=False)
-        for name, value in fields.items():
-            head[name] = value
-        raw[:348] = head.binaryblock
-        world.image.write_bytes(bytes(raw))
+        _overwrite(world.image, **fields)
         del world.bad["label"]
 
     return make
+
+
+def _overwrite(path: Path, **fields) -> None:
+    """Other fields in the header of a .nii."""
+    raw = bytearray(path.read_bytes())
+    head = nib.Nifti1Header(bytes(raw[:348]), check=False)
+    for name, value in fields.items():
+        head[name] = value
+    path.write_bytes(head.binaryblock + raw[348:])
 
 
 INTERPOLATING = (
@@ -220,6 +225,18 @@ def _check_even(world: World) -> None:
         np.testing.assert_allclose(found, expected, atol=0.5)
 
 
+def _no_orientation(world: World) -> None:
+    header(**UNKNOWN)(world)
+    world.bad["label"] = "bad_label.nii"
+    write_nifti(world.label, label_array(), AFFINE)
+    _overwrite(world.label, **UNKNOWN)
+
+
+def _one_slice(world: World) -> None:
+    image(lambda array: array[..., 6:7])(world)
+    label(lambda array: array[..., 6:7])(world)
+
+
 OBLIQUE = rotated(AFFINE, (8, -5, 12))
 
 
@@ -233,9 +250,10 @@ GEOMETRY = [
         "geometry",
         "a NIfTI header without orientation (sform and qform 0)",
         SCAN,
-        header(**UNKNOWN),
+        _no_orientation,
         repair="the header's spacing, and NIfTI's default orientation (x to the left); a warning names the file",
         check=_check_default_orientation,
+        sound=in_ras(_no_orientation),
     ),
     Case(
         "geometry",
@@ -359,6 +377,7 @@ GEOMETRY = [
         _oblique,
         repair="its axes count as the nearest of right, anterior, superior; no voxel is resampled for it",
         check=_check_oblique,
+        sound=in_ras(_oblique),
     ),
     Case(
         "geometry",
@@ -381,14 +400,16 @@ GEOMETRY = [
         image(lambda array: array[..., None]),
         repair="the fourth axis is dropped",
         check=_check_shape((20, 16, 12)),
+        sound=unspoilt,
     ),
     Case(
         "geometry",
         "a volume of one slice",
         SCAN,
-        lambda world: (image(lambda array: array[..., 6:7])(world), label(lambda array: array[..., 6:7])(world)),
+        _one_slice,
         repair="taken as it is; crops are filled up with air",
         check=_check_shape((20, 16, 1)),
+        sound=in_ras(_one_slice),
     ),
     Case(
         "geometry",
@@ -432,6 +453,7 @@ GEOMETRY = [
         _turned_label,
         repair="both are brought to right, anterior, superior",
         check=_check_turned,
+        sound=label(lambda array: array),
     ),
     Case(
         "geometry",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from monai_cl.data import load_data_list
 from tests.bad_input.case import Case
-from tests.bad_input.world import Maker, World, document, item, text
+from tests.bad_input.world import Maker, World, document, item, text, unspoilt
 
 LIST = ("datalist validate", "datalist summary", "prepare")
 
@@ -145,6 +145,7 @@ LISTS = [
         text(lambda whole: b"\xef\xbb\xbf" + whole.encode()),
         repair="passed over",
         check=_check_read,
+        sound=unspoilt,
     ),
     Case(
         "lists",
@@ -311,5 +312,6 @@ LISTS = [
         item({"patient": EXPRESSION}),
         repair="text like any other; nothing in a list is evaluated",
         check=_check_literal,
+        sound=unspoilt,
     ),
 ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN
-from tests.bad_input.world import AFFINE, World, document, image, item, label
+from tests.bad_input.world import AFFINE, World, document, image, in_ras, item, label
 from tests.data.volume_files import ct_array, label_array, write_segmentation
 
 
@@ -41,6 +41,9 @@ def _check_whole(world: World) -> None:
 
 def _check_no_classes(world: World) -> None:
     assert world.prepared()[1].classes == ()
+
+
+_empty = label(np.zeros((20, 16, 12), np.uint8))
 
 
 def _renamed_segments(world: World) -> None:
@@ -113,6 +116,7 @@ VALUES = [
         image(_with(70000, np.int32)),
         repair="clipped to -32768..32767, far outside every window",
         check=_check_clipped,
+        sound=image(_with(32767, np.int16)),
     ),
     Case(
         "values",
@@ -128,6 +132,7 @@ VALUES = [
         label(lambda array: array.astype(np.float64)),
         repair="rounded, where all of them are whole numbers",
         check=_check_whole,
+        sound=label(lambda array: array),
     ),
     Case(
         "values",
@@ -190,9 +195,10 @@ VALUES = [
         "values",
         "an empty label, trained on",
         ("prepare",),
-        label(np.zeros((20, 16, 12), np.uint8)),
+        _empty,
         repair="a scan without organs; its crops are centred in the body",
         check=_check_no_classes,
+        sound=in_ras(_empty),
     ),
     Case(
         "values",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from monai_cl.data import Preparation, StoreEntry, VolumeStore
@@ -84,6 +85,23 @@ class World:
 
 
 Maker = Callable[[World], None]
+
+
+def unspoilt(world: World) -> None:
+    """All as it is."""
+
+
+def in_ras(*makers: Maker) -> Maker:
+    """What the makers make, with scan and label stored as right, anterior, superior."""
+
+    def make(world: World) -> None:
+        for maker in makers:
+            maker(world)
+        for path in (world.image, world.label):
+            turned = nib.as_closest_canonical(nib.load(path))
+            nib.save(nib.Nifti1Image(np.asarray(turned.dataobj).copy(), turned.affine), path)
+
+    return make
 
 
 def image(array: Any, affine: np.ndarray = AFFINE, name: str = "bad.nii.gz") -> Maker:
