@@ -20,6 +20,8 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
     """Load all of a network's weights from ``model.pt`` or a run's checkpoint, and return it.
 
     Args:
+        network: the network to fill, inside its DDP wrapper or not; changed in place.
+        checkpoint: file with the weights: ``model.pt`` of a run, or one of its checkpoints.
         ignore: prefixes of the file's tensors that this network has no place for, such as MixCL's projectors.
 
     Raises:
@@ -48,12 +50,21 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
 
 
 def evaluation_name(folder: str | Path) -> str:
-    """Name of an evaluation: that of the run in whose folder its own lies."""
+    """Name of an evaluation: that of the run in whose folder its own lies.
+
+    Args:
+        folder: the evaluation's output folder, which lies in the run's.
+    """
     return f"{Path(folder).resolve().parent.name} evaluation"
 
 
 def evaluate(evaluator: Engine, recorder: RunRecorder) -> None:
-    """Run an evaluator and write its ``results.json`` and overlays."""
+    """Run an evaluator and write its ``results.json`` and overlays.
+
+    Args:
+        evaluator: the engine with its data, metrics and handlers.
+        recorder: collects the results of ``evaluator`` and names the folder for the files.
+    """
     recorder.attach_evaluation(evaluator)
     evaluator.run()
     if recorder.is_writer:

@@ -20,6 +20,11 @@ def read_list(
 ) -> DataList:
     """`load_data_list` for configs, where an unset root is written ``null`` or an empty string.
 
+    Args:
+        data_list: the data list's JSON file.
+        data_root: folder that the list's relative paths start from; None or an empty string: the folder of the list.
+        allow_outside: whether files outside of ``data_root`` may be named, see `load_data_list`.
+
     Raises:
         UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything.
     """
@@ -36,7 +41,13 @@ def fold_of(fold: int | str | None) -> int | None:
 
 
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of a data list; the training cases: all labelled ones, unless ``more`` names some."""
+    """What ``results.json`` says of a data list; the training cases: all labelled ones, unless ``more`` names some.
+
+    Args:
+        data_list: the list of the run.
+        **more: further entries of the record, such as ``fold``, ``label_fraction`` and ``training_cases`` (ids); they
+            replace those taken from the list.
+    """
     sources = [str(d.document["source"]) for d in data_list.datasets if d.document.get("source")]
     return {
         "name": data_list.name,

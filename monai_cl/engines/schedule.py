@@ -15,6 +15,11 @@ from monai_cl.errors import UserError
 def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
     """Epochs of a run counted in iterations: an "epoch" is ``epoch_length`` iterations, then a run validates and saves.
 
+    Args:
+        iterations: training iterations of the whole run.
+        epoch_length: iterations of an epoch; it must divide ``iterations``.
+        val_interval: epochs from one validation to the next; it must divide the number of epochs.
+
     Raises:
         UserError: when they do not divide, since the last model would be neither validated nor saved.
     """
@@ -39,6 +44,9 @@ def cosine_schedule(
     run that is made longer goes on at the rates of its new length.
 
     Args:
+        optimizer: whose learning rates are scheduled, each parameter group from its own initial rate.
+        iterations: training iterations of the whole run, warm-up included.
+        warmup: iterations in which the rate rises linearly from near 0; 0: none.
         final_fraction: fraction of the initial rate that is left at the end.
 
     Raises:

@@ -25,7 +25,11 @@ MOST_PATIENTS = 400
 
 
 def classification_tables(runs: Sequence[Run]) -> list[Table]:
-    """Every table there are numbers for: by method, then by σ."""
+    """Every table there are numbers for: by method, then by σ.
+
+    Args:
+        runs: runs of all kinds; those of a classification are taken.
+    """
     chosen = classification_runs(runs)
     measures = [name for name in MEASURES if any(run.results["metrics"].get(name) is not None for run in chosen)]
     return [method_table(chosen, measure=name) for name in measures] + [

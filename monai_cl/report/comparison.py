@@ -69,6 +69,9 @@ def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
 
     The value of a case is the mean over the runs (seeds) of its column; the mean row is the mean over cases of a
     case's mean over its organs, as MONAI's ``DiceMetric(reduction="mean")`` takes it.
+
+    Args:
+        runs: runs of all kinds.
     """
     segmentations = [run for run in runs if run.kind == "segmentation"]
     labels = initialisation_labels(segmentations)

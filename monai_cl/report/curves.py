@@ -19,7 +19,11 @@ SMOOTH_FROM = 60
 
 
 def curve_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """(kind, quantity) of every curve that has at least one finite value, in the order recorded."""
+    """(kind, quantity) of every curve that has at least one finite value, in the order recorded.
+
+    Args:
+        runs: runs of all kinds.
+    """
     found: dict[tuple[str, str], None] = {}
     for run in runs:
         for name, points in run.results["curves"].items():
@@ -33,6 +37,12 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
 
     Runs with the same meaning (their seeds and folds) share a colour and one legend entry. Missing values (null) break
     the line. The axis is logarithmic when all values are positive and span more than a factor of 300.
+
+    Args:
+        runs: runs of all kinds; one line for each that has the curve.
+        kind: kind of the runs to draw, such as ``pretraining``.
+        name: the recorded quantity.
+        file_format: ``svg`` or ``png``.
 
     Raises:
         ValueError: when no run of that kind has such a curve, or for an unknown format.

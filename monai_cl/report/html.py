@@ -38,6 +38,7 @@ def write_report(
     """Write the report on ``runs`` to ``output``: HTML, or the tables alone as Markdown where it ends in ``.md``.
 
     Args:
+        output: the file to write, ``.html`` or ``.md``.
         runs: folders with a ``results.json`` in or below them, or such files.
         title: heading of the page; made from the runs when None.
         hash_patients: show case ids as keyed hashes, runs under numbers, and no path, configuration or command, which
@@ -56,7 +57,13 @@ def write_report(
 
 
 def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patients: bool | str = False) -> str:
-    """The tables of the report as Markdown."""
+    """The tables of the report as Markdown.
+
+    Args:
+        runs: the runs of the report.
+        title: heading; None: made from the runs.
+        hash_patients: hide case ids, names and paths, see :func:`write_report`.
+    """
     name_case = case_namer(hash_patients)
     runs = without_names(runs) if hash_patients else runs
     tables = [runs_table(runs)]
@@ -74,7 +81,13 @@ def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patie
 
 
 def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients: bool | str = False) -> str:
-    """The report as one HTML document: no script, nothing loaded from elsewhere."""
+    """The report as one HTML document: no script, nothing loaded from elsewhere.
+
+    Args:
+        runs: the runs of the report.
+        title: heading of the page; None: made from the runs.
+        hash_patients: hide case ids, names and paths, see :func:`write_report`.
+    """
     name_case, private = case_namer(hash_patients), bool(hash_patients)
     runs = without_names(runs) if private else runs
     title = title or default_title(runs)

@@ -128,6 +128,11 @@ def method_table(runs: Sequence[Run], *, measure: str = "auc") -> Table:
 def sigma_tables(runs: Sequence[Run], *, measure: str = "auc") -> list[Table]:
     """A row a σ, a column a cohort (Table 3's layout); a table for every method and backbone with two σ or more.
 
+    Args:
+        runs: runs of all kinds; those of a classification with a σ are taken.
+        measure: which metric of the results is shown, one of `MEASURES`: ``auc``, ``balanced_accuracy`` or
+            ``depth_r2``.
+
     Raises:
         ValueError: an unknown measure.
     """

@@ -115,7 +115,13 @@ def overlay_figure(
 
 
 def write_overlay(path: str | os.PathLike, *arrays: Any, **options: Any) -> Path:
-    """:func:`overlay_figure` written to ``path``, whole or not at all."""
+    """:func:`overlay_figure` written to ``path``, whole or not at all.
+
+    Args:
+        path: the PNG file to write.
+        *arrays: image, truth and prediction, as :func:`overlay_figure` takes them.
+        **options: keyword options of :func:`overlay_figure`.
+    """
     path = Path(path)
     write_atomically(path, overlay_figure(*arrays, **options))
     return path

@@ -15,7 +15,11 @@ _UNKNOWN = "#BBBBBB"
 
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates (n, 2) of centred features (n, F) along the two directions of largest variance, and the share of the
-    variance along each; a direction that does not exist (one feature, equal points) has coordinates and share 0."""
+    variance along each; a direction that does not exist (one feature, equal points) has coordinates and share 0.
+
+    Args:
+        features: (n, F), of any floating type; centred here.
+    """
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"features must be (n, F) with n >= 2, got {features.shape}")

@@ -11,7 +11,11 @@ from monai_cl.report.tables import NOTHING, Table, fraction
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """What ran: one row a run."""
+    """What ran: one row a run.
+
+    Args:
+        runs: every run of the report, in the order of the rows.
+    """
     labels = initialisation_labels(runs)
     # a column for the kinds at hand only
     judged = any(run.kind == "classification" for run in runs)
@@ -38,7 +42,11 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def curves_table(run: Run) -> Table:
-    """First, last and extreme value of every curve of a run: the numbers behind the diagnostics."""
+    """First, last and extreme value of every curve of a run: the numbers behind the diagnostics.
+
+    Args:
+        run: a run with its recorded curves.
+    """
     rows = []
     for name, points in run.results["curves"].items():
         values = [value for _, value in points if value is not None]
@@ -56,7 +64,11 @@ def curves_table(run: Run) -> Table:
 
 
 def config_table(runs: Sequence[Run]) -> Table | None:
-    """The configuration entries in which runs of one kind differ; None when there are none."""
+    """The configuration entries in which runs of one kind differ; None when there are none.
+
+    Args:
+        runs: the runs to compare, within their kind.
+    """
     flat = [dict(_flatten(run.results["config"])) for run in runs]
     keys = list(dict.fromkeys(key for config in flat for key in config))
     different = [key for key in keys if len({config.get(key, NOTHING) for config in flat}) > 1]

@@ -81,6 +81,9 @@ class Run:
 def find_runs(*paths: str | os.PathLike) -> list[Run]:
     """Read the runs named by ``paths``: result files, folders of runs, or folders with runs somewhere below.
 
+    Args:
+        *paths: result files, or folders of runs, or folders that hold runs at any depth.
+
     Returns:
         pre-training runs, then those from scratch, then the others.
 

@@ -43,7 +43,8 @@ def paired_difference(
     """Compare two sets of values paired by case id; ids that only one of them has are left out.
 
     Args:
-        a, b: case id -> value.
+        a: case id -> value of the first set.
+        b: case id -> value of the second set.
         confidence: coverage of the percentile bootstrap interval of the mean difference, in (0, 1).
         resamples: bootstrap resamples of the cases (not of seeds: the runs at hand are taken as given).
         seed: seed of the bootstrap; the order of the cases does not matter.

@@ -67,7 +67,8 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
 
     Args:
         comparison: see :func:`monai_cl.report.compare_runs`.
-        resamples, seed: of the bootstrap, see :func:`monai_cl.report.paired_difference`.
+        resamples: bootstrap resamples of the cases, see :func:`monai_cl.report.paired_difference`.
+        seed: of the bootstrap.
     """
     reference, *others = comparison.columns
     header = ["organ", "cases", *(column.label for column in comparison.columns)]
@@ -121,6 +122,8 @@ def case_table(comparison: Comparison, *, organ: str = MEAN, name_case: Callable
     """Dice of every case for one organ (or the mean over organs), with differences to the first column.
 
     Args:
+        comparison: see :func:`monai_cl.report.compare_runs`.
+        organ: name of the organ; `MEAN`: the mean over the organs that every column has.
         name_case: how a case id is shown (pseudonyms).
 
     Raises:

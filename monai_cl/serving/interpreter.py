@@ -72,7 +72,8 @@ def server_command(
         python: of MONAI Label's environment.
         app: the app's folder.
         studies: folder of the scans, or the URL of a DICOMweb server.
-        host, port: where it listens.
+        host: address that the server listens on.
+        port: TCP port that it listens on.
         conf: the app's own options (``--conf``).
     """
     words = [str(python), "-m", "monai_cl.serving.server", "start_server", "--app", str(app), "--studies", studies]

@@ -15,6 +15,10 @@ class Spacingd(transforms.Spacingd):
     MONAI's (1.6.1) takes every entry whose name begins with ``image_`` for a metadata dictionary of ``image`` and
     updates it: it fails on ``image_path`` (MONAI Label adds one) and overwrites ``image_meta_dict``. Here it sees only
     the arrays it resamples, under names that are no one's beginning; whatever else is in the item stays as it is.
+
+    Args:
+        *args: positional arguments of MONAI's transform.
+        **kwargs: keyword arguments of MONAI's transform, such as ``keys``, ``pixdim`` (mm) and ``mode``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

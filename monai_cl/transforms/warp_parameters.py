@@ -74,7 +74,8 @@ def random_warp(
         rng: where every draw comes from.
         patch_size: (H, W, D) voxels, each at least 2.
         spacing: mm per voxel.
-        elastic_probability, affine_probability: of either part, independently.
+        elastic_probability: probability of the elastic part, in [0, 1].
+        affine_probability: probability of the affine part, in [0, 1], independent of the other.
         rotation: degrees; each of the three angles is uniform in ±rotation (one number, or one per axis).
         scale: one factor for all axes, uniform in 1 ± scale.
         shear: each of the six off-diagonal entries is uniform in ±shear.

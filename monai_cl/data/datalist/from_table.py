@@ -69,9 +69,14 @@ def list_from_list(
     """The scans of another list with the classes of a table; scans of patients without a class are left out.
 
     Args:
-        table, patient, value, mapping, skip_rows: see :func:`monai_cl.data.read_label_table`.
+        table: the text file with the classes, see :func:`monai_cl.data.read_label_table`.
         document: a data list of one data set that has been checked (:attr:`monai_cl.data.DataSet.document`); every
             training item names its ``patient``.
+        patient: name of the table's column of patient ids.
+        value: name of the table's column from which the class is taken.
+        mapping: value -> class, None for a class that is not known; without a mapping the values are the classes, see
+            :func:`monai_cl.data.read_label_table`.
+        skip_rows: rows below the table's header that do not belong to patients.
         name: of the data set; default: the document's.
         targets: class -> its name.
         folds: number of folds, stratified by class; None for none.

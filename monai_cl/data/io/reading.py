@@ -109,7 +109,11 @@ def read_grid(path: str | os.PathLike) -> Grid | None:
 
 
 def to_ras(volume: Volume) -> Volume:
-    """Flip and permute the axes so that they point most nearly right, anterior, superior; no resampling, no copy."""
+    """Flip and permute the axes so that they point most nearly right, anterior, superior; no resampling, no copy.
+
+    Args:
+        volume: voxels in file order, with the affine that says where they lie.
+    """
     return volume.turned(volume.grid.orientation)
 
 

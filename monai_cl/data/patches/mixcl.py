@@ -43,14 +43,17 @@ class MixCLPatches(Dataset):
         patch_size: voxels of an edge, or of the three edges; a multiple of ``levels_stride``.
         window: (lower, upper) HU, clipped and scaled to [0, 1].
         seed: the run's seed.
-        foreground_probability, same_image_probability: see above.
-        elastic_probability, affine_probability: of the two parts of the warp.
+        foreground_probability: probability, in [0, 1], that a patch is centred on a voxel of a foreground class.
+        same_image_probability: probability, in [0, 1], that P2 comes from the case of P1.
+        elastic_probability: probability, in [0, 1], that the warp has its elastic part.
+        affine_probability: probability, in [0, 1], that the warp has its affine part.
         warp: further options of `monai_cl.transforms.warp.random_warp` (ranges).
         levels_stride: voxels of the patch per voxel of the level on which labels are compared. Level voxel j stands
             for patch voxel ``j · stride + stride // 2`` of each axis (nearest to the block's centre, the upper one
             of two), for label and weight alike.
         voxels_per_class: largest number of voxels drawn from a class.
-        mu, epsilon: of the weight map W, in voxels of the patch.
+        mu: μ of the weight map W, in voxels of the patch; see `monai_cl.transforms.boundary_weight_map`.
+        epsilon: ε of the weight map W, the weight of voxels far from every boundary.
         balance: see `CaseOrder`.
 
     Raises:

@@ -43,6 +43,7 @@ def run_record(
     Args:
         kind: ``"pretraining"``, ``"segmentation"`` or ``"classification"``.
         name: the run's name, as people will read it in tables.
+        seed: the run's seed.
         bundle: name of the bundle that ran.
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
         data_list: which data were used, see :func:`monai_cl.engines.prepared_lists.describe`.
@@ -86,6 +87,10 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> Path:
     JSON does not know is written as its string, for a finished run must not be lost to an odd configuration value.
     The file appears whole or not at all.
 
+    Args:
+        path: the JSON file to write, or an existing folder, which gets a ``results.json``.
+        results: what `run_record` made.
+
     Raises:
         UserError: when required keys are missing or have another form than the schema's.
     """
@@ -100,6 +105,9 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> Path:
 
 def read_results(path: str | os.PathLike) -> dict[str, Any]:
     """Read ``results.json`` from a file or from the folder of a run; checked, with nan as None.
+
+    Args:
+        path: the JSON file, or the folder of a run with a ``results.json`` in it.
 
     Raises:
         UserError: when the file is missing, cut off, not JSON, or not what a run writes.

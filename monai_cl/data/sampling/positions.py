@@ -81,7 +81,10 @@ class PositionSampler(EndlessSampler):
     the ranks visit every position once, in order. Give it to a `DataLoader` with the same ``batch_size``.
 
     Args:
-        batch_size, rank, world_size, start: see `EndlessSampler`.
+        batch_size: samples of one rank in an iteration, as the loader's.
+        rank: this process, in [0, world_size); None: its own number.
+        world_size: number of processes; None: that of this run.
+        start: first iteration; a resumed run sets it (also as an attribute, before the loader is iterated).
     """
 
     def __init__(

@@ -45,7 +45,12 @@ class SliceVolume:
 
 
 def organ_ids(data_list: DataList, organ: str = "liver") -> dict[str, int]:
-    """Data set -> label id of an organ, for those data sets of a list that annotate it; ids differ between them."""
+    """Data set -> label id of an organ, for those data sets of a list that annotate it; ids differ between them.
+
+    Args:
+        data_list: the list; its data sets are asked one by one.
+        organ: name of the organ in the list's ``labels``; case and surrounding blanks do not matter.
+    """
     return {
         dataset.name: label
         for dataset in data_list.datasets
@@ -67,7 +72,9 @@ def slice_volumes(
 
     Args:
         store: a store, best of layout "slices" and native spacing.
-        keys, items: as :func:`monai_cl.data.prepare` returns them; an item's ``target`` is its patient's class.
+        keys: the store's keys of the volumes, as :func:`monai_cl.data.prepare` returns them.
+        items: the data list's items of the same volumes, in the order of ``keys``; an item's ``target`` is its
+            patient's class.
         liver: label id of the liver, or data set -> id (:func:`organ_ids`). None, a data set not named, a volume
             without label: the volume's own central part.
         fraction: part of the slices to keep.

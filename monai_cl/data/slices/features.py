@@ -146,6 +146,10 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
     Arrays: ``features`` (n, F) float32, ``patient``, ``slice`` (n,) text, ``label`` (n,) int64, ``depth`` (n,) float32,
     ``about`` one JSON text.
 
+    Args:
+        path: the file to write, its name ending in ``.npz``; an existing file is replaced.
+        features: the checked features of n slices.
+
     Raises:
         UserError: a name that does not end in ``.npz``, or a place that cannot be written to.
     """
@@ -166,6 +170,9 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
 
 def read_features(path: str | os.PathLike) -> SliceFeatures:
     """Read what `write_features` wrote, or any ``.npz`` with ``features``, ``patient`` and ``label``.
+
+    Args:
+        path: an ``.npz`` file.
 
     Raises:
         UserError: no such file, another format, an array that is absent, pickled or of the wrong length.

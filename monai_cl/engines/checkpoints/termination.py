@@ -56,6 +56,9 @@ def leave_termination_to_the_trainer(worker: int) -> None:
 
     Slurm sends it to all processes of a job. Workers that died of it would tear the training down in the middle of a
     step, before it could save; as it is they end with the training.
+
+    Args:
+        worker: the worker's number, as the loader gives it; not used.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

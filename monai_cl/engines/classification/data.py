@@ -38,7 +38,8 @@ def patient_folds(
         data_list: for its own folds and for messages.
         folds: None: stratified by class, made of patient ids and ``seed`` alone, as ``python -m monai_cl probe`` makes
             them; ``list``: the ``fold`` of the list's items; or a ``folds.json``.
-        count, seed: of the folds that are made.
+        count: number of the folds that are made where ``folds`` is None.
+        seed: of the folds that are made.
 
     Raises:
         UserError: a class with fewer patients than folds, a patient in two folds or in none, folds of other patients.
@@ -59,9 +60,11 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
     """The slices of a fold's training or test part.
 
     Args:
-        slices, data_list, options: see `patient_folds`.
+        slices: of every scan of the list.
+        data_list: for its own folds and for messages.
         fold: number of the fold; None: no folds are made, and everybody with a class is in the test part.
         training: which part.
+        **options: which folds, see `patient_folds`: ``folds``, ``count``, ``seed``.
 
     Raises:
         UserError: no such fold, or no fold for a training part: nobody would be left to judge it by.

@@ -35,8 +35,9 @@ def slice_classifier(
     """A `SliceEncoder` whose embedding is the logit of class 1.
 
     Args:
-        backbone, options: of `slice_encoder`.
+        backbone: see `slice_encoder`.
         encoder: ``model.pt`` of a pre-training on slices; None: randomly initialised (or ImageNet ``weights``).
+        **options: further options of `slice_encoder`.
 
     Raises:
         ValueError, UserError: see `slice_encoder` and `load_slice_encoder`.
@@ -52,7 +53,9 @@ def slice_probability(backbone: str | nn.Module = "tinynet", **options: Any) -> 
     """A `slice_classifier` as it is deployed: slices in, one tensor with the probability of class 1 out.
 
     Args:
-        backbone, options: of `slice_classifier`. It takes the weights of one.
+        backbone: see `slice_encoder`.
+        **options: further options of `slice_classifier`; the network takes the weights of one made with the same
+            options.
     """
     made = slice_classifier(backbone, **options)
     return SliceProbability(made.backbone, made.head, mean=float(made.mean), std=float(made.std))
@@ -79,6 +82,7 @@ def load_classifier(network: SliceEncoder, checkpoint: str | Path, *, probe: str
     """Load a classifier from one file, or from the files of an encoder and of a probe on it.
 
     Args:
+        network: from `slice_classifier`; changed in place.
         checkpoint: ``model.pt`` of a classification run; with ``probe``, of the encoder's pre-training.
         probe: ``probe.npz`` of ``python -m monai_cl probe`` or of a run.
 

@@ -48,8 +48,11 @@ def probe_encoder(
         seed: of the probe.
         about: of `encoder_origin`.
         data_list: of `describe_slices`.
-        device, batch_size, workers: of the extraction.
-        draw_roc, draw_pca: see `run_probe`.
+        device: where the encoder runs.
+        batch_size: slices of one forward pass.
+        workers: processes that load slices; 0: this process loads them.
+        draw_roc: `monai_cl.report.roc_figure`, see `run_probe`; None: no picture.
+        draw_pca: `monai_cl.report.pca_figure`, see `run_probe`; None: no picture.
         tensorboard: configs of version 0.1.0 pass False; the embedding projector is gone.
 
     Raises:

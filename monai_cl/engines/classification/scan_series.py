@@ -18,6 +18,10 @@ from monai_cl.engines.classification.loaded_volume import loaded_slices
 def slice_series(slices: CTSlices, number: int) -> dict[str, Any]:
     """A scan's slices, feet to head.
 
+    Args:
+        slices: slices of all scans.
+        number: the scan's place among ``slices.volumes``.
+
     Returns:
         image (S, C, H, W) float32 in [0, 1]; depth (S,); slice (S,) array indices; label, the patient's class or -1;
         patient, id.
@@ -60,7 +64,8 @@ class LoadSlices(Transform):
     """Transform: an item with the paths ``image`` and, chosen by it, ``label`` becomes what `slice_series` gives.
 
     Args:
-        fraction, options: see `monai_cl.engines.classification.loaded_volume.loaded_slices`.
+        fraction: central part of the scan (or of the organ, with a mask) whose slices are kept, in (0, 1].
+        **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``.
     """
 
     def __init__(self, *, fraction: float = 0.7, **options: Any) -> None:

@@ -63,5 +63,8 @@ def fuse_attention(network: nn.Module) -> int:
 
     UNETR and ViT have no argument for it. Left alone are blocks that keep their attention matrix, that have a
     positional term of their own, or that drop weights: MONAI's fused branch drops them in evaluation too.
+
+    Args:
+        network: the network; its blocks are changed in place.
     """
     return sum(use_fused_attention(module) for module in network.modules() if isinstance(module, SABlock))

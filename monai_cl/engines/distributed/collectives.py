@@ -65,6 +65,9 @@ def as_the_first(function: Callable[[], T]) -> T:
 def require_alone(what: str) -> None:
     """Refuse to be one of several processes.
 
+    Args:
+        what: what is about to run, as the message's subject, such as "the probe".
+
     Raises:
         UserError: ``torchrun`` started more than one.
     """
@@ -84,5 +87,8 @@ def own_share(count: int) -> list[int]:
     """Which of ``count`` cases this process measures: every world-size-th; all of them where some would have none.
 
     An engine cannot run on no case, so that with fewer cases than processes each measures all.
+
+    Args:
+        count: number of cases that the processes divide.
     """
     return list(range(count)) if count < world_size() else list(range(rank(), count, world_size()))

@@ -61,6 +61,9 @@ def bare(network: T) -> T:
 
     For evaluators: processes have different numbers of cases, and a forward of the wrapper may wait for the others. And
     for state dicts, whose names are then those of one process.
+
+    Args:
+        network: a network, or its ``DistributedDataParallel`` wrapper.
     """
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 

@@ -11,6 +11,10 @@ def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
 
     nan where a feature is not finite.
 
+    Args:
+        features: (n, C); centred here, computed in float32.
+        at_most: largest number of rows used; of more rows, every second, third, … is taken.
+
     Source: Roy and Vetterli, EUSIPCO 2007, on the singular values of the feature matrix.
     """
     rows = features.detach().float()
@@ -24,7 +28,12 @@ def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
 
 
 def gradient_norms(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
-    """L2 norm, over ``parameters``, of the gradient of each term that has one. The graph is kept for the backward."""
+    """L2 norm, over ``parameters``, of the gradient of each term that has one. The graph is kept for the backward.
+
+    Args:
+        terms: name -> scalar on the graph.
+        parameters: those whose gradients are measured together.
+    """
     norms = {}
     for name, term in terms.items():
         if not term.requires_grad:

@@ -40,7 +40,11 @@ class AddressedRandomness:
 
 
 def seed_weights(seed: int) -> None:
-    """Seed torch before a network is built: the initial weights depend on nothing else. Call it in ``initialize``."""
+    """Seed torch before a network is built: the initial weights depend on nothing else. Call it in ``initialize``.
+
+    Args:
+        seed: the run's seed.
+    """
     torch.manual_seed(address_seed(seed))
 
 

@@ -47,6 +47,7 @@ class RunRecorder:
         evaluator: validation engine, whose metric ``val_mean_dice`` and per-case details are recorded.
         pictures: the evaluator's `OverlayPictures`, whose files are recorded.
         organs: names of the foreground classes in the order of the metric's columns.
+        name: the run's name in tables; None: that of the output folder.
         interval: iterations between two points of the training curves; a point is the mean since the last one.
         tensorboard: whether to write TensorBoard events.
         is_writer: whether this process writes; by default rank 0 does.

@@ -44,7 +44,8 @@ class StepGuard:
     loss is not scaled.
 
     Args:
-        network, optimizer: of the trainer.
+        network: the trainer's network, whose gradients and buffers are watched.
+        optimizer: the trainer's optimiser, whose step may be left out.
         output_dir: of the run.
         non_finite: ``stop`` or ``skip``.
         gradient_clip: largest norm of all gradients together; None: as they are.

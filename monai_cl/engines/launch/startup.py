@@ -80,5 +80,9 @@ def bundle_root(name: str) -> str:
 
 
 def shipped_list(name: str) -> str:
-    """Path of a data list that comes with the project, such as ``msd_spleen``."""
+    """Path of a data list that comes with the project, such as ``msd_spleen``.
+
+    Args:
+        name: file name of the list in ``data_lists``, without ``.json``.
+    """
     return str(list_file(name))

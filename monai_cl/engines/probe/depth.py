@@ -56,7 +56,8 @@ def probe_depth(
     Args:
         features: of every kept slice.
         folds: folds of the patients, others than these may be in it; None makes them from the patients' ids.
-        fold_count, seed: of the folds made here; ``seed`` is also that of the inner folds.
+        fold_count: number of the folds that are made where ``folds`` is None.
+        seed: of the folds that are made and of the inner folds.
         grid: penalties to try.
         inner_folds: folds by patient inside the training part.
 

@@ -35,7 +35,8 @@ def extract_features(
         slices: a data set of slices such as `monai_cl.data.CTSlices`, or batches of it (a `DataLoader`). Used keys:
             ``image``, ``patient``, and where present ``label``, ``depth``, ``id`` and ``slice``.
         device: where the encoder is moved to and images are sent.
-        batch_size, workers: for a data set.
+        batch_size: slices of one forward pass, where ``slices`` is a data set.
+        workers: processes that load a data set's slices; 0: this process loads them.
         about: see `SliceFeatures`.
         progress: show a progress bar.
 

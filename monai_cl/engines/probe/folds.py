@@ -121,6 +121,12 @@ def grouped_folds(
 ) -> PatientFolds:
     """Folds of patients of whom no class is known, from their sorted ids and the seed.
 
+    Args:
+        patients: patient ids; repeated ones count once.
+        count: number of folds, at least 2.
+        seed: of the shuffling.
+        source: the file that names the patients, for messages.
+
     Raises:
         ValueError: fewer than two folds.
         UserError: fewer patients than folds.
@@ -138,7 +144,12 @@ def grouped_folds(
 
 
 def write_folds(path: str | os.PathLike, folds: PatientFolds) -> Path:
-    """Write folds as JSON: ``{"schema": 1, "seed": s, "folds": [[patients], ...]}``."""
+    """Write folds as JSON: ``{"schema": 1, "seed": s, "folds": [[patients], ...]}``.
+
+    Args:
+        path: the JSON file to write.
+        folds: the folds to keep for other runs.
+    """
     content = {"schema": 1, "seed": folds.seed, "folds": folds.parts}
     write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return Path(path)
@@ -146,6 +157,9 @@ def write_folds(path: str | os.PathLike, folds: PatientFolds) -> Path:
 
 def read_folds(path: str | os.PathLike) -> PatientFolds:
     """Read what `write_folds` wrote.
+
+    Args:
+        path: a ``folds.json``.
 
     Raises:
         UserError: no such file, another form, an empty fold, or a patient in two folds.

@@ -105,9 +105,13 @@ def probe_patients(
     Args:
         features: of every kept slice; slices of patients without a known class are left out and counted.
         folds: folds of exactly the patients with a class; None makes them by `stratified_folds`.
-        fold_count, seed: of the folds that are made here; ``seed`` is also that of the inner folds and the bootstrap.
-        grid, inner_folds, balanced: see `fit_linear_probe`.
-        resamples, confidence: see `auc_interval`; it is of the pooled out-of-fold predictions.
+        fold_count: number of the folds that are made where ``folds`` is None.
+        seed: of the folds that are made, of the inner folds and of the bootstrap.
+        grid: values of C to try, each above 0; see `fit_linear_probe`.
+        inner_folds: folds by patient inside a training part, by which C is chosen.
+        balanced: whether both classes weigh the same in the fit.
+        resamples: bootstrap resamples of the interval of the pooled out-of-fold AUC, see `auc_interval`.
+        confidence: coverage of that interval, in (0, 1).
 
     Raises:
         ValueError: an option out of range.

@@ -45,14 +45,17 @@ def run_probe(
     Args:
         features: see `SliceFeatures`; their ``about`` names method and cohort.
         output: folder, made where it is not there.
-        folds, fold_count, seed: see `probe_patients`; the folds used are written to ``folds.json``.
+        folds: folds of the patients; None makes them, see `probe_patients`. Those used are written to ``folds.json``.
+        fold_count: number of the folds that are made where ``folds`` is None.
+        seed: of the folds that are made, of the inner folds and of the bootstrap.
         name: the run's name in tables; made of method and cohort when None.
         bundle: the bundle that ran.
         description: replaces entries of ``about``: ``method``, ``backbone``, ``sigma``, ``temperature``, ``cohort``.
-        draw_roc, draw_pca: `monai_cl.report.roc_figure`, `monai_cl.report.pca_figure`; handed in, so that engines do
-            not depend on the report.
+        draw_roc: `monai_cl.report.roc_figure`, handed in so that engines do not depend on the report; None: no ROC
+            picture.
+        draw_pca: `monai_cl.report.pca_figure`, handed in likewise; None: no picture of the features.
         config: the merged configuration of the run.
-        options: of `probe_patients`.
+        **options: further options of `probe_patients`.
 
     Returns:
         The out-of-fold predictions.
@@ -108,7 +111,11 @@ def patients_csv(metrics: Mapping[str, Any]) -> str:
 
 
 def describe_probe(metrics: Mapping[str, Any]) -> str:
-    """The result in lines of text, for a terminal."""
+    """The result in lines of text, for a terminal.
+
+    Args:
+        metrics: the metrics of the probe's ``results.json``.
+    """
     lines = [
         f"{metrics['patients']} patients ({metrics['positive']} of class 1), {metrics['slices']} slices, "
         f"{len(metrics['folds'])} folds",

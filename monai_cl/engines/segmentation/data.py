@@ -27,6 +27,9 @@ from monai_cl.transforms import CheckHounsfieldd, Spacingd
 def foreground_names(data_list: DataList) -> list[str]:
     """Organ names of the list's only data set in the order of their ids 1 … n.
 
+    Args:
+        data_list: list of one data set, whose ``labels`` name every id.
+
     Raises:
         UserError: when ids have gaps: a network's output channels are numbered without any.
     """
@@ -43,13 +46,25 @@ def foreground_names(data_list: DataList) -> list[str]:
 def training_items(
     data_list: DataList, *, fold: int | None, label_fraction: float = 1.0, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Labelled training items of a fold, reduced to the nested label fraction."""
+    """Labelled training items of a fold, reduced to the nested label fraction.
+
+    Args:
+        data_list: the list; every data set of it is divided by itself.
+        fold: the fold that is kept for validation; None: all of the list's own ``training``.
+        label_fraction: part of the training scans that is kept, in (0, 1]; a smaller part lies in every larger one.
+        seed: decides which scans a fraction keeps.
+    """
     items = fold_items(data_list, fold=fold_of(fold), label_fraction=label_fraction, seed=seed, split="training")
     return _labelled(items, data_list, f"training part of fold {fold}")
 
 
 def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str, Any]]:
-    """Labelled validation items of a fold: this process's share of them when there are several processes."""
+    """Labelled validation items of a fold: this process's share of them when there are several processes.
+
+    Args:
+        data_list: the list; every data set of it is divided by itself.
+        fold: the fold that validates; None: the list's own ``validation``.
+    """
     items = _labelled(
         fold_items(data_list, fold=fold_of(fold), split="validation"), data_list, f"validation part of fold {fold}"
     )
@@ -63,6 +78,12 @@ def checked_items(
 
     A damaged scan or a label on another grid is so found before the first iteration, not after the first epoch. What
     is prepared serves the folds in which these items train.
+
+    Args:
+        items: validation items of a data list.
+        store: folder of the prepared store.
+        spacing: mm of a prepared voxel, RAS.
+        prepare_workers: processes that prepare.
 
     Raises:
         UserError: names every item that cannot be used, with the reason.
@@ -87,7 +108,17 @@ def segmentation_patches(
     transform: Callable | None = None,
     **patches: Any,
 ) -> SegmentationPatches:
-    """Class-balanced crops of prepared volumes with MONAI's random dictionary transforms on top, drawn by address."""
+    """Class-balanced crops of prepared volumes with MONAI's random dictionary transforms on top, drawn by address.
+
+    Args:
+        items: training items of a data list, with ``image`` and ``label``.
+        store: folder of the prepared store.
+        spacing: mm of a prepared voxel, RAS.
+        prepare_workers: processes that prepare.
+        transform: MONAI's dictionary transforms for ``image`` and ``label``, see `monai_cl.data.SegmentationPatches`;
+            None: none.
+        **patches: options of `monai_cl.data.SegmentationPatches`.
+    """
     keys = prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers).keys
     return SegmentationPatches(VolumeStore.open(store), keys, transform=transform, **patches)
 
@@ -98,7 +129,8 @@ def image_preprocessing(
     """Whole volumes for sliding-window inference: RAS, spacing, window to [0, 1]; a label in the original image space.
 
     Args:
-        spacing: mm. window: HU, clipped and scaled to [0, 1].
+        spacing: mm of a voxel, RAS.
+        window: (lower, upper) HU, clipped and scaled to [0, 1].
         label: load the label too, in the axes of the image's file and in the ids of the list, for Dice.
     """
     keys = ["image", "label"] if label else ["image"]

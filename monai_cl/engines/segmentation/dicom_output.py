@@ -26,6 +26,7 @@ class SaveDicomSegd(MapTransform):
         output_dir: folder for the files.
         output_postfix: of their names.
         model: name of the model, recorded as the algorithm.
+        allow_missing_keys: skip a key that the item does not have; by default it is an error.
 
     Raises:
         UserError: when called: highdicom is not installed, or the scan is no DICOM series.

@@ -51,6 +51,9 @@ def volumes_in(folder: str | Path) -> list[str]:
 
     A file counts as a DICOM slice by its content, whatever its name: archives export slices without ``.dcm``.
 
+    Args:
+        folder: folder with volumes or series; it is not searched deeper than its sub-folders.
+
     Raises:
         UserError: when there is none.
     """
