@@ -41,12 +41,23 @@ def address_seed(seed: int, *address: int) -> int:
 
 
 def address_rng(seed: int, *address: int) -> np.random.Generator:
-    """NumPy generator seeded by an address; see `address_seed`."""
+    """NumPy generator seeded by an address; see `address_seed`.
+
+    Args:
+        seed: the run's seed, in [0, 2^64).
+        *address: integers in [0, 2^64) that name the draw, such as a position and an iteration.
+    """
     return np.random.Generator(np.random.PCG64(_sequence(seed, address)))
 
 
 def address_generator(seed: int, *address: int, device: str | torch.device = "cpu") -> torch.Generator:
-    """Torch generator on ``device`` seeded by an address; see `address_seed`."""
+    """Torch generator on ``device`` seeded by an address; see `address_seed`.
+
+    Args:
+        seed: the run's seed, in [0, 2^64).
+        *address: integers in [0, 2^64) that name the draw, such as a position and an iteration.
+        device: where the generator draws.
+    """
     return torch.Generator(device=device).manual_seed(address_seed(seed, *address))
 
 

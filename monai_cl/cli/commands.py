@@ -124,7 +124,11 @@ class Commands:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; a `UserError` is printed as one line, exit status 2."""
+    """Run a command; a `UserError` is printed as one line, exit status 2.
+
+    Args:
+        arguments: the words after ``python -m monai_cl``; None: those of this process.
+    """
     import fire
 
     if hasattr(sys.stdout, "reconfigure"):

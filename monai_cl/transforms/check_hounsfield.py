@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from monai_cl.errors import UserError
@@ -19,6 +20,9 @@ class CheckHounsfieldd(MapTransform):
         keys: of the images, before any windowing.
         allow_missing_keys: pass over absent keys.
     """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """The item, unchanged.
