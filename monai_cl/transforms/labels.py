@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class SelectLabelsd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.label_map = label_map
 
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its labels selected."""
         item = dict(data)
         label_map = self.label_map if self.label_map is not None else item.get("label_map")

@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from monai.transforms import Randomizable, Transform
 
+Sample = TypeVar("Sample")
+Result = TypeVar("Result")
 # what NumPy's RandomState, from which MONAI draws, takes for a seed
 _RANGE = 2**32
 
@@ -46,7 +48,7 @@ def global_seeds(seed: int) -> Iterator[None]:
         torch.set_rng_state(before[2])
 
 
-def call_seeded(transform: Callable[[Any], Any], sample: Any, *, seed: int) -> Any:
+def call_seeded(transform: Callable[[Sample], Result], sample: Sample, *, seed: int) -> Result:
     """``transform(sample)`` whose draws depend on ``seed`` alone, not on what was drawn before.
 
     MONAI's random transforms are re-seeded, also where another transform holds them (a `Compose`, a wrapper of the
@@ -65,7 +67,7 @@ def call_seeded(transform: Callable[[Any], Any], sample: Any, *, seed: int) -> A
         return transform(sample)
 
 
-def _random_members(found: Any, *, seeded: bool = False, seen: set[int] | None = None) -> Iterator[Any]:
+def _random_members(found: object, *, seeded: bool = False, seen: set[int] | None = None) -> Iterator[Any]:
     """What is to be seeded of a transform. A `Randomizable` hands its seed on to those that it holds directly."""
     seen = set() if seen is None else seen
     if id(found) in seen:
@@ -85,7 +87,7 @@ def _random_members(found: Any, *, seeded: bool = False, seen: set[int] | None =
         yield from _random_members(member, seeded=seeded and isinstance(member, Randomizable), seen=seen)
 
 
-def _may_hold(value: Any) -> bool:
+def _may_hold(value: object) -> bool:
     return isinstance(value, (list, tuple, Transform)) or (
         callable(value) and not isinstance(value, type) and hasattr(value, "__dict__")
     )

@@ -48,7 +48,7 @@ def apply_warp(
         ValueError: if the shapes and the number of warps do not agree.
     """
     single = isinstance(parameters, WarpParameters)
-    warps = [parameters] if single else list(parameters)
+    warps = [parameters] if isinstance(parameters, WarpParameters) else list(parameters)
     if image.ndim != (4 if single else 5) or (not single and len(image) != len(warps)):
         raise ValueError(
             f"image must be (C, H, W, D) with one warp or (N, C, H, W, D) with N, got {tuple(image.shape)}"
@@ -77,7 +77,7 @@ class RandWarpd(Randomizable, MapTransform):
         **options: of `random_warp`.
     """
 
-    backend = (TransformBackends.TORCH,)
+    backend = [TransformBackends.TORCH]  # noqa: RUF012  (a list in MONAI's Transform)
 
     def __init__(
         self,
@@ -100,7 +100,8 @@ class RandWarpd(Randomizable, MapTransform):
         # refuses bad options here and not in the middle of a run
         random_warp(np.random.default_rng(0), patch_size=(2, 2, 2), spacing=spacing or (1, 1, 1), **options)
 
-    def randomize(self, patch_size: Sequence[int], spacing: Sequence[float]) -> None:
+    # MONAI's own transforms give randomize the arguments they need, too
+    def randomize(self, patch_size: Sequence[int], spacing: Sequence[float]) -> None:  # type: ignore[override]
         """Draw ``self.parameters``."""
         rng = np.random.default_rng(int(self.R.randint(2**32, dtype=np.uint64)))
         self.parameters = random_warp(rng, patch_size=patch_size, spacing=spacing, **self.options)
@@ -112,14 +113,16 @@ class RandWarpd(Randomizable, MapTransform):
             return d
         first = convert_to_tensor(d[present[0]])
         self.randomize(first.shape[-3:], self._spacing_of(d[present[0]]))
-        if self.parameters.is_identity:
+        warp = self.parameters
+        assert warp is not None
+        if warp.is_identity:
             return d
-        grid = _grid([self.parameters], (0, 0, 0), first.shape[-3:], first)
+        grid = _grid([warp], (0, 0, 0), first.shape[-3:], first)
         for key, mode, fill in self.key_iterator(d, self.mode, self.fill):
             source = convert_to_tensor(d[key])
             if source.shape[-3:] != first.shape[-3:]:
                 raise ValueError(f"all keys must have one size, got {tuple(first.shape)} and {key}: {source.shape}")
-            result = _sample(source[None], [self.parameters], grid, mode, (0, 0, 0), fill)[0]
+            result = _sample(source[None], [warp], grid, mode, (0, 0, 0), fill)[0]
             d[key] = convert_to_dst_type(result, d[key])[0]
         return d
 
@@ -153,13 +156,12 @@ def _grid(warps: Sequence[WarpParameters], origin: Sequence[int], source: Sequen
 def _sample(
     source: Tensor, warps: Sequence[WarpParameters], grid: Tensor | None, mode: str, origin: Sequence[int], fill: float
 ) -> Tensor:
+    if grid is None:
+        return _crop(source, origin, warps[0].patch_size)
     moved = [i for i, warp in enumerate(warps) if not warp.is_identity]
     if len(moved) == len(warps):
         return _interpolate(source, grid, mode, fill)
-    still = _crop(source, origin, warps[0].patch_size)
-    if not moved:
-        return still
-    result = still.clone()
+    result = _crop(source, origin, warps[0].patch_size).clone()
     result[moved] = _interpolate(source[moved], grid, mode, fill)
     return result
 

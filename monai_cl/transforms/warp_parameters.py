@@ -126,16 +126,18 @@ def source_box(parameters: WarpParameters) -> tuple[tuple[int, ...], tuple[int, 
     return tuple(start.tolist()), tuple((stop - start).tolist())
 
 
-def _validate(patch_size: Sequence[int], spacing: Sequence[float], rotation: float | Sequence[float]):
-    size, spacing = tuple(int(s) for s in patch_size), tuple(float(s) for s in spacing)
+def _validate(
+    patch_size: Sequence[int], spacing: Sequence[float], rotation: float | Sequence[float]
+) -> tuple[tuple[int, int, int], tuple[float, float, float], np.ndarray]:
+    size, steps = tuple(int(s) for s in patch_size), tuple(float(s) for s in spacing)
     if len(size) != 3 or min(size) < 2:
         raise ValueError(f"patch_size must be three integers >= 2, got {tuple(patch_size)}")
-    if len(spacing) != 3 or min(spacing) <= 0:
-        raise ValueError(f"spacing must be three numbers > 0 mm, got {spacing}")
+    if len(steps) != 3 or min(steps) <= 0:
+        raise ValueError(f"spacing must be three numbers > 0 mm, got {steps}")
     angles = np.broadcast_to(np.asarray(rotation, dtype=float), 3)
     if angles.min() < 0 or angles.max() > 180:
         raise ValueError(f"rotation must be in [0, 180] degrees, got {rotation}")
-    return size, spacing, np.deg2rad(angles)
+    return size, steps, np.deg2rad(angles)
 
 
 def _rotation(angles: np.ndarray) -> np.ndarray:
