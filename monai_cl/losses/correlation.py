@@ -38,7 +38,12 @@ def identity_correlation(z1: Tensor, z2: Tensor, *, center: bool = False) -> Ten
 
 
 def identity_penalty(correlation: Tensor, *, offdiag_weight: float = 0.005) -> Tensor:
-    """``Σ_i (1 − C_ii)² + λ Σ_i Σ_{j≠i} C_ij²`` of a (C, C) matrix (MixCL, Eq. 4; the paper prints C_ii twice)."""
+    """``Σ_i (1 − C_ii)² + λ Σ_i Σ_{j≠i} C_ij²`` of a (C, C) matrix (MixCL, Eq. 4; the paper prints C_ii twice).
+
+    Args:
+        correlation: C, (C, C), of :func:`identity_correlation`.
+        offdiag_weight: λ of the entries off the diagonal.
+    """
     diagonal = torch.diagonal(correlation)
     off_diagonal = correlation - torch.diag_embed(diagonal)
     return (1 - diagonal).square().sum() + offdiag_weight * off_diagonal.square().sum()

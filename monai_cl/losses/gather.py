@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -40,7 +43,7 @@ class GatheredLoss(nn.Module):
         group: the processes; None for all.
     """
 
-    def __init__(self, loss: nn.Module, *, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, loss: Callable[..., Tensor], *, group: dist.ProcessGroup | None = None) -> None:
         super().__init__()
         self.loss, self.group = loss, group
 
@@ -50,7 +53,7 @@ class GatheredLoss(nn.Module):
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         ctx.group = group
         parts = [
             torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))
@@ -59,7 +62,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         total = gradient.contiguous().clone()
         dist.all_reduce(total, group=ctx.group)
         return total.chunk(dist.get_world_size(ctx.group))[dist.get_rank(ctx.group)], None

@@ -19,6 +19,10 @@ from monai_cl.losses.unit_vectors import at_least_float32
 def gaussian_kernel(x: Tensor, *, sigma: float) -> Tensor:
     """``K_σ(x) = exp(−x²/2σ²)``, float32 or better.
 
+    Args:
+        x: distances, of any shape.
+        sigma: σ, the kernel's width in the unit of ``x``.
+
     Raises:
         ValueError: ``sigma`` not above 0 (infinity is allowed: 1 everywhere).
     """
@@ -26,14 +30,25 @@ def gaussian_kernel(x: Tensor, *, sigma: float) -> Tensor:
 
 
 def log_gaussian_kernel(x: Tensor, *, sigma: float) -> Tensor:
-    """``log K_σ(x) = −x²/2σ²``; arguments and errors of :func:`gaussian_kernel`."""
+    """``log K_σ(x) = −x²/2σ²``; arguments and errors of :func:`gaussian_kernel`.
+
+    Args:
+        x: distances, of any shape.
+        sigma: σ, the kernel's width in the unit of ``x``.
+    """
     if not sigma > 0:
         raise ValueError(f"sigma must be > 0, got {sigma}")
     return -(at_least_float32(x) / sigma).square() / 2
 
 
 def log_same_slice(slices: int, views: int, *, device: torch.device | None = None) -> Tensor:
-    """0 between the views of one slice, −inf between slices (SimCLR)."""
+    """0 between the views of one slice, −inf between slices (SimCLR).
+
+    Args:
+        slices: N, number of slices.
+        views: V, views of every slice.
+        device: where the (N·V, N·V) result is made; None: torch's default.
+    """
     return log_same_label(torch.arange(slices, device=device), views=views)
 
 

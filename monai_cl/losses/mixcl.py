@@ -43,7 +43,7 @@ def identity_consistency_loss(
         ValueError: different shapes or numbers of levels, no level, a negative ``offdiag_weight``.
     """
     levels = identity_terms(z1, z2, offdiag_weight=offdiag_weight, center=center)
-    return torch.stack([level.term for level in levels]).sum()
+    return torch.stack([level.term for level in levels if level.term is not None]).sum()
 
 
 def identity_terms(
@@ -59,6 +59,13 @@ def identity_terms(
     With ``per_channel`` (the ``balanced`` preset) a level's term is divided by its channel count C, so that wide
     levels do not drown narrow ones, and a level with fewer voxels (B·H·W·D) than channels is left out: C then has
     rank below its size and the penalty cannot fall below about ``λ (C²/n − C)``, whatever the network learns.
+
+    Args:
+        z1: projected features of view V1, (B, C, H, W, D), or a list of them, one a level.
+        z2: projected features of view V1', the same shapes.
+        offdiag_weight: λ; the paper gives none, 0.005 is that of Barlow Twins.
+        center: subtract each channel's mean first, which the paper does not.
+        per_channel: divide by the channel count and leave out levels that are too small, see above.
 
     Returns:
         One :class:`LevelIdentity` a level, in the order given.
@@ -144,10 +151,15 @@ def label_consistency_of_pairs(
     """:func:`label_consistency_loss` of B pairs of patches at once; voxels are compared within a pair only.
 
     Args:
-        z1: (B, n1, C); z2: (B, n2, C).
-        labels1: (B, n1); labels2: (B, n2).
-        valid1: (B, n1) booleans, False where an entry is padding; valid2: (B, n2).
-        temperature: τ; background and per_anchor as in :func:`label_consistency_loss`.
+        z1: features of the voxels of the first patches, (B, n1, C).
+        labels1: their class ids, (B, n1).
+        z2: features of the voxels of the second patches, (B, n2, C).
+        labels2: their class ids, (B, n2).
+        valid1: (B, n1) booleans, False where an entry is padding; None: none is.
+        valid2: (B, n2) booleans for the second patches.
+        temperature: τ.
+        background: class id of the background.
+        per_anchor: as in :func:`label_consistency_loss`.
 
     Returns:
         The loss of each pair, (B,), and whether it had a positive, (B,) booleans. A pair without one has loss 0.
@@ -178,8 +190,8 @@ def label_consistency_of_pairs(
             anchors = positive.any(dim=2)
             ratios = _log_ratio(logits, positive, counted, anchors)
             return ratios.sum(dim=1) / anchors.sum(dim=1).clamp(min=1), has_positive
-        flat = [rearrange(x, "b i j -> b (i j)") for x in (logits, positive, counted)]
-        return _log_ratio(*flat, has_positive), has_positive
+        logits, positive, counted = (rearrange(x, "b i j -> b (i j)") for x in (logits, positive, counted))
+        return _log_ratio(logits, positive, counted, has_positive), has_positive
 
 
 def reconstruction_loss(prediction: Tensor, clean: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+from collections.abc import Collection
 from typing import Any
 
 from monai_cl.errors import UserError
@@ -72,6 +73,6 @@ def mixcl_preset(name: str, **overrides: Any) -> dict[str, Any]:
     return {**preset, **overrides}
 
 
-def _advice(word: str, choices) -> str:
+def _advice(word: str, choices: Collection[str]) -> str:
     near = difflib.get_close_matches(str(word), list(choices), n=1)
     return f"choose one of {', '.join(choices)}" + (f" (nearest: {near[0]})" if near else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,13 +32,13 @@ class _Norm(torch.autograd.Function):
     """``torch.linalg.vector_norm`` with a gradient in one pass over ``x`` instead of three: levels are large."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         ctx.save_for_backward(x, norm)
         return norm
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, norm = ctx.saved_tensors
         return x * torch.where(norm > 0, gradient / norm, 0.0)
 

@@ -34,7 +34,8 @@ class ReconstructionUNETR(UNETR):
 class SliceFeatures(SliceEncoder):
     """A pre-trained encoder without its head: slices (B, C, H, W) to representations (B, F), float32."""
 
-    def forward(self, images: Tensor) -> Tensor:
+    # one tensor instead of a dictionary is what a deployed network is for
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         return self._represent(images)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -48,7 +49,8 @@ class SliceProbability(SliceEncoder):
     The state dict is that of the classifier that was trained; `SliceEncoder.outputs` gives the logits.
     """
 
-    def forward(self, images: Tensor) -> Tensor:
+    # see SliceFeatures
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         return torch.sigmoid(self.head(self._represent(images))).float()
 
 
@@ -56,7 +58,8 @@ def slice_features(backbone: str | nn.Module = "tinynet", **options: Any) -> Sli
     """Build a `SliceFeatures` from plain options.
 
     Args:
-        backbone, options: of `slice_encoder`; without ``head``.
+        backbone: see `slice_encoder`.
+        **options: further options of `slice_encoder`, without ``head``.
 
     Raises:
         ValueError, UserError: see `slice_encoder`.

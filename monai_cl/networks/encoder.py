@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from einops import pack, reduce, unpack
@@ -20,11 +21,17 @@ class SliceEncoder(nn.Module):
     Args:
         backbone: maps (B, C, H, W) to features (B, F), or to what `pooled` understands.
         head: maps (B, F) to embeddings (B, E); None leaves the representation as embedding.
-        mean, std: of the windowed slices, in their unit; 0 and 1 for slices that are standardised already.
+        mean: mean of the windowed slices, in their unit; 0 for slices that are standardised already.
+        std: standard deviation of the windowed slices, in their unit; 1 for slices that are standardised already.
 
     Raises:
         ValueError: ``std`` not above 0.
     """
+
+    if TYPE_CHECKING:  # TorchScript does not read annotations that are text
+        mean: Tensor
+        std: Tensor
+        representation_size: int
 
     def __init__(
         self, backbone: nn.Module, head: nn.Module | None = None, *, mean: float = MEAN, std: float = STD
@@ -106,7 +113,13 @@ def pooled_tensor(output: Tensor) -> Tensor:
 
 @torch.no_grad()
 def representation_size(network: nn.Module, *, in_channels: int = 1, image_size: int | Sequence[int] = 224) -> int:
-    """F of a 2D network, found by showing it an empty image; the network is left as it was."""
+    """F of a 2D network, found by showing it an empty image; the network is left as it was.
+
+    Args:
+        network: maps images (B, C, H, W) to what `pooled` understands.
+        in_channels: C of the image.
+        image_size: pixels of an edge, or (H, W).
+    """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     parameter = next(network.parameters(), torch.zeros(()))
     with evaluation_mode(network):

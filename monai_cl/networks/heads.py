@@ -24,7 +24,7 @@ def projection_head(sizes: Sequence[int], *, norm: bool = False) -> nn.Sequentia
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes[:-1]):
         layers += [nn.Linear(before, after), *([nn.BatchNorm1d(after)] if norm else []), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
 def predictor(features: int, *, hidden: int | None = None) -> nn.Sequential:

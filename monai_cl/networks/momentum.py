@@ -15,6 +15,7 @@ def momentum_at(iteration: int, *, iterations: int, start: float = 0.996) -> flo
     Args:
         iteration: k, the updates made so far.
         iterations: K, the updates of the whole run.
+        start: momentum at the first step, in [0, 1].
 
     Raises:
         ValueError: ``iterations`` below 1, a negative ``iteration``, ``start`` outside [0, 1].
@@ -33,6 +34,11 @@ def momentum_at(iteration: int, *, iterations: int, start: float = 0.996) -> flo
 @torch.no_grad()
 def move_towards(target: nn.Module, online: nn.Module, *, momentum: float) -> None:
     """``ξ ← m ξ + (1 − m) θ`` in place, for parameters and buffers; integers (counters) are copied.
+
+    Args:
+        target: ξ, the network that follows; changed in place.
+        online: θ, the network that is trained, of the same tensors.
+        momentum: m, the share of ``target`` that is kept, in [0, 1].
 
     Raises:
         ValueError: networks of different tensors, ``momentum`` outside [0, 1].
@@ -67,6 +73,8 @@ class MomentumEncoder(nn.Module):
         ValueError: see `momentum_at`.
     """
 
+    updates: Tensor
+
     def __init__(self, online: nn.Module, *, iterations: int, start: float = 0.996) -> None:
         super().__init__()
         momentum_at(0, iterations=iterations, start=start)  # its errors now, not at the first update
@@ -74,7 +82,8 @@ class MomentumEncoder(nn.Module):
         self.target = copy.deepcopy(online).requires_grad_(False)
         for module in self.target.modules():
             if hasattr(module, "running_mean"):
-                module.momentum = 0.0  # the share of a batch in the running statistics
+                # the share of a batch in the running statistics; nn.Module declares only tensors and modules
+                module.momentum = 0.0  # type: ignore[assignment]
         self.register_buffer("updates", torch.tensor(0))
 
     @property

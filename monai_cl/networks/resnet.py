@@ -40,7 +40,8 @@ def slice_resnet18(*, in_channels: int = 1, weights: str | Path | None = None) -
         bias_downsample=False,
         feed_forward=False,
     )
-    network.representation_size = network.layer4[-1].conv2.out_channels
+    # nn.Module declares only tensors and modules as attributes
+    network.representation_size = 512  # type: ignore[assignment]
     if weights is not None:
         load_imagenet(network, weights)
     return network
@@ -51,6 +52,10 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
 
     The file's first convolution has three input channels, for colours; see `grey_convolution`. Its classifier
     ``fc`` is left out. Nothing is unpickled but tensors.
+
+    Args:
+        network: from `slice_resnet18`; changed in place.
+        path: the weights file, as torchvision publishes it.
 
     Returns:
         The names that matched; nothing else can be, for anything else is refused.
@@ -81,5 +86,9 @@ def grey_convolution(weight: Tensor, *, channels: int) -> Tensor:
     Every channel gets the sum over the colours, divided by ``channels``: a slice repeated as all its neighbours then
     has the very response that its grey picture has in the original network. Three channels too: neighbouring slices
     are not red, green and blue.
+
+    Args:
+        weight: kernels of the convolution for colours, (F, 3, h, w).
+        channels: channels of the slices that are to come.
     """
     return repeat(weight.sum(dim=1) / channels, "f h w -> f c h w", c=channels)

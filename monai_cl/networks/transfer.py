@@ -149,7 +149,8 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     Raises:
         UserError: when the file does not fit; the message names what did not match. The network is unchanged.
     """
-    target = network.unetr if isinstance(getattr(network, "unetr", None), nn.Module) else network
+    inner = getattr(network, "unetr", None)
+    target = inner if isinstance(inner, nn.Module) else network
     weights = read_weights(path)
     report = compare_encoder(target, weights, source=str(path))
     if not report.matched:

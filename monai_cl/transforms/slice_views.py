@@ -94,13 +94,14 @@ class SliceViews(nn.Module):
     Args:
         seed: the run's seed.
         views: V, views of every slice.
+        air: value beyond the slice's border: 0 for slices windowed to [0, 1].
         **options: of `random_slice_views`.
 
     Raises:
         ValueError: fewer than one view, or an option out of its range.
     """
 
-    def __init__(self, *, seed: int, views: int = 2, air: float = 0.0, **options) -> None:
+    def __init__(self, *, seed: int, views: int = 2, air: float = 0.0, **options: Any) -> None:
         super().__init__()
         if views < 1:
             raise ValueError(f"views must be >= 1, got {views}")

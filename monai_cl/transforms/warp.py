@@ -126,7 +126,7 @@ class RandWarpd(Randomizable, MapTransform):
             d[key] = convert_to_dst_type(result, d[key])[0]
         return d
 
-    def _spacing_of(self, value: Any) -> Sequence[float]:
+    def _spacing_of(self, value: object) -> Sequence[float]:
         if self.spacing is not None:
             return self.spacing
         if not isinstance(value, MetaTensor):

@@ -14,6 +14,9 @@ from monai_cl.errors import UserError
 def class_counts(data_list: DataList) -> list[int]:
     """Number of classes, background included, of each data set (label ids must be 0 … n−1 for the supervised head).
 
+    Args:
+        data_list: list of one or several data sets, each with its ``labels``.
+
     Raises:
         UserError: names the data set whose ids have a gap.
     """
@@ -47,6 +50,7 @@ def mixcl_patches(
         spacing: mm, RAS.
         prepare_workers: processes that prepare.
         antialias: average over the new voxel where the spacing grows, instead of the paper's linear interpolation.
+        split: the part of the list that the patches are from, such as ``training``.
         patches: options of `MixCLPatches`.
 
     Raises:
@@ -66,7 +70,12 @@ def mixcl_patches(
 
 
 def identity_levels(levels: Sequence[int] | None, identity_weight: float) -> list[int]:
-    """Encoder levels that need a projector for the identity term: all five for None, none when it is off."""
+    """Encoder levels that need a projector for the identity term: all five for None, none when it is off.
+
+    Args:
+        levels: indices of the encoder levels, see `MixCLNet`; None: all five.
+        identity_weight: weight of the identity term in the loss; 0 switches the term off.
+    """
     if not identity_weight:
         return []
     return list(range(5)) if levels is None else [int(level) for level in levels]

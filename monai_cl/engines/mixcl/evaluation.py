@@ -35,12 +35,16 @@ def evaluate_mixcl(
     """Average `MixCLLoss`'s terms and diagnostics over pairs of patches; writes ``results.json`` of kind pretraining.
 
     Args:
-        network, loss: a `MixCLNet` and the `MixCLLoss` it was trained with.
+        network: the `MixCLNet` with the weights to evaluate.
+        loss: the `MixCLLoss` it was trained with.
         dataset: `MixCLPatches`; its positions 0 … patches − 1 are taken.
         prepare_batch: `MixCLPrepareBatch`.
         patches: pairs of patches, at least 1.
+        device: where the network runs.
         output_dir: folder of ``results.json``.
-        data_list, seed, initialisation: recorded.
+        data_list: what `describe` says of the patches' list; recorded.
+        seed: of the patches; recorded.
+        initialisation: file of the weights that are evaluated; recorded.
 
     Returns:
         Name -> mean; a diagnostic that a patch does not have is left out of its mean.

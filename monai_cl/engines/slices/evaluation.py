@@ -44,10 +44,14 @@ def evaluate_slices(
         network: as it was initialised; the checkpoint is loaded into it.
         slices: of patients that the training did not see.
         checkpoint: ``model.pt`` of the training.
+        device: where the network runs.
         output_dir: folder for the files.
-        data_list, seed: recorded.
+        data_list: what `describe_slices` says of the slices; recorded.
+        seed: seed of the random initialisation, recorded; also that of the depth probe's folds.
         about: what the feature files say, see `SliceFeatures`.
         folds: of patients, fewer where there are fewer patients.
+        batch_size: slices of one forward pass.
+        workers: processes that load slices; 0: this process loads them.
 
     Returns:
         Name -> value.

@@ -39,6 +39,10 @@ def encoder_origin(
 
 
 def finetuned(about: dict[str, Any]) -> dict[str, Any]:
-    """The origin of a classifier whose encoder was trained on: an untrained one makes it ``supervised``."""
+    """The origin of a classifier whose encoder was trained on: an untrained one makes it ``supervised``.
+
+    Args:
+        about: the encoder's origin, from `encoder_origin`.
+    """
     method = "supervised" if about["method"] == "random" else f"{about['method']}, fine-tuned"
     return {**about, "method": method}

@@ -45,7 +45,8 @@ def try_slice(network: nn.Module, *, channels: int, size: int) -> None:
 
     Args:
         network: with ``represent``.
-        channels, size: of a slice (channels, size, size).
+        channels: channels of a slice: 1, or 2k + 1 with k neighbours on either side.
+        size: pixels of an edge of the square slice.
 
     Raises:
         UserError: the network does not take such slices.
