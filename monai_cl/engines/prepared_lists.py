@@ -24,6 +24,8 @@ def read_list(
         data_list: the data list's JSON file.
         data_root: folder that the list's relative paths start from; None or an empty string: the folder of the list.
         allow_outside: whether files outside of ``data_root`` may be named, see `load_data_list`.
+        uneven_slices: ``"error"``, or ``"interpolate"`` for DICOM series with uneven slice distances, see
+            `load_data_list`.
 
     Raises:
         UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything.

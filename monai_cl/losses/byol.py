@@ -31,7 +31,8 @@ def byol_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     slices, views = predictions.shape[:2]
     with full_precision(predictions):
         p, z = unit(at_least_float32(predictions)), unit(at_least_float32(targets.detach()))
-        total = sum((p - z.roll(shift, dims=1)).square().sum() for shift in range(1, views))
+        distances = ((p - z.roll(shift, dims=1)).square().sum() for shift in range(1, views))
+        total = sum(distances, start=p.new_zeros(()))
         return 2 * total / (slices * views * (views - 1))
 
 

@@ -55,6 +55,13 @@ def log_weighted_contrastive_loss(
     """:func:`weighted_contrastive_loss` of ``exp(log_weights)``, for weights too small for floating point.
 
     −inf is a weight of 0. Arguments, result and errors else as there.
+
+    Args:
+        embeddings: V views of N slices, (N, V, F); normalised to unit length here.
+        log_weights: log w, (N·V, N·V), with −inf for a weight of 0; its diagonal is ignored, its rows are normalised
+            here.
+        temperature: τ.
+        reduction: ``mean`` over the rows with weight, or their ``sum``.
     """
     size = _pairs(embeddings)
     if log_weights.shape != (size, size):
@@ -111,7 +118,9 @@ def simclr_loss(embeddings: Tensor, *, temperature: float = 0.1, reduction: str 
     """Attraction between the views of one slice only (Chen et al., ICML 2020).
 
     Args:
-        embeddings: (N, V, F) with V ≥ 2; temperature and reduction: as :func:`weighted_contrastive_loss`.
+        embeddings: (N, V, F) with V ≥ 2; normalised to unit length here.
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
 
     Raises:
         ValueError: as :func:`weighted_contrastive_loss`, and for a single view, which has nothing to be drawn to.
@@ -128,8 +137,10 @@ def supcon_loss(embeddings: Tensor, labels: Tensor, *, temperature: float = 0.1,
     """Attraction between all views of a class (Khosla et al., NeurIPS 2020).
 
     Args:
-        embeddings: (N, V, F); labels: y, one a slice, (N,); temperature and reduction: as
-            :func:`weighted_contrastive_loss`.
+        embeddings: (N, V, F); normalised to unit length here.
+        labels: class y of every slice, (N,).
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
 
     Raises:
         ValueError: as :func:`weighted_contrastive_loss`, and for labels that are not (N,).
@@ -145,8 +156,11 @@ def depth_aware_loss(
     """Attraction by nearness along the body axis, ``w_ti = K_σ(d_t − d_i)`` (y-Aware, Dufumier et al., MICCAI 2021).
 
     Args:
-        embeddings: (N, V, F); positions: d in [0, 1], one a slice, (N,); sigma: width of the Gaussian in the same
-            unit; temperature and reduction: as :func:`weighted_contrastive_loss`.
+        embeddings: (N, V, F); normalised to unit length here.
+        positions: position d of every slice along the body axis, in [0, 1], (N,).
+        sigma: σ, width of the Gaussian in the unit of d.
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
 
     Raises:
         ValueError: as :func:`weighted_contrastive_loss`, for positions that are not (N,), ``sigma`` not above 0.
@@ -170,8 +184,12 @@ def wsp_loss(
     σ → ∞ is SupCon, σ → 0 with distinct depths SimCLR, a single class depth-aware, a class for every slice SimCLR.
 
     Args:
-        embeddings: (N, V, F); labels: y, (N,); positions: d in [0, 1], (N,); sigma: width of the Gaussian in the
-            unit of d; temperature and reduction: as :func:`weighted_contrastive_loss`.
+        embeddings: (N, V, F); normalised to unit length here.
+        labels: class y of every slice, (N,).
+        positions: position d of every slice along the body axis, in [0, 1], (N,).
+        sigma: σ, width of the Gaussian in the unit of d.
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
 
     Raises:
         ValueError: as :func:`weighted_contrastive_loss`, for labels or positions that are not (N,), ``sigma`` not
@@ -184,7 +202,12 @@ def wsp_loss(
 
 
 class SimCLRLoss(nn.Module):
-    """:func:`simclr_loss` with its hyper-parameters; called with embeddings (N, V, F)."""
+    """:func:`simclr_loss` with its hyper-parameters; called with embeddings (N, V, F).
+
+    Args:
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
+    """
 
     outputs, targets, gathers = ("embedding",), (), True
 
@@ -197,7 +220,12 @@ class SimCLRLoss(nn.Module):
 
 
 class SupConLoss(nn.Module):
-    """:func:`supcon_loss` with its hyper-parameters; called with embeddings (N, V, F) and labels (N,)."""
+    """:func:`supcon_loss` with its hyper-parameters; called with embeddings (N, V, F) and labels (N,).
+
+    Args:
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
+    """
 
     outputs, targets, gathers = ("embedding",), ("label",), True
 
@@ -210,7 +238,13 @@ class SupConLoss(nn.Module):
 
 
 class DepthAwareLoss(nn.Module):
-    """:func:`depth_aware_loss` with its hyper-parameters; called with embeddings (N, V, F) and positions (N,)."""
+    """:func:`depth_aware_loss` with its hyper-parameters; called with embeddings (N, V, F) and positions (N,).
+
+    Args:
+        sigma: σ, width of the Gaussian in the unit of d.
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
+    """
 
     outputs, targets, gathers = ("embedding",), ("depth",), True
 
@@ -223,7 +257,13 @@ class DepthAwareLoss(nn.Module):
 
 
 class WSPLoss(nn.Module):
-    """:func:`wsp_loss` with its hyper-parameters; called with embeddings (N, V, F), labels (N,), positions (N,)."""
+    """:func:`wsp_loss` with its hyper-parameters; called with embeddings (N, V, F), labels (N,), positions (N,).
+
+    Args:
+        sigma: σ, width of the Gaussian in the unit of d.
+        temperature: τ.
+        reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
+    """
 
     outputs, targets, gathers = ("embedding",), ("label", "depth"), True
 

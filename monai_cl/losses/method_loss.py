@@ -22,9 +22,14 @@ class DeclaredLoss(Protocol):
             the other processes by itself.
     """
 
-    outputs: tuple[str, ...]
-    targets: tuple[str, ...]
-    gathers: bool
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def targets(self) -> tuple[str, ...]: ...
+
+    @property
+    def gathers(self) -> bool: ...
 
     def __call__(self, *tensors: Tensor) -> Tensor: ...
 

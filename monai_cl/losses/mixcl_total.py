@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -42,12 +43,15 @@ def mixcl_terms(
             P2; ``voxels1``, ``voxels2``: (B, K) flat row-major indices into the grid of the label level, −1 is
             padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,).
         terms: names out of ``identity``, ``label``, ``reconstruction``, ``supervised``.
-        offdiag_weight: λ of the identity term; center: centre channels first.
+        offdiag_weight: λ of the identity term.
+        center: subtract each channel's mean in the identity term first.
         identity_levels: indices of the levels the identity term takes; None: all.
         identity_per_channel: divide each level by its channel count, leave out levels with fewer voxels than
             channels.
         label_level: index of the level whose voxels are compared ("the 2-nd layer").
-        temperature: τ of the label term; background: its background id; per_anchor: as `label_consistency_loss`.
+        temperature: τ of the label term.
+        background: class id of the background in the label term.
+        per_anchor: as in `label_consistency_loss`.
         class_counts: C_k of every data set, background included; the supervised term needs it.
         diagnostics: filled, where given, with detached scalars: per level ``identity/<l>``,
             ``identity_diagonal/<l>`` (mean C_ii) and ``identity_offdiagonal/<l>`` (mean |C_ij|, j ≠ i), and
@@ -94,8 +98,18 @@ class MixCLLoss(nn.Module):
 
     Args:
         identity_weight: weight of L_id. A term of weight 0 is not computed, and needs no outputs.
-        label_weight: α; reconstruction_weight: β; supervised_weight: γ, 0 in the paper.
-        options: every keyword of :func:`mixcl_terms` but ``terms`` and ``diagnostics``.
+        label_weight: α, weight of the label term.
+        reconstruction_weight: β, weight of the reconstruction term.
+        supervised_weight: γ, weight of the supervised term; 0 in the paper.
+        offdiag_weight: λ of the identity term, see :func:`mixcl_terms`.
+        center: subtract each channel's mean in the identity term first.
+        identity_levels: indices of the levels the identity term takes; None: all.
+        identity_per_channel: divide each level's identity term by its channel count, see :func:`identity_terms`.
+        label_level: index of the level whose voxels are compared.
+        temperature: τ of the label term.
+        background: class id of the background in the label term.
+        per_anchor: as in :func:`label_consistency_loss`.
+        class_counts: C_k of every data set, background included; the supervised term needs it.
 
     Attributes:
         terms: the unweighted terms of the last call, attached to the graph (for gradient norms a term).
@@ -139,7 +153,7 @@ class MixCLLoss(nn.Module):
         require_weight("offdiag_weight", offdiag_weight)
         if not temperature > 0:
             raise ValueError(f"temperature must be > 0, got {temperature}")
-        self.options = {
+        self.options: dict[str, Any] = {
             "offdiag_weight": offdiag_weight,
             "center": center,
             "identity_levels": identity_levels,
@@ -161,10 +175,10 @@ class MixCLLoss(nn.Module):
         return torch.stack([self.weights[name] * self.terms[name] for name in wanted]).sum()
 
 
-def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options) -> Tensor:
+def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options: Any) -> Tensor:
     found = identity_terms([v.v1 for v in views.values()], [v.v1_prime for v in views.values()], **options)
     for index, level in zip(views, found):
-        if level.term is None:
+        if level.term is None or level.correlation is None:
             continue
         correlation = level.correlation.detach()
         size, diagonal = correlation.shape[0], torch.diagonal(correlation)
@@ -184,7 +198,7 @@ def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options)
     return torch.stack([*kept, *left_out]).sum()
 
 
-def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tensor], **options) -> Tensor:
+def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tensor], **options: Any) -> Tensor:
     voxels1, voxels2, labels1, labels2 = (
         _part(targets, "targets", name, "label") for name in ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2")
     )
@@ -210,7 +224,9 @@ def _gather(features: Tensor, voxels: Tensor) -> Tensor:
 
 
 def _supervised(
-    outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], class_counts: Sequence[int] | None
+    outputs: Mapping[str, Tensor | Sequence[Tensor]],
+    targets: Mapping[str, Tensor],
+    class_counts: Sequence[int] | None,
 ) -> Tensor:
     if class_counts is None:
         raise ValueError("the supervised term needs class_counts, the number of classes of every data set")
@@ -228,7 +244,7 @@ def _all_views(what: str, stacked: Tensor, *, pairs: int) -> PairViews:
     return unstack(stacked, pairs)
 
 
-def _levels(outputs: Mapping, wanted: Sequence[int] | None, term: str) -> dict[int, Tensor]:
+def _levels(outputs: Mapping[str, Any], wanted: Sequence[int] | None, term: str) -> dict[int, Tensor]:
     """Index -> features of the levels a term takes."""
     levels = _part(outputs, "outputs", "levels", term)
     indices = range(len(levels)) if wanted is None else wanted
@@ -256,7 +272,7 @@ def _batch_size(targets: Mapping[str, Tensor], levels: Mapping[int, Tensor], lab
     return batch
 
 
-def _part(parts: Mapping, kind: str, name: str, term: str):
+def _part(parts: Mapping[str, Any], kind: str, name: str, term: str) -> Any:
     if parts.get(name) is None:
         raise ValueError(f"the {term} term needs {kind}['{name}'], which is missing")
     return parts[name]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.distributed as dist
 
 from monai_cl.losses.byol import BYOLLoss
 from monai_cl.losses.contrastive import DepthAwareLoss, SimCLRLoss, SupConLoss, WSPLoss
 from monai_cl.losses.cross_entropy import CrossEntropyLoss
-from monai_cl.losses.method_loss import MethodLoss
+from monai_cl.losses.method_loss import DeclaredLoss, MethodLoss
 
 # method -> its loss, and which of the two hyper-parameters it has
-_LOSSES = {
+_LOSSES: dict[str, tuple[Callable[..., DeclaredLoss], tuple[str, ...]]] = {
     "simclr": (SimCLRLoss, ("temperature",)),
     "supcon": (SupConLoss, ("temperature",)),
     "depth_aware": (DepthAwareLoss, ("sigma", "temperature")),

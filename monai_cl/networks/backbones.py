@@ -38,7 +38,8 @@ def slice_encoder(
         head_norm: batch norm in the head, see `projection_head`.
         weights: a file of ImageNet weights for ``resnet18``.
         image_size: pixels, to try a network of the user's with; the others do not need it.
-        mean, std: see `SliceEncoder`.
+        mean: mean of the windowed slices, see `SliceEncoder`.
+        std: standard deviation of the windowed slices, see `SliceEncoder`.
 
     Returns:
         The encoder; its ``representation_size`` is F.

@@ -27,8 +27,10 @@ def slice_network(
         method: ``byol`` gets predictor and momentum encoder, and batch norm in the head; ``supervised`` a linear
             layer to ``classes`` as head; any other the paper's head.
         backbone: see `slice_encoder`.
-        iterations, momentum, hidden: of BYOL, see `BYOLNet`.
+        iterations: of BYOL: steps of the whole run, see `BYOLNet`.
         classes: of ``supervised``.
+        momentum: of BYOL: the target's momentum at the first step.
+        hidden: of BYOL: size of the predictor's hidden layer, see `predictor`; None: its default.
         **options: of `slice_encoder`.
 
     Raises:

@@ -40,6 +40,7 @@ def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float
         deviation, mean = torch.std_mean(output.float(), dim=(0, 2, 3))
         deviation += floor
         module.weight /= deviation[:, None, None, None]
+        assert module.bias is not None
         module.bias.copy_((module.bias - mean) / deviation)
         return (output - mean[:, None, None]) / deviation[:, None, None]
 
@@ -60,6 +61,7 @@ def standardise_start(network: nn.Module, images: Tensor) -> nn.Module:
         images: (B, C, H, W) windowed to [0, 1].
     """
     standardise_convolutions(getattr(network, "online", network), images)
-    if hasattr(network, "after_initialisation"):
-        network.after_initialisation()
+    after_initialisation = getattr(network, "after_initialisation", None)
+    if after_initialisation is not None:
+        after_initialisation()
     return network

@@ -36,7 +36,10 @@ class MixCLNet(nn.Module):
 
     Args:
         img_size: patch size in voxels, a multiple of 16, at least 32.
-        feature_size, hidden_size, mlp_dim, num_heads: as in `monai.networks.nets.UNETR`.
+        feature_size: channels of the finest level, as in `monai.networks.nets.UNETR`.
+        hidden_size: width of the transformer, as there.
+        mlp_dim: width of the transformer's feed-forward layers, as there.
+        num_heads: attention heads, as there; it must divide ``hidden_size``.
         levels: encoder levels that get a projector (see `LEVELS`).
         label_level: the level whose projection of V2 is needed too; None when the label term is off.
         reconstruct: build the 1-channel reconstruction head.
@@ -70,7 +73,9 @@ class MixCLNet(nn.Module):
                 f"img_size (a bundle's patch_size) must be multiples of 16, at least 32 voxels, got {sizes}"
             )
         self.label_level = None if label_level is None else int(label_level)
-        wanted = {int(level) for level in levels} | ({self.label_level} - {None})
+        wanted = {int(level) for level in levels}
+        if self.label_level is not None:
+            wanted.add(self.label_level)
         if not wanted <= set(LEVELS):
             raise ValueError(f"levels must be among {list(LEVELS)}, got {sorted(wanted)}")
         self.levels = tuple(sorted(wanted))

@@ -27,6 +27,9 @@ def existing_handler(handler: Handler) -> Handler:
     """The handler itself: ``{_target_: …existing_handler, handler: "@train#recorder"}`` in a list of handlers.
 
     MONAI's ``check_properties`` (1.6.1) fails on a handler that is a bare reference: it expects a ``_target_`` in each.
+
+    Args:
+        handler: the handler that a reference names.
     """
     return handler
 

@@ -35,6 +35,10 @@ def patient_targets(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str],
 def class_count(data_list: DataList, *, split: str = "training") -> int:
     """Number of classes of the patients of a list, whose targets must be 0 … n−1; at least 2.
 
+    Args:
+        data_list: the list; every patient with a ``target`` counts.
+        split: the part of the list that is looked at, such as ``training``.
+
     Raises:
         UserError: names the list when there are not two classes, or the targets have a gap.
     """
@@ -162,7 +166,14 @@ def patient_slices(
 
 
 def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of the slices of a list: as `describe`, with the scans and patients that count."""
+    """What ``results.json`` says of the slices of a list: as `describe`, with the scans and patients that count.
+
+    Args:
+        data_list: the list that the slices are of.
+        slices: the slices that are used; their scans and patients are counted.
+        **more: further entries of the record, see `describe`; a network among the values is written as the name of its
+            class.
+    """
     patients = {volume.patient: volume.target for volume in slices.volumes}
     known = [target for target in patients.values() if target is not None]
     own = {
