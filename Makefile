@@ -19,7 +19,7 @@ help:
 	@echo "make test-gpu   the tests that need CUDA"
 	@echo "make monailabel       MONAI Label's own environment, for python -m monai_cl monailabel"
 	@echo "make test-monailabel  its end-to-end test, on a loopback port"
-	@echo "make check      lint, format"
+	@echo "make check      lint, format, types"
 	@echo "make docs       the documentation in site/, to open without a network"
 	@echo "make bench      the data engine beside its peers (half an hour), in an environment of its own"
 	@echo "make bench-study  the low-label study on synthetic CT (hours on two cores)"
@@ -63,6 +63,7 @@ test-monailabel: $(STAMP) $(LABEL_STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -89,5 +90,5 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak --minutes 30 --output runs/soak
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(LABEL_VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis runs
+	rm -rf $(VENV) $(BENCH_VENV) $(LABEL_VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
