@@ -16,6 +16,7 @@ def monailabel_command(
     uncertainty: bool = False,
     host: str = "127.0.0.1",
     port: int = 8000,
+    token: str | None = None,
     python: str | None = None,
     start: bool = True,
     **overrides: Any,
@@ -36,16 +37,19 @@ def monailabel_command(
             read from the results.json beside it.
         app: folder of the app.
         uncertainty: offer the strategy "uncertainty": five passes with dropout over every unlabelled scan.
-        host: address to listen on. Whoever reaches it can read the scans: MONAI Label asks for no password.
-        port: port to listen on.
+        host: address to listen on. Where other machines reach it, clients need a token.
+        port: port to listen on, and the port that clients have to name.
+        token: password that clients have to send, at least 16 characters; also as environment variable
+            MONAI_CL_LABEL_TOKEN. When neither is given and other machines reach the server, a new one is printed.
         python: interpreter of MONAI Label's environment; .venv-monailabel when not given.
         start: start the server; --nostart lays out the folder alone.
         overrides: values of the bundle's inference.yaml and train.yaml to replace in the copy, e.g. --num_workers 0.
     """
+    import os
     from pathlib import Path
 
     from monai_cl.serving import find_interpreter, lay_out_app, server_command
-    from monai_cl.serving.interpreter import become, check_port
+    from monai_cl.serving.interpreter import TOKEN_VARIABLE, access_token, become, check_port
 
     remote = str(studies).startswith(("http://", "https://"))
     if not remote and not Path(str(studies)).is_dir():
@@ -53,6 +57,8 @@ def monailabel_command(
     interpreter = find_interpreter(python) if start else None
     if start:
         check_port(host, port)
+        given = str(token) if token is not None else os.environ.get(TOKEN_VARIABLE) or None
+        secret = access_token(str(host), given)
     made = lay_out_app(str(app), str(bundle), checkpoint=checkpoint, overrides=overrides)
     say(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
     if not start:
@@ -61,4 +67,9 @@ def monailabel_command(
     conf = {"zoo_source": "local", "uncertainty": str(uncertainty).lower()}
     where = str(studies) if remote else str(Path(str(studies)).resolve())
     say(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it")
-    become(*server_command(interpreter, made.folder, where, host=host, port=port, conf=conf), folder=made.folder)
+    if secret is not None:
+        say("clients need the token: 3D Slicer asks for a user, any name, and a password, the token")
+        if given is None:
+            say(f"token: {secret}")
+    command = server_command(interpreter, made.folder, where, host=str(host), port=port, conf=conf, token=secret)
+    become(*command, folder=made.folder)

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import monailabel
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.epistemic import Epistemic
 from monailabel.tasks.activelearning.first import First
-from monailabel.tasks.activelearning.random import Random
 from monailabel.tasks.scoring.epistemic_v2 import EpistemicScoring
 from monailabel.utils.others.generic import get_bundle_models, strtobool
 
@@ -22,7 +24,10 @@ from monai_cl._version import __version__
 from monai_cl.errors import UserError
 from monai_cl.serving.app_folder import CLASSIFICATION, bundles_in, task_of
 from monai_cl.serving.classification_task import ClassificationTask
+from monai_cl.serving.failure import failure_message
 from monai_cl.serving.segmentation_task import DropoutTask, SegmentationTask
+from monai_cl.serving.strategies import RandomScan
+from monai_cl.serving.studies import StudiesDatastore
 from monai_cl.serving.training_task import TrainingTask
 
 logger = logging.getLogger(__name__)
@@ -58,6 +63,35 @@ class BundleApp(MONAILabelApp):
     def _asks(self, option: str) -> bool:
         return strtobool(self.conf.get(option, "false"))
 
+    def init_datastore(self) -> Datastore:
+        """The folder of scans; a DICOMweb server's is MONAI Label's."""
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        return StudiesDatastore(
+            self.studies,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Run a model; a failure says what it stems from.
+
+        Raises:
+            MONAILabelException: with that cause.
+        """
+        try:
+            return super().infer(request, datastore)
+        except MONAILabelException:
+            raise
+        except Exception as error:
+            logger.exception("inference failed")
+            raise MONAILabelException(MONAILabelError.INFERENCE_ERROR, failure_message(error)) from error
+
+    def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Score anew, in the background. The server does it, also when a training has ended, for only the server knows
+        what is running; the process of a task asks for nothing."""
+        return super().async_scoring(method, params) if self._server_mode else {}
+
     def init_infers(self) -> dict[str, InferTask]:
         """One task a bundle."""
         kinds = {
@@ -75,7 +109,7 @@ class BundleApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """``first``, ``random`` and, if asked for, ``uncertainty``: the highest entropy first."""
-        strategies: dict[str, Strategy] = {"first": First(), "random": Random()}
+        strategies: dict[str, Strategy] = {"first": First(), "random": RandomScan()}
         if self._asks("uncertainty") and self._segmenting():
             strategies["uncertainty"] = Epistemic(desc="Get the scan the model is least certain of")
         return strategies

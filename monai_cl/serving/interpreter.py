@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,8 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monai_cl.errors import UserError
+from monai_cl.serving.guard.origins import is_loopback
 
 FOLDER = ".venv-monailabel"
+# how `monai_cl.serving.web` is told, for a command line is seen by everybody on the machine
+HOST_VARIABLE, TOKEN_VARIABLE = "MONAI_CL_LABEL_HOST", "MONAI_CL_LABEL_TOKEN"
+SHORTEST_TOKEN = 16
 _PROBE = """
 import importlib.metadata, importlib.util, json
 found = {"monai_cl": importlib.util.find_spec("monai_cl") is not None, "monailabel": None}
@@ -64,7 +69,7 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
 
 
 def server_command(
-    python: Path, app: Path, studies: str, *, host: str, port: int, conf: Mapping[str, str]
+    python: Path, app: Path, studies: str, *, host: str, port: int, conf: Mapping[str, str], token: str | None = None
 ) -> tuple[list[str], dict[str, str]]:
     """Command line and environment of the server.
 
@@ -75,6 +80,7 @@ def server_command(
         host: address that the server listens on.
         port: TCP port that it listens on.
         conf: the app's own options (``--conf``).
+        token: that clients have to send; None: none is asked for.
     """
     words = [str(python), "-m", "monai_cl.serving.server", "start_server", "--app", str(app), "--studies", studies]
     words += ["--uvicorn_app", "monai_cl.serving.web:app", "--host", host, "--port", str(port)]
@@ -82,7 +88,26 @@ def server_command(
         words += ["--conf", key, value]
     # torchrun, which MONAI Label calls by name, lies beside the interpreter
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
-    return words, {**os.environ, "PATH": path}
+    # scans that a viewer uploads for one inference
+    sessions = os.environ.get("MONAI_LABEL_SESSION_PATH") or str(app / "sessions")
+    own = {HOST_VARIABLE: host, TOKEN_VARIABLE: token or "", "MONAI_LABEL_SESSION_PATH": sessions}
+    return words, {**os.environ, "PATH": path, **own}
+
+
+def access_token(host: str, given: str | None = None) -> str | None:
+    """The token of a server: the one that is given; a new one where others than this machine reach the server.
+
+    Raises:
+        UserError: it is too short, or is not printable ASCII without spaces, which is what a header can carry.
+    """
+    if given is None:
+        return None if is_loopback(host) else secrets.token_urlsafe(24)
+    if len(given) < SHORTEST_TOKEN or not given.isascii() or not given.isprintable() or " " in given:
+        raise UserError(
+            f"--token: expected at least {SHORTEST_TOKEN} printable characters without spaces, got {len(given)}; "
+            'make one with: python -c "import secrets; print(secrets.token_urlsafe(24))"'
+        )
+    return given
 
 
 def check_port(host: str, port: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,27 @@ from monailabel.tasks.train.bundle import BundleTrainTask
 
 from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
-from monai_cl.files import new_file
+from monai_cl.serving.failure import failure_message, reported_error
+from monai_cl.serving.guard.task_options import task_options
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
+from monai_cl.serving.replacement import mean_dice_of, replace_if_as_good
 
 logger = logging.getLogger(__name__)
 
 
 class TrainingTask(BundleTrainTask):
-    """Fine-tunes the app's model and puts the result in its place, where the next inference finds it.
+    """Fine-tunes the app's model and puts the result in its place, where the next inference finds it, if it is as good.
 
     MONAI Label would replace the data of ``train#dataset#data``; these bundles prepare volumes from a data list, so the
     submitted labels become one. An epoch is ``epoch_length`` iterations. Every training is a run of its own in
     ``models/training/<time>``, with ``results.json``, overlays and curves; ``pretrained`` starts from the app's model.
+    What was measured of both models is in ``comparison.json`` there.
     """
 
     def config(self) -> dict[str, Any]:
-        """MONAI Label's options, and the length of an epoch."""
-        return {**super().config(), "epoch_length": self.bundle_config["epoch_length"]}
+        """MONAI Label's options without its tracking, and the length of an epoch."""
+        options = {key: value for key, value in super().config().items() if "tracking" not in key and key != "run_id"}
+        return {**options, "epoch_length": self.bundle_config["epoch_length"]}
 
     def stats(self) -> dict[str, Any]:
         """Of the last training, as 3D Slicer shows it: epochs, seconds, the best Dice."""
@@ -46,19 +50,40 @@ class TrainingTask(BundleTrainTask):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train. Runs in a process of its own, which MONAI Label starts.
 
+        Returns:
+            see `replace_if_as_good`.
+
         Raises:
-            UserError: no label yet, or one that is none; or the training left no model.
+            UserError: no label yet, or one that is none; or what ended the training.
         """
-        # viewers send every option, empty ones too
-        self.request = {**request, "run_id": request.get("run_id") or "run"}
+        try:
+            return self._train(request, datastore)
+        except Exception as error:
+            logger.exception("the training has failed")
+            # the last lines of this process are what a client is shown
+            raise UserError(failure_message(error)) from None
+
+    def _train(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        # nothing else of a request: MONAI Label would take its texts into the config, where they are evaluated
+        self.request = {**task_options("train", request), "model": request["model"], "tracking": ""}
         self.run = Path(self.bundle_path) / "models" / "training" / time.strftime("%Y%m%d-%H%M%S")
         self.run.mkdir(parents=True)
         self.start: str | None = None
-        done = super().__call__(self.request, datastore)
+        super().__call__(self.request, datastore)
         if not (self.run / FILE_NAME).is_file():
             raise UserError(f"{self.run}: the training did not come to its end; the lines above say why")
-        _publish(self.run / "model.pt", Path(self.bundle_path) / "models" / "model.pt")
-        return done
+        return self._compare()
+
+    def _compare(self) -> dict[str, Any]:
+        """Measure the app's model on what the trained one was validated on, and decide which stays."""
+        results, place = read_results(self.run), Path(self.bundle_path) / "models" / self.const.model_pytorch()
+        cases = [case["id"] for case in results["metrics"]["per_case"]]
+        before = None
+        if place.is_file():
+            overrides = {key: value for key, value in self.overrides.items() if key != "network"}
+            before = mean_dice_of(place, config=self.bundle_config_path, overrides=overrides)
+        trained = (results.get("best") or {}).get("mean_dice")
+        return replace_if_as_good(self.run / "model.pt", place, mean_dice=trained, mean_dice_before=before, cases=cases)
 
     def _fetch_datalist(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         items = []
@@ -127,11 +152,20 @@ class TrainingTask(BundleTrainTask):
         if self.start is not None:
             loaded = f"monai_cl.engines.load_network(@network_def, {self.start!r})"
             overrides["network"] = self.bundle_config["network"].replace("@network_def", loaded)
+        self.overrides = dict(overrides)
         logger.info("training in %s: %d labelled scans, %d to validate on", self.run, len(training), len(validation))
         return overrides
 
+    def _run_command(self, cmd: Sequence[str], env: Mapping[str, str]) -> None:
+        """Run a training of several processes, whose end MONAI Label does not look at.
 
-def _publish(model: Path, place: Path) -> None:
-    """Put a model in place in one step: an inference meanwhile reads the old file or the new one."""
-    with new_file(place) as temporary:
-        shutil.copyfile(model, temporary)
+        Raises:
+            UserError: it has failed; says what the process that failed first has reported.
+        """
+        process = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(env))
+        lines = []
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line.rstrip())
+        if process.wait():
+            raise UserError(reported_error(lines) or f"the training ended with status {process.returncode}")

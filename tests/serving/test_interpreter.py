@@ -12,8 +12,8 @@ import pytest
 from monai_cl.cli.commands import main
 from monai_cl.cli.monailabel import monailabel_command
 from monai_cl.errors import UserError
-from monai_cl.serving import find_interpreter, server_command
-from monai_cl.serving.interpreter import check_port
+from monai_cl.serving import AppFolder, find_interpreter, server_command
+from monai_cl.serving.interpreter import HOST_VARIABLE, TOKEN_VARIABLE, access_token, check_port
 
 
 def test_no_environment_says_how_to_make_one(tmp_path, monkeypatch):
@@ -61,6 +61,48 @@ def test_the_server_listens_on_this_machine_alone_unless_told_otherwise():
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert words[-3:] == ["--conf", "zoo_source", "local"]
     assert environment["PATH"].startswith("/env/bin")
+    assert (environment[HOST_VARIABLE], environment[TOKEN_VARIABLE]) == ("127.0.0.1", "")
+
+
+def test_a_server_that_others_reach_asks_for_a_token():
+    assert access_token("127.0.0.1") is None
+    assert access_token("localhost") is None
+    first, second = access_token("0.0.0.0"), access_token("192.168.1.5")
+    assert len(first) >= 32
+    assert first != second
+    assert access_token("127.0.0.1", "correct-horse-battery") == "correct-horse-battery"
+
+
+@pytest.mark.parametrize("token", ["", "short", "fifteen letters", "sixteen letters and more", "sechzehn-Zeichen-é"])
+def test_a_token_that_a_header_cannot_carry_or_that_is_soon_guessed_is_refused(token):
+    with pytest.raises(UserError, match="--token: expected at least 16 printable characters without spaces"):
+        access_token("127.0.0.1", token)
+
+
+@pytest.mark.parametrize("given", [None, "environment", "option"])
+def test_the_token_is_printed_only_where_it_is_new_and_never_on_the_servers_command_line(
+    tmp_path, monkeypatch, capsys, given
+):
+    token = "correct-horse-battery"
+    made = AppFolder(tmp_path, "spleen_unetr_segmentation", "segmentation", made=True)
+    started = []
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    if given == "environment":
+        monkeypatch.setenv(TOKEN_VARIABLE, token)
+    monkeypatch.setattr("monai_cl.serving.interpreter.find_interpreter", lambda python: Path("/env/bin/python"))
+    monkeypatch.setattr("monai_cl.serving.find_interpreter", lambda python: Path("/env/bin/python"), raising=False)
+    monkeypatch.setattr("monai_cl.serving.lay_out_app", lambda *args, **options: made, raising=False)
+    monkeypatch.setattr("monai_cl.serving.interpreter.check_port", lambda host, port: None)
+    monkeypatch.setattr("monai_cl.serving.interpreter.become", lambda *command, folder: started.append(command))
+    options = {"token": token} if given == "option" else {}
+    monailabel_command("spleen_unetr_segmentation", str(tmp_path), host="192.168.1.5", **options)
+    ((words, environment),) = started
+    used = environment[TOKEN_VARIABLE]
+    printed = capsys.readouterr().out
+    assert "clients need the token" in printed
+    assert (f"token: {used}" in printed.splitlines()) == (given is None)
+    assert used not in " ".join(words)
+    assert given is None or used == token
 
 
 def test_a_port_that_is_taken_is_refused():

@@ -1,0 +1,27 @@
+"""What a failure stems from, in one line: MONAI wraps it in exceptions that name a line of a config instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai_cl.engines.launch.error_report import user_error_in
+from monai_cl.errors import UserError
+
+
+def failure_message(error: BaseException) -> str:
+    """The message of the `UserError` an exception stems from, or of the first exception, with its class."""
+    cause: BaseException | None = user_error_in(error)
+    if cause is None:
+        cause = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+    text = str(getattr(cause, "msg", None) or cause)
+    if "Original Traceback" in text:  # a loader's worker puts it in front
+        text = text.rpartition(f"{type(cause).__name__}: ")[2]
+    line = " ".join(text.split())
+    return line if isinstance(cause, UserError) else f"{type(cause).__name__}: {line}"
+
+
+def reported_error(lines: Sequence[str]) -> str | None:
+    """What a run of several processes printed as its error: the first line that begins with ``error:``."""
+    return next((line.partition("error: ")[2] for line in lines if line.startswith("error: ")), None)
