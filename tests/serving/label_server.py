@@ -21,22 +21,36 @@ SECONDS_FOR_A_TASK = 1200
 
 
 class LabelServer:
-    """``python -m monai_cl monailabel …`` in a session of its own."""
+    """``python -m monai_cl monailabel …`` in a session of its own.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    Args:
+        folder: where it runs and leaves its log.
+        options: of the command.
+        environment: variables beside those of this process.
+        token: that the server asks for.
+    """
+
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None, token: str | None = None
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.log = folder / "server.log"
         # whatever would leave this machine goes to a port where nobody listens
         nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "all")}
         nowhere |= {"no_proxy": "127.0.0.1", "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
-        environment = {**os.environ, **nowhere, "OMP_NUM_THREADS": "1"}
+        variables = {**os.environ, **nowhere, "OMP_NUM_THREADS": "1", **(environment or {})}
+        if token:
+            variables["MONAI_CL_LABEL_TOKEN"] = token
         command = [sys.executable, "-m", "monai_cl", "monailabel", *options, "--port", str(self.port)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=600, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=600, trust_env=False, headers=headers
+        )
 
     def wait(self) -> None:
         """Until it answers."""

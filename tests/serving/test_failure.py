@@ -28,9 +28,7 @@ def test_another_error_comes_with_its_class():
 
 
 def test_what_a_loaders_worker_hands_on_is_cut_to_the_error():
-    text = (
-        "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\nUserError: bad"
-    )
+    text = "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent …):\nUserError: bad"
     assert failure_message(wrapped(UserError(text))) == "bad"
 
 

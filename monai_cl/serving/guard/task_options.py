@@ -2,7 +2,8 @@
 
 MONAI Label copies every key of a request into its own: ``image`` would then be any file of the machine,
 ``bundle_path`` a folder to import from, ``tracking_uri`` a text that a bundle's config evaluates. Here a task gets the
-options that it has, with values of their type; other keys are left out, as viewers send more than a task has.
+options that it has, with values of their type; other keys are left out, as viewers send more than a task has, once
+their texts have been found to be plain names.
 """
 
 from __future__ import annotations
@@ -73,6 +74,15 @@ def _names(value: Any) -> list[str]:
     return [_name(entry) for entry in value]
 
 
+def _plain(value: Any) -> None:
+    """Texts anywhere in a value that is not used."""
+    if isinstance(value, str):
+        _require(not value or not name_fault(value))
+    elif isinstance(value, (dict, list)):
+        for part in [*value, *value.values()] if isinstance(value, dict) else value:
+            _plain(part)
+
+
 def _weights(value: Any) -> str:
     _require(_name(value).endswith(".pt"))
     return value
@@ -87,11 +97,12 @@ def _segments(value: Any) -> list[dict[str, Any]]:
     return value
 
 
+_TEXT = Option("a text", str)
 SWITCH = Option("true or false", _switch)
 LABEL_INFO = Option('a list such as [{"name": "spleen", "idx": 1}]', _segments)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _OF_A_TASK = {
-    "client_id": Option("a text", str),
+    "client_id": _TEXT,
     "logging": Option(f"one of {', '.join(LEVELS)}", lambda value: _one_of(*LEVELS).convert(str(value).upper())),
     "gpus": _matching(r"all|\d{1,3}(,\d{1,3})*", "all, or numbers of GPUs with commas between"),
     "multi_gpu": SWITCH,
@@ -131,6 +142,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "sample": {"client_id": _OF_A_TASK["client_id"]},
 }
 _LISTS = ("images", "label_info")
+_PLAIN = Option("plain names", _plain)
 
 
 def task_options(task: str, given: Mapping[str, Any], *, devices: Sequence[str] | None = None) -> dict[str, Any]:
@@ -139,14 +151,16 @@ def task_options(task: str, given: Mapping[str, Any], *, devices: Sequence[str] 
     Args:
         task: key of `OPTIONS`.
         given: as sent; of a list, which a viewer takes from what it may choose from, the first counts. What is empty
-            is as if not sent.
+            is as if it were not sent.
         devices: names of the devices there are; None: any will do.
 
     Raises:
         ValueError: names the option, what is expected and what came.
     """
-    device = Option("a text", str) if devices is None else _one_of(*devices)
+    device = _TEXT if devices is None else _one_of(*devices)
     known = OPTIONS[task] if task == "sample" else {**OPTIONS[task], "device": device}
+    for key in given.keys() - known.keys():
+        checked(key, given[key], _PLAIN)
     options: dict[str, Any] = {}
     for key, option in known.items():
         value = given.get(key)

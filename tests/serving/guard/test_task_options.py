@@ -13,6 +13,13 @@ def test_what_a_task_does_not_have_is_left_out():
     assert task_options("train", sent) == {"max_epochs": 3}
 
 
+def test_what_is_left_out_is_no_path_either():
+    for value in ("../evil", ["a", "/etc"], {"a": {"b": "~x"}}, {"../a": 1}):
+        with pytest.raises(ValueError, match=r"^other: expected plain names, got "):
+            task_options("sample", {"other": value})
+    assert task_options("sample", {"other": "", "more": [1, None, {"a": "plain"}]}) == {}
+
+
 def test_the_first_of_a_list_and_nothing_empty_as_viewers_send_them():
     sent = {"device": ["cpu", "cuda"], "model_filename": ["model.pt"], "gpus": "", "max_epochs": None, "val_split": []}
     assert task_options("train", sent, devices=("cpu",)) == {"device": "cpu", "model_filename": "model.pt"}
@@ -25,11 +32,8 @@ def test_texts_become_their_types():
 
 
 def test_lists_stay_where_a_list_is_meant():
-    info = [{"name": "spleen", "idx": 1, "color": [1, 2, 3]}]
-    assert task_options("batch", {"images": ["a", "b"], "label_info": info}) == {
-        "images": ["a", "b"],
-        "label_info": info,
-    }
+    sent = {"images": ["a", "b"], "label_info": [{"name": "spleen", "idx": 1, "color": [1, 2, 3]}]}
+    assert task_options("batch", sent) == sent
 
 
 @pytest.mark.parametrize(
