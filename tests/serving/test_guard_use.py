@@ -118,3 +118,11 @@ def test_a_request_that_cannot_be_parsed_is_the_clients_fault(guarded_server):
         for method, path in (("POST", f"/train/{MODEL}"), ("PUT", "/datastore/image"), ("PUT", "/session/")):
             status = guarded_server.client.request(method, path, headers=headers, content=body).status_code
             assert 400 <= status < 500, (path, headers, body[:50], status)
+
+
+def test_a_client_that_sends_much_sees_why_it_is_refused(guarded_server):
+    scan = {"label": ("x.nii.gz", bytes(30 << 20))}
+    answer = guarded_server.client.put("/datastore/label", params={"image": "nobody"}, files=scan)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "nobody: there is no such image"})
+    answer = guarded_server.client.post(f"/train/{MODEL}", content=bytes(2 << 20))
+    assert (answer.status_code, answer.json()) == (413, {"detail": "expected at most 1048576 bytes"})

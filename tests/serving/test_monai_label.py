@@ -149,7 +149,9 @@ def test_information_names_models_trainers_and_strategies(server):
 
 def test_a_web_page_from_elsewhere_may_not_read(server):
     answer = server.client.get("/info/", headers={"Origin": "http://elsewhere.example"})
+    assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
+    assert "access-control-allow-origin" not in server.client.get("/info/").headers
 
 
 def test_inference_is_the_bundles_own_in_the_scans_own_space(server, root, trained, labels):
@@ -266,7 +268,7 @@ def test_an_uploaded_label_comes_back_unchanged(server, root, labels):
     assert server.post("/activelearning/first")["id"] == CASES[3]
 
 
-def test_training_starts_from_the_model_and_takes_its_place(server, root, labels):
+def test_training_starts_from_the_model_and_is_compared_with_it(server, root, labels):
     model = root / "app" / "model" / SPLEEN / "models" / "model.pt"
     before = torch.load(model, weights_only=True)
     # a reader's own numbering: another segment first
@@ -288,16 +290,81 @@ def test_training_starts_from_the_model_and_takes_its_place(server, root, labels
     assert len(results["data_list"]["training_cases"]) == 3
     assert [case["id"] for case in results["metrics"]["per_case"]] == [OBLIQUE]
     np.testing.assert_array_equal(voxels(run / "labels" / f"{OBLIQUE}.nii.gz"), voxels(labels / f"{OBLIQUE}.nii.gz"))
-    after = torch.load(model, weights_only=True)
-    assert after.keys() == before.keys()
-    steps = max(float((after[key] - before[key]).abs().max()) for key in after)
+    trained = torch.load(run / "model.pt", weights_only=True)
+    assert trained.keys() == before.keys()
+    steps = max(float((trained[key] - before[key]).abs().max()) for key in trained)
     # three steps of AdamW change a weight by a few learning rates: another start would be far off
     assert 0 < steps < 5 * TINY["learning_rate"]
+    comparison = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
+    # the app's model was that of the run until now, whose label maps are there
+    files = root / "expected" / f"{OBLIQUE}_seg.nii.gz", labels / f"{OBLIQUE}.nii.gz"
+    found, truth = (voxels(file) == 1 for file in files)
+    assert comparison["mean_dice_before"] == pytest.approx(dice(found, truth), abs=1e-5)
+    assert comparison["mean_dice"] == results["best"]["mean_dice"]
+    assert comparison["cases"] == [OBLIQUE]
+    assert comparison["replaced"] == (comparison["mean_dice"] >= comparison["mean_dice_before"])
+    in_place = torch.load(model, weights_only=True)
+    for key, weights in (trained if comparison["replaced"] else before).items():
+        assert torch.equal(in_place[key], weights)
     assert server.get("/info/")["train_stats"][SPLEEN]["epoch"] == 1
 
     found = server.segment(SPLEEN, CASES[4], root / "after.nii.gz")
     expected = reference(root, "expected after") / f"{CASES[4]}_seg.nii.gz"
     np.testing.assert_array_equal(voxels(found), voxels(expected))
+
+
+def test_a_model_that_has_become_worse_does_not_take_its_place(server, root):
+    model = root / "app" / "model" / SPLEEN / "models" / "model.pt"
+    before = model.read_bytes()
+    options = {"device": "cpu", "max_epochs": 1, "epoch_length": 1, "pretrained": False, "val_split": 0.25}
+    server.post(f"/train/{SPLEEN}", options)
+    task = server.finished("train")
+    comparison = json.loads((last_run(model) / "comparison.json").read_text(encoding="utf-8"))
+    assert comparison["mean_dice"] < comparison["mean_dice_before"]
+    assert not comparison["replaced"]
+    assert model.read_bytes() == before
+    # both numbers are in the answer of /train/
+    assert any(comparison["message"] in line for line in task["details"])
+    assert (
+        f"{comparison['mean_dice']:.4f}, of the app's before {comparison['mean_dice_before']:.4f}"
+        in task["details"][-1]
+    )
+
+
+def test_a_model_that_is_as_good_takes_its_place_and_scores_are_made_anew(server, root):
+    model = root / "app" / "model" / SPLEEN / "models" / "model.pt"
+    good = model.read_bytes()
+    blind = torch.load(model, weights_only=True)
+    for name in ("out.conv.conv.weight", "out.conv.conv.bias"):
+        blind[name] = torch.zeros_like(blind[name])
+    blind["out.conv.conv.bias"][0] = 10.0  # sees background alone
+    torch.save(blind, root / "blind.pt")
+    upload(server, root / "blind.pt")
+    (root / "good.pt").write_bytes(good)
+    try:
+        server.post(f"/train/{SPLEEN}", {"device": "cpu", "max_epochs": 1, "val_split": 0.25})
+        server.finished("train")
+        comparison = json.loads((last_run(model) / "comparison.json").read_text(encoding="utf-8"))
+        assert (comparison["mean_dice_before"], comparison["replaced"]) == (0.0, True)
+        assert model.read_bytes() == (last_run(model) / "model.pt").read_bytes()
+        assert (last_run(model) / "previous_model.pt").read_bytes() == (root / "blind.pt").read_bytes()
+        deadline = time.monotonic() + 600
+        expected = int(model.stat().st_mtime)
+        while (scored := server.get("/datastore/image/info", image=CASES[4]).get("epistemic_ts")) != expected:
+            assert time.monotonic() < deadline, (scored, expected, server.tail())
+            time.sleep(1)
+    finally:
+        upload(server, root / "good.pt")
+
+
+def upload(server, weights: Path) -> None:
+    with weights.open("rb") as stream:
+        answer = server.client.put(f"/model/{SPLEEN}", files={"file": (weights.name, stream)})
+    assert answer.status_code == 200, answer.text
+
+
+def last_run(model: Path) -> Path:
+    return max((model.parent / "training").iterdir())
 
 
 def test_one_label_is_enough(server, root):
@@ -309,7 +376,6 @@ def test_one_label_is_enough(server, root):
         time.sleep(1)
     server.post(f"/train/{SPLEEN}", {"device": "cpu", "max_epochs": 1, "epoch_length": 2})
     server.finished("train")
-    assert len(list(runs.iterdir())) == 2
     results = read_results(max(runs.iterdir()))
     assert results["data_list"]["training_cases"] == [OBLIQUE]
     assert [case["id"] for case in results["metrics"]["per_case"]] == [OBLIQUE]
@@ -340,6 +406,44 @@ def test_a_training_that_fails_says_why(server, root, labels):
     server.post(f"/train/{SPLEEN}", {"device": "cpu", "max_epochs": 1, "multi_gpu": False})
     with pytest.raises(AssertionError, match="expected segments among spleen, found tumour; rename the segments"):
         server.finished("train")
+
+
+def test_a_failure_inside_the_bundles_config_is_told_by_its_cause(server, root, labels):
+    truth = nib.load(labels / f"{CASES[1]}.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(truth.dataobj)[:-2], truth.affine), root / "short.nii.gz")
+    server.submit(CASES[1], root / "short.nii.gz", [{"name": "spleen", "idx": 1}])
+    server.post(f"/train/{SPLEEN}", {"device": "cpu", "max_epochs": 1, "multi_gpu": False})
+    with pytest.raises(AssertionError):
+        server.finished("train")
+    task = server.get("/train/")
+    assert (task["status"], "ConfigExpression" in task["details"][-1]) == ("ERROR", False)
+    assert task["details"][-1].startswith("monai_cl.errors.UserError: ")
+    assert f"{CASES[1]}.nii.gz" in task["details"][-1]
+    assert "expected" in task["details"][-1]
+
+
+PROCESSES = """
+import os, sys
+from monai_cl.serving.torchvision_operators import declare_torchvision_operators
+declare_torchvision_operators()
+from monai_cl.serving.training_task import TrainingTask
+task = TrainingTask.__new__(TrainingTask)
+task._run_command([sys.executable, "-c", "print('epoch 1')"], os.environ)
+failing = "import sys; print('error: a.nii.gz: damaged', flush=True); sys.exit('error: lost another')"
+for code in (failing, "raise SystemExit(7)"):
+    try: task._run_command([sys.executable, "-c", code], os.environ)
+    except Exception as error: print(type(error).__name__, error)
+"""
+
+
+def test_a_training_of_several_processes_that_fails_says_why(root):
+    script = root / "processes.py"
+    script.write_text(PROCESSES, encoding="utf-8")
+    out = python("-W", "ignore", script, cwd=root, interpreter=find_interpreter()).splitlines()
+    assert "epoch 1" in out
+    assert out[-1] == "UserError the training ended with status 7"
+    assert "UserError a.nii.gz: damaged" in out
+    assert "UserError lost another" not in out
 
 
 STOCK = """

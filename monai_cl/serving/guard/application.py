@@ -17,7 +17,7 @@ from monai_cl.serving.guard.front_page import front_page
 from monai_cl.serving.guard.origins import ServerAddress, foreign_page, is_loopback
 from monai_cl.serving.guard.parameters import Names, checked_body, checked_query, path_segments
 from monai_cl.serving.guard.refused import Refused
-from monai_cl.serving.guard.request_body import read_form
+from monai_cl.serving.guard.request_body import read_form, skip_body
 from monai_cl.serving.guard.routes import find_route
 
 
@@ -49,6 +49,8 @@ class Guard:
             answer = await self._answer(request)
             await answer(scope, receive, send)
         except Refused as refused:
+            if refused.status not in (401, 403):
+                await skip_body(request)
             answer = JSONResponse({"detail": refused.reason}, refused.status, headers=refused.headers)
             await answer(scope, receive, send)
         except ClientDisconnect:

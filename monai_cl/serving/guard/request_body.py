@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -44,6 +45,14 @@ async def read_form(request: Request) -> FormData:
         raise Refused(400, f"expected a form: {error.message}") from error
     except (ValueError, LookupError, AssertionError) as error:  # of its parser
         raise Refused(400, f"expected a form ({error})") from error
+
+
+async def skip_body(request: Request) -> None:
+    """Read what is left of a body: a client that is cut off while it sends does not see the answer."""
+    if request.method in ("POST", "PUT"):
+        with contextlib.suppress(RuntimeError):  # it has been read
+            async for _ in request.stream():
+                pass
 
 
 def json_object(text: bytes | str, what: str) -> dict[str, Any]:
