@@ -14,7 +14,7 @@ from monai_cl.serving.guard.plain_names import name_fault, text_fault
 from monai_cl.serving.guard.refused import Refused
 from monai_cl.serving.guard.request_body import FORMS, Body, content_type, json_object, read_form, read_short
 from monai_cl.serving.guard.routes import Route
-from monai_cl.serving.guard.task_options import LABEL_INFO, checked, task_options
+from monai_cl.serving.guard.task_options import LABEL_INFO, check_left_out, checked, task_options
 
 # what the server itself notes of a scan
 _OWN_INFO = ("strategy", "epistemic_entropy", "epistemic_ts", "ts", "name", "path")
@@ -137,6 +137,7 @@ def _task(route: Route, given: dict[str, Any], names: Names) -> dict[str, Any]:
 
 def _options(route: Route, given: dict[str, Any], names: Names) -> dict[str, Any]:
     try:
+        check_left_out(route.options, given)
         options = task_options(route.options, given, devices=names.devices)
     except ValueError as error:
         raise Refused(400, str(error)) from error

@@ -2,8 +2,7 @@
 
 MONAI Label copies every key of a request into its own: ``image`` would then be any file of the machine,
 ``bundle_path`` a folder to import from, ``tracking_uri`` a text that a bundle's config evaluates. Here a task gets the
-options that it has, with values of their type; other keys are left out, as viewers send more than a task has, once
-their texts have been found to be plain names.
+options that it has, with values of their type; other keys are left out, as viewers send more than a task has.
 """
 
 from __future__ import annotations
@@ -159,8 +158,6 @@ def task_options(task: str, given: Mapping[str, Any], *, devices: Sequence[str] 
     """
     device = _TEXT if devices is None else _one_of(*devices)
     known = OPTIONS[task] if task == "sample" else {**OPTIONS[task], "device": device}
-    for key in given.keys() - known.keys():
-        checked(key, given[key], _PLAIN)
     options: dict[str, Any] = {}
     for key, option in known.items():
         value = given.get(key)
@@ -170,6 +167,16 @@ def task_options(task: str, given: Mapping[str, Any], *, devices: Sequence[str] 
             continue
         options[key] = checked(key, value, option)
     return options
+
+
+def check_left_out(task: str, given: Mapping[str, Any]) -> None:
+    """Check the texts of what `task_options` leaves out.
+
+    Raises:
+        ValueError: one is not a plain name; names its key.
+    """
+    for key in given.keys() - {*OPTIONS[task], "device"}:
+        checked(key, given[key], _PLAIN)
 
 
 def checked(key: str, value: Any, option: Option) -> Any:

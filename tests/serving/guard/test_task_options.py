@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monai_cl.serving.guard.routes import ROUTES, find_route
-from monai_cl.serving.guard.task_options import OPTIONS, task_options
+from monai_cl.serving.guard.task_options import OPTIONS, check_left_out, task_options
 
 
 def test_what_a_task_does_not_have_is_left_out():
@@ -16,8 +16,8 @@ def test_what_a_task_does_not_have_is_left_out():
 def test_what_is_left_out_is_no_path_either():
     for value in ("../evil", ["a", "/etc"], {"a": {"b": "~x"}}, {"../a": 1}):
         with pytest.raises(ValueError, match=r"^other: expected plain names, got "):
-            task_options("sample", {"other": value})
-    assert task_options("sample", {"other": "", "more": [1, None, {"a": "plain"}]}) == {}
+            check_left_out("sample", {"other": value})
+    check_left_out("sample", {"other": "", "more": [1, None, {"a": "plain"}], "client_id": "reader 1/2"})
 
 
 def test_the_first_of_a_list_and_nothing_empty_as_viewers_send_them():
