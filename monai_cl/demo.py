@@ -111,17 +111,17 @@ class Demo:
         if not path.exists():
             if any(self.output.glob("*/results.json")) or (self.output / "cohort").exists():
                 raise UserError(
-                    f"{path}: expected the seed and the size of the steps that lie here, found none; {remedy}"
+                    path, expected="the seed and the size of the steps that lie here", found="none", remedy=remedy
                 )
             write_atomically(path, (json.dumps(wanted, indent=1) + "\n").encode())
             return
         found = read_json(path, what="demonstration")
         if not isinstance(found, dict) or found.keys() != wanted.keys():
-            raise UserError(f"{path}: expected the seed and the size of a demonstration, found others; {remedy}")
+            raise UserError(path, expected="the seed and the size of a demonstration", found="others", remedy=remedy)
         differing = [key for key in wanted if found[key] != wanted[key]]
         if differing:
             listed = [", ".join(f"{key} {content[key]}" for key in differing) for content in (wanted, found)]
-            raise UserError(f"{path}: expected {listed[0]}, found {listed[1]}; {remedy}")
+            raise UserError(path, expected=listed[0], found=listed[1], remedy=remedy)
 
     def _slices(self) -> list[Path]:
         """WSP on the synthetic cirrhosis cohort: pre-training, then a probe on its encoder and on an untrained one."""

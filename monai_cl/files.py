@@ -142,7 +142,9 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
         with new_file(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise UserError(
+            path, found=f"cannot be written ({error.strerror or error})", remedy="choose another place"
+        ) from error
 
 
 _BLOCK = 1 << 20
@@ -184,4 +186,4 @@ def check_name(path: Path) -> None:
         os.fspath(path).encode()
     except UnicodeEncodeError as error:
         shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
-        raise UserError(f"{shown}: expected a name in UTF-8, found other bytes; rename it") from error
+        raise UserError(shown, expected="a name in UTF-8", found="other bytes", remedy="rename it") from error

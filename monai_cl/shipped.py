@@ -68,4 +68,4 @@ def _known(name: str, names: list[str], *, what: str) -> str:
         return name
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names) or 'none'}"
-    raise UserError(f"{name!r}: no such {what}{hint}")
+    raise UserError(f"{name!r}", found=f"no such {what}{hint}")

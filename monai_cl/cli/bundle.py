@@ -53,7 +53,7 @@ class BundleCommands:
 
         source, target = bundle_folder(str(name)), Path(str(folder))
         if target.exists():
-            raise UserError(f"{target}: exists already; choose another name")
+            raise UserError(target, found="exists already", remedy="choose another name")
         # what runs have left in a checkout's bundle is not part of it
         shutil.copytree(source, target, ignore=lambda at, _: RESULTS if Path(at) == source else ())
         say(f"wrote {target}")

@@ -19,7 +19,9 @@ def completion_script(commands: Any, shell: str) -> str:
     """
     if shell not in SHELLS:
         raise UserError(
-            f"{shell!r}: expected one of the shells {', '.join(SHELLS)}; zsh reads bash's after bashcompinit"
+            f"{shell!r}",
+            expected=f"one of the shells {', '.join(SHELLS)}",
+            remedy="zsh reads bash's after bashcompinit",
         )
     script = fire_completion(commands, program=PROGRAM, shell=shell)
     # file names where no command or option fits

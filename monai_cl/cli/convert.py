@@ -38,7 +38,9 @@ def convert_command(
     if uneven_slices not in ("error", "interpolate"):
         raise UserError(f'--uneven_slices: expected "error" or "interpolate", got {uneven_slices!r}')
     if Path(str(output)).exists() and not overwrite:
-        raise UserError(f"{output}: expected no such file, found one; name another, or pass --overwrite to replace it")
+        raise UserError(
+            output, expected="no such file", found="one", remedy="name another, or pass --overwrite to replace it"
+        )
     volume = read_volume(
         str(source),
         series=None if series is None else str(series),

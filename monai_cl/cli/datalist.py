@@ -107,7 +107,7 @@ class DataListCommands:
             say(problem)
         if problems:
             raise UserError(
-                f"data list {path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}, listed above"
+                f"data list {path}", found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''}, listed above"
             )
         say(f"data list {path}: no problems")
 
@@ -221,7 +221,7 @@ class DataListCommands:
         from monai_cl.data.datalist.summary import format_summary
 
         if not paths:
-            raise UserError("summary: expected the name of a data list, found none")
+            raise UserError("summary", expected="the name of a data list", found="none")
         lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
         say("\n\n".join(map(format_summary, lists)))
 
@@ -229,7 +229,7 @@ class DataListCommands:
 def _refuse_existing(target: Path, overwrite: bool) -> None:
     """Say so before the work, not after it."""
     if target.exists() and not overwrite:
-        raise UserError(f"{target}: exists already and is kept; choose another name or pass --overwrite")
+        raise UserError(target, found="exists already and is kept", remedy="choose another name or pass --overwrite")
 
 
 def _write(document: dict, target: Path, *, overwrite: bool, ship_schema: bool = False) -> None:

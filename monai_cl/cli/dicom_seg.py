@@ -43,7 +43,7 @@ def dicom_seg_command(
     volume = read_volume(str(labels))
     values, odd = whole_values(volume.array)
     if odd.any():
-        raise UserError(f"{labels}: expected whole numbers, found others; give a label map, not an image")
+        raise UserError(labels, expected="whole numbers", found="others", remedy="give a label map, not an image")
     if output is None:
         output = strip_ending(str(labels)) + ".dcm"
     path = write_dicom_seg(
@@ -64,8 +64,8 @@ def _names(organs: Sequence[str] | Mapping[str, str] | str) -> dict[int, str]:
         try:
             return {int(number): str(name) for number, name in organs.items()}
         except (TypeError, ValueError) as error:
-            raise UserError(f"organs: expected label: name pairs, found {dict(organs)}") from error
+            raise UserError("organs", expected="label: name pairs", found=dict(organs)) from error
     names = [organs] if isinstance(organs, str) else organs
     if not isinstance(names, (list, tuple)) or not names:
-        raise UserError(f"organs: expected names such as \"['spleen']\", found {organs!r}")
+        raise UserError("organs", expected="names such as \"['spleen']\"", found=f"{organs!r}")
     return {number: str(name) for number, name in enumerate(names, start=1)}

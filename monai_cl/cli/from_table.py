@@ -53,7 +53,7 @@ def datalist_from_table_command(
 
     target = Path(str(output))
     if target.exists() and not overwrite:
-        raise UserError(f"{target}: exists already and is kept; choose another name or pass --overwrite")
+        raise UserError(target, found="exists already and is kept", remedy="choose another name or pass --overwrite")
     if preset is not None and preset not in PRESETS:
         raise UserError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
     known = PRESETS.get(preset) if preset is not None else None
@@ -68,7 +68,7 @@ def datalist_from_table_command(
         options = {key: getattr(known, key) if chosen is None else chosen for key, chosen in options.items()}
     for key in ("patient", "value"):
         if options[key] is None:
-            raise UserError(f"from_table: expected --{key}, the column with the {key}s, or a --preset")
+            raise UserError("from_table", expected=f"--{key}, the column with the {key}s, or a --preset")
     options |= {"skip_rows": options["skip_rows"] or 0, "name": name, "folds": folds or None, "seed": seed}
     # where its scans lie is judged when the new list is used
     listed = load_data_list(str(scans), allow_outside=True).only_dataset
@@ -99,7 +99,7 @@ def _json(text: Any, what: str) -> dict | None:
     try:
         document = json.loads(str(text))
     except json.JSONDecodeError as error:
-        raise UserError(f'{what}: expected JSON such as {{"0": 0, "5": 1}}, found {text!r} ({error.msg})') from None
+        raise UserError(what, expected='JSON such as {"0": 0, "5": 1}', found=f"{text!r} ({error.msg})") from None
     if not isinstance(document, dict):
-        raise UserError(f'{what}: expected JSON such as {{"0": 0, "5": 1}}, found {text!r}')
+        raise UserError(what, expected='JSON such as {"0": 0, "5": 1}', found=f"{text!r}")
     return document

@@ -53,7 +53,7 @@ def monailabel_command(
 
     remote = str(studies).startswith(("http://", "https://"))
     if not remote and not Path(str(studies)).is_dir():
-        raise UserError(f"{studies}: expected a folder of scans or the URL of a DICOMweb server, found neither")
+        raise UserError(studies, expected="a folder of scans or the URL of a DICOMweb server", found="neither")
     interpreter = find_interpreter(python) if start else None
     if start:
         check_port(host, port)

@@ -57,14 +57,15 @@ def prepare_command(
     )
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
-        raise UserError(f"{data_list}: expected items under {', '.join(_names(splits))}, found none")
+        raise UserError(data_list, expected=f"items under {', '.join(_names(splits))}", found="none")
     with _cluster(dask) as processes:
         result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
     say(result.summary())
     if result.skipped:
         raise UserError(
-            f"{data_list}: {len(result.skipped)} of {len(items)} volumes cannot be prepared, named above with the "
-            "reason; mend them or take them off the list"
+            data_list,
+            found=f"{len(result.skipped)} of {len(items)} volumes cannot be prepared, named above with the reason",
+            remedy="mend them or take them off the list",
         )
 
 
@@ -116,17 +117,21 @@ def _cluster(address: str | None) -> Iterator[int]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise UserError("--dask: expected the package distributed, found none; pip install distributed") from error
+        raise UserError(
+            "--dask", expected="the package distributed", found="none", remedy="pip install distributed"
+        ) from error
     import joblib
 
     try:
         client = Client(str(address), timeout="10s")
     except (OSError, ValueError) as error:
-        raise UserError(f"--dask: expected a Dask scheduler at {address}, found none ({error})") from error
+        raise UserError("--dask", expected=f"a Dask scheduler at {address}", found=f"none ({error})") from error
     with client, joblib.parallel_config(backend="dask", client=client):
         threads = sum(client.nthreads().values())
         if not threads:
-            raise UserError(f"--dask: expected workers at {address}, found none; start `dask worker {address}`")
+            raise UserError(
+                "--dask", expected=f"workers at {address}", found="none", remedy=f"start `dask worker {address}`"
+            )
         yield max(2, threads)  # with 1 nothing would leave this process
 
 

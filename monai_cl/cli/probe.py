@@ -44,16 +44,18 @@ def probe_command(
     from monai_cl.report import classification_tables, find_runs, pca_figure, roc_figure
 
     if not features:
-        raise UserError("probe: expected at least one features file (.npz), found none")
+        raise UserError("probe", expected="at least one features file (.npz)", found="none")
     paths = [Path(str(path)) for path in features]
     names = [path.stem for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"probe: expected files of different names, found {twice[0]}.npz more than once; rename one")
+        raise UserError(
+            "probe", expected="files of different names", found=f"{twice[0]}.npz more than once", remedy="rename one"
+        )
     if method is not None and len(paths) > 1:
         raise UserError("--method: expected one features file, for which it is the name; found several")
     if fold_count < 2:
-        raise UserError(f"--fold_count: expected 2 or more, found {fold_count}")
+        raise UserError("--fold_count", expected="2 or more", found=fold_count)
     root = Path(str(output))
     shared = None if folds is None else read_folds(str(folds))
     for path, name in zip(paths, names):

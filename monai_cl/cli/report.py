@@ -32,12 +32,16 @@ def report_command(
 
     if str(hash_patients).lower() in ("true", "false", "yes", "no") and not isinstance(hash_patients, bool):
         raise UserError(
-            f"--hash_patients: expected nothing after it, or a key that is no answer, found {hash_patients!r}; "
-            "leave the option out to show the case ids as they are"
+            "--hash_patients",
+            expected="nothing after it, or a key that is no answer",
+            found=f"{hash_patients!r}",
+            remedy="leave the option out to show the case ids as they are",
         )
     output = str(output)  # the command line turns a bare number into an int
     if os.path.isdir(output):
-        raise UserError(f"{output}: expected the name of a file to write, found a folder; try {output}/report.html")
+        raise UserError(
+            output, expected="the name of a file to write", found="a folder", remedy=f"try {output}/report.html"
+        )
     path = write_report(
         output,
         *map(str, runs),

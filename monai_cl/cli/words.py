@@ -52,10 +52,12 @@ def check_words(commands: Any, words: list[str]) -> None:
         elif inspect.Parameter.VAR_KEYWORD not in kinds:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join('--' + other for other in known)}"
-            raise UserError(f"--{name}: {' '.join(named)} has no such option; {hint}")
+            raise UserError(f"--{name}", found=f"{' '.join(named)} has no such option", remedy=hint)
     for one in given:
         if one.name is None:
-            raise UserError(f"{one.value}: {' '.join(named)} has no place for it; name the option it belongs to")
+            raise UserError(
+                one.value, found=f"{' '.join(named)} has no place for it", remedy="name the option it belongs to"
+            )
         if not one.option:
             _check_kind(one.name, parameters[one.name].annotation, one.value)
 
@@ -93,11 +95,11 @@ def _check_kind(name: str, annotation: Any, word: str | None) -> None:
     expected, types = _KINDS.get(annotation, ("a value", ()))
     if word is None:
         if annotation in _TEXTS or (types and bool not in types):
-            raise UserError(f"--{name}: expected {expected}, found nothing behind it")
+            raise UserError(f"--{name}", expected=expected, found="nothing behind it")
     elif types:
         value = fire_value(word)
         if not isinstance(value, types) or isinstance(value, bool) != (bool in types):
-            raise UserError(f"--{name}: expected {expected}, found {word!r}")
+            raise UserError(f"--{name}", expected=expected, found=f"{word!r}")
 
 
 def _check_command(group: Any, named: list[str], left: list[str]) -> None:
@@ -107,7 +109,7 @@ def _check_command(group: Any, named: list[str], left: list[str]) -> None:
     known = [name for name in dir(group) if not name.startswith("_")]
     near = difflib.get_close_matches(left[0], known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise UserError(f"{left[0]}: {' '.join(['no such command', *(['of'] if named else []), *named])}; {hint}")
+    raise UserError(left[0], found=" ".join(["no such command", *(["of"] if named else []), *named]), remedy=hint)
 
 
 def find_command(commands: Any, words: list[str]) -> tuple[list[str], Any]:

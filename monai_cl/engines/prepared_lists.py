@@ -73,7 +73,9 @@ def prepare_all(
         UserError: names every item that could not be prepared, with the reason. What was prepared stays.
     """
     if not items:
-        raise UserError(f"store {store}: nothing to prepare, the data list selects no item; check fold and split")
+        raise UserError(
+            f"store {store}", found="nothing to prepare, the data list selects no item", remedy="check fold and split"
+        )
     done = prepare(items, store, preparation, workers=workers)
     if done.skipped:
         lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)

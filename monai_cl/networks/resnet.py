@@ -67,7 +67,9 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
     path = Path(path)
     if not path.is_file():
         raise UserError(
-            f"{path}: no such file; pass a ResNet-18 weights file in torchvision's format, e.g. resnet18-f37072fd.pth"
+            path,
+            found="no such file",
+            remedy="pass a ResNet-18 weights file in torchvision's format, e.g. resnet18-f37072fd.pth",
         )
     given = {name: w for name, w in read_weights(path).items() if not name.startswith(_CLASSIFIER)}
     own = network.state_dict()

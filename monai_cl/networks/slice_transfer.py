@@ -36,7 +36,7 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
             encoder is unchanged then.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; pass a checkpoint of a pre-training on slices")
+        raise UserError(path, found="no such file", remedy="pass a checkpoint of a pre-training on slices")
     given = slice_encoder_weights(read_weights(path))
     own = {name: tensor for name, tensor in encoder.state_dict().items() if in_encoder(name)}
     report = compare_weights(own, given, source=str(path))

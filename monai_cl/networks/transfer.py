@@ -67,25 +67,27 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint file; pass the encoder.pt that export_encoder wrote")
+        raise UserError(path, found="no such checkpoint file", remedy="pass the encoder.pt that export_encoder wrote")
     if fault := archive_fault(path):
         raise UserError(
-            f"{path}: not a readable PyTorch checkpoint of plain tensors, found a damaged file ({fault}); copy it again"
+            path,
+            found=f"not a readable PyTorch checkpoint of plain tensors, found a damaged file ({fault})",
+            remedy="copy it again",
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a readable PyTorch checkpoint of plain tensors ({reason})") from error
+        raise UserError(path, found=f"not a readable PyTorch checkpoint of plain tensors ({reason})") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
             break
     if not isinstance(content, Mapping):
-        raise UserError(f"{path}: expected a state dict (name → tensor), found {type(content).__name__}")
+        raise UserError(path, expected="a state dict (name → tensor)", found=type(content).__name__)
     weights = {bare_name(str(k)): v for k, v in content.items() if isinstance(v, Tensor)}
     if not weights:
-        raise UserError(f"{path}: expected a state dict (name → tensor), found no tensor in it")
+        raise UserError(path, expected="a state dict (name → tensor)", found="no tensor in it")
     return weights
 
 
@@ -187,9 +189,9 @@ def export_encoder(
     encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights).items()}
     absent = [prefix for prefix in ENCODER_PREFIXES if not any(name.startswith(prefix) for name in encoder)]
     if absent:
-        raise UserError(f"{origin}: no UNETR encoder to export, nothing under {', '.join(p + '*' for p in absent)}")
+        raise UserError(origin, found=f"no UNETR encoder to export, nothing under {', '.join(p + '*' for p in absent)}")
     if not output.parent.is_dir():
-        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
+        raise UserError(output, found=f"the folder {output.parent} does not exist", remedy="create it first")
     note = {"format": 1, "keys": "monai.networks.nets.UNETR", "tensors": len(encoder), **dict(about or {})}
     text = json.dumps(note, indent=1, default=str)
     with new_file(output) as temporary, temporary.open("wb") as stream:

@@ -109,7 +109,9 @@ def _result_files(path: Path) -> list[Path]:
     below = sorted(other for other in file.parent.rglob(FILE_NAME) if other != file)
     found = [other for other in below if read_results(other)["kind"] != "demo"]
     if not found:
-        raise UserError(f"{path}: expected {FILE_NAME} of a run in it or below it, found none; give a run's folder")
+        raise UserError(
+            path, expected=f"{FILE_NAME} of a run in it or below it", found="none", remedy="give a run's folder"
+        )
     return found
 
 

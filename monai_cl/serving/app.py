@@ -46,7 +46,7 @@ class BundleApp(MONAILabelApp):
         conf = {"models": ",".join(bundles_in(app_dir)), **(conf or {}), "zoo_source": "local"}
         for name in conf["models"].split(","):
             if not (Path(app_dir) / "model" / name.strip() / "configs").is_dir():
-                raise UserError(f"{app_dir}/model/{name.strip()}: expected a bundle, found none")
+                raise UserError(f"{app_dir}/model/{name.strip()}", expected="a bundle", found="none")
         self.bundles: dict[str, str] = get_bundle_models(app_dir, conf)
         super().__init__(
             app_dir=app_dir,

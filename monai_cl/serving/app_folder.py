@@ -74,7 +74,10 @@ def lay_out_app(
         if checkpoint is not None or given:
             what = "--checkpoint" if checkpoint is not None else f"--{next(iter(given))}"
             raise UserError(
-                f"{target}: expected no app there, found one; start it without {what}, or make another with --app"
+                target,
+                expected="no app there",
+                found="one",
+                remedy=f"start it without {what}, or make another with --app",
             )
         return AppFolder(app, name, task, made=False)
     weights = _weights_file(source, checkpoint)
@@ -121,16 +124,16 @@ def task_of(bundle: str | Path) -> str:
         outputs = json.loads(file.read_text(encoding="utf-8"))["network_data_format"]["outputs"]
         found = outputs["pred"]["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: expected a bundle's metadata with the output pred, found none ({error})") from error
+        raise UserError(file, expected="a bundle's metadata with the output pred", found=f"none ({error})") from error
     if found not in (SEGMENTATION, CLASSIFICATION):
-        raise UserError(f"{bundle}: expected a bundle that segments or classifies, found one whose output is {found}")
+        raise UserError(bundle, expected="a bundle that segments or classifies", found=f"one whose output is {found}")
     return found
 
 
 def _bundle_folder(bundle: str | Path) -> Path:
     folder = Path(bundle) if (Path(bundle) / "configs").is_dir() else bundle_folder(str(bundle))
     if not (folder / "configs" / "inference.yaml").is_file():
-        raise UserError(f"{folder}: expected a bundle with configs/inference.yaml, found none")
+        raise UserError(folder, expected="a bundle with configs/inference.yaml", found="none")
     return folder.resolve()
 
 
@@ -138,7 +141,9 @@ def _weights_file(bundle: Path, checkpoint: str | Path | None) -> Path:
     file = bundle / "models" / "model.pt" if checkpoint is None else Path(checkpoint)
     file = file / "model.pt" if file.is_dir() else file
     if not file.is_file():
-        raise UserError(f"{file}: expected the weights of a trained model, found none; name them with --checkpoint")
+        raise UserError(
+            file, expected="the weights of a trained model", found="none", remedy="name them with --checkpoint"
+        )
     return file
 
 
@@ -157,7 +162,7 @@ def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
         return {}
     results = read_results(weights.parent)
     if results.get("bundle") not in (None, bundle):
-        raise UserError(f"{weights}: expected weights of {bundle}, found those of {results['bundle']}")
+        raise UserError(weights, expected=f"weights of {bundle}", found=f"those of {results['bundle']}")
     values = {key: results["config"][key] for key in _OF_THE_RUN if key in results["config"]}
     values = {key: value for key, value in values.items() if not _is_expression(value)}
     datasets = list((results["data_list"].get("datasets") or {}).values())

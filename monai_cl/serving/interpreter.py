@@ -45,8 +45,10 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
         chosen = next((place for place in places if place.is_file()), places[0])
     if not chosen.is_file():
         raise UserError(
-            f"{chosen}: expected the interpreter of MONAI Label's virtual environment, found none; make it with "
-            "`make monailabel`, or name it with --python"
+            chosen,
+            expected="the interpreter of MONAI Label's virtual environment",
+            found="none",
+            remedy="make it with `make monailabel`, or name it with --python",
         )
     try:
         done = subprocess.run(
@@ -54,16 +56,22 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
         )
         found = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise UserError(f"{chosen}: expected a Python interpreter, found something else ({error})") from error
+        raise UserError(chosen, expected="a Python interpreter", found=f"something else ({error})") from error
     if found["monailabel"] is None:
         raise UserError(
-            f"{chosen}: expected an environment with MONAI Label, found one without; make it with `make monailabel`, "
-            "or name another interpreter with --python"
+            chosen,
+            expected="an environment with MONAI Label",
+            found="one without",
+            remedy="make it with `make monailabel`, or name another interpreter with --python",
         )
     if not found["monai_cl"]:
         raise UserError(
-            f"{chosen}: expected monai_cl beside MONAI Label, for bundles name its functions; install it there with "
-            f"`{chosen} -m pip install --no-deps` and the checkout or wheel this command comes from"
+            chosen,
+            expected="monai_cl beside MONAI Label, for bundles name its functions",
+            remedy=(
+                f"install it there with `{chosen} -m pip install --no-deps` and the checkout or wheel this command "
+                "comes from"
+            ),
         )
     return chosen
 

@@ -42,8 +42,10 @@ def labelled_scan(
         values, bad = whole_values(values)
         if bad.any():
             raise UserError(
-                f"{label}: expected whole label values, found {float(found.array[bad][0]):g}; give the label map, not "
-                "a probability"
+                label,
+                expected="whole label values",
+                found=f"{float(found.array[bad][0]):g}",
+                remedy="give the label map, not a probability",
             )
     mapped = organ_values(label_info, organs, np.unique(values), source=str(label))
     if all(value == organ for value, organ in mapped.items()):

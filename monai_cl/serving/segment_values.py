@@ -34,8 +34,10 @@ def organ_values(
         unknown = [value for value in values if not 1 <= value <= len(organs)]
         if unknown:
             raise UserError(
-                f"{source}: expected the values 0 to {len(organs)} ({', '.join(organs)}), found {unknown[0]}; send the "
-                "names of the segments with the label, or give it the model's values"
+                source,
+                expected=f"the values 0 to {len(organs)} ({', '.join(organs)})",
+                found=unknown[0],
+                remedy="send the names of the segments with the label, or give it the model's values",
             )
         return {value: value for value in values}
     names = [str(entry.get("name", "")).strip().lower() for entry in label_info]
@@ -45,17 +47,21 @@ def organ_values(
     without = [value for value in values if value not in named]
     if without:
         raise UserError(
-            f"{source}: expected a name for every value, found none for {without[0]}; the label came with "
-            f"{', '.join(names)}"
+            source,
+            expected="a name for every value",
+            found=f"none for {without[0]}",
+            remedy=f"the label came with {', '.join(names)}",
         )
     ids = {organ.strip().lower(): number for number, organ in enumerate(organs, start=1)}
     mapped = {value: ids.get(named[value], 0) for value in values}
     known = [organ for organ in mapped.values() if organ]
     if values and not known:
         raise UserError(
-            f"{source}: expected segments among {', '.join(organs)}, found {', '.join(named[v] for v in values)}; "
-            "rename the segments"
+            source,
+            expected=f"segments among {', '.join(organs)}",
+            found=", ".join(named[v] for v in values),
+            remedy="rename the segments",
         )
     if len(set(known)) < len(known):
-        raise UserError(f"{source}: two segments have the name of one organ; merge them")
+        raise UserError(source, found="two segments have the name of one organ", remedy="merge them")
     return mapped

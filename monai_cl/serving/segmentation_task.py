@@ -55,6 +55,6 @@ class DropoutTask(BundleInferTask):
         parser = super()._load_bundle_config(path, config)
         network = parser["network_def"]
         if not str(network.get("_target_", "")).endswith("UNETR"):
-            raise UserError(f"{config}: expected a UNETR, whose dropout is known, found {network.get('_target_')}")
+            raise UserError(config, expected="a UNETR, whose dropout is known", found=f"{network.get('_target_')}")
         network["dropout_rate"] = self.rate
         return parser

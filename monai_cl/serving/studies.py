@@ -34,7 +34,9 @@ class StudiesDatastore(LocalDatastore):
     def __init__(self, folder: str, *, auto_reload: bool = False, read_only: bool = False) -> None:
         self._root = os.path.realpath(folder)
         if not self.holds(os.path.join(folder, "labels")):
-            raise UserError(f"{folder}/labels: expected a folder in the studies, found a link out of them; remove it")
+            raise UserError(
+                f"{folder}/labels", expected="a folder in the studies", found="a link out of them", remedy="remove it"
+            )
         extensions = [f"*{ending}" for ending in SCANS]
         super().__init__(folder, extensions=extensions, auto_reload=auto_reload, read_only=read_only)
 

@@ -71,7 +71,7 @@ class TrainingTask(BundleTrainTask):
         self.start: str | None = None
         super().__call__(self.request, datastore)
         if not (self.run / FILE_NAME).is_file():
-            raise UserError(f"{self.run}: the training did not come to its end; the lines above say why")
+            raise UserError(self.run, found="the training did not come to its end", remedy="the lines above say why")
         return self._compare()
 
     def _compare(self) -> dict[str, Any]:

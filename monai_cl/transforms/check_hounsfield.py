@@ -37,5 +37,5 @@ class CheckHounsfieldd(MapTransform):
             if fault is not None:
                 _, expected, found, remedy = fault
                 file = getattr(item[key], "meta", {}).get("filename_or_obj", key)
-                raise UserError(f"{file}: expected {expected}, found {found}; {remedy}")
+                raise UserError(file, expected=expected, found=found, remedy=remedy)
         return item

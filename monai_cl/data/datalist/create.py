@@ -77,7 +77,7 @@ def create_data_list(
     """
     folder = Path(os.path.abspath(Path(folder).expanduser()))
     if not folder.is_dir():
-        raise UserError(f"{folder}: expected the folder of the data set, found nothing there or a file")
+        raise UserError(folder, expected="the folder of the data set", found="nothing there or a file")
     expression = _patient_expression(patient)
     paths = _paths(folder)
     if labels is not None and images is None:
@@ -87,7 +87,10 @@ def create_data_list(
     found = _matches(folder, paths, images)
     if not found:
         raise UserError(
-            f"{folder}: expected images named {images!r}, found none among {len(paths)} files; correct the pattern"
+            folder,
+            expected=f"images named {images!r}",
+            found=f"none among {len(paths)} files",
+            remedy="correct the pattern",
         )
     label_files = _matches(folder, paths, labels) if labels else {}
     items, unlabelled = [], []
@@ -99,7 +102,9 @@ def create_data_list(
             unlabelled.append(image)
         named = expression.search(image) if expression else None
         if expression and named is None:
-            raise UserError(f"{image}: the expression {patient!r} for the patient does not match; correct it")
+            raise UserError(
+                image, found=f"the expression {patient!r} for the patient does not match", remedy="correct it"
+            )
         if named is not None:
             patient_name = named.group(1 if expression.groups else 0)
         items.append(item | ({"patient": patient_name} if patient_name else {}))
@@ -142,8 +147,10 @@ def _best_layout(folder: Path, paths: list[str]) -> tuple[str, str]:
     if most == 0:
         some = ", ".join([path for path in paths if not (folder / path).is_dir()][:3]) or "no file"
         raise UserError(
-            f"{folder}: expected one of the known layouts (Decathlon, nnU-Net, BTCV, KiTS, ...), found {some}; name "
-            "the files: --images 'imagesTr/{case}.nii.gz' --labels 'labelsTr/{case}.nii.gz'"
+            folder,
+            expected="one of the known layouts (Decathlon, nnU-Net, BTCV, KiTS, ...)",
+            found=some,
+            remedy="name the files: --images 'imagesTr/{case}.nii.gz' --labels 'labelsTr/{case}.nii.gz'",
         )
     return images, labels
 
@@ -160,8 +167,9 @@ def _matches(folder: Path, paths: list[str], pattern: str) -> dict[str, tuple[st
         case = "\n".join(parts[key] for key in ("patient", "case") if key in parts)
         if case in found:
             raise UserError(
-                f"{folder}: the pattern {pattern!r} matches both {found[case][0]} and {path} for one case; make it "
-                "narrower"
+                folder,
+                found=f"the pattern {pattern!r} matches both {found[case][0]} and {path} for one case",
+                remedy="make it narrower",
             )
         found[case] = (path, parts.get("patient"))
     return found
@@ -175,14 +183,14 @@ def _expression(pattern: str) -> re.Pattern:
         elif part.startswith("{"):
             key = part[1:-1]
             if key not in ("case", "patient"):
-                raise UserError(f"pattern {pattern!r}: expected {{case}}, {{patient}} or *, found {part}")
+                raise UserError(f"pattern {pattern!r}", expected="{case}, {patient} or *", found=part)
             text += f"(?P={key})" if key in seen else f"(?P<{key}>[^/]+?)"
             seen.add(key)
         else:
             text += re.escape(part)
     if not seen:
         raise UserError(
-            f"pattern {pattern!r}: expected {{case}} where the names differ, e.g. imagesTr/img{{case}}.nii.gz"
+            f"pattern {pattern!r}", expected="{case} where the names differ, e.g. imagesTr/img{case}.nii.gz"
         )
     return re.compile(text)
 
@@ -195,7 +203,7 @@ def _organs(folder: Path, organs: Mapping[Any, str] | None, label_files: list[st
         content = read_json(published, what="description")
         if not isinstance(content, dict):
             raise UserError(
-                f"{published}: expected an object, found {type(content).__name__}; give the --organs, and move it"
+                published, expected="an object", found=type(content).__name__, remedy="give the --organs, and move it"
             )
         if "labels" in content:
             return _names_of_ids(content["labels"], str(published)), True
@@ -208,9 +216,11 @@ def _organs(folder: Path, organs: Mapping[Any, str] | None, label_files: list[st
         except UserError:
             raise
         except ValueError as error:
-            raise UserError(f"{folder / file}: expected label ids, found {error}") from None
+            raise UserError(folder / file, expected="label ids", found=error) from None
     if min(values, default=0) < 0:
-        raise UserError(f"{folder}: expected label ids of 0 or more, found {min(values)}; is the label pattern right?")
+        raise UserError(
+            folder, expected="label ids of 0 or more", found=min(values), remedy="is the label pattern right?"
+        )
     return {"0": "background"} | {str(value): f"label {value}" for value in sorted(values - {0})}, not label_files
 
 
@@ -228,27 +238,31 @@ def organ_names(text: Any) -> dict[str, str] | None:
         try:
             text = json.loads(text)
         except json.JSONDecodeError as error:
-            raise UserError(f'organs: expected JSON such as {{"1": "spleen"}}, found {text!r} ({error.msg})') from None
+            raise UserError(
+                "organs", expected='JSON such as {"1": "spleen"}', found=f"{text!r} ({error.msg})"
+            ) from None
     return None if text is None else _names_of_ids(text, "organs")
 
 
 def _names_of_ids(labels: Any, where: str) -> dict[str, str]:
     """Label id -> organ name, out of that or of nnU-Net's organ -> id; nnU-Net's regions of several ids are refused."""
     if not isinstance(labels, Mapping):
-        raise UserError(f'{where}: expected id -> name such as {{"1": "spleen"}}, found {labels!r}')
+        raise UserError(where, expected='id -> name such as {"1": "spleen"}', found=f"{labels!r}")
     if labels and all(isinstance(label, int) and not isinstance(label, bool) for label in labels.values()):
         inverted = {str(label): str(organ) for organ, label in labels.items()}
         if len(inverted) < len(labels):
             twice = next(label for label in inverted if list(map(str, labels.values())).count(label) > 1)
             raise UserError(
-                f"{where}: expected a name for each id, found two names for {twice}; give the ids as --organs"
+                where, expected="a name for each id", found=f"two names for {twice}", remedy="give the ids as --organs"
             )
         labels = inverted
     for label, organ in labels.items():
         if not (str(label).isdecimal() and isinstance(organ, str)):
             odd = next(((a, b) for a, b in labels.items() if isinstance(b, list | tuple)), (label, organ))  # a region
             raise UserError(
-                f'{where}: expected id -> name such as {{"1": "spleen"}}, found {odd[0]!r}: {odd[1]!r}; name each id '
-                "that occurs in the label files, with --organs"
+                where,
+                expected='id -> name such as {"1": "spleen"}',
+                found=f"{odd[0]!r}: {odd[1]!r}",
+                remedy="name each id that occurs in the label files, with --organs",
             )
     return {str(label): organ for label, organ in labels.items()}

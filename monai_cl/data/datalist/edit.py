@@ -42,8 +42,9 @@ def with_folds(
         items = dataset.splits["training"]
         if not replace and any(item["fold"] is not None for item in items):
             raise UserError(
-                f"data list {data_list.path}: data set {dataset.name} has folds already, perhaps published ones; pass "
-                "--replace_folds to make others"
+                f"data list {data_list.path}",
+                found=f"data set {dataset.name} has folds already, perhaps published ones",
+                remedy="pass --replace_folds to make others",
             )
         strata = None if stratify is None else _strata(dataset, items, stratify, progress=progress)
         try:
@@ -125,7 +126,9 @@ def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress:
     if stratify == "target":
         without = [item["id"] for item in items if "target" not in item]
         if without:
-            raise UserError(f"data set {dataset.name}: expected a target in every item, found none in {without[0]}")
+            raise UserError(
+                f"data set {dataset.name}", expected="a target in every item", found=f"none in {without[0]}"
+            )
         return [item["target"] for item in items]
     from monai_cl.data.io.label_values import label_values, present_labels
     from monai_cl.data.io.reading import read_volume
@@ -141,6 +144,6 @@ def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress:
         except UserError:
             raise
         except ValueError as error:
-            raise UserError(f"{item['label']}: expected label ids, found {error}") from None
+            raise UserError(item["label"], expected="label ids", found=error) from None
         present.append(tuple(sorted(present_labels(values, dataset.label_map))))
     return present

@@ -43,7 +43,7 @@ def fold_items(
         chosen += [dict(item) for item in items]
     if not chosen:
         remedy = 'name a fold, or add items under "validation"' if split == "validation" else "add items"
-        raise UserError(f"data list {data_list.path}: no {split} items for fold {fold}; {remedy}")
+        raise UserError(f"data list {data_list.path}", found=f"no {split} items for fold {fold}", remedy=remedy)
     return chosen
 
 
@@ -70,7 +70,7 @@ def _split_items(data_list: DataList, dataset: DataSet, *, fold: int | None, spl
     folds = sorted({item["fold"] for item in dataset.splits["training"]} - {None})
     if fold not in folds:
         has = f"has the folds {', '.join(map(str, folds))}" if folds else "has no folds; `datalist split` makes some"
-        raise UserError(f"data list {data_list.path}: no fold {fold}: data set {dataset.name} {has}")
+        raise UserError(f"data list {data_list.path}", found=f"no fold {fold}: data set {dataset.name} {has}")
     inside = split == "validation"
     return [item for item in dataset.splits["training"] if (item["fold"] == fold) == inside]
 

@@ -91,13 +91,15 @@ def list_from_list(
     nameless = next((item for item in items if "patient" not in item), None)
     if nameless is not None or not items:
         found = f"none in {nameless.get('image')}" if nameless else "no item"
-        raise UserError(f'{document.get("name")}: expected a "patient" in every training item, found {found}')
+        raise UserError(document.get("name"), expected='a "patient" in every training item', found=found)
     kept = {key: entry for key, entry in document.items() if key not in ("training", "numTraining", "patient_labels")}
     kept |= {"name": name or document.get("name") or Path(table).stem}
     add_targets(items, labels)
     used = [item for item in items if "target" in item]
     if not used:
-        raise UserError(f"table {table}: expected scans of patients with a class, found none; {labels.summary()}")
+        raise UserError(
+            f"table {table}", expected="scans of patients with a class", found="none", remedy=labels.summary()
+        )
     if folds is not None:
         check_class_sizes({item["patient"]: item["target"] for item in used}, folds=folds, where=f"table {table}")
         strata = [item["target"] for item in used]

@@ -13,7 +13,9 @@ from monai_cl.errors import UserError
 def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
     """``("image",)`` or ``("image", "label")``; raises UserError without an image."""
     if not item.get("image"):
-        raise UserError(f'item {item.get("id", "?")}: expected a path under "image", found none; correct the data list')
+        raise UserError(
+            f"item {item.get('id', '?')}", expected='a path under "image"', found="none", remedy="correct the data list"
+        )
     return ("image", "label") if item.get("label") else ("image",)
 
 

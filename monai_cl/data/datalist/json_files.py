@@ -41,29 +41,35 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
     """
     path = Path(path)
     if path.exists() and not path.is_dir() and not path.is_file():
-        raise UserError(f"{what} {path}: expected a JSON file, found a pipe or device; save its content to a file")
+        raise UserError(
+            f"{what} {path}", expected="a JSON file", found="a pipe or device", remedy="save its content to a file"
+        )
     try:
         raw = path.read_bytes()
     except IsADirectoryError:
-        raise UserError(f"{what} {path}: expected a JSON file, found a folder; name the file in it") from None
+        raise UserError(
+            f"{what} {path}", expected="a JSON file", found="a folder", remedy="name the file in it"
+        ) from None
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{what} {path}: no such file{_nearest_file(path)}") from None
+        raise UserError(f"{what} {path}", found=f"no such file{_nearest_file(path)}") from None
     except OSError as error:
-        raise UserError(f"{what} {path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{what} {path}", found=f"cannot be read ({error.strerror})") from None
     text = _decode(raw, path, what)
     if not text.strip():
-        raise UserError(f"{what} {path}: expected JSON, found an empty file")
+        raise UserError(f"{what} {path}", expected="JSON", found="an empty file")
     try:
         content = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constants)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise UserError(f"{what} {path}: not JSON at {place}: {_syntax_hint(text, error)}") from None
+        raise UserError(f"{what} {path}", found=f"not JSON at {place}: {_syntax_hint(text, error)}") from None
     except _NotPlainError as error:
         raise UserError(f"{what} {path}: {error}") from None
     except RecursionError:
-        raise UserError(f"{what} {path}: nested too deeply to be a {what}") from None
+        raise UserError(f"{what} {path}", found=f"nested too deeply to be a {what}") from None
     if half := _half_character(text):
-        raise UserError(f"{what} {path}: expected text, found half a character, {half}; write it as UTF-8, unescaped")
+        raise UserError(
+            f"{what} {path}", expected="text", found=f"half a character, {half}", remedy="write it as UTF-8, unescaped"
+        )
     return content
 
 
@@ -78,16 +84,20 @@ def _nearest_file(path: Path) -> str:
 
 def _decode(raw: bytes, path: Path, what: str) -> str:
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UserError(f"{what} {path}: expected UTF-8 text, found UTF-16; save it again as UTF-8")
+        raise UserError(f"{what} {path}", expected="UTF-8 text", found="UTF-16", remedy="save it again as UTF-8")
     if raw[:2] == b"\x1f\x8b":
-        raise UserError(f"{what} {path}: expected JSON text, found a gzip file; is this an image instead of the list?")
+        raise UserError(
+            f"{what} {path}", expected="JSON text", found="a gzip file", remedy="is this an image instead of the list?"
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{what} {path}: expected UTF-8 text, found the byte 0x{raw[error.start]:02x} in line {line} that is not; "
-            "save it again as UTF-8"
+            f"{what} {path}",
+            expected="UTF-8 text",
+            found=f"the byte 0x{raw[error.start]:02x} in line {line} that is not",
+            remedy="save it again as UTF-8",
         ) from None
 
 
@@ -150,12 +160,12 @@ def write_json(path: str | Path, document: Any, *, overwrite: bool = False) -> P
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path}: expected the name of a file to write, found a folder")
+        raise UserError(path, expected="the name of a file to write", found="a folder")
     if path.exists() and not overwrite:
-        raise UserError(f"{path}: exists already and is kept; choose another name or pass --overwrite")
+        raise UserError(path, found="exists already and is kept", remedy="choose another name or pass --overwrite")
     try:
         with new_file(path) as temporary:
             temporary.write_text(format_json(document), encoding="utf-8", newline="\n")
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+        raise UserError(path, found=f"cannot be written ({error.strerror})") from None
     return path

@@ -76,8 +76,10 @@ class DataList:
         if len(self.datasets) > 1:
             names = ", ".join(dataset.name for dataset in self.datasets)
             raise UserError(
-                f"data list {self.path}: expected one data set, found {len(self.datasets)} ({names}), each with labels "
-                "of its own; use the list of one of them"
+                f"data list {self.path}",
+                expected="one data set",
+                found=f"{len(self.datasets)} ({names}), each with labels of its own",
+                remedy="use the list of one of them",
             )
         return self.datasets[0]
 
@@ -87,7 +89,7 @@ class DataList:
             if dataset.name == name:
                 return dataset
         names = ", ".join(dataset.name for dataset in self.datasets)
-        raise UserError(f"data list {self.path}: no data set {name!r}; it has {names}")
+        raise UserError(f"data list {self.path}", found=f"no data set {name!r}", remedy=f"it has {names}")
 
     def items(self, split: str = "training", *, dataset: str | None = None) -> list[dict[str, Any]]:
         """The items of a split, of every data set or of one, in the order of the list.

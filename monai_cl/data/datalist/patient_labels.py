@@ -26,8 +26,10 @@ def add_targets(items: Iterable[MutableMapping[str, Any]], labels: TableLabels) 
     patients = {item["patient"] for item in items}
     if items and not patients & labels.cells.keys():
         raise UserError(
-            f"table {labels.path}: expected the patients of the list ({_some(patients)}), found none of them, but "
-            f'{_some(labels.cells)}; give the items the table\'s names under "patient"'
+            f"table {labels.path}",
+            expected=f"the patients of the list ({_some(patients)})",
+            found=f"none of them, but {_some(labels.cells)}",
+            remedy='give the items the table\'s names under "patient"',
         )
     for item in items:
         target = labels.targets.get(item["patient"])
@@ -35,8 +37,10 @@ def add_targets(items: Iterable[MutableMapping[str, Any]], labels: TableLabels) 
             continue
         if item.setdefault("target", target) != target:
             raise UserError(
-                f"patient {item['patient']}: {item['image']}: expected {target} as in table {labels.path}, found "
-                f"{item['target']}; correct one of them"
+                f"patient {item['patient']}: {item['image']}",
+                expected=f"{target} as in table {labels.path}",
+                found=f"{item['target']}",
+                remedy="correct one of them",
             )
     return len(patients - labels.targets.keys())
 
@@ -58,12 +62,14 @@ def check_class_sizes(targets: Mapping[str, int | None], *, folds: int, where: s
             members.setdefault(target, []).append(patient)
     if len(members) < 2:
         found = f"class {next(iter(members))} only" if members else "none"
-        raise UserError(f"{where}: expected patients of at least two classes, found {found} ({len(targets)} patients)")
+        raise UserError(where, expected="patients of at least two classes", found=f"{found} ({len(targets)} patients)")
     for target, patients in sorted(members.items()):
         if len(patients) < folds:
             raise UserError(
-                f"{where}: expected at least {folds} patients of every class, one a fold, found {len(patients)} of "
-                f"class {target} ({_some(patients)}); use fewer folds or add patients"
+                where,
+                expected=f"at least {folds} patients of every class, one a fold",
+                found=f"{len(patients)} of class {target} ({_some(patients)})",
+                remedy="use fewer folds or add patients",
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, message
 
 MOST_SHOWN = 50
 
@@ -38,9 +38,8 @@ class Problem:
     @property
     def text(self) -> str:
         """The line without the name of the list."""
-        place = "".join(f"{part}: " for part in (self.where, self.file) if part)
-        line = f"{place}expected {self.expected}, found {self.found}"
-        return f"{line}; {self.remedy}" if self.remedy else line
+        place = ": ".join(part for part in (self.where, self.file) if part)
+        return message(place, expected=self.expected, found=self.found, remedy=self.remedy or None)
 
 
 def raise_problems(path: str | Path, problems: Sequence[Problem]) -> None:

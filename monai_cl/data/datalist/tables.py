@@ -32,11 +32,13 @@ class Table:
         if len(places) == 1:
             return places[0]
         if places:
-            raise UserError(f"table {self.path}: expected one column {name!r}, found {len(places)}; rename the others")
+            raise UserError(
+                f"table {self.path}", expected=f"one column {name!r}", found=len(places), remedy="rename the others"
+            )
         shown = ", ".join(self.columns[:_MOST_SHOWN]) + (", ..." if len(self.columns) > _MOST_SHOWN else "")
         near = _nearest(name, self.columns)
         hint = f"; did you mean {near!r}?" if near else "; is the first line the header?"
-        raise UserError(f"table {self.path}: expected a column {name!r}, found {shown}{hint}")
+        raise UserError(f"table {self.path}", expected=f"a column {name!r}", found=f"{shown}{hint}")
 
 
 @dataclass(frozen=True)
@@ -76,34 +78,40 @@ def read_table(path: str | Path, *, skip_rows: int = 0) -> Table:
     """
     path = Path(path)
     if path.exists() and not path.is_dir() and not path.is_file():
-        raise UserError(f"table {path}: expected a file, found a pipe or device; save its content to a file")
+        raise UserError(
+            f"table {path}", expected="a file", found="a pipe or device", remedy="save its content to a file"
+        )
     if isinstance(skip_rows, bool) or not isinstance(skip_rows, int) or skip_rows < 0:
         raise UserError(f"skip_rows must be a whole number of at least 0, got {skip_rows!r}")
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"table {path}: no such file") from None
+        raise UserError(f"table {path}", found="no such file") from None
     except UnicodeDecodeError:
-        raise UserError(f"table {path}: expected UTF-8 text, found other bytes; export it as UTF-8 CSV") from None
+        raise UserError(
+            f"table {path}", expected="UTF-8 text", found="other bytes", remedy="export it as UTF-8 CSV"
+        ) from None
     except OSError as error:
-        raise UserError(f"table {path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"table {path}", found=f"cannot be read ({error.strerror})") from None
     lines = text.splitlines()
     first = lines[0] if lines else ""
     delimiter = max("\t;,", key=first.count)
     reader = csv.reader(lines, delimiter=delimiter)
     rows = [(reader.line_num, tuple(cell.strip() for cell in row)) for row in reader if any(map(str.strip, row))]
     if not rows:
-        raise UserError(f"table {path}: expected a header line and rows, found an empty file")
+        raise UserError(f"table {path}", expected="a header line and rows", found="an empty file")
     columns, body = rows[0][1], rows[1 + skip_rows :]
     for line, cells in body:
         if len(cells) != len(columns):
             raise UserError(
-                f"table {path}: line {line}: expected {len(columns)} cells as in the header, found {len(cells)}; put "
-                "cells that contain the separator in double quotes"
+                f"table {path}: line {line}",
+                expected=f"{len(columns)} cells as in the header",
+                found=len(cells),
+                remedy="put cells that contain the separator in double quotes",
             )
     if not body:
-        raise UserError(f"table {path}: expected rows below the header, found none")
+        raise UserError(f"table {path}", expected="rows below the header", found="none")
     return Table(path, columns, tuple(body), hashlib.sha256(raw).hexdigest())
 
 
@@ -142,7 +150,9 @@ def read_label_table(
     for line, row in table.rows:
         name, cell = row[patients], row[values]
         if not name:
-            raise UserError(f"table {path}: line {line}: expected a patient in column {patient!r}, found an empty cell")
+            raise UserError(
+                f"table {path}: line {line}", expected=f"a patient in column {patient!r}", found="an empty cell"
+            )
         known, target = _target(cell, classes)
         if not known:
             strange.setdefault(cell, []).append((line, name))
@@ -153,8 +163,10 @@ def read_label_table(
         first, first_line = seen.setdefault(name, (target, line))
         if first != target:
             raise UserError(
-                f"table {path}: patient {name}: expected one label, found {first} in line {first_line} and {target} in "
-                f"line {line} (column {value!r}); correct the table"
+                f"table {path}: patient {name}",
+                expected="one label",
+                found=f"{first} in line {first_line} and {target} in line {line} (column {value!r})",
+                remedy="correct the table",
             )
         cells[name] = cell
     if strange:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
@@ -188,16 +187,14 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
         )
 
 
-def _reason(message: str, file: str) -> tuple[str, str, str | None]:
-    """Expected, found and remedy out of a reader's message ``file: expected E, found F; R``."""
-    message = message.removeprefix(f"{file}: ")
-    match = re.fullmatch(
-        r"(?:(?P<other>/.*?): )?expected (?P<e>.*?), found:? (?P<f>.*?)(?:; (?P<r>[^;]*))?", message, re.S
-    )
-    if match is None:
-        return "a readable volume", message.replace("\n", " "), None
-    other = f" ({Path(match['other']).name})" if match["other"] else ""
-    return match["e"], match["f"].replace("\n", " ") + other, match["r"]
+def _reason(error: Exception, file: str) -> tuple[str, str, str | None]:
+    """Expected, found and remedy of what a reader raised for ``file``."""
+    if not isinstance(error, UserError) or error.expected is None:
+        text = (str(error) or type(error).__name__).removeprefix(f"{file}: ")
+        return "a readable volume", text.replace("\n", " "), None
+    found = (error.found or error.cause or "").replace("\n", " ")
+    other = "" if error.where == file else f" ({Path(error.where).name})"
+    return error.expected, found + other, error.remedy
 
 
 def _near(file: str, dataset: DataSet) -> str:

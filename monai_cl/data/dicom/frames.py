@@ -51,8 +51,10 @@ def require_pydicom(path: Path) -> None:
         import pydicom  # noqa: F401 (`read_header` needs it)
     except ImportError as error:
         raise UserError(
-            f"{path}: expected single slices, found a multi-frame file, for which pydicom is needed; "
-            'pip install "monai-cl[dicom]"'
+            path,
+            expected="single slices",
+            found="a multi-frame file, for which pydicom is needed",
+            remedy='pip install "monai-cl[dicom]"',
         ) from error
 
 
@@ -76,7 +78,9 @@ def readable(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path}: expected a readable DICOM header, found: {error}; export the series again") from error
+        raise UserError(
+            path, expected="a readable DICOM header", cause=error, remedy="export the series again"
+        ) from error
 
 
 def frames_of(header: Dataset, path: Path, *, series_part: str | None = None) -> Frames:
@@ -108,8 +112,10 @@ def _frames_of(header: Dataset, path: Path, series_part: str | None) -> Frames:
     sizes = [group(frame, "PixelMeasuresSequence").get("PixelSpacing") for frame in frames]
     if not frames or any(value is None for value in (*origins, *turns, *sizes)):
         raise UserError(
-            f"{path}: expected frames with position, orientation and spacing, found a multi-frame file without them; "
-            "export the series as single slices"
+            path,
+            expected="frames with position, orientation and spacing",
+            found="a multi-frame file without them",
+            remedy="export the series as single slices",
         )
     _same(path, "direction", turns, tolerance=1e-3)
     _same(path, "pixel spacing", sizes, tolerance=1e-3)
@@ -153,6 +159,8 @@ def _same(path: Path, what: str, values: Sequence[Any], *, tolerance: float) -> 
     other = np.flatnonzero((np.abs(array - array[0]) > tolerance).any(axis=1))
     if other.size:
         raise UserError(
-            f"{path}: expected frames of one {what}, found {array[0].tolist()} in frame 1 and "
-            f"{array[other[0]].tolist()} in frame {other[0] + 1}; export the series as single slices"
+            path,
+            expected=f"frames of one {what}",
+            found=f"{array[0].tolist()} in frame 1 and {array[other[0]].tolist()} in frame {other[0] + 1}",
+            remedy="export the series as single slices",
         )

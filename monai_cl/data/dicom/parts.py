@@ -69,14 +69,22 @@ def choose_part(
         if not chosen:
             found = _listed(names, what) if names else "one part only, in which no slice has it"
             raise UserError(
-                f"{path}: expected {what} with series_part {series_part}, found {found}; correct it or leave it out"
+                path,
+                expected=f"{what} with series_part {series_part}",
+                found=found,
+                remedy="correct it or leave it out",
             )
         names = part_names([tags[number] for number in chosen], positions[chosen])
         if names is None:
             return np.array(chosen)
     raise UserError(
-        f"{path}: expected one acquisition in the series, found {len(set(names))}: {_listed(names, what)}; choose one, "
-        f'by "series_part": "{min(names)}" in its item of the data list or by --series_part "{min(names)}"'
+        path,
+        expected="one acquisition in the series",
+        found=f"{len(set(names))}: {_listed(names, what)}",
+        remedy=(
+            f'choose one, by "series_part": "{min(names)}" in its item of the data list or by --series_part '
+            f'"{min(names)}"'
+        ),
     )
 
 

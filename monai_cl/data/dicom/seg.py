@@ -58,11 +58,11 @@ def write_dicom_seg(
     names = dict(organs) if isinstance(organs, Mapping) else dict(enumerate(organs, start=1))
     ids = sorted(names)
     if not ids or ids[0] < 1:
-        raise UserError(f"{output}: expected organs with ids from 1 on, found {names}")
+        raise UserError(output, expected="organs with ids from 1 on", found=names)
     labels = found.on_grid(np.asarray(labels), np.asarray(affine, dtype=float))
     nameless = sorted(set(np.unique(labels).tolist()) - {0, *ids})
     if nameless:
-        raise UserError(f"{output}: expected the label values {ids}, found {nameless}; name them in organs")
+        raise UserError(output, expected=f"the label values {ids}", found=nameless, remedy="name them in organs")
     segments = np.where(labels == 0, 0, np.searchsorted(ids, labels) + 1)
     segments = segments.astype(np.uint8 if len(ids) < 256 else np.uint16)
     with warnings.catch_warnings():
@@ -75,8 +75,10 @@ def write_dicom_seg(
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise UserError(
-                f"{source}: expected headers that a DICOM SEG can be made from, found: {reason}; mend the series, or "
-                "convert the label map by another program"
+                source,
+                expected="headers that a DICOM SEG can be made from",
+                cause=reason,
+                remedy="mend the series, or convert the label map by another program",
             ) from error
     with new_file(output) as partial:
         segmentation.save_as(partial)

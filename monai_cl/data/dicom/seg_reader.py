@@ -45,25 +45,28 @@ def seg_labels(path: Path, source: SourceSeries) -> tuple[np.ndarray, dict[int, 
     wanted = str(source.headers[0].FrameOfReferenceUID)
     if str(seg.get("FrameOfReferenceUID")) != wanted:
         raise UserError(
-            f"{path}: expected the frame of reference {wanted} of {source.path}, found "
-            f"{seg.get('FrameOfReferenceUID')}; it belongs to another scan"
+            path,
+            expected=f"the frame of reference {wanted} of {source.path}",
+            found=f"{seg.get('FrameOfReferenceUID')}",
+            remedy="it belongs to another scan",
         )
     if (seg.Columns, seg.Rows) != source.shape[:2]:
-        raise UserError(f"{path}: expected frames of {source.shape[:2]} pixels, found {(seg.Columns, seg.Rows)}")
+        raise UserError(path, expected=f"frames of {source.shape[:2]} pixels", found=(seg.Columns, seg.Rows))
     names = {number: str(seg.get_segment_description(number).segment_label) for number in seg.segment_numbers}
     labels = np.zeros(source.shape, np.uint8 if max(names) < 256 else np.uint16)
     to_voxel = np.linalg.inv(_RAS_TO_LPS @ source.affine)
     for index, frame in enumerate(seg.PerFrameFunctionalGroupsSequence):
         z = _slice_of(path, to_voxel, seg, frame, index)
         if not 0 <= z < source.shape[2]:
-            raise UserError(f"{path}: expected frames on the slices of {source.path}, found frame {index + 1} outside")
+            raise UserError(path, expected=f"frames on the slices of {source.path}", found=f"frame {index + 1} outside")
         number = int(_group(seg, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
         here = seg.get_stored_frame(index + 1).T > 0
         taken = labels[..., z][here]
         if (taken > 0).any():
             raise UserError(
-                f"{path}: expected segments that do not overlap, found {names[int(taken.max())]} and {names[number]} "
-                f"in one voxel of frame {index + 1}"
+                path,
+                expected="segments that do not overlap",
+                found=f"{names[int(taken.max())]} and {names[number]} in one voxel of frame {index + 1}",
             )
         labels[..., z][here] = number
     return labels, names
@@ -74,9 +77,9 @@ def _open(path: Path) -> Any:
     try:
         seg = hd.seg.segread(path)
     except Exception as error:  # pydicom and highdicom raise half a dozen kinds
-        raise UserError(f"{path}: expected a DICOM SEG, found another kind of file ({error})") from error
+        raise UserError(path, expected="a DICOM SEG", found=f"another kind of file ({error})") from error
     if seg.SegmentationType != "BINARY":
-        raise UserError(f"{path}: expected binary segments, found {seg.SegmentationType} ones")
+        raise UserError(path, expected="binary segments", found=f"{seg.SegmentationType} ones")
     return seg
 
 
@@ -93,8 +96,9 @@ def _slice_of(path: Path, to_voxel: np.ndarray, seg: Any, frame: Any, index: int
     offset = np.abs(corner - [0, 0, np.rint(corner[2])]).max()
     if max(drift, offset) > _TOLERANCE:
         raise UserError(
-            f"{path}: expected frames on the grid of the series, found frame {index + 1} up to "
-            f"{max(drift, offset):.1f} voxels away"
+            path,
+            expected="frames on the grid of the series",
+            found=f"frame {index + 1} up to {max(drift, offset):.1f} voxels away",
         )
     return int(np.rint(corner[2]))
 

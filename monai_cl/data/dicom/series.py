@@ -87,7 +87,7 @@ class Series:
             stored = int(self.headers[0].get("NumberOfFrames") or 1)
             if array.shape[2] != stored:
                 raise UserError(
-                    f"{path}: expected {stored} frames, found {array.shape[2]}; copy or export the file again"
+                    path, expected=f"{stored} frames", found=array.shape[2], remedy="copy or export the file again"
                 )
             array = array[..., frames.numbers[frames.order]]
         if not even:
@@ -209,12 +209,12 @@ def _decode(files: Sequence[Path], pixel_type: int = sitk.sitkUnknown) -> np.nda
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
-            f"{files[0].parent}: expected decodable DICOM slices, found: {reason}; copy or export the series again"
+            files[0].parent, expected="decodable DICOM slices", cause=reason, remedy="copy or export the series again"
         ) from error
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]  # one file of several frames
     if array.ndim != 3:
-        raise UserError(f"{files[0]}: expected one grey value a voxel, found an array of shape {array.shape}")
+        raise UserError(files[0], expected="one grey value a voxel", found=f"an array of shape {array.shape}")
     return array.transpose(2, 1, 0)
 
 

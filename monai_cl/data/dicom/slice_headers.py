@@ -80,13 +80,16 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
     first = slices[0]
     if first.modality == "SEG":
         raise UserError(
-            f"{first.path}: expected a CT image, found DICOM SEG; convert the segmentation to NIfTI or NRRD first"
+            first.path,
+            expected="a CT image",
+            found="DICOM SEG",
+            remedy="convert the segmentation to NIfTI or NRRD first",
         )
     if len(slices) == 1 and first.is_multi_frame:
         return slices
     for item in slices:
         if item.is_multi_frame:
-            raise UserError(f"{path}: expected single slices, found the multi-frame file {item.path.name} among others")
+            raise UserError(path, expected="single slices", found=f"the multi-frame file {item.path.name} among others")
     slices = [_as_stated(item) for item in slices]
     _check_same_frame(path, slices)
     positions = np.array([item.origin @ slices[0].normal for item in slices])
@@ -109,8 +112,10 @@ def _scan(path: Path) -> list[SliceHeader]:
     slices = [found for file in files if (found := _read_header(file)) is not None]
     if not slices:
         raise UserError(
-            f"{path}: expected a folder of DICOM slices, found no DICOM image among {len(files)} files in it; "
-            "name the folder of the series itself"
+            path,
+            expected="a folder of DICOM slices",
+            found=f"no DICOM image among {len(files)} files in it",
+            remedy="name the folder of the series itself",
         )
     return slices
 
@@ -126,7 +131,9 @@ def _read_header(file: Path) -> SliceHeader | None:
         reader.ReadImageInformation()
     except RuntimeError as error:
         if _claims_to_be_an_image(file):
-            raise UserError(f"{file}: expected a readable DICOM slice, found a damaged one; copy it again") from error
+            raise UserError(
+                file, expected="a readable DICOM slice", found="a damaged one", remedy="copy it again"
+            ) from error
         return None
     tags = set(reader.GetMetaDataKeys())
 
@@ -182,10 +189,12 @@ def _one_series(path: Path, slices: list[SliceHeader], series: str | None) -> li
     )
     if series is not None:
         if series not in groups:
-            raise UserError(f"{path}: expected DICOM series {series}, found {names}")
+            raise UserError(path, expected=f"DICOM series {series}", found=names)
         return groups[series]
     if len(groups) > 1:
-        raise UserError(f"{path}: expected one DICOM series, found {len(groups)}: {names}; give each its own folder")
+        raise UserError(
+            path, expected="one DICOM series", found=f"{len(groups)}: {names}", remedy="give each its own folder"
+        )
     return next(iter(groups.values()))
 
 
@@ -194,12 +203,18 @@ def _check_same_frame(path: Path, slices: Sequence[SliceHeader]) -> None:
     for item in slices:
         if item.size != first.size or not np.allclose(item.spacing[:2], first.spacing[:2], rtol=1e-4):
             raise UserError(
-                f"{path}: expected slices of one size, found {first.size[:2]} at {first.spacing[:2]} mm in "
-                f"{first.path.name} and {item.size[:2]} at {item.spacing[:2]} mm in {item.path.name}; "
-                "take localizers and other images out of the folder"
+                path,
+                expected="slices of one size",
+                found=(
+                    f"{first.size[:2]} at {first.spacing[:2]} mm in {first.path.name} and {item.size[:2]} at "
+                    f"{item.spacing[:2]} mm in {item.path.name}"
+                ),
+                remedy="take localizers and other images out of the folder",
             )
         if not np.allclose(item.direction, first.direction, atol=1e-3):
             raise UserError(
-                f"{path}: expected slices of one direction, found {first.path.name} and {item.path.name} turned "
-                "against each other; take localizers and reformats out of the folder"
+                path,
+                expected="slices of one direction",
+                found=f"{first.path.name} and {item.path.name} turned against each other",
+                remedy="take localizers and reformats out of the folder",
             )

@@ -82,10 +82,10 @@ class SourceSeries:
         turn = grid.turn_to(self.grid)
         turned = nib.apply_orientation(labels, turn)
         if turned.shape != self.shape:
-            raise UserError(f"{self.path}: expected labels of its shape {self.shape}, found {turned.shape}")
+            raise UserError(self.path, expected=f"labels of its shape {self.shape}", found=turned.shape)
         apart = self.grid.drift(grid.turned(turn))
         if not apart <= _TOLERANCE:
-            raise UserError(f"{self.path}: expected labels on its grid, found them up to {apart:.1f} voxels away")
+            raise UserError(self.path, expected="labels on its grid", found=f"them up to {apart:.1f} voxels away")
         return turned
 
 
@@ -113,8 +113,10 @@ def open_source(
     with readable(path):
         if found.is_multi_frame and len(found.frames.numbers) < int(found.headers[0].get("NumberOfFrames") or 1):
             raise UserError(
-                f"{path}: expected a file of one acquisition, found {series_part} beside others, to which a DICOM SEG "
-                "would refer too; write NIfTI only"
+                path,
+                expected="a file of one acquisition",
+                found=f"{series_part} beside others, to which a DICOM SEG would refer too",
+                remedy="write NIfTI only",
             )
     order = found.frames.order if found.is_multi_frame else np.arange(len(found.headers))
     if keep:
@@ -128,7 +130,7 @@ def require_highdicom() -> Any:
         import highdicom
     except ImportError as error:
         raise UserError(
-            'DICOM SEG: expected the package highdicom, found none; pip install "monai-cl[dicom]"'
+            "DICOM SEG", expected="the package highdicom", found="none", remedy='pip install "monai-cl[dicom]"'
         ) from error
     return highdicom
 
@@ -138,7 +140,9 @@ def _complete(header: Dataset, file: Path) -> None:
     with readable(file):
         for name, keyword in _MUST_BE_THERE.items():
             if not header.get(keyword):
-                raise UserError(f"{file}: expected a {name}, found none; a segmentation could not refer to this series")
+                raise UserError(
+                    file, expected=f"a {name}", found="none", remedy="a segmentation could not refer to this series"
+                )
         if not header.get("SpecificCharacterSet", "there or absent"):
             del header.SpecificCharacterSet
         for name in _MAY_BE_EMPTY:

@@ -27,15 +27,17 @@ def are_even(path: Path, names: Sequence[str], positions: np.ndarray, *, uneven_
     """
     if (np.diff(positions) <= _DUPLICATE_MM).all():
         raise UserError(
-            f"{path}: expected evenly spaced slices, found all {len(names)} at the same position "
-            f"{positions[0]:.3f} mm; export the series again"
+            path,
+            expected="evenly spaced slices",
+            found=f"all {len(names)} at the same position {positions[0]:.3f} mm",
+            remedy="export the series again",
         )
     faults = _spacing_faults(names, positions)
     if faults and uneven_slices != "interpolate":
         remedy = "export the series again"
         if uneven_slices == "error":
             remedy += ', or set uneven_slices to "interpolate"'
-        raise UserError(f"{path}: expected evenly spaced slices, found {'; '.join(faults)}; {remedy}")
+        raise UserError(path, expected="evenly spaced slices", found="; ".join(faults), remedy=remedy)
     return not faults
 
 
@@ -66,8 +68,10 @@ def check_line(path: Path, names: Sequence[str], origins: np.ndarray, positions:
     if jumps[after] <= tolerance:
         found = f"{names[int(off.argmax())]} {off.max():.3f} mm beside it"
     raise UserError(
-        f"{path}: expected slices along one line, found {found}; export the series again, or give the slices on either "
-        "side of the jump a folder of their own"
+        path,
+        expected="slices along one line",
+        found=found,
+        remedy="export the series again, or give the slices on either side of the jump a folder of their own",
     )
 
 
@@ -76,9 +80,13 @@ def check_repeated(path: Path, names: Sequence[str], array: np.ndarray, position
     for index in np.flatnonzero(np.diff(positions) <= _DUPLICATE_MM):
         if not np.array_equal(array[..., index], array[..., index + 1]):
             raise UserError(
-                f"{path}: expected one slice at {positions[index]:.3f} mm, found {names[index]} and {names[index + 1]} "
-                "with other voxels, which nothing in their headers tells apart; take those of one acquisition out of "
-                "the folder"
+                path,
+                expected=f"one slice at {positions[index]:.3f} mm",
+                found=(
+                    f"{names[index]} and {names[index + 1]} with other voxels, which nothing in their headers tells "
+                    "apart"
+                ),
+                remedy="take those of one acquisition out of the folder",
             )
 
 

@@ -48,8 +48,10 @@ def axes(file: Path, values: list[float]) -> np.ndarray:
     pair = np.array(values, dtype=float).reshape(2, 3)
     if not np.allclose(pair @ pair.T, np.eye(2), atol=_ORTHONORMAL):
         raise UserError(
-            f"{file}: expected two perpendicular axes of length 1 as ImageOrientationPatient, found {list(values)}; "
-            "export the series again"
+            file,
+            expected="two perpendicular axes of length 1 as ImageOrientationPatient",
+            found=list(values),
+            remedy="export the series again",
         )
     return np.stack([pair[0], pair[1], np.cross(pair[0], pair[1])], axis=1)
 
@@ -63,7 +65,9 @@ def pixel_edges(file: Path, values: list[float]) -> tuple[float, float]:
     """The two numbers of PixelSpacing, turned round; raises UserError unless they are lengths."""
     between_rows, between_columns = map(float, values)
     if not min(between_rows, between_columns) > 0:
-        raise UserError(f"{file}: expected two lengths > 0 mm as PixelSpacing, found {values}; export the series again")
+        raise UserError(
+            file, expected="two lengths > 0 mm as PixelSpacing", found=values, remedy="export the series again"
+        )
     return between_columns, between_rows
 
 
@@ -76,8 +80,10 @@ def slice_depth(file: Path, stated: Mapping[str, str]) -> float:
                 _say_depth(file, name, depth)
                 return depth
     raise UserError(
-        f"{file}: expected a SliceThickness > 0 mm of a single slice, found none; export the series again with all of "
-        "its slices"
+        file,
+        expected="a SliceThickness > 0 mm of a single slice",
+        found="none",
+        remedy="export the series again with all of its slices",
     )
 
 
@@ -87,7 +93,10 @@ def check_hounsfield(file: Path, stated: Mapping[str, str]) -> None:
         _numbers(file, name, stated.get(name), 1)
     if stated.get("RescaleType", "") not in _HU_TYPES:
         raise UserError(
-            f"{file}: expected CT in HU, found RescaleType {stated['RescaleType']}; export the series that is in HU"
+            file,
+            expected="CT in HU",
+            found=f"RescaleType {stated['RescaleType']}",
+            remedy="export the series that is in HU",
         )
 
 
@@ -104,5 +113,5 @@ def _numbers(file: Path, name: str, text: str | None, count: int) -> list[float]
     if len(values) != count or not np.isfinite(values).all():
         found = f"{text[:60]!r}" if text else "none"
         wanted = "a number" if count == 1 else f"{count} numbers"
-        raise UserError(f"{file}: expected {wanted} as {name}, found {found}; export the series again")
+        raise UserError(file, expected=f"{wanted} as {name}", found=found, remedy="export the series again")
     return values

@@ -56,7 +56,7 @@ class CTReader(ImageReader):
         first = volumes[0]
         for volume in volumes[1:]:
             if not first.grid.same_as(volume.grid, any_axes=False):
-                raise UserError(f"{volume.path}: expected the grid of {first.path}, found another shape or affine")
+                raise UserError(volume.path, expected=f"the grid of {first.path}", found="another shape or affine")
         meta = {
             MetaKeys.AFFINE: first.affine.copy(),
             MetaKeys.ORIGINAL_AFFINE: first.affine.copy(),

@@ -95,12 +95,17 @@ def format_of(path: Path) -> Format:
     if path.is_dir():
         return DICOM
     if not path.is_file():
-        raise UserError(f"{path}: expected a file, found a pipe or device, which may never end; give the image itself")
+        raise UserError(
+            path, expected="a file", found="a pipe or device, which may never end", remedy="give the image itself"
+        )
     by_name = format_named(path.name)
     if by_name is None:
         endings = ", ".join(ending for format in FORMATS if not format.is_series for ending in format.endings)
         raise UserError(
-            f"{path}: expected one of {endings} or a DICOM folder, found another kind of file; convert it to .nii.gz"
+            path,
+            expected=f"one of {endings} or a DICOM folder",
+            found="another kind of file",
+            remedy="convert it to .nii.gz",
         )
     return by_name
 

@@ -38,7 +38,7 @@ def meta_image_header(path: Path) -> tuple[dict[str, str], list[str], int]:
     fields, files, end = _meta_image(_front(path))
     _check(path, fields, files)
     if len(files) > 1 or any("%" in name for name in files):
-        raise UserError(f"{path}: expected its voxels in one file, found several; convert it to .nii.gz")
+        raise UserError(path, expected="its voxels in one file", found="several", remedy="convert it to .nii.gz")
     return fields, files, end
 
 
@@ -51,7 +51,9 @@ def _check(path: Path, fields: dict[str, str], files: list[str]) -> None:
     for name in files:
         _check_data_file(path, name)
     if not any(key in fields for key in _SPACINGS) or "nan" in fields.get("spacings", ""):
-        raise UserError(f"{path}: expected a voxel spacing in the header, found none; export it with its geometry")
+        raise UserError(
+            path, expected="a voxel spacing in the header", found="none", remedy="export it with its geometry"
+        )
 
 
 def _nrrd(path: Path, raw: bytes) -> tuple[dict[str, str], list[str]]:
@@ -75,8 +77,10 @@ def _nrrd(path: Path, raw: bytes) -> tuple[dict[str, str], list[str]]:
                 files.append(value.strip())
     if not ends and not is_whole:
         raise UserError(
-            f"{path}: expected a readable image, found a header longer than {_LONGEST_HEADER} bytes; convert it to "
-            ".nii.gz"
+            path,
+            expected="a readable image",
+            found=f"a header longer than {_LONGEST_HEADER} bytes",
+            remedy="convert it to .nii.gz",
         )
     return fields, files
 
@@ -112,10 +116,14 @@ def _check_data_file(path: Path, name: str) -> None:
     except FileNotFoundError:
         is_file = False
     except (OSError, ValueError) as error:  # no name that a file could have
-        raise UserError(f"{path}: expected a readable image, found the data file {shown}; export it again") from error
+        raise UserError(
+            path, expected="a readable image", found=f"the data file {shown}", remedy="export it again"
+        ) from error
     if not inside or not is_file:
         what = "no such file" if inside else "which lies outside its folder"
-        raise UserError(f"{path}: expected its voxels beside it, found {shown}, {what}; copy it beside the header")
+        raise UserError(
+            path, expected="its voxels beside it", found=f"{shown}, {what}", remedy="copy it beside the header"
+        )
 
 
 def _lies_beside(path: Path, file: str) -> bool:

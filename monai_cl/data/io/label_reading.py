@@ -57,13 +57,16 @@ def _check_same_grid(label: Volume, image: str | os.PathLike, grid: Grid) -> Non
     expected, found = grid.to_ras(), label.grid.to_ras()
     if expected.shape != found.shape:
         raise UserError(
-            f"{label.path}: expected the grid of {image}, shape {expected.shape} (RAS), found shape {found.shape}; "
-            "resample the label to its image"
+            label.path,
+            expected=f"the grid of {image}, shape {expected.shape} (RAS)",
+            found=f"shape {found.shape}",
+            remedy="resample the label to its image",
         )
     raise UserError(
-        f"{label.path}: expected the grid of {image} to within {grid.tolerance:.3f} mm, found corners "
-        f"{expected.corner_distance(found):.3f} mm apart (other affine); resample the label to its image or correct "
-        "its header"
+        label.path,
+        expected=f"the grid of {image} to within {grid.tolerance:.3f} mm",
+        found=f"corners {expected.corner_distance(found):.3f} mm apart (other affine)",
+        remedy="resample the label to its image or correct its header",
     )
 
 
@@ -74,8 +77,10 @@ def _integers(label: Volume) -> np.ndarray:
     rounded, bad = whole_values(array)
     if bad.any():
         raise UserError(
-            f"{label.path}: expected whole label values, found {float(array[bad][0]):g} and {int(bad.sum()) - 1} more; "
-            "give the label map, not a probability or an interpolated one"
+            label.path,
+            expected="whole label values",
+            found=f"{float(array[bad][0]):g} and {int(bad.sum()) - 1} more",
+            remedy="give the label map, not a probability or an interpolated one",
         )
     return rounded
 
@@ -83,8 +88,10 @@ def _integers(label: Volume) -> np.ndarray:
 def _not_negative(values: np.ndarray, label: Volume) -> np.ndarray:
     if values.size and values.min() < 0:
         raise UserError(
-            f"{label.path}: expected label values of 0 and more, found {int(values.min())}; give the label map, "
-            "not the image, or say under label_map what the values mean"
+            label.path,
+            expected="label values of 0 and more",
+            found=int(values.min()),
+            remedy="give the label map, not the image, or say under label_map what the values mean",
         )
     return values
 
@@ -95,5 +102,5 @@ def _narrow(values: np.ndarray, label: Volume) -> np.ndarray:
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return values.astype(dtype)
     raise UserError(
-        f"{label.path}: expected label values of at most 32767, found {high}; name the wanted ones in label_map"
+        label.path, expected="label values of at most 32767", found=high, remedy="name the wanted ones in label_map"
     )

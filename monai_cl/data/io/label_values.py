@@ -76,7 +76,8 @@ def check_label_ids(item: Mapping[str, Any], values: Iterable[int]) -> None:
     unknown = sorted(value for value in values if value > 0 and value not in declared)
     if unknown:
         raise UserError(
-            f"{item['label']}: expected values among the declared ids {', '.join(map(str, declared))}, found "
-            f"{', '.join(map(str, unknown[:8]))}{' and more' if len(unknown) > 8 else ''}; declare them under "
-            '"labels", or say under "label_map" what they mean'
+            item["label"],
+            expected=f"values among the declared ids {', '.join(map(str, declared))}",
+            found=f"{', '.join(map(str, unknown[:8]))}{' and more' if len(unknown) > 8 else ''}",
+            remedy='declare them under "labels", or say under "label_map" what they mean',
         )

@@ -51,10 +51,10 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     channels = fields.get("elementnumberofchannels", "1")
     if channels != "1":
         raise UserError(
-            f"{path}: expected one number a voxel, found {channels}; export grey values, or one merged label map"
+            path, expected="one number a voxel", found=channels, remedy="export grey values, or one merged label map"
         )
     if not _is_true(fields.get("binarydata", "true")):
-        raise UserError(f"{path}: expected binary voxels, found text; convert it to .nii.gz")
+        raise UserError(path, expected="binary voxels", found="text", remedy="convert it to .nii.gz")
     raw = path.read_bytes()[start:] if not files else (path.parent / files[0]).read_bytes()
     if _is_true(fields.get("compresseddata", "")):
         raw = _decompressed(path, raw)
@@ -63,8 +63,10 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     skip = _skipped(path, fields, len(raw), expected)
     if len(raw) - skip < expected:
         raise UserError(
-            f"{path}: expected a readable image of {expected} bytes, found {max(len(raw) - skip, 0)}: it is damaged or "
-            "truncated; export or copy it again"
+            path,
+            expected=f"a readable image of {expected} bytes",
+            found=f"{max(len(raw) - skip, 0)}: it is damaged or truncated",
+            remedy="export or copy it again",
         )
     big = any(_is_true(fields.get(key, "")) for key in ("binarydatabyteordermsb", "elementbyteordermsb"))
     array = np.frombuffer(raw, dtype.newbyteorder(">" if big else "<"), math.prod(shape), skip)
@@ -77,8 +79,10 @@ def _grid(path: Path, fields: dict[str, str]) -> Grid:
     shape = tuple(int(count) for count in _numbers(path, fields, "dimsize"))
     if len(shape) != 3 or min(shape, default=0) < 1:
         raise UserError(
-            f"{path}: expected a 3D volume, found {len(shape)} axes of {shape}; split a time series into one file a "
-            "time point, stack single slices"
+            path,
+            expected="a 3D volume",
+            found=f"{len(shape)} axes of {shape}",
+            remedy="split a time series into one file a time point, stack single slices",
         )
     spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
     origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
@@ -100,8 +104,10 @@ def _decompressed(path: Path, raw: bytes) -> bytes:
         return isal_zlib.decompress(raw)
     except (isal_zlib.error, zlib.error, EOFError, ValueError) as error:
         raise UserError(
-            f"{path}: expected a readable image, found a damaged or truncated stream of voxels ({error}); export or "
-            "copy it again"
+            path,
+            expected="a readable image",
+            found=f"a damaged or truncated stream of voxels ({error})",
+            remedy="export or copy it again",
         ) from error
 
 
@@ -110,7 +116,9 @@ def _type(path: Path, name: str, found: int, voxels: int) -> np.dtype:
     if name in _EITHER:
         return np.dtype(_EITHER[name][found >= 8 * voxels])
     if name not in _TYPES:
-        raise UserError(f"{path}: expected a readable image, found voxels of type {name!r}; convert it to .nii.gz")
+        raise UserError(
+            path, expected="a readable image", found=f"voxels of type {name!r}", remedy="convert it to .nii.gz"
+        )
     return np.dtype(_TYPES[name])
 
 
@@ -135,7 +143,9 @@ def _numbers(
     if not found or not whole or len(found) != (count or len(found)):
         wanted = f"{count} numbers" if count else "whole numbers"
         raise UserError(
-            f"{path}: expected a readable image, with {wanted} as {names[0]}, found {str(text)[:60]!r}; export or copy "
-            "it again"
+            path,
+            expected=f"a readable image, with {wanted} as {names[0]}",
+            found=f"{str(text)[:60]!r}",
+            remedy="export or copy it again",
         )
     return found

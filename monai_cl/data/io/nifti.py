@@ -40,16 +40,16 @@ def nifti_grid(path: Path) -> Grid:
             with gzip.open(path) as stream:
                 raw = stream.read(_LONGEST_HEADER)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: expected a readable file, found: {error}; copy or download it again") from None
+        raise UserError(path, expected="a readable file", cause=error, remedy="copy or download it again") from None
     image_class = _image_class(raw)
     if image_class is None:
         found = f"other bytes at its start ({raw[:4].hex(' ')})" if raw else "an empty file"
-        raise UserError(f"{path}: expected a NIfTI header, found {found}; copy or convert the file again")
+        raise UserError(path, expected="a NIfTI header", found=found, remedy="copy or convert the file again")
     try:
         header = _header(image_class, raw)
         shape, affine = tuple(map(int, header.get_data_shape())), np.asarray(header.get_best_affine(), dtype=float)
     except (ValueError, nib.spatialimages.HeaderDataError) as error:
-        raise UserError(f"{path}: expected a NIfTI header, found a damaged one ({error})") from None
+        raise UserError(path, expected="a NIfTI header", found=f"a damaged one ({error})") from None
     unit = nifti_unit(path, header["xyzt_units"])
     affine[:3] *= unit
     _check_forms_agree(path, header, unit)
@@ -76,7 +76,9 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     raw, size = _file_bytes(path)
     image_class = _image_class(raw)
     if image_class is None:
-        raise UserError(f"{path}: expected a NIfTI header, found other bytes or too few; convert the file to NIfTI")
+        raise UserError(
+            path, expected="a NIfTI header", found="other bytes or too few", remedy="convert the file to NIfTI"
+        )
     header = _header(image_class, raw)
     _check_header(path, header, size)
     try:
@@ -85,7 +87,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
         affine = np.asarray(image.affine, dtype=np.float64)
     except (OSError, ValueError, nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError) as error:
         raise UserError(
-            f"{path}: expected a readable NIfTI file, found: {error}; export or download it again"
+            path, expected="a readable NIfTI file", cause=error, remedy="export or download it again"
         ) from error
     _check_spacings_agree(path, header, affine)
     unit = nifti_unit(path, header["xyzt_units"])
@@ -105,7 +107,10 @@ def _file_bytes(path: Path) -> tuple[bytes, int]:
         return _inflated(data)
     except (OSError, EOFError, ValueError, zlib.error, isal_zlib.error) as error:
         raise UserError(
-            f"{path}: expected a whole gzip file, found a damaged or truncated one ({error}); copy or download it again"
+            path,
+            expected="a whole gzip file",
+            found=f"a damaged or truncated one ({error})",
+            remedy="copy or download it again",
         ) from error
 
 
@@ -152,8 +157,10 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
     magic = bytes(header["magic"].tobytes()).rstrip(b"\0")[:3]
     if magic not in (b"n+1", b"n+2"):
         raise UserError(
-            f"{path}: expected a single-file NIfTI (.nii, .nii.gz), found an Analyze header or one half of a "
-            ".hdr/.img pair; convert it to .nii.gz"
+            path,
+            expected="a single-file NIfTI (.nii, .nii.gz)",
+            found="an Analyze header or one half of a .hdr/.img pair",
+            remedy="convert it to .nii.gz",
         )
     try:
         dtype = header.get_data_dtype()
@@ -161,26 +168,34 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
         expected = _expected_bytes(header)
     except (nib.spatialimages.HeaderDataError, KeyError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{path}: expected a known voxel type, shape and place, found {error}; write the file again"
+            path, expected="a known voxel type, shape and place", found=error, remedy="write the file again"
         ) from error
     if dtype.fields is not None or dtype.kind not in "iuf":
-        raise UserError(f"{path}: expected one number a voxel, found type {dtype}; export grey values, not colours")
+        raise UserError(
+            path, expected="one number a voxel", found=f"type {dtype}", remedy="export grey values, not colours"
+        )
     if header["vox_offset"] < header.single_vox_offset:
         raise UserError(
-            f"{path}: expected voxels after the header, a vox_offset of {header.single_vox_offset} or more, found "
-            f"{header['vox_offset']:g}; write the file again"
+            path,
+            expected=f"voxels after the header, a vox_offset of {header.single_vox_offset} or more",
+            found=f"{header['vox_offset']:g}",
+            remedy="write the file again",
         )
     if file_size < expected:
         raise UserError(
-            f"{path}: expected {expected} bytes for shape {tuple(shape)} of {dtype}, found {file_size}: the file is "
-            "truncated; copy or download it again"
+            path,
+            expected=f"{expected} bytes for shape {tuple(shape)} of {dtype}",
+            found=f"{file_size}: the file is truncated",
+            remedy="copy or download it again",
         )
     spacing = np.asarray(header["pixdim"][1:4], dtype=float)
     if header["sform_code"] == 0 and not (np.isfinite(spacing).all() and (spacing != 0).all()):
         # nibabel would put 1 mm in its place without a word
         raise UserError(
-            f"{path}: expected a voxel spacing > 0 mm on every axis, found {spacing.tolist()}; "
-            "correct pixdim in the header"
+            path,
+            expected="a voxel spacing > 0 mm on every axis",
+            found=spacing.tolist(),
+            remedy="correct pixdim in the header",
         )
 
 
@@ -191,8 +206,10 @@ def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarr
         return
     if not np.allclose(stated, found, rtol=_SPACING_RATIO):
         raise UserError(
-            f"{path}: expected one voxel spacing, found {np.round(stated, 4).tolist()} mm as pixdim and "
-            f"{np.round(found, 4).tolist()} mm in the sform; correct the header"
+            path,
+            expected="one voxel spacing",
+            found=f"{np.round(stated, 4).tolist()} mm as pixdim and {np.round(found, 4).tolist()} mm in the sform",
+            remedy="correct the header",
         )
 
 
@@ -228,9 +245,13 @@ def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) 
         f"nib.save(image, {name + '_sform.nii.gz'!r})"
     )
     raise UserError(
-        f"{path}: expected a qform and an sform that agree, found {stated} and an sform with it at {_place(sform)} mm"
-        f'{far}; look which of them fits the anatomy: python -c "{command}" keeps the sform, with '
-        "image.set_sform(None) in place of image.set_qform(None) it keeps the qform"
+        path,
+        expected="a qform and an sform that agree",
+        found=f"{stated} and an sform with it at {_place(sform)} mm{far}",
+        remedy=(
+            f'look which of them fits the anatomy: python -c "{command}" keeps the sform, with image.set_sform(None) '
+            "in place of image.set_qform(None) it keeps the qform"
+        ),
     )
 
 

@@ -27,7 +27,7 @@ def write_volume(output: str | os.PathLike, volume: Volume) -> Path:
     """
     output = Path(output)
     if not output.name.lower().endswith((".nii", ".nii.gz")):
-        raise UserError(f"{output}: expected a name that ends in .nii or .nii.gz, found another; correct it")
+        raise UserError(output, expected="a name that ends in .nii or .nii.gz", found="another", remedy="correct it")
     image = nib.Nifti1Image(_storable(volume), volume.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=1)
@@ -50,4 +50,4 @@ def _storable(volume: Volume) -> np.ndarray:
     for dtype in (*_TYPES["i"], *_TYPES["u"]):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return array.astype(dtype)
-    raise UserError(f"{volume.path}: expected integers of 32 bits, found {low} to {high}; it is no image")
+    raise UserError(volume.path, expected="integers of 32 bits", found=f"{low} to {high}", remedy="it is no image")

@@ -32,7 +32,7 @@ def nrrd_grid(path: Path) -> Grid:
         reader.ReadImageInformation()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise UserError(f"{path}: expected a readable header, found: {reason}; copy or export it again") from None
+        raise UserError(path, expected="a readable header", cause=reason, remedy="copy or export it again") from None
     shape = tuple(reader.GetSize())
     return Grid(shape, _affine(path, fields, reader) if len(shape) == 3 else np.eye(4))
 
@@ -52,14 +52,16 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
         image = sitk.ReadImage(os.fspath(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise UserError(f"{path}: expected a readable image, found: {reason}; export or copy it again") from error
+        raise UserError(path, expected="a readable image", cause=reason, remedy="export or copy it again") from error
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise UserError(
-            f"{path}: expected one number a voxel, found {image.GetNumberOfComponentsPerPixel()}; "
-            "export grey values, or one merged label map"
+            path,
+            expected="one number a voxel",
+            found=image.GetNumberOfComponentsPerPixel(),
+            remedy="export grey values, or one merged label map",
         )
     if image.GetDimension() != 3:
-        raise UserError(f"{path}: expected a 3D volume, found {image.GetDimension()} axes of {image.GetSize()}")
+        raise UserError(path, expected="a 3D volume", found=f"{image.GetDimension()} axes of {image.GetSize()}")
     affine = _affine(path, fields, image)
     if "space directions" not in fields or fields.get("space", "").replace("-", " ") not in _SPACES:
         warn_of_default_directions(path, "ITK's default, x to the left, y to the back")
@@ -76,7 +78,9 @@ def _affine(path: Path, fields: dict[str, str], source: sitk.Image | sitk.ImageF
             names = re.findall(r'"([^"]*)"', fields[field]) or fields[field].split()
             units = {named_unit(path, field, name) for name in names}
             if len(units) != 1:
-                raise UserError(f"{path}: expected one unit of length under {field}, found {fields[field]}; correct it")
+                raise UserError(
+                    path, expected=f"one unit of length under {field}", found=f"{fields[field]}", remedy="correct it"
+                )
             affine[:3] *= units.pop()
             break
     return _LPS_TO_RAS @ affine  # ITK is LPS

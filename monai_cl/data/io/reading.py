@@ -70,7 +70,9 @@ def read_volume(
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: expected an image file or a DICOM folder, found nothing there; correct the path")
+        raise UserError(
+            path, expected="an image file or a DICOM folder", found="nothing there", remedy="correct the path"
+        )
     format = format_of(path)
     options = {"series": series, "series_part": series_part, "uneven_slices": uneven_slices}
     array, affine = format.read_voxels(path, **(options if format.is_series else {}))
@@ -91,20 +93,25 @@ def read_grid(path: str | os.PathLike) -> Grid | None:
     path = Path(path)
     if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):
         raise UserError(
-            f"{path}: expected a folder of DICOM slices, found an empty one; name the folder of the series itself"
+            path,
+            expected="a folder of DICOM slices",
+            found="an empty one",
+            remedy="name the folder of the series itself",
         )
     if not path.exists():
-        raise UserError(f"{path}: expected a file, found nothing there")
+        raise UserError(path, expected="a file", found="nothing there")
     format = format_of(path)
     if format.is_series:
         return None
     grid = format.read_grid(path)
     if len(grid.shape) != 3 or 0 in grid.shape:
         raise UserError(
-            f"{path}: expected a 3D volume, found {len(grid.shape)} axes of {grid.shape}; split a time series"
+            path, expected="a 3D volume", found=f"{len(grid.shape)} axes of {grid.shape}", remedy="split a time series"
         )
     if not np.isfinite(grid.affine).all() or abs(np.linalg.det(grid.affine[:3, :3])) < 1e-9:
-        raise UserError(f"{path}: expected an invertible affine, found {grid.affine[:3].tolist()}; correct the header")
+        raise UserError(
+            path, expected="an invertible affine", found=grid.affine[:3].tolist(), remedy="correct the header"
+        )
     return grid
 
 
@@ -122,8 +129,10 @@ def _three_axes(path: Path, array: np.ndarray) -> np.ndarray:
         array = array[..., 0]
     if array.ndim != 3 or 0 in array.shape:
         raise UserError(
-            f"{path}: expected a 3D volume, found {array.ndim} axes of {array.shape}; split a time series into "
-            "one file a time point, stack single slices"
+            path,
+            expected="a 3D volume",
+            found=f"{array.ndim} axes of {array.shape}",
+            remedy="split a time series into one file a time point, stack single slices",
         )
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
@@ -131,12 +140,14 @@ def _three_axes(path: Path, array: np.ndarray) -> np.ndarray:
 def _check_affine(path: Path, affine: np.ndarray) -> None:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all():
-        raise UserError(f"{path}: expected a finite affine, found {affine.tolist()}; correct the header")
+        raise UserError(path, expected="a finite affine", found=affine.tolist(), remedy="correct the header")
     # the volume of the voxel against that of a box with its edges: 0 where two axes coincide
     if (spacing == 0).any() or abs(np.linalg.det(affine[:3, :3])) < 1e-3 * spacing.prod():
-        raise UserError(f"{path}: expected an invertible affine, found {affine[:3].tolist()}; correct the header")
+        raise UserError(path, expected="an invertible affine", found=affine[:3].tolist(), remedy="correct the header")
     if (spacing < _SPACING_MM[0]).any() or (spacing > _SPACING_MM[1]).any():
         raise UserError(
-            f"{path}: expected a spacing of {_SPACING_MM[0]} to {_SPACING_MM[1]} mm, found {spacing.tolist()}; "
-            "correct the header (its unit must be mm)"
+            path,
+            expected=f"a spacing of {_SPACING_MM[0]} to {_SPACING_MM[1]} mm",
+            found=spacing.tolist(),
+            remedy="correct the header (its unit must be mm)",
         )

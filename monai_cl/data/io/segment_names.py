@@ -83,7 +83,7 @@ def check_segment_names(item: Mapping[str, Any]) -> None:
     fault = segment_fault(item["label"], item["label_names"], item.get("label_map"))
     if fault is not None:
         expected, found, remedy = fault
-        raise UserError(f"{item['label']}: expected {expected}, found {found}; {remedy}")
+        raise UserError(item["label"], expected=expected, found=found, remedy=remedy)
 
 
 def _words(name: str) -> frozenset[str]:

@@ -31,8 +31,10 @@ def nifti_unit(path: Path, xyzt_units: int) -> float:
     code = int(xyzt_units) & _LENGTH_BITS
     if code not in _NIFTI_CODES:
         raise UserError(
-            f"{path}: expected 1 (metre), 2 (mm) or 3 (micrometre) as unit of length in xyzt_units, found {code}; "
-            "correct the header"
+            path,
+            expected="1 (metre), 2 (mm) or 3 (micrometre) as unit of length in xyzt_units",
+            found=code,
+            remedy="correct the header",
         )
     return _NIFTI_CODES[code]
 
@@ -46,7 +48,10 @@ def named_unit(path: Path, field: str, name: str) -> float:
     factor = _NAMES.get(name.strip().lower())
     if factor is None:
         raise UserError(
-            f'{path}: expected a metric length such as "mm" under {field}, found "{name.strip()}"; correct the header'
+            path,
+            expected=f'a metric length such as "mm" under {field}',
+            found=f'"{name.strip()}"',
+            remedy="correct the header",
         )
     return factor
 

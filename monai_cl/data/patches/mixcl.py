@@ -94,7 +94,7 @@ class MixCLPatches(Dataset):
         self.names = tuple(keys_by_dataset)
         self.keys = tuple(tuple(keys) for keys in keys_by_dataset.values())
         if not any(self.keys):
-            raise UserError(f"data sets {list(self.names)}: expected at least one prepared case, found none")
+            raise UserError(f"data sets {list(self.names)}", expected="at least one prepared case", found="none")
         self.order = CaseOrder([len(keys) for keys in self.keys], seed=seed, balance=balance)
         self.foreground_probability, self.same_image_probability = foreground_probability, same_image_probability
         parts = {"elastic_probability": elastic_probability, "affine_probability": affine_probability}

@@ -53,7 +53,7 @@ class SegmentationPatches(Dataset):
         if not 0 <= foreground_probability <= 1:
             raise ValueError(f"foreground_probability must be in [0, 1], got {foreground_probability}")
         if not keys:
-            raise UserError("segmentation crops: expected at least one prepared case, found none")
+            raise UserError("segmentation crops", expected="at least one prepared case", found="none")
         self.store, self.keys, self.seed = store, tuple(keys), int(seed)
         self.patch_size, self.window = crop_size(patch_size), hu_window(window)
         self.foreground_probability, self.transform = foreground_probability, transform

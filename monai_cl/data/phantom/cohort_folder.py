@@ -39,11 +39,13 @@ def cohort_folder(output: Path, *, lists: Mapping[str, str], overwrite: bool) ->
         UserError: ``output`` is a file, or a folder with files in it and ``overwrite`` is not given.
     """
     if output.exists() and not output.is_dir():
-        raise UserError(f"{output}: expected a folder to write the cohort to, found a file; give another name")
+        raise UserError(output, expected="a folder to write the cohort to", found="a file", remedy="give another name")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise UserError(
-            f"{output}: expected a new or empty folder, found files in it; give another folder, or overwrite to "
-            "replace the cohort there"
+            output,
+            expected="a new or empty folder",
+            found="files in it",
+            remedy="give another folder, or overwrite to replace the cohort there",
         )
     # built beside the final place, so that the last step is a rename on one file system
     building = temporary_name(output)

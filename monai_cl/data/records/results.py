@@ -117,19 +117,26 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
         path = path / FILE_NAME
     if not path.is_file():
         raise UserError(
-            f"{path}: expected the results of a finished run, found no such file; "
-            "give the folder of a run that ended (or its results.json)"
+            path,
+            expected="the results of a finished run",
+            found="no such file",
+            remedy="give the folder of a run that ended (or its results.json)",
         )
     try:
         results = _plain(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise UserError(path, found=f"cannot be read ({error.strerror})", remedy="check its permissions") from error
     except ValueError as error:
         raise UserError(
-            f"{path}: expected JSON as a run writes it, found something else ({error}); run again or remove the file"
+            path,
+            expected="JSON as a run writes it",
+            found=f"something else ({error})",
+            remedy="run again or remove the file",
         ) from error
     except RecursionError as error:
-        raise UserError(f"{path}: expected JSON as a run writes it, found endless nesting; remove the file") from error
+        raise UserError(
+            path, expected="JSON as a run writes it", found="endless nesting", remedy="remove the file"
+        ) from error
     check_results(results, where=str(path))
     return results
 

@@ -19,7 +19,7 @@ def check_results(results: Any, *, where: str) -> None:
     complaint = _complaint(results)
     if complaint is not None:
         key, expected, found = complaint
-        raise UserError(f"{where}: {key}: expected {expected}, found {found}; was this file written by monai_cl?")
+        raise UserError(f"{where}: {key}", expected=expected, found=found, remedy="was this file written by monai_cl?")
 
 
 def _complaint(results: Any) -> tuple[str, str, str] | None:

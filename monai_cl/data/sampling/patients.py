@@ -149,10 +149,13 @@ def _groups(
         target = None if target is None or target < 0 else int(target)
         if target_of.setdefault(patient, target) != target:
             raise UserError(
-                f"patient {patient}: expected one label, found {target_of[patient]} and {target}; correct the data list"
+                f"patient {patient}",
+                expected="one label",
+                found=f"{target_of[patient]} and {target}",
+                remedy="correct the data list",
             )
     if not slices:
-        raise UserError("patient sampler: expected at least one slice, found none")
+        raise UserError("patient sampler", expected="at least one slice", found="none")
     # arrays: a fifth of the memory of lists, and workers that were forked do not copy them by counting references
     packed = {patient: np.array(slices.pop(patient)) for patient in list(slices)}
     if not balance:
@@ -165,5 +168,5 @@ def _groups(
     used = sum(map(len, groups.values()))
     if not used:
         wanted = "a known class" if classes is None else f"one of the classes {list(classes)}"
-        raise UserError(f"patient sampler: expected patients with {wanted}, found none among {len(packed)}")
+        raise UserError("patient sampler", expected=f"patients with {wanted}", found=f"none among {len(packed)}")
     return dict(sorted(groups.items())), len(packed) - used

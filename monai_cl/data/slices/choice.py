@@ -107,8 +107,9 @@ def choose_slices(store: VolumeStore, key: str, *, label: int | None = None, fra
     if not len(present):
         path = entry.source.get("label", {}).get("path", entry.folder)
         raise UserError(
-            f"patient {entry.patient}: {path}: expected label {label} in the mask to choose slices by, found "
-            f"{list(entry.classes) or 'an empty mask'}; correct the mask, or take it out of the list to use the "
-            "middle of the volume"
+            f"patient {entry.patient}: {path}",
+            expected=f"label {label} in the mask to choose slices by",
+            found=list(entry.classes) or "an empty mask",
+            remedy="correct the mask, or take it out of the list to use the middle of the volume",
         )
     return central_part(present, fraction)

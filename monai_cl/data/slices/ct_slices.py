@@ -86,7 +86,7 @@ def slice_volumes(
     if len(keys) != len(items):
         raise ValueError(f"keys and items must be of one length, got {len(keys)} and {len(items)}")
     if not keys:
-        raise UserError("slices: expected at least one prepared volume, found none")
+        raise UserError("slices", expected="at least one prepared volume", found="none")
     from tqdm import tqdm
 
     several = len({str(item.get("dataset", "")) for item in items}) > 1
@@ -150,7 +150,7 @@ class CTSlices(Dataset):
         if neighbours < 0:
             raise ValueError(f"neighbours must be >= 0, got {neighbours}")
         if not volumes:
-            raise UserError("slices: expected at least one volume, found none")
+            raise UserError("slices", expected="at least one volume", found="none")
         self.store, self.volumes, self.window = store, tuple(volumes), hu_window(window)
         self.size, self.pixel_size, self.neighbours = int(size), pixel_size, int(neighbours)
         self._ends = np.cumsum([len(volume.slices) for volume in self.volumes])
@@ -244,9 +244,10 @@ class CTSlices(Dataset):
         entry = self.store.entry(volume.key)
         source = entry.source.get("image", {}).get("path", entry.folder)
         return UserError(
-            f"patient {volume.patient}: {source}: expected an image in slice {middle} (of {entry.shape[2]} from "
-            f"the feet), found one value, {value} HU, all over the window "
-            f"{self.window}; is the file damaged or cut? Correct it or take it out of the list"
+            f"patient {volume.patient}: {source}",
+            expected=f"an image in slice {middle} (of {entry.shape[2]} from the feet)",
+            found=f"one value, {value} HU, all over the window {self.window}",
+            remedy="is the file damaged or cut? Correct it or take it out of the list",
         )
 
     def _image(self, volume: SliceVolume, middle: int) -> torch.Tensor:

@@ -51,7 +51,7 @@ class SliceFeatures:
         features = np.asarray(self.features)
         if features.ndim != 2 or 0 in features.shape or features.dtype.kind not in "fiu":
             raise UserError(
-                f"{self.source}: features: expected numbers (slices, F), found {features.dtype} {features.shape}"
+                f"{self.source}: features", expected="numbers (slices, F)", found=f"{features.dtype} {features.shape}"
             )
         n = len(features)
         patient = self._column("patient", [str(name).strip() for name in np.asarray(self.patient).ravel().tolist()], n)
@@ -68,16 +68,24 @@ class SliceFeatures:
         if not finite.all():
             row = int(finite.argmin())
             raise UserError(
-                f"{self.source}: patient {patient[row]}, slice {self.slice[row]}: expected finite features, found nan "
-                f"or infinity ({n - int(finite.sum())} of {n} slices have some); did the encoder diverge?"
+                f"{self.source}: patient {patient[row]}, slice {self.slice[row]}",
+                expected="finite features",
+                found=f"nan or infinity ({n - int(finite.sum())} of {n} slices have some)",
+                remedy="did the encoder diverge?",
             )
         nameless = patient == ""
         if nameless.any():
-            raise UserError(f"{self.source}: slice {self.slice[nameless.argmax()]}: expected a patient id, found none")
+            raise UserError(
+                f"{self.source}: slice {self.slice[nameless.argmax()]}", expected="a patient id", found="none"
+            )
         seen: set[tuple[str, str]] = set()
         for key in zip(patient.tolist(), self.slice.tolist()):
             if key in seen:
-                raise UserError(f"{self.source}: patient {key[0]}: slice {key[1]} comes twice; give every slice once")
+                raise UserError(
+                    f"{self.source}: patient {key[0]}",
+                    found=f"slice {key[1]} comes twice",
+                    remedy="give every slice once",
+                )
             seen.add(key)
 
     def __len__(self) -> int:
@@ -98,16 +106,17 @@ class SliceFeatures:
         for patient, label in sorted(set(zip(self.patient.tolist(), self.label.tolist()))):
             if patient in found:
                 raise UserError(
-                    f"{self.source}: patient {patient}: expected one label on all slices, found "
-                    f"{' and '.join('none' if x == UNKNOWN else str(x) for x in (found[patient], label))}; "
-                    "correct the data list"
+                    f"{self.source}: patient {patient}",
+                    expected="one label on all slices",
+                    found=" and ".join("none" if x == UNKNOWN else str(x) for x in (found[patient], label)),
+                    remedy="correct the data list",
                 )
             found[patient] = label
         return {patient: label for patient, label in found.items() if label != UNKNOWN}
 
     def _column(self, name: str, values: list[str], n: int) -> np.ndarray:
         if len(values) != n:
-            raise UserError(f"{self.source}: {name}: expected {n} values, one for each slice, found {len(values)}")
+            raise UserError(f"{self.source}: {name}", expected=f"{n} values, one for each slice", found=len(values))
         return np.array(values, dtype=str)
 
     def _labels(self, n: int) -> np.ndarray:
@@ -117,8 +126,9 @@ class SliceFeatures:
         for patient, label in zip(self.patient.tolist(), labels):
             if not isinstance(label, (int, float)) or label != int(label) or label < UNKNOWN:
                 raise UserError(
-                    f"{self.source}: patient {patient}: expected a class as an integer >= 0, or -1 where it is not "
-                    f"known, found label {label!r}"
+                    f"{self.source}: patient {patient}",
+                    expected="a class as an integer >= 0, or -1 where it is not known",
+                    found=f"label {label!r}",
                 )
         return np.array(labels, dtype=np.int64)
 
@@ -128,14 +138,17 @@ class SliceFeatures:
         try:
             depths = np.asarray(self.depth, dtype=np.float32).ravel()
         except (TypeError, ValueError) as error:
-            raise UserError(f"{self.source}: depth: expected numbers in [0, 1], found {self.depth!r:.60}") from error
+            raise UserError(
+                f"{self.source}: depth", expected="numbers in [0, 1]", found=f"{self.depth!r:.60}"
+            ) from error
         self._column("depth", depths.tolist(), n)
         wrong = ~(np.isnan(depths) | ((depths >= 0) & (depths <= 1)))
         if wrong.any():
             row = int(wrong.argmax())
             raise UserError(
-                f"{self.source}: patient {self.patient[row]}: depth: expected a number in [0, 1] (or nan), found "
-                f"{depths[row]:g}"
+                f"{self.source}: patient {self.patient[row]}: depth",
+                expected="a number in [0, 1] (or nan)",
+                found=f"{depths[row]:g}",
             )
         return depths
 
@@ -155,7 +168,7 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
     """
     path = Path(path)
     if path.suffix != ".npz":
-        raise UserError(f"{path}: expected a name ending in .npz; features are written in NumPy's format")
+        raise UserError(path, expected="a name ending in .npz", remedy="features are written in NumPy's format")
     try:
         with new_file(path) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -164,7 +177,9 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
                 about=np.array(json.dumps(dict(features.about), default=str)),
             )
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise UserError(
+            path, found=f"cannot be written ({error.strerror or error})", remedy="choose another place"
+        ) from error
     return path
 
 
@@ -179,7 +194,7 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: expected a features file (.npz), found no such file")
+        raise UserError(path, expected="a features file (.npz)", found="no such file")
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
@@ -188,8 +203,10 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
             missing = [name for name in _REQUIRED if name not in names]
             if missing:
                 raise UserError(
-                    f"{path}: expected the arrays {', '.join(_REQUIRED)}, found {', '.join(sorted(names)) or 'none'}; "
-                    "write it with monai_cl.data.write_features"
+                    path,
+                    expected=f"the arrays {', '.join(_REQUIRED)}",
+                    found=", ".join(sorted(names)) or "none",
+                    remedy="write it with monai_cl.data.write_features",
                 )
             arrays = {name: archive[name] for name in (*_REQUIRED, "depth", "slice") if name in names}
             about = json.loads(str(archive["about"])) if "about" in names else {}
@@ -197,8 +214,8 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
         raise
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"{path}: expected arrays as numpy.savez writes them, without pickle, found something else ({error})"
+            path, expected="arrays as numpy.savez writes them, without pickle", found=f"something else ({error})"
         ) from error
     if not isinstance(about, dict):
-        raise UserError(f"{path}: about: expected a JSON object, found {type(about).__name__}")
+        raise UserError(f"{path}: about", expected="a JSON object", found=type(about).__name__)
     return SliceFeatures(**arrays, about=about, source=str(path))

@@ -47,7 +47,7 @@ class StoredArray:
             raise self._damaged(error) from error
 
     def _damaged(self, found: object) -> UserError:
-        return UserError(unreadable(self._path, f"expected a stored array with readable voxels, found: {found}"))
+        return unreadable(self._path, expected="a stored array with readable voxels", cause=found)
 
 
 def write_array(path: Path, array: np.ndarray, layout: str) -> None:

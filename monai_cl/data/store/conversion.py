@@ -107,4 +107,4 @@ def _check_hounsfield(image: Volume) -> None:
     fault = hounsfield_fault(image.array)
     if fault is not None:
         _, expected, found, remedy = fault
-        raise UserError(f"{image.path}: expected {expected}, found {found}; {remedy}")
+        raise UserError(image.path, expected=expected, found=found, remedy=remedy)

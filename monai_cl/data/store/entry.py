@@ -76,8 +76,11 @@ def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             coordinates = archive[str(class_id)].astype(np.int32)
     except Exception as error:  # whatever zipfile and NumPy make of it
-        fault = f"expected the coordinates of class {class_id}, found a damaged or absent file ({error})"
-        raise UserError(unreadable(Path(path), fault)) from error
+        raise unreadable(
+            Path(path),
+            expected=f"the coordinates of class {class_id}",
+            found=f"a damaged or absent file ({error})",
+        ) from error
     coordinates.setflags(write=False)
     return coordinates
 
@@ -151,12 +154,14 @@ def load_entry(folder: Path) -> StoreEntry:
             slice_range=np.array(content["slice_range"]) if content.get("slice_range") else None,
         )
     except FileNotFoundError as error:
-        remedy = prepare_line(path.parents[1])
-        raise UserError(unreadable(path, "expected a prepared volume, found none", remedy=remedy)) from error
+        command = prepare_line(path.parents[1])
+        raise unreadable(path, expected="a prepared volume", found="none", command=command) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path}: expected the entry of a prepared volume, found a damaged file ({error}); "
-            f"run `{repair_line(path.parents[1])}`"
+            path,
+            expected="the entry of a prepared volume",
+            found=f"a damaged file ({error})",
+            remedy=f"run `{repair_line(path.parents[1])}`",
         ) from error
 
 

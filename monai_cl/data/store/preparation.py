@@ -110,7 +110,7 @@ def prepare(
         report(result.summary())
     if items and not result.keys:
         raise UserError(
-            f"{root}: expected at least one usable item among {len(items)}, found none; {result.skipped[0][1]}"
+            root, expected=f"at least one usable item among {len(items)}", found="none", remedy=result.skipped[0][1]
         )
     return result
 
@@ -171,7 +171,7 @@ def _prepare_one(
     except OSError as error:
         if error.errno in _FATAL:
             raise UserError(
-                f"{store.root}: expected room to write, found: {error}; free the disk and run again"
+                store.root, expected="room to write", cause=error, remedy="free the disk and run again"
             ) from error
         return index, "skipped", f"{item.get('image')}: {error}"
     except Exception as error:

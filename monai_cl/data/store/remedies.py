@@ -5,22 +5,30 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from monai_cl.errors import UserError
 
-def unreadable(path: Path, fault: str, *, remedy: str | None = None) -> str:
-    """What to say of a file of an entry that cannot be read: the fault, or that the whole store is no longer there.
+
+def unreadable(
+    path: Path, *, expected: str, found: object = None, cause: object = None, command: str | None = None
+) -> UserError:
+    """The error for a file of an entry that cannot be read: its fault, or that the whole store is no longer there.
 
     Args:
         path: ``store/entry/file``.
-        fault: what was expected, and what was found.
-        remedy: the command line that mends it; by default :func:`repair_line`.
+        expected, found, cause: of the fault, as for :class:`UserError`.
+        command: the command line that fixes it; by default :func:`repair_line`.
     """
     root = path.parents[1]
     if not root.is_dir():
-        return (
-            f"{root}: the store has vanished; is its disk still mounted? Bring it back and start the same command "
-            "again: a training goes on from its last checkpoint with --resume auto"
+        return UserError(
+            root,
+            found="the store has vanished",
+            remedy=(
+                "is its disk still mounted? Bring it back and start the same command again: a training goes on from "
+                "its last checkpoint with --resume auto"
+            ),
         )
-    return f"{path}: {fault}; run `{remedy or repair_line(root)}`"
+    return UserError(path, expected=expected, found=found, cause=cause, remedy=f"run `{command or repair_line(root)}`")
 
 
 def repair_line(root: str | Path) -> str:

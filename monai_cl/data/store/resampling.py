@@ -52,7 +52,7 @@ def resample(volume: Volume, spacing: Sequence[float], *, mode: str = "linear", 
     elif mode == "linear" and shift < _DIAGONAL_VOXELS:
         array = _linear(volume.array, shape, back, antialias)
     elif antialias:
-        raise UserError(f"{volume.path}: expected a grid without shear for antialias=True, found a tilted one")
+        raise UserError(volume.path, expected="a grid without shear for antialias=True", found="a tilted one")
     else:
         array = _dense(volume, shape, affine, mode)
     return Volume(array, affine, volume.path)

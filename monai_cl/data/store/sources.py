@@ -72,12 +72,19 @@ def _files(path: Path) -> list[Path]:
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     if path.is_dir() and not files:
         raise UserError(
-            f"{path}: expected a folder of DICOM slices, found an empty one; name the folder of the series itself"
+            path,
+            expected="a folder of DICOM slices",
+            found="an empty one",
+            remedy="name the folder of the series itself",
         )
     if not path.exists():
-        raise UserError(f"{path}: expected an image file or a DICOM folder, found nothing there; correct the path")
+        raise UserError(
+            path, expected="an image file or a DICOM folder", found="nothing there", remedy="correct the path"
+        )
     if not path.is_dir() and not path.is_file():
-        raise UserError(f"{path}: expected a file, found a pipe or device, which may never end; give the image itself")
+        raise UserError(
+            path, expected="a file", found="a pipe or device, which may never end", remedy="give the image itself"
+        )
     return files
 
 

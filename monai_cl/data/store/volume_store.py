@@ -262,7 +262,7 @@ class VolumeStore:
             raise ValueError(f'kind must be "image" or "label", got {kind!r}')
         entry = self.entry(key)
         if kind == "label" and not entry.has_label:
-            raise UserError(f"{self.root / key}: expected a label beside the image of {entry.id}, found none")
+            raise UserError(self.root / key, expected=f"a label beside the image of {entry.id}", found="none")
         return StoredArray(self.root / key / f"{kind}.b2nd", entry.preparation["layout"], entry.shape)
 
     def _forget(self) -> None:
@@ -286,14 +286,18 @@ def _check_empty(root: Path) -> None:
         [found.name for found in root.iterdir() if not found.name.startswith(".")] if root.is_dir() else [root.name]
     )
     if strangers and not (root / _STORE).exists():
-        raise UserError(f"{root}: expected an empty folder or a store, found {strangers[0]} in it; name another folder")
+        raise UserError(
+            root, expected="an empty folder or a store", found=f"{strangers[0]} in it", remedy="name another folder"
+        )
 
 
 def _check_untouched(sources: Mapping[str, Source]) -> None:
     """A file that was written to while it was read may not go under the name of its former content."""
     for source in sources.values():
         if not source.is_current():
-            raise UserError(f"{source.path}: expected a file at rest, found it changing while it was read; run again")
+            raise UserError(
+                source.path, expected="a file at rest", found="it changing while it was read", remedy="run again"
+            )
 
 
 def _read_description(path: Path) -> Preparation:
@@ -303,10 +307,12 @@ def _read_description(path: Path) -> Preparation:
         preparation = Preparation(**recorded) if version == FORMAT else None
     except FileNotFoundError as error:
         raise UserError(
-            f"{path.parent}: expected a store, found none; run `{prepare_line(path.parent)}` first"
+            path.parent, expected="a store", found="none", remedy=f"run `{prepare_line(path.parent)}` first"
         ) from error
     except (ValueError, KeyError, TypeError, NotADirectoryError) as error:
-        raise UserError(f"{path}: expected the description of a store, found {error}; name another folder") from error
+        raise UserError(
+            path, expected="the description of a store", found=error, remedy="name another folder"
+        ) from error
     if version != FORMAT:
-        raise UserError(f"{path}: expected store format {FORMAT}, found {version}; prepare into a new folder")
+        raise UserError(path, expected=f"store format {FORMAT}", found=f"{version}", remedy="prepare into a new folder")
     return preparation

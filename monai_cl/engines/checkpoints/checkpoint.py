@@ -106,8 +106,9 @@ class Checkpoints:
         existing = checkpoints_in(self.output_dir)
         if self.resume in (None, "", "none", "None") and existing:
             raise UserError(
-                f"{existing[0]}: a run lies in {self.output_dir} already; "
-                "go on with --resume auto, or choose another --output_dir"
+                existing[0],
+                found=f"a run lies in {self.output_dir} already",
+                remedy="go on with --resume auto, or choose another --output_dir",
             )
         named = self.resume not in (None, "", "none", "None", "auto")
         content = read_checkpoint(Path(self.resume)) if named else None
@@ -147,8 +148,9 @@ class Checkpoints:
             return str(path)
         if existing:
             raise UserError(
-                f"{self.output_dir}: none of its {len(existing)} checkpoints can be read; move them away to start "
-                "afresh"
+                self.output_dir,
+                found=f"none of its {len(existing)} checkpoints can be read",
+                remedy="move them away to start afresh",
             )
         return None
 
@@ -158,17 +160,21 @@ class Checkpoints:
         saved_length = content["epoch_length"]
         if epoch_length and saved_length != epoch_length:
             raise UserError(
-                f"{path}: written after {iteration} iterations in {epoch} epochs of {saved_length}, which is not "
-                f"epoch_length={epoch_length}; resume with the epoch_length it was started with"
+                path,
+                found=(
+                    f"written after {iteration} iterations in {epoch} epochs of {saved_length}, which is not "
+                    f"epoch_length={epoch_length}"
+                ),
+                remedy="resume with the epoch_length it was started with",
             )
         for name, target in self._sources(engine).items():
             if name not in content:
-                raise UserError(f"{path}: holds no {name!r}; it was written by another kind of run")
+                raise UserError(path, found=f"holds no {name!r}", remedy="it was written by another kind of run")
             try:
                 bare(target).load_state_dict(_fitted(content[name], target))
             except (RuntimeError, ValueError, KeyError) as error:
                 detail = " ".join(str(error).split())[:300]
-                raise UserError(f"{path}: its {name} does not fit this run's {name}: {detail}") from error
+                raise UserError(path, found=f"its {name} does not fit this run's {name}: {detail}") from error
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and content.get("scaler"):
             scaler.load_state_dict(content["scaler"])

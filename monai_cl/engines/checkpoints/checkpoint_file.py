@@ -67,15 +67,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: no such file, a damaged one, or one that is no checkpoint of a run.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint to resume from")
+        raise UserError(path, found="no such checkpoint to resume from")
     try:
         fault = archive_fault(path)
         content = torch.load(path, map_location="cpu", weights_only=True) if fault is None else None
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: damaged, or no checkpoint of a run ({reason})") from error
+        raise UserError(path, found=f"damaged, or no checkpoint of a run ({reason})") from error
     if fault is not None:
-        raise UserError(f"{path}: damaged, or no checkpoint of a run ({fault})")
+        raise UserError(path, found=f"damaged, or no checkpoint of a run ({fault})")
     if not isinstance(content, dict) or not {"network", "iteration", "epoch", "epoch_length"} <= content.keys():
         raise UserError(
             f"{path}: expected a run's checkpoint with network, iteration, epoch and epoch_length; found another file"
@@ -107,14 +107,15 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error}); choose another --output_dir") from error
+        raise UserError(folder, found=f"cannot be made ({error})", remedy="choose another --output_dir") from error
     trial = folder / f".writable.{os.getpid()}.tmp"
     try:
         trial.write_bytes(b"1")
     except OSError as error:
         raise UserError(
-            f"{folder}: nothing can be written there ({error.strerror or error}); free space, make it writable, or "
-            "choose another --output_dir"
+            folder,
+            found=f"nothing can be written there ({error.strerror or error})",
+            remedy="free space, make it writable, or choose another --output_dir",
         ) from error
     finally:
         _remove(trial)

@@ -25,15 +25,17 @@ def require_no_other_run(path: Path, iteration: int, output_dir: Path) -> None:
     if not _same_folder(path.parent, output_dir):
         if existing:
             raise UserError(
-                f"{existing[0]}: a checkpoint of another run than {path}, which would be lost; go on with that run by "
-                "--resume auto, or choose another --output_dir"
+                existing[0],
+                found=f"a checkpoint of another run than {path}, which would be lost",
+                remedy="go on with that run by --resume auto, or choose another --output_dir",
             )
         return
     newer = [other for other in existing if checkpoint_iteration(other) > iteration]
     if newer:
         raise UserError(
-            f"{newer[0]}: newer than {path}, from which to go on; move it ({len(newer)} such) away, or choose another "
-            "--output_dir"
+            newer[0],
+            found=f"newer than {path}, from which to go on",
+            remedy=f"move it ({len(newer)} such) away, or choose another --output_dir",
         )
 
 

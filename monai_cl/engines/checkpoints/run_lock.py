@@ -30,7 +30,9 @@ class RunLock:
             self._lock.acquire(patience=self.patience)
         except Busy as error:
             raise UserError(
-                f"{self.folder}: another run is writing there; wait for its end, or choose another --output_dir"
+                self.folder,
+                found="another run is writing there",
+                remedy="wait for its end, or choose another --output_dir",
             ) from error
 
     def release(self) -> None:

@@ -55,7 +55,7 @@ def map_layer(network: nn.Module, image: Tensor, *, smallest: int = SMALLEST_MAP
         for handle in handles:
             handle.remove()
     if not sizes:
-        raise UserError("Grad-CAM: expected a backbone with feature maps, found none; pass --grad_cam 0")
+        raise UserError("Grad-CAM", expected="a backbone with feature maps", found="none", remedy="pass --grad_cam 0")
     large = [name for name, side in sizes.items() if side >= smallest]
     return f"backbone.{(large or list(sizes))[-1]}"
 

@@ -71,7 +71,7 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
     """
     fold = fold_of(fold)
     if fold is None and training:
-        raise UserError("fold: expected the number of the fold to leave out, found none; pass --fold 0")
+        raise UserError("fold", expected="the number of the fold to leave out", found="none", remedy="pass --fold 0")
     if fold is None:
         labels = classified_patients(slices, source=data_list.path)
         chosen = [volume for volume in slices.volumes if volume.patient in labels]
@@ -93,13 +93,18 @@ def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> Pa
         number = items.get((slices.store.entry(volume.key).dataset, volume.id))
         if number is None:
             raise UserError(
-                f"{data_list.path}: patient {volume.patient}: expected a fold, found none; leave --folds out"
+                f"{data_list.path}: patient {volume.patient}",
+                expected="a fold",
+                found="none",
+                remedy="leave --folds out",
             )
         if fold.setdefault(volume.patient, int(number)) != number:
             raise UserError(
-                f"{data_list.path}: patient {volume.patient}: expected one fold, found {fold[volume.patient]} and "
-                f"{number}; correct the data list"
+                f"{data_list.path}: patient {volume.patient}",
+                expected="one fold",
+                found=f"{fold[volume.patient]} and {number}",
+                remedy="correct the data list",
             )
     if sorted(set(fold.values())) != list(range(max(fold.values()) + 1)):
-        raise UserError(f"{data_list.path}: expected folds 0, 1, … without gaps, found {sorted(set(fold.values()))}")
+        raise UserError(data_list.path, expected="folds 0, 1, … without gaps", found=sorted(set(fold.values())))
     return PatientFolds(fold, None, str(data_list.path))

@@ -30,14 +30,16 @@ def scan_items(
     """
     paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
     if not paths:
-        raise UserError("datalist: expected scans, found none; pass --datalist \"['scan.nii.gz']\"")
+        raise UserError("datalist", expected="scans", found="none", remedy="pass --datalist \"['scan.nii.gz']\"")
     named: dict[str, str] = {}
     for path in paths:
         name = item_id({"image": path})
         if not Path(path).exists():
-            raise UserError(f"{path}: expected a scan, found no such file or folder; correct --datalist")
+            raise UserError(path, expected="a scan", found="no such file or folder", remedy="correct --datalist")
         if name in named:
-            raise UserError(f"{path}: has the name of {named[name]}, and so would its results; rename one of them")
+            raise UserError(
+                path, found=f"has the name of {named[name]}, and so would its results", remedy="rename one of them"
+            )
         named[name] = path
     options = reading_options({"series_part": series_part, "uneven_slices": uneven_slices})
     return [{"image": path, "id": name, "patient": name, **options} for name, path in named.items()]
@@ -74,7 +76,7 @@ class FindLiverMask(Transform):
         if isinstance(liver_mask, Mapping):
             if "bundle" not in liver_mask:
                 raise UserError(
-                    f"liver_mask: expected the folder of a segmentation bundle as 'bundle', found {liver_mask}"
+                    "liver_mask", expected="the folder of a segmentation bundle as 'bundle'", found=liver_mask
                 )
             self.bundle = dict(liver_mask)
         elif liver_mask and is_bundle(liver_mask):
@@ -82,12 +84,16 @@ class FindLiverMask(Transform):
         elif liver_mask:
             self.masks = Path(str(liver_mask))
             if not self.masks.exists():
-                raise UserError(f"{liver_mask}: expected a liver mask or a folder, found none; correct --liver_mask")
+                raise UserError(
+                    liver_mask, expected="a liver mask or a folder", found="none", remedy="correct --liver_mask"
+                )
             count = 1 if isinstance(volumes, str) else len(volumes)
             if not self.masks.is_dir() and count > 1:
                 raise UserError(
-                    f"{liver_mask}: expected one scan for one mask, found {count}; give a folder of masks named as "
-                    "the scans"
+                    liver_mask,
+                    expected="one scan for one mask",
+                    found=count,
+                    remedy="give a folder of masks named as the scans",
                 )
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +119,9 @@ class FindLiverMask(Transform):
         found = [self.masks / name for name in names if (self.masks / name).is_file()]
         if len(found) != 1:
             raise UserError(
-                f"{item['image']}: expected its mask in {self.masks} as {item['id']}.nii.gz or "
-                f"{item['id']}_seg.nii.gz, found {len(found) or 'none'}; give the mask the name of its scan"
+                item["image"],
+                expected=f"its mask in {self.masks} as {item['id']}.nii.gz or {item['id']}_seg.nii.gz",
+                found=len(found) or "none",
+                remedy="give the mask the name of its scan",
             )
         return found[0]

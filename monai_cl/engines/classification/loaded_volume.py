@@ -94,8 +94,10 @@ def loaded_slices(item: Mapping[str, Any], *, fraction: float = 0.7, **options: 
     entry = volume.entry()
     if len(entry.classes) > 1:
         raise UserError(
-            f"{item['label']}: expected a mask of the liver alone, found the values {list(entry.classes)}; say which "
-            "of them is the liver with --liver_label"
+            item["label"],
+            expected="a mask of the liver alone",
+            found=f"the values {list(entry.classes)}",
+            remedy="say which of them is the liver with --liver_label",
         )
     label = entry.classes[0] if entry.classes else 1
     chosen = choose_slices(volume, "", label=label if entry.has_label else None, fraction=fraction)

@@ -70,8 +70,10 @@ def set_probe(network: SliceEncoder, probe: LinearProbe, *, source: str | Path =
     features = network.head.in_features
     if probe.weight.shape != (features,):
         raise UserError(
-            f"{source}: expected a probe of the encoder's {features} features, found one of {len(probe.weight)}; it "
-            "was fitted on another encoder"
+            source,
+            expected=f"a probe of the encoder's {features} features",
+            found=f"one of {len(probe.weight)}",
+            remedy="it was fitted on another encoder",
         )
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(probe.weight)[None])

@@ -64,8 +64,9 @@ class PatientAUC(Metric):
         check_binary(labels, source=self.source)
         if len(set(labels.values())) < 2:
             raise UserError(
-                f"{self.source}: expected patients of class 0 and 1 for an AUC, found {len(labels)} of class "
-                f"{next(iter(labels.values()), 'none')} only"
+                self.source,
+                expected="patients of class 0 and 1 for an AUC",
+                found=f"{len(labels)} of class {next(iter(labels.values()), 'none')} only",
             )
         values = np.array([value for _, _, own in scans for value in own])
         names, means, counts = patient_means(values, np.array([patient for patient, _, own in scans for _ in own]))

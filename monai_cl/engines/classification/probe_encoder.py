@@ -59,7 +59,9 @@ def probe_encoder(
         UserError: what `run_probe` refuses, several processes, or ``tensorboard``.
     """
     if tensorboard:
-        raise UserError("tensorboard: expected False, found True; the embedding projector is gone, pca.png is drawn")
+        raise UserError(
+            "tensorboard", expected="False", found="True", remedy="the embedding projector is gone, pca.png is drawn"
+        )
     require_alone("the probe")
     output_dir = Path(output_dir)
     note = {"cohort": data_list["name"], **about, "data_list": dict(data_list)}

@@ -33,8 +33,12 @@ def require_same(values: Mapping[str, Any], *, remedy: str) -> None:
         for what in sorted(first.keys() | other.keys()):
             if other.get(what) != first.get(what):
                 raise UserError(
-                    f"{what}: process {number} (on {other_host}) has {_short(other.get(what))}, process 0 (on {host}) "
-                    f"has {_short(first.get(what))}; {remedy}"
+                    what,
+                    found=(
+                        f"process {number} (on {other_host}) has {_short(other.get(what))}, process 0 (on {host}) has "
+                        f"{_short(first.get(what))}"
+                    ),
+                    remedy=remedy,
                 )
 
 

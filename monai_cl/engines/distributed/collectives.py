@@ -55,10 +55,10 @@ def as_the_first(function: Callable[[], T]) -> T:
         try:
             told[0] = function()
         except UserError as error:
-            told[1] = str(error)
+            told[1] = error
     dist.broadcast_object_list(told)
     if told[1] is not None:
-        raise UserError(told[1])
+        raise told[1]
     return told[0]
 
 

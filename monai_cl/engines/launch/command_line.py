@@ -49,11 +49,19 @@ class Invocation:
             if head not in known and not head.startswith("_"):
                 near = difflib.get_close_matches(head, sorted(known), n=1)
                 hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-                raise UserError(f"--{key}: {self.config_files[-1]} has no key {head!r}; {hint}")
+                raise UserError(f"--{key}", found=f"{self.config_files[-1]} has no key {head!r}", remedy=hint)
             if head == "epochs" and ("iterations" in self.overrides or not _counts_epochs(parser.get("iterations"))):
-                raise UserError(f"--epochs {value}: iterations is given as well and would hold; give one of the two")
+                raise UserError(
+                    f"--epochs {value}",
+                    found="iterations is given as well and would hold",
+                    remedy="give one of the two",
+                )
             if head == "method" and "@method_parts" not in str(parser.get("criterion", "@method_parts")):
-                raise UserError(f"--method {value}: {self.config_files[-1]} chooses the method already; leave one out")
+                raise UserError(
+                    f"--method {value}",
+                    found=f"{self.config_files[-1]} chooses the method already",
+                    remedy="leave one out",
+                )
             if value is not None and (expected := type_fault(parser.get(key), value)):
                 raise UserError(
                     f"--{key}: expected {expected} as in {self.config_files[-1]} ({parser.get(key)!r}), got {value!r}"

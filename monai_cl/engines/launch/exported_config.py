@@ -38,16 +38,17 @@ def export_config(
     for file in files:
         if not file.is_file():
             raise UserError(
-                f"{file}: no such config; give a bundle (name or folder) and train, evaluate, "
-                "inference or multi_gpu_train"
+                file,
+                found="no such config",
+                remedy="give a bundle (name or folder) and train, evaluate, inference or multi_gpu_train",
             )
     output = Path(output)
     if output.suffix not in (".yaml", ".yml", ".json"):
-        raise UserError(f"{output}: expected a file that ends in .yaml, .yml or .json")
+        raise UserError(output, expected="a file that ends in .yaml, .yml or .json")
     if not output.parent.is_dir():
-        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
+        raise UserError(output, found=f"the folder {output.parent} does not exist", remedy="create it first")
     if output.exists():
-        raise UserError(f"{output}: exists already; choose another name")
+        raise UserError(output, found="exists already", remedy="choose another name")
     merged = Invocation(tuple(map(str, files)), dict(overrides or {}), "")
     merged.check_overrides()
     content = merged.merged_config() | {"bundle_root": str(folder.resolve())}  # the copy may lie anywhere

@@ -75,7 +75,9 @@ def bundle_root(name: str) -> str:
         if (folder / "configs" / "metadata.json").is_file():
             return str(folder)
     raise UserError(
-        f"bundle {name!r}: no configs/metadata.json in {', '.join(map(str, candidates))}; pass --bundle_root"
+        f"bundle {name!r}",
+        found=f"no configs/metadata.json in {', '.join(map(str, candidates))}",
+        remedy="pass --bundle_root",
     )
 
 

@@ -59,7 +59,9 @@ def mixcl_patches(
     items = [item for item in data_list.items(split) if "label" in item]
     if not items:
         raise UserError(
-            f"{data_list.path}: no item with image and label under {split!r}; MixCL learns from labelled volumes"
+            data_list.path,
+            found=f"no item with image and label under {split!r}",
+            remedy="MixCL learns from labelled volumes",
         )
     done = prepare_all(items, store, Preparation(spacing=spacing, antialias=antialias), workers=prepare_workers)
     grouped: dict[str, list[str]] = {dataset.name: [] for dataset in data_list.datasets}

@@ -71,7 +71,7 @@ def probe_depth(
     order = order[np.isfinite(features.depth[order])]
     X, patient, depth = (getattr(features, name)[order] for name in ("features", "patient", "depth"))
     if not len(X) or np.ptp(depth) == 0:
-        raise UserError(f"{features.source}: expected slices with differing depths, found {len(set(depth.tolist()))}")
+        raise UserError(features.source, expected="slices with differing depths", found=len(set(depth.tolist())))
     X, depth = X.astype(np.float64), depth.astype(np.float64)
     folds = (
         grouped_folds(patient.tolist(), count=fold_count, seed=seed, source=features.source) if folds is None else folds
@@ -151,5 +151,7 @@ def _r2(truth: np.ndarray, predicted: np.ndarray) -> float:
     from sklearn.metrics import r2_score
 
     if len(truth) < 2 or np.ptp(truth) == 0:
-        raise UserError(f"depth: expected several depths in every fold's test part, found {len(truth)} slices of one")
+        raise UserError(
+            "depth", expected="several depths in every fold's test part", found=f"{len(truth)} slices of one"
+        )
     return float(r2_score(truth, predicted))

@@ -65,7 +65,7 @@ def extract_features(
             rows["features"].append(found.float().cpu().numpy())
             _collect(rows, batch, len(images))
     if not rows["features"]:
-        raise UserError("features: expected at least one slice, found none")
+        raise UserError("features", expected="at least one slice", found="none")
     return SliceFeatures(np.concatenate(rows.pop("features")), **rows, about=about or {})
 
 

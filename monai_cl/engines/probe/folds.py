@@ -59,13 +59,19 @@ class PatientFolds:
         unused = sorted(set(self.fold) - set(patients))
         if without:
             raise UserError(
-                f"{self.source}: expected folds that cover every patient, found none for {_named(without)}; "
-                "make the folds from these features, or give the file that was made for these patients"
+                self.source,
+                expected="folds that cover every patient",
+                found=f"none for {_named(without)}",
+                remedy="make the folds from these features, or give the file that was made for these patients",
             )
         if unused:
             raise UserError(
-                f"{self.source}: the features lack {_named(unused)} of these folds, so that the result could not be "
-                "compared with others on them; complete the features, or make the folds anew"
+                self.source,
+                found=(
+                    f"the features lack {_named(unused)} of these folds, so that the result could not be compared "
+                    "with others on them"
+                ),
+                remedy="complete the features, or make the folds anew",
             )
 
     def require_classes(self, labels: Mapping[str, int]) -> None:
@@ -75,9 +81,10 @@ class PatientFolds:
             lacking = sorted(set(classes) - {labels[patient] for patient in part})
             if lacking:
                 raise UserError(
-                    f"{self.source}: fold {number} ({_named(part)}): expected a patient of every class "
-                    f"({', '.join(map(str, classes))}), found none of class {lacking[0]}; make the folds anew, "
-                    "stratified by class"
+                    f"{self.source}: fold {number} ({_named(part)})",
+                    expected=f"a patient of every class ({', '.join(map(str, classes))})",
+                    found=f"none of class {lacking[0]}",
+                    remedy="make the folds anew, stratified by class",
                 )
 
 
@@ -103,13 +110,15 @@ def stratified_folds(
     classes = sorted(set(labels.values()))
     if len(classes) < 2:
         found = f"class {classes[0]} only ({len(patients)} patients)" if classes else "no patient with a known class"
-        raise UserError(f"{source}: expected patients of two classes, found {found}; add patients of another one")
+        raise UserError(source, expected="patients of two classes", found=found, remedy="add patients of another one")
     for number in classes:
         members = [patient for patient in patients if labels[patient] == number]
         if len(members) < count:
             raise UserError(
-                f"{source}: class {number}: expected at least {count} patients, one for each fold, found "
-                f"{len(members)} ({_named(members, bare=True)}); use fewer folds or add patients"
+                f"{source}: class {number}",
+                expected=f"at least {count} patients, one for each fold",
+                found=f"{len(members)} ({_named(members, bare=True)})",
+                remedy="use fewer folds or add patients",
             )
     splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
     splits = splitter.split(np.zeros((len(patients), 1)), [labels[patient] for patient in patients])
@@ -137,8 +146,10 @@ def grouped_folds(
     patients = sorted(set(patients))
     if len(patients) < count:
         raise UserError(
-            f"{source}: expected at least {count} patients, one for each fold, found {len(patients)} "
-            f"({_named(patients, bare=True)}); use fewer folds or add patients"
+            source,
+            expected=f"at least {count} patients, one for each fold",
+            found=f"{len(patients)} ({_named(patients, bare=True)})",
+            remedy="use fewer folds or add patients",
         )
     return _from_splits(patients, KFold(count, shuffle=True, random_state=seed).split(patients), seed)
 
@@ -170,18 +181,21 @@ def read_folds(path: str | os.PathLike) -> PatientFolds:
     except OSError as error:
         raise UserError(f"{path}: expected a file of folds, cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UserError(f"{path}: expected folds as JSON, found something else ({error})") from error
+        raise UserError(path, expected="folds as JSON", found=f"something else ({error})") from error
     parts = content.get("folds") if isinstance(content, dict) else None
     if not isinstance(parts, list) or len(parts) < 2 or not all(isinstance(part, list) and part for part in parts):
         raise UserError(
-            f'{path}: expected {{"schema": 1, "folds": [[patients], ...]}} with two folds or more, none empty, found '
-            f"{str(content)[:80]}"
+            path,
+            expected='{"schema": 1, "folds": [[patients], ...]} with two folds or more, none empty',
+            found=f"{str(content)[:80]}",
         )
     fold: dict[str, int] = {}
     for number, part in enumerate(parts):
         for patient in map(str, part):
             if patient in fold:
-                raise UserError(f"{path}: patient {patient}: expected one fold, found {fold[patient]} and {number}")
+                raise UserError(
+                    f"{path}: patient {patient}", expected="one fold", found=f"{fold[patient]} and {number}"
+                )
             fold[patient] = number
     seed = content.get("seed")
     return PatientFolds(fold, seed if isinstance(seed, int) else None, str(path))

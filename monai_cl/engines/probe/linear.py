@@ -61,7 +61,7 @@ class LinearProbe:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
                 return cls(found["weight"], float(found["bias"]), float(found["C"]))
         except Exception as error:
-            raise UserError(f"{path}: expected a probe as `python -m monai_cl probe` writes it ({error})") from error
+            raise UserError(path, expected=f"a probe as `python -m monai_cl probe` writes it ({error})") from error
 
 
 def fit_linear_probe(
@@ -99,8 +99,10 @@ def fit_linear_probe(
     features = np.asarray(features, dtype=np.float64)
     if not np.ptp(features, axis=0).any():
         raise UserError(
-            f"features: expected some that differ between slices, found {features.shape[1]} constant ones; has the "
-            "encoder collapsed?"
+            "features",
+            expected="some that differ between slices",
+            found=f"{features.shape[1]} constant ones",
+            remedy="has the encoder collapsed?",
         )
     if len(grid) == 1:
         C = grid[0]
@@ -127,8 +129,10 @@ def _choose(features, patients, labels, *, grid, inner_folds, balanced, seed) ->
     smallest = min(list(classes.values()).count(value) for value in (0, 1))
     if smallest < 2:
         raise UserError(
-            f"probe: expected two patients or more of each class in a training part, found {smallest}; use more "
-            "folds, or add patients"
+            "probe",
+            expected="two patients or more of each class in a training part",
+            found=smallest,
+            remedy="use more folds, or add patients",
         )
     inner = stratified_folds(classes, count=min(inner_folds, smallest), seed=seed)
     fold = inner.of(patients)

@@ -63,8 +63,10 @@ def check_binary(labels: dict[str, int], *, source: str) -> None:
     for patient, label in labels.items():
         if label not in (0, 1):
             raise UserError(
-                f"{source}: patient {patient}: expected class 0 or 1, found {label}; a probe tells two classes "
-                "apart: map the labels in the data list"
+                f"{source}: patient {patient}",
+                expected="class 0 or 1",
+                found=label,
+                remedy="a probe tells two classes apart: map the labels in the data list",
             )
 
 

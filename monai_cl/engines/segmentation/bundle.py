@@ -48,13 +48,15 @@ def segment_with_bundle(
     """
     bundle, output_dir = Path(bundle).resolve(), Path(output_dir).resolve()
     if not is_bundle(bundle):
-        raise UserError(f"{bundle}: expected a segmentation bundle with configs/inference.yaml, found none")
+        raise UserError(bundle, expected="a segmentation bundle with configs/inference.yaml", found="none")
     file = next(bundle / "configs" / name for name in CONFIGS if (bundle / "configs" / name).is_file())
     config = ConfigParser.load_config_files(str(file))
     given = dict(overrides or {})
     absent = [key for key in ("datalist", "output_dir", *given) if key not in config]
     if absent:
-        raise UserError(f"{file}: expected the key {absent[0]!r}, found none; it has {', '.join(sorted(config))}")
+        raise UserError(
+            file, expected=f"the key {absent[0]!r}", found="none", remedy=f"it has {', '.join(sorted(config))}"
+        )
     label = _organ_id({**config, **given}, bundle / "configs" / "metadata.json", organ=organ)
     for old in _masks_in(output_dir):
         old.unlink()
@@ -72,7 +74,7 @@ def segment_with_bundle(
     workflow.finalize()
     found = _masks_in(output_dir)
     if len(found) != 1:
-        raise UserError(f"{bundle}: expected one mask of {image} in {output_dir}, found {len(found) or 'none'}")
+        raise UserError(bundle, expected=f"one mask of {image} in {output_dir}", found=len(found) or "none")
     return found[0], label
 
 
@@ -89,8 +91,9 @@ def _organ_id(config: Mapping[str, Any], metadata: Path, *, organ: str) -> int:
         if name.strip().lower() == organ.lower():
             return number
     raise UserError(
-        f"{metadata.parent.parent}: expected a bundle that segments the {organ}, found "
-        f"{', '.join(names.values()) or 'no names of organs'}"
+        metadata.parent.parent,
+        expected=f"a bundle that segments the {organ}",
+        found=", ".join(names.values()) or "no names of organs",
     )
 
 

@@ -95,7 +95,9 @@ def checked_items(
 def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -> list[dict[str, Any]]:
     labelled = [item for item in items if "label" in item]
     if not labelled:
-        raise UserError(f"{data_list.path}: the {what} holds no item with image and label; check --fold and the list")
+        raise UserError(
+            data_list.path, found=f"the {what} holds no item with image and label", remedy="check --fold and the list"
+        )
     return labelled
 
 

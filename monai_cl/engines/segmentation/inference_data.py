@@ -29,16 +29,17 @@ def inference_items(
     """
     paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
     if not paths:
-        raise UserError("datalist: expected volumes, found none; pass --datalist \"['volume.nii.gz']\"")
+        raise UserError("datalist", expected="volumes", found="none", remedy="pass --datalist \"['volume.nii.gz']\"")
     named: dict[str, str] = {}
     for path in paths:
         if not Path(path).exists():
-            raise UserError(f"{path}: no such volume; correct --datalist")
+            raise UserError(path, found="no such volume", remedy="correct --datalist")
         name = Path(create_file_basename(postfix, path, "", makedirs=False)).name
         if name in named:
             raise UserError(
-                f"{path}: its result would be called {name}, as that of {named[name]}; rename one, or run them "
-                "apart with an output_dir each"
+                path,
+                found=f"its result would be called {name}, as that of {named[name]}",
+                remedy="rename one, or run them apart with an output_dir each",
             )
         named[name] = path
     if dicom_seg:
@@ -59,21 +60,25 @@ def volumes_in(folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\"")
+        raise UserError(
+            folder, found="no such folder", remedy="pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\""
+        )
     there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     found = [path for path in there if path.is_file() and path.name.lower().endswith(FILE_ENDINGS)]
     found += [path for path in there if path.is_dir() and _holds_dicom(path)]
     if not found and _holds_dicom(folder):
         found = [folder]
     if not found:
-        raise UserError(f"{folder}: expected volumes ({', '.join(FILE_ENDINGS)}) or DICOM series folders, found none")
+        raise UserError(folder, expected=f"volumes ({', '.join(FILE_ENDINGS)}) or DICOM series folders", found="none")
     return [str(path) for path in found]
 
 
 def _require_series(paths: Sequence[str], series_part: str | None) -> None:
     for path in paths:
         if path.lower().endswith(FILE_ENDINGS):
-            raise UserError(f"{path}: expected a DICOM series, which dicom_seg refers to; run it without dicom_seg")
+            raise UserError(
+                path, expected="a DICOM series, which dicom_seg refers to", remedy="run it without dicom_seg"
+            )
         open_source(path, series_part=series_part, keep=True)
 
 

@@ -46,8 +46,10 @@ def class_count(data_list: DataList, *, split: str = "training") -> int:
     found = sorted({target for target in targets.values() if target is not None})
     if len(found) < 2 or found != list(range(len(found))):
         raise UserError(
-            f"{data_list.path}: expected targets 0, 1, … without gaps, two or more, found {found or 'none'}; "
-            "give the items a target, or map them in patient_labels"
+            data_list.path,
+            expected="targets 0, 1, … without gaps, two or more",
+            found=found or "none",
+            remedy="give the items a target, or map them in patient_labels",
         )
     return len(found)
 
@@ -89,7 +91,7 @@ def list_slices(
             )
     if not items:
         kind = "item with a target" if labelled else "item"
-        raise UserError(f"{data_list.path}: expected at least one {kind} under {split!r}, found none")
+        raise UserError(data_list.path, expected=f"at least one {kind} under {split!r}", found="none")
     done = prepare_all(items, store, SLICES, workers=prepare_workers)
     ids = organ_ids(data_list, organ) if organ else {}
     if organ and not ids:

@@ -64,8 +64,10 @@ def evaluate_slices(
     patients = {volume.patient for volume in slices.volumes}
     if len(patients) < 2:
         raise UserError(
-            f"{data_list['path']}: expected two patients or more to tell depth of the one from the other, found "
-            f"{len(patients)}; add patients to the split, or choose another with --split"
+            data_list["path"],
+            expected="two patients or more to tell depth of the one from the other",
+            found=len(patients),
+            remedy="add patients to the split, or choose another with --split",
         )
     options = {"device": device, "batch_size": batch_size, "workers": workers, "progress": True}
     found: dict[str, float] = {}

@@ -34,8 +34,9 @@ def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = T
         standardise_start(network, images)
     except ValueError as error:
         raise UserError(
-            f"standardise_start: expected a backbone without norms such as tinynet ({error}); use --standardise_start "
-            "False"
+            "standardise_start",
+            expected=f"a backbone without norms such as tinynet ({error})",
+            remedy="use --standardise_start False",
         ) from error
 
 
@@ -61,6 +62,8 @@ def try_slice(network: nn.Module, *, channels: int, size: int) -> None:
         if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) or "cuDNN" in str(error):
             raise  # a GPU's faults are not the network's
         raise UserError(
-            f"backbone: expected a network of slices ({channels}, {size}, {size}), found one that does not take them "
-            f"({' '.join(str(error).split())[:200]}); correct backbone, image_size or neighbours"
+            "backbone",
+            expected=f"a network of slices ({channels}, {size}, {size})",
+            found=f"one that does not take them ({' '.join(str(error).split())[:200]})",
+            remedy="correct backbone, image_size or neighbours",
         ) from error

@@ -30,7 +30,7 @@ from monai_cl.engines import (
     start_process_group,
     stop_process_group,
 )
-from monai_cl.engines.distributed.collectives import gather, mean_over_processes
+from monai_cl.engines.distributed.collectives import as_the_first, gather, mean_over_processes
 from monai_cl.errors import UserError
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet
@@ -102,6 +102,19 @@ def refusal(function, *arguments, **options) -> str:
     return ""
 
 
+def refusal_of_the_first() -> dict:
+    """What every process sees of an error that rank 0 alone could raise."""
+
+    def fail() -> None:
+        raise UserError("a.nii", expected="a file", found="a folder", remedy="name the file in it")
+
+    try:
+        as_the_first(fail)
+    except UserError as error:
+        return {"text": str(error), **vars(error)}
+    return {}
+
+
 def metric_of(rank: int) -> dict:
     """A metric of MONAI's, whose first gathering must make no group of processes, and leaves the GPU's number alone."""
     new_group, dist.new_group = dist.new_group, None
@@ -145,6 +158,7 @@ def work(rank: int, folder: str) -> None:
     found["means"] = mean_over_processes([rank, 3.0])
     found["same"] = refusal(require_same, {"seed": 1}, remedy="mend it")
     found["other"] = refusal(require_same, {"seed": 1, "config key batch_size": 2 + rank}, remedy="mend it")
+    found["refused by the first"] = refusal_of_the_first()
     found["alone"] = refusal(require_alone, "the probe")
     os.chdir(Path(folder, f"machine{rank}"))  # each sees a folder of its own under the same name
     found["unseen"] = refusal(TinyRun(Path("run")).go, 2)
@@ -240,6 +254,18 @@ def test_processes_that_differ_are_refused_on_all_of_them(ranks):
         assert rank["other"].startswith("config key batch_size: process 1 (on ")
         assert "has 3, process 0 (on " in rank["other"]
         assert rank["other"].endswith("has 2; mend it")
+
+
+def test_an_error_of_the_first_process_reaches_all_with_its_parts(ranks):
+    for rank in ranks:
+        assert rank["refused by the first"] == {
+            "text": "a.nii: expected a file, found a folder; name the file in it",
+            "where": "a.nii",
+            "expected": "a file",
+            "found": "a folder",
+            "cause": None,
+            "remedy": "name the file in it",
+        }
 
 
 def test_a_machine_that_does_not_see_the_checkpoint_is_named(ranks, folder):
