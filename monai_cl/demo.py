@@ -18,7 +18,7 @@ from typing import Any
 
 from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.records.results import read_results, run_record, write_results
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 from monai_cl.files import write_atomically
 from monai_cl.shipped import bundle_folder
 
@@ -199,7 +199,7 @@ class Demo:
 
     def _execute(self, name: str, words: list[str], threads: int) -> None:
         log = self.output / "logs" / f"{name}.log"
-        say(f"[{name}] seed {self.seed}: {shlex.join(words)}")
+        echo(f"[{name}] seed {self.seed}: {shlex.join(words)}")
         started = time.monotonic()
         with open(log, "w", encoding="utf-8") as stream:
             status = subprocess.call(
@@ -208,7 +208,7 @@ class Demo:
         if status:
             tail = log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["no output"]
             raise UserError(f"step {name} ended with status {status}: {tail[0]} (whole log: {log})")
-        say(f"[{name}] done in {time.monotonic() - started:.0f} s")
+        echo(f"[{name}] done in {time.monotonic() - started:.0f} s")
 
     def _summary(self, runs: list[Path], classified: list[Path], seconds: float) -> dict[str, Any]:
         rows = []

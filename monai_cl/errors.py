@@ -60,7 +60,7 @@ def message(
     return text if remedy is None else f"{text}; {remedy}"
 
 
-def printable(text: object) -> str:
+def escape_control_characters(text: object) -> str:
     """Text as a terminal may show it: what would move its cursor, or cannot be encoded, stands as an escape.
 
     File names and data lists come from elsewhere; line feeds stay, for a message may have several lines.
@@ -68,6 +68,6 @@ def printable(text: object) -> str:
     return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
-def say(text: object) -> None:
-    """Print what a command has to tell, at once, as a terminal may show it (:func:`printable`)."""
-    print(printable(text), flush=True)
+def echo(text: object) -> None:
+    """Print what a command has to tell, at once, as a terminal may show it (:func:`escape_control_characters`)."""
+    print(escape_control_characters(text), flush=True)

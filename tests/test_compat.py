@@ -43,7 +43,7 @@ def one_process_group():
     torch.distributed.destroy_process_group()
 
 
-def test_a_compiled_backward_gives_its_buffers_away_unless_told_to_keep_them():
+def test_a_compiled_backward_gives_its_buffers_away_unless_asked_to_keep_them():
     config = importlib.import_module("torch._functorch.config")
     with config.patch(donated_buffer=True):
         compat.keep_backward_buffers()

@@ -227,7 +227,7 @@ def test_no_public_name_is_the_name_of_a_module_beside_it(layer):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_every_public_name_can_be_had_twice(layer):
+def test_every_public_name_can_be_imported_twice(layer):
     package = importlib.import_module(f"monai_cl.{layer}")
     for name in package.__all__:
         assert getattr(package, name) is getattr(package, name)

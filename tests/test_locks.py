@@ -87,7 +87,7 @@ def test_a_forked_child_neither_holds_the_lock_nor_closes_files_of_its_own_for_i
     lock.release()
 
 
-def test_what_cannot_be_locked_is_let_pass(tmp_path):
+def test_what_cannot_be_locked_is_accepted(tmp_path):
     lock = Lock(tmp_path / "nowhere" / "lock")
     assert not lock.acquire()
     lock.release()

@@ -253,7 +253,7 @@ def check_metrics(metrics: dict, patients: list[str], labels: dict[int, str]) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_depth_is_told_of_patients_not_seen(tmp_path, real_data):
+def test_depth_is_predicted_for_unseen_patients(tmp_path, real_data):
     """Eleven patients, three folds: the study runs to its table; what it finds is in docs/results.md."""
     script = Path(__file__).resolve().parents[1] / "benchmarks" / "real_depth.py"
     words = [sys.executable, str(script), str(real_data), "--output", str(tmp_path), "--seeds", "0", "--steps", "25"]

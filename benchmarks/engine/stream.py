@@ -63,7 +63,7 @@ def drop_from_page_cache(folder: Path) -> None:
 def draw(folder: Path, *, crops: int, marks: tuple[int, ...], heap_mib: int) -> dict:
     """Draw crops of image and label in this process, its heap limited to what it has now plus ``heap_mib``."""
     from monai_cl.data import VolumeStore
-    from monai_cl.data.patches.crops import crop_start, draw_centre, read_crop
+    from monai_cl.data.patches.crops import crop_start, read_crop, sample_centre
 
     store = VolumeStore.open(folder)
     keys = store.keys()
@@ -75,7 +75,7 @@ def draw(folder: Path, *, crops: int, marks: tuple[int, ...], heap_mib: int) -> 
         key = keys[rng.integers(len(keys))]
         begin = time.perf_counter()
         entry = store.entry(key)
-        start = crop_start(draw_centre(entry, rng, foreground_probability=2 / 3), (SIZE,) * 3, entry.shape)
+        start = crop_start(sample_centre(entry, rng, foreground_probability=2 / 3), (SIZE,) * 3, entry.shape)
         read_crop(store, key, start, (SIZE,) * 3, window=(-150.0, 250.0))
         times.append((time.perf_counter() - begin) * 1e3)
         if number in marks:

@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_cl.data.phantom.cirrhosis.case import cirrhosis_case
 from monai_cl.data.phantom.cirrhosis.structure import LIVER
-from monai_cl.data.slices.choice import central_part, slice_depths
+from monai_cl.data.slices.choice import central_fraction, slice_depths
 from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.slices.pixels import window_slices
 from monai_cl.files import new_file
@@ -84,7 +84,7 @@ def cirrhosis_slices(
 
 def _patient(seed: int, index: int, cohort: str, size: int, window: tuple[float, float], fraction: float) -> tuple:
     case = cirrhosis_case(seed, index, cohort=cohort, size=size)
-    kept = central_part(np.flatnonzero((case.label == LIVER).any(axis=(0, 1))), fraction)
+    kept = central_fraction(np.flatnonzero((case.label == LIVER).any(axis=(0, 1))), fraction)
     pixels = window_slices(case.image[..., kept], window)
     truth = (index, case.stage, case.grade, -1 if case.histology is None else case.histology)
     return (

@@ -17,7 +17,7 @@ from monai_cl.data.slices.features import SliceFeatures, write_features
 from monai_cl.engines import MethodParts, cosine_schedule, effective_rank
 from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.losses import MethodLoss
-from monai_cl.networks import slice_encoder, standardise_start
+from monai_cl.networks import data_dependent_init, slice_encoder
 from wsp.arrays import CirrhosisSlices
 from wsp.study import BUNDLE, Job, Study, cohort, images
 
@@ -43,7 +43,7 @@ def pretrain(study: Study, slices: CirrhosisSlices, job: Job) -> tuple[torch.nn.
     parts = parts_of(study, job)
     net = parts["network_def"].to(memory_format=torch.channels_last)
     first = np.random.default_rng([study.cohort_seed, job.seed]).choice(len(slices), 128, replace=False)
-    standardise_start(net, images(slices, first))
+    data_dependent_init(net, images(slices, first))
     log: dict[str, Any] = {"curve": []}
     if job.method == "random":
         return net, log

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 class BundleCommands:
@@ -24,7 +24,7 @@ class BundleCommands:
         width = max(map(len, names))
         for name in names:
             metadata = json.loads((bundle_folder(name) / "configs" / "metadata.json").read_text(encoding="utf-8"))
-            say(f"{name:{width}}  {metadata['task']}")
+            echo(f"{name:{width}}  {metadata['task']}")
 
     def path(self, name: str) -> None:
         """Print the folder of a bundle, to use it in a command.
@@ -56,7 +56,7 @@ class BundleCommands:
             raise UserError(target, found="exists already", remedy="choose another name")
         # what runs have left in a checkout's bundle is not part of it
         shutil.copytree(source, target, ignore=lambda at, _: RESULTS if Path(at) == source else ())
-        say(f"wrote {target}")
+        echo(f"wrote {target}")
 
     def schema(self) -> None:
         """Print the path of the JSON Schema of metadata.json, for `python -m monai.bundle verify_metadata --filepath`.

@@ -19,7 +19,7 @@ from monai_cl.cli.probe import probe_command
 from monai_cl.cli.report import report_command
 from monai_cl.cli.synthetic import cirrhosis_command, phantom_command
 from monai_cl.cli.words import check_words, help_words, typed_words
-from monai_cl.errors import UserError, printable, say
+from monai_cl.errors import UserError, echo, escape_control_characters
 
 
 def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
@@ -47,7 +47,7 @@ def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
         about["data_list"] = results["data_list"]
         about["config"] = results["config"]
     path = export_encoder(checkpoint, output, about=about)
-    say(f"wrote {path} and {path.with_suffix('.json')}")
+    echo(f"wrote {path} and {path.with_suffix('.json')}")
 
 
 def export_config_command(bundle: str, output: str, *, config: str = "train", **overrides: Any) -> None:
@@ -64,7 +64,7 @@ def export_config_command(bundle: str, output: str, *, config: str = "train", **
     """
     from monai_cl.engines.launch.exported_config import export_config
 
-    say(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
+    echo(f"wrote {export_config(bundle, output, config=config, overrides=overrides)}")
 
 
 def completion_command(shell: str = "bash") -> None:
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
             words = typed_words(commands, words)
         fire.Fire(commands, command=shown or words, name="python -m monai_cl")
     except UserError as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
+        print(f"error: {escape_control_characters(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

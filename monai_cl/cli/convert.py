@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def convert_command(
@@ -48,4 +48,4 @@ def convert_command(
         uneven_slices=uneven_slices,
     )
     path = write_volume(str(output), volume)
-    say(f"wrote {path}: {volume.grid}")
+    echo(f"wrote {path}: {volume.grid}")

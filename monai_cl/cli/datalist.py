@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 class DataListCommands:
@@ -59,16 +59,16 @@ class DataListCommands:
             document = {"name": document["name"], "root": inside} | document
         _write(document, target, overwrite=overwrite, ship_schema=True)
         items = document["training"]
-        say(f"{target}: {len(items)} scans, {sum('label' in item for item in items)} with labels")
-        say(f"  images {found.images}, labels {found.labels}")
+        echo(f"{target}: {len(items)} scans, {sum('label' in item for item in items)} with labels")
+        echo(f"  images {found.images}, labels {found.labels}")
         for file in found.unlabelled:
-            say(f"  without a label file: {file}")
+            echo(f"  without a label file: {file}")
         for file in found.orphans:
-            say(f"  label without an image, left out: {file}")
+            echo(f"  label without an image, left out: {file}")
         if not found.named:
-            say('  give the organs their names under "labels"')
+            echo('  give the organs their names under "labels"')
         if inside is None:
-            say(f"  use it with data_root={root}")
+            echo(f"  use it with data_root={root}")
 
     def validate(
         self,
@@ -104,12 +104,12 @@ class DataListCommands:
             progress=True,
         )
         for problem in problems:
-            say(problem)
+            echo(problem)
         if problems:
             raise UserError(
                 f"data list {path}", found=f"{len(problems)} problem{'s' if len(problems) > 1 else ''}, listed above"
             )
-        say(f"data list {path}: no problems")
+        echo(f"data list {path}: no problems")
 
     def split(
         self,
@@ -150,7 +150,7 @@ class DataListCommands:
             data_list, folds=folds, seed=seed, stratify=stratify, replace=replace_folds, progress=True
         )
         _write(document, target, overwrite=overwrite)
-        say(format_summary(load_data_list(target, allow_outside=allow_outside)))
+        echo(format_summary(load_data_list(target, allow_outside=allow_outside)))
 
     def subset(
         self,
@@ -204,8 +204,8 @@ class DataListCommands:
             _write(documents[key], target, overwrite=overwrite)
             parts = documents[key].get("datasets", [documents[key]])
             count = {split: sum(len(part.get(split, ())) for part in parts) for split in ("training", "validation")}
-            say(f"{target}: {count['training']} training, {count['validation']} validation")
-        say("the paths in them start from the data root of the list they come from: pass it as data_root")
+            echo(f"{target}: {count['training']} training, {count['validation']} validation")
+        echo("the paths in them start from the data root of the list they come from: pass it as data_root")
 
     def summary(self, *paths: str, allow_outside: bool = False) -> None:
         """Print what lists hold: scans, patients, folds, organs, licences.
@@ -223,7 +223,7 @@ class DataListCommands:
         if not paths:
             raise UserError("summary", expected="the name of a data list", found="none")
         lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
-        say("\n\n".join(map(format_summary, lists)))
+        echo("\n\n".join(map(format_summary, lists)))
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_cl.errors import say
+from monai_cl.errors import echo
 
 
 def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = False) -> None:
@@ -36,18 +36,18 @@ def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = Fals
         else DemoSize()
     )
     record = Demo(output, seed=seed, size=size).run()
-    say(f"\nDice on synthetic CT, original image space, seed {seed}:")
+    echo(f"\nDice on synthetic CT, original image space, seed {seed}:")
     for run in record["runs"]:
         organs = "  ".join(f"{organ} {'—' if x is None else f'{x:.3f}'}" for organ, x in run["dice"].items())
-        say(
+        echo(
             f"  {run['name']:20s} mean {run['mean_dice']:.3f}   {organs}   "
             f"({len(run['training_cases'])} labelled, {run['test_cases']} test cases)"
         )
-    say("\nAdvanced fibrosis on synthetic CT slices, AUC by patient, frozen encoder, five folds:")
+    echo("\nAdvanced fibrosis on synthetic CT slices, AUC by patient, frozen encoder, five folds:")
     for run in record["classification"]:
         low, high = run["auc_interval"]
-        say(
+        echo(
             f"  {run['name']:20s} AUC {run['auc']:.3f} ± {run['auc_std']:.3f}   pooled [{low:.3f}, {high:.3f}]   "
             f"({run['patients']} patients)"
         )
-    say(f"\n{output}/results.json\n{output}/report.html")
+    echo(f"\n{output}/results.json\n{output}/report.html")

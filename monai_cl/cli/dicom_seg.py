@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def dicom_seg_command(
@@ -56,7 +56,7 @@ def dicom_seg_command(
         series_part=None if series_part is None else str(series_part),
         model=str(model),
     )
-    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _names(organs: Sequence[str] | Mapping[str, str] | str) -> dict[int, str]:

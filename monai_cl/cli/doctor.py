@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def doctor_command(
@@ -37,13 +37,13 @@ def doctor_command(
 
     if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
         raise UserError(f"--processes: expected a whole number >= 1, got {processes!r}")
-    checks = checkup.examine(
+    checks = checkup.diagnose(
         output_dir=str(output_dir),
         data_list=None if data_list is None else str(data_list),
         data_root=None if data_root is None else str(data_root),
         store=None if store is None else str(store),
         processes=processes,
     )
-    say(dumps(checkup.as_json(checks), indent=1) if json else checkup.as_text(checks))
+    echo(dumps(checkup.as_json(checks), indent=1) if json else checkup.as_text(checks))
     if checkup.blocks(checks):
         sys.exit(1)

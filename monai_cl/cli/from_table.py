@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def datalist_from_table_command(
@@ -75,15 +75,15 @@ def datalist_from_table_command(
     document = listed.document | {"name": listed.name} | ({"root": listed.sub_root} if listed.sub_root else {})
     made = list_from_list(str(table), document, **options)
     write_json(target, made.document, overwrite=overwrite)
-    say(made.labels.summary())
+    echo(made.labels.summary())
     if made.without_scan:
-        say(f"with a class but without a scan: {len(made.without_scan)} patients")
+        echo(f"with a class but without a scan: {len(made.without_scan)} patients")
     if made.without_class:
-        say(f"with a scan but without a class, left out: {len(made.without_class)} patients")
+        echo(f"with a scan but without a class, left out: {len(made.without_class)} patients")
     counts = _counts(made.document["training"])
-    say(f"{target}: {len(made.document['training'])} scans, {counts}")
+    echo(f"{target}: {len(made.document['training'])} scans, {counts}")
     if Path(str(scans)).resolve().parent != target.resolve().parent:
-        say(f"  the paths in it start where those of {scans} do: pass that folder as data_root")
+        echo(f"  the paths in it start where those of {scans} do: pass that folder as data_root")
 
 
 def _counts(items: list[dict[str, Any]]) -> str:

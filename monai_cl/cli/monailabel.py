@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def monailabel_command(
@@ -60,16 +60,16 @@ def monailabel_command(
         given = str(token) if token is not None else os.environ.get(TOKEN_VARIABLE) or None
         secret = access_token(str(host), given)
     made = lay_out_app(str(app), str(bundle), checkpoint=checkpoint, overrides=overrides)
-    say(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
+    echo(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
     if not start:
         return
     # any other source than MONAI Label's default, which asks the model zoo on the network before it looks at the folder
     conf = {"zoo_source": "local", "uncertainty": str(uncertainty).lower()}
     where = str(studies) if remote else str(Path(str(studies)).resolve())
-    say(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it")
+    echo(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it")
     if secret is not None:
-        say("clients need the token: 3D Slicer asks for a user, any name, and a password, the token")
+        echo("clients need the token: 3D Slicer asks for a user, any name, and a password, the token")
         if given is None:
-            say(f"token: {secret}")
+            echo(f"token: {secret}")
     command = server_command(interpreter, made.folder, where, host=str(host), port=port, conf=conf, token=secret)
     become(*command, folder=made.folder)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def prepare_command(
@@ -60,7 +60,7 @@ def prepare_command(
         raise UserError(data_list, expected=f"items under {', '.join(_names(splits))}", found="none")
     with _cluster(dask) as processes:
         result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
-    say(result.summary())
+    echo(result.summary())
     if result.skipped:
         raise UserError(
             data_list,
@@ -89,7 +89,7 @@ def verify_command(store: str, *, sources: bool = True) -> None:
     problems = opened.verify(sources=sources)
     if problems:
         raise UserError("; ".join([*problems, f"run `{repair_line(store)}`"]))
-    say(f"{store}: {len(opened.all_keys())} volumes, no problem found")
+    echo(f"{store}: {len(opened.all_keys())} volumes, no problem found")
 
 
 def repair_command(store: str, *, sources: bool = True) -> None:
@@ -105,7 +105,7 @@ def repair_command(store: str, *, sources: bool = True) -> None:
     from monai_cl.data import VolumeStore
 
     done = VolumeStore.open(str(store)).repair(sources=sources)
-    say("\n".join(done) if done else f"{store}: nothing to repair")
+    echo("\n".join(done) if done else f"{store}: nothing to repair")
 
 
 @contextlib.contextmanager

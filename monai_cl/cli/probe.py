@@ -39,7 +39,7 @@ def probe_command(
     from monai_cl.data.slices.features import read_features
     from monai_cl.engines.probe.folds import read_folds, stratified_folds, write_folds
     from monai_cl.engines.probe.run import describe_probe, run_probe
-    from monai_cl.errors import UserError, say
+    from monai_cl.errors import UserError, echo
     from monai_cl.files import write_atomically
     from monai_cl.report import classification_tables, find_runs, pca_figure, roc_figure
 
@@ -74,10 +74,10 @@ def probe_command(
             balanced=balanced,
         )
         results = read_results(folder)
-        say(f"{results['name']} ({path})\n{describe_probe(results['metrics'])}\nwrote {folder}\n")
+        echo(f"{results['name']} ({path})\n{describe_probe(results['metrics'])}\nwrote {folder}\n")
     if len(paths) > 1:
         write_folds(root / "folds.json", shared)
         tables = classification_tables(find_runs(*(root / name for name in names)))
         text = "\n".join(table.markdown() for table in tables)
         write_atomically(root / "methods.md", text.encode("utf-8"))
-        say(text)
+        echo(text)

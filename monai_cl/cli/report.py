@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from monai_cl.errors import UserError, say
+from monai_cl.errors import UserError, echo
 
 
 def report_command(
@@ -48,8 +48,8 @@ def report_command(
         title=None if title is None else str(title),
         hash_patients=hash_patients if isinstance(hash_patients, bool) else str(hash_patients),
     )
-    say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots is not None:
         found = find_runs(*map(str, runs))
         written = write_plots(str(plots), without_names(found) if hash_patients else found)
-        say(f"wrote {len(written)} plots to {plots}")
+        echo(f"wrote {len(written)} plots to {plots}")

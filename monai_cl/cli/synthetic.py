@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_cl.errors import say
+from monai_cl.errors import echo
 
 
 def phantom_command(
@@ -29,7 +29,7 @@ def phantom_command(
 
     lists = write_cohort(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
     for name, path in lists.items():
-        say(f"{name:12} {path}")
+        echo(f"{name:12} {path}")
 
 
 def cirrhosis_command(
@@ -62,4 +62,4 @@ def cirrhosis_command(
         output, patients=patients, biopsies=biopsies, seed=seed, size=size, workers=workers, overwrite=overwrite
     )
     for name, path in lists.items():
-        say(f"{name:10} {path}")
+        echo(f"{name:10} {path}")

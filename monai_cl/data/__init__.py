@@ -25,10 +25,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "phantom.cirrhosis.cohort": ("write_cirrhosis_cohort",),
         "datalist.tables": ("TableLabels", "read_label_table"),
         "datalist.from_table": ("list_from_list",),
-        "slices.choice": ("central_part", "choose_slices", "slice_depths"),
+        "slices.choice": ("central_fraction", "choose_slices", "slice_depths"),
         "slices.pixels": ("collate_slices",),
         "slices.ct_slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),
         "sampling.patients": ("PatientSampler",),
         "patches.mixcl": ("MixCLPatches", "SegmentationPatches"),
+    },
+    # names of earlier versions, which exported configs may hold
+    former={
+        "central_part": "central_fraction",
     },
 )

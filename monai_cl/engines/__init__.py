@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         # a module must not have the name of something it exports: once imported it would stand in its place
         "checkpoints.checkpoint": ("Checkpoints",),
-        "checkpoints.termination": ("EXIT_SAVED", "leave_termination_to_the_trainer"),
+        "checkpoints.termination": ("EXIT_SAVED", "ignore_sigterm_in_worker"),
         "classification.activation_maps": ("class_activation",),
         "classification.data": ("fold_slices", "patient_folds"),
         "classification.liver_masks": ("FindLiverMask", "scan_items"),
@@ -20,10 +20,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "classification.recorder": ("ClassifierRecorder",),
         "classification.scan_series": ("LoadSlices", "SeriesInferer", "SliceSeries", "slice_series"),
         "distributed.acceleration": ("accelerate", "fuse_attention"),
-        "distributed.agreement": ("require_same",),
-        "distributed.collectives": ("local_device", "own_share", "rank", "require_alone", "world_size"),
+        "distributed.agreement": ("check_equal_on_all_ranks",),
+        "distributed.collectives": ("local_device", "shard_indices", "rank", "require_single_process", "world_size"),
         "distributed.process_group": ("start_process_group", "stop_process_group"),
-        "distributed.wrapping": ("SameBuffers", "bare", "distribute"),
+        "distributed.wrapping": ("BroadcastBuffers", "unwrap_ddp", "distribute"),
         "evaluation": ("evaluate", "evaluation_name", "load_network"),
         "handlers.after_step": ("AfterStep", "MomentumUpdate"),
         "handlers.attaching": ("ListedOutput",),
@@ -66,6 +66,16 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slices.data": ("PatientSlices", "class_count", "describe_slices", "list_slices", "patient_slices"),
         "slices.evaluation": ("evaluate_slices",),
         "slices.origin": ("encoder_origin", "finetuned"),
-        "slices.start": ("start_standardised", "try_slice"),
+        "slices.start": ("start_standardised", "dry_run"),
+    },
+    # names of earlier versions, which exported configs may hold
+    former={
+        "SameBuffers": "BroadcastBuffers",
+        "bare": "unwrap_ddp",
+        "leave_termination_to_the_trainer": "ignore_sigterm_in_worker",
+        "own_share": "shard_indices",
+        "require_alone": "require_single_process",
+        "require_same": "check_equal_on_all_ranks",
+        "try_slice": "dry_run",
     },
 )

@@ -8,7 +8,7 @@ from ignite.engine import Engine
 from torch import nn
 
 from monai_cl.data.records.results import write_results
-from monai_cl.engines.distributed.wrapping import bare
+from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.errors import UserError
 from monai_cl.networks import ProjectedEncoder
@@ -28,9 +28,9 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
         UserError: when the file is missing, damaged or of another architecture; names what did not match.
     """
     weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
-    if isinstance(bare(network), ProjectedEncoder):
+    if isinstance(unwrap_ddp(network), ProjectedEncoder):
         weights = current_names(weights)
-    own = bare(network).state_dict()
+    own = unwrap_ddp(network).state_dict()
     place = {bare_name(name): name for name in own}
     report = compare_weights({name: own[key] for name, key in place.items()}, weights)
     if not report.complete:
@@ -45,7 +45,7 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
             + (f", … ({len(wrong)} in all)" if len(wrong) > 3 else "")
             + f"; use the network options ({options}) it was trained with"
         )
-    bare(network).load_state_dict({place[name]: tensor for name, tensor in weights.items()})
+    unwrap_ddp(network).load_state_dict({place[name]: tensor for name, tensor in weights.items()})
     return network
 
 

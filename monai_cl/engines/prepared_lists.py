@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import DataList, Preparation, PreparedItems, load_data_list, prepare
-from monai_cl.data.datalist.items import whose
+from monai_cl.data.datalist.items import describe_item
 from monai_cl.errors import UserError
 
 
@@ -78,7 +78,7 @@ def prepare_all(
         )
     done = prepare(items, store, preparation, workers=workers)
     if done.skipped:
-        lines = "; ".join(f"{whose(item)}: {reason}" for item, reason in done.skipped)
+        lines = "; ".join(f"{describe_item(item)}: {reason}" for item, reason in done.skipped)
         raise UserError(
             f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. "
             "Mend them or take them off the list"

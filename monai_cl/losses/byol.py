@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_cl.losses.unit_vectors import at_least_float32, full_precision, unit
+from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
 
 
 def byol_loss(predictions: Tensor, targets: Tensor) -> Tensor:
@@ -29,8 +29,8 @@ def byol_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     if targets.shape != predictions.shape:
         raise ValueError(f"targets must be {tuple(predictions.shape)} as the predictions, got {tuple(targets.shape)}")
     slices, views = predictions.shape[:2]
-    with full_precision(predictions):
-        p, z = unit(at_least_float32(predictions)), unit(at_least_float32(targets.detach()))
+    with no_autocast(predictions):
+        p, z = l2_normalize(at_least_float32(predictions)), l2_normalize(at_least_float32(targets.detach()))
         distances = ((p - z.roll(shift, dims=1)).square().sum() for shift in range(1, views))
         total = sum(distances, start=p.new_zeros(()))
         return 2 * total / (slices * views * (views - 1))

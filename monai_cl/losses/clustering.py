@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from monai_cl.losses.unit_vectors import at_least_float32, full_precision
+from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
 REDUCTIONS = ("mean", "sum")
 _TOLERANCE = 1e-3  # of a cosine in half precision
@@ -49,7 +49,7 @@ def sinkhorn(
     if iterations < 1:
         raise ValueError(f"iterations must be >= 1, got {iterations}")
     log_prototypes = math.log(scores.shape[1])
-    with full_precision(scores):
+    with no_autocast(scores):
         rows = _total_rows(scores, group)
         if rows == 0:
             raise ValueError("scores must hold at least one row over all processes, got none")
@@ -96,7 +96,7 @@ def swapped_prediction_loss(
     _check(scores, assign, queue, temperature=temperature, reduction=reduction)
     batch = len(scores[0])
     terms = []
-    with full_precision(scores[0]):
+    with no_autocast(scores[0]):
         log_p = [torch.log_softmax(at_least_float32(s) / temperature, dim=1) for s in scores]
         for number, i in enumerate(assign):
             rows = scores[i].detach()

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from monai_cl.losses.kernels import log_near_position, log_same_label, log_same_slice
-from monai_cl.losses.unit_vectors import at_least_float32, full_precision, unit
+from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
 
 REDUCTIONS = ("mean", "sum")
 
@@ -68,7 +68,7 @@ def log_weighted_contrastive_loss(
         raise ValueError(f"log_weights must be ({size}, {size}), got {tuple(log_weights.shape)}")
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
-    with full_precision(embeddings):
+    with no_autocast(embeddings):
         log_p = log_probabilities(embeddings, temperature=temperature)
         w, counted = normalised_rows(log_weights.to(torch.promote_types(log_weights.dtype, log_p.dtype)))
         w = w.to(log_p.dtype)
@@ -92,8 +92,8 @@ def log_probabilities(embeddings: Tensor, *, temperature: float) -> Tensor:
     size = _pairs(embeddings)
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    with full_precision(embeddings):
-        z = unit(at_least_float32(rearrange(embeddings, "n v f -> (n v) f")))
+    with no_autocast(embeddings):
+        z = l2_normalize(at_least_float32(rearrange(embeddings, "n v f -> (n v) f")))
         own = torch.eye(size, dtype=torch.bool, device=z.device)
         return torch.log_softmax((z @ z.T / temperature).masked_fill(own, -math.inf), dim=1)
 

@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from monai_cl.losses.unit_vectors import at_least_float32, full_precision, norm_or_one
+from monai_cl.losses.unit_vectors import at_least_float32, no_autocast, safe_norm
 
 
 def identity_correlation(z1: Tensor, z2: Tensor, *, center: bool = False) -> Tensor:
@@ -30,7 +30,7 @@ def identity_correlation(z1: Tensor, z2: Tensor, *, center: bool = False) -> Ten
         raise ValueError(f"z1 and z2 must have the same shape, got {tuple(z1.shape)} and {tuple(z2.shape)}")
     if z1.ndim < 2 or z1.numel() == 0:
         raise ValueError(f"z1 and z2 must be (B, C, H, W, D) and not empty, got {tuple(z1.shape)}")
-    with full_precision(z1):
+    with no_autocast(z1):
         rows1, norms1 = _channels(z1, center)
         rows2, norms2 = _channels(z2, center)
         # Dividing the (C, C) product rather than the (C, voxels) factors spares two copies of the features.
@@ -53,8 +53,8 @@ def _channels(z: Tensor, center: bool) -> tuple[Tensor, Tensor]:
     """Channels as rows (C, voxels) and their norms (C, 1)."""
     rows = rearrange(at_least_float32(z), "b c ... -> c (b ...)")
     if not center:
-        return rows, norm_or_one(rows)
+        return rows, safe_norm(rows)
     # A constant channel leaves rounding noise behind, which would correlate with the other view's noise.
     noise = 16 * torch.finfo(rows.dtype).eps * torch.linalg.vector_norm(rows.detach(), dim=-1, keepdim=True)
     rows = rows - rows.mean(dim=-1, keepdim=True)
-    return rows, norm_or_one(rows, floor=noise)
+    return rows, safe_norm(rows, floor=noise)

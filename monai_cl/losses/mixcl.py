@@ -11,7 +11,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from monai_cl.losses.correlation import identity_correlation, identity_penalty
-from monai_cl.losses.unit_vectors import at_least_float32, full_precision, unit
+from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
 
 
 class LevelIdentity(NamedTuple):
@@ -173,8 +173,10 @@ def label_consistency_of_pairs(
         raise ValueError(
             f"z1 and z2 must agree in batch size and channel count C, got {tuple(z1.shape)} and {tuple(z2.shape)}"
         )
-    with full_precision(z1):
-        cosine = torch.einsum("b i c, b j c -> b i j", unit(at_least_float32(z1)), unit(at_least_float32(z2)))
+    with no_autocast(z1):
+        cosine = torch.einsum(
+            "b i c, b j c -> b i j", l2_normalize(at_least_float32(z1)), l2_normalize(at_least_float32(z2))
+        )
         logits = cosine / temperature
         rows, columns = rearrange(labels1, "b i -> b i 1"), rearrange(labels2, "b j -> b 1 j")
         positive = (rows == columns) & (rows != background)
@@ -208,7 +210,7 @@ def reconstruction_loss(prediction: Tensor, clean: Tensor) -> Tensor:
         raise ValueError(
             f"prediction and clean must have the same shape, got {tuple(prediction.shape)} and {tuple(clean.shape)}"
         )
-    with full_precision(prediction):
+    with no_autocast(prediction):
         difference = at_least_float32(prediction) - at_least_float32(clean)
         return reduce(difference.square(), "... -> ", "mean")
 

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor
 
-from monai_cl.losses.unit_vectors import at_least_float32, full_precision
+from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
 _SMOOTH = 1e-5  # as MONAI's DiceLoss: a class neither present nor predicted has Dice 1
 
@@ -52,7 +52,7 @@ def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_co
         raise ValueError(f"dataset must have {logits.shape[0]} entries, got {len(members)}")
 
     per_sample = []
-    with full_precision(logits):
+    with no_autocast(logits):
         for row, k in enumerate(members):
             if not 0 <= k < len(counts):
                 raise ValueError(f"dataset index must be in [0, {len(counts)}), got {k}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from monai_cl.losses.contrastive import log_probabilities, normalised_rows
 from monai_cl.losses.kernels import log_same_label
-from monai_cl.losses.unit_vectors import full_precision
+from monai_cl.losses.unit_vectors import no_autocast
 
 MODES = ("linear", "hard")
 
@@ -89,7 +89,7 @@ def self_paced_loss(
     if labels.shape != embeddings.shape[:1]:
         raise ValueError(f"labels must be ({embeddings.shape[0]},), one per slice, got {tuple(labels.shape)}")
     log_same = log_same_label(own_classes(labels.to(embeddings.device)), views=embeddings.shape[1])
-    with full_precision(embeddings):
+    with no_autocast(embeddings):
         share, counted = normalised_rows(log_same.to(log_p.dtype))  # 1/|P(i)| on P(i)
         positive = (share > 0) & counted[:, None]
         log_p = torch.where(positive, log_p, 0)

@@ -13,12 +13,12 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def full_precision(x: Tensor) -> torch.autocast:
+def no_autocast(x: Tensor) -> torch.autocast:
     """A context in which operations on ``x``'s device are left in their own precision, inside autocast too."""
     return torch.autocast(device_type=x.device.type, enabled=False)
 
 
-def norm_or_one(x: Tensor, *, floor: Tensor | float = 0.0) -> Tensor:
+def safe_norm(x: Tensor, *, floor: Tensor | float = 0.0) -> Tensor:
     """Euclidean norm along the last axis, kept as an axis of size 1; where it is not above ``floor``, 1.
 
     A zero vector then stays zero when it is divided, with a bounded gradient. Adding an epsilon instead would
@@ -43,6 +43,6 @@ class _Norm(torch.autograd.Function):
         return x * torch.where(norm > 0, gradient / norm, 0.0)
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalize(x: Tensor) -> Tensor:
     """``x`` divided by its Euclidean norm along the last axis; a zero vector stays zero."""
-    return x / norm_or_one(x)
+    return x / safe_norm(x)

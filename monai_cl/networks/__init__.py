@@ -12,14 +12,20 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "tinynet": ("TinyNet",),
         "resnet": ("grey_convolution", "load_imagenet", "slice_resnet18"),
         "heads": ("predictor", "projection_head"),
-        "deployed": ("ReconstructionUNETR", "SliceFeatures", "SliceProbability", "slice_features"),
+        "deployed": ("ReconstructionUNETR", "SliceRepresentation", "SliceProbability", "slice_representation"),
         "encoder": ("SliceEncoder", "representation_size"),
         "backbones": ("slice_encoder",),
         "projected": ("ProjectedEncoder", "projected_encoder"),
         "by_method": ("slice_network",),
-        "initialisation": ("standardise_convolutions", "standardise_start"),
+        "initialisation": ("standardise_convolutions", "data_dependent_init"),
         "slice_transfer": ("load_slice_encoder",),
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),
+    },
+    # names of earlier versions, which exported configs may hold
+    former={
+        "SliceFeatures": "SliceRepresentation",
+        "slice_features": "slice_representation",
+        "standardise_start": "data_dependent_init",
     },
 )

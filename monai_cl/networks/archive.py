@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 
-def archive_fault(path: str | Path) -> str | None:
+def checksum_error(path: str | Path) -> str | None:
     """What is wrong with the zip archive that ``torch.save`` wrote, or None if every checksum in it is right.
 
     ``torch.load`` ignores the CRC32 that ``torch.save`` leaves beside every tensor: of flipped bits it passes nine in

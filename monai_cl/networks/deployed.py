@@ -31,7 +31,7 @@ class ReconstructionUNETR(UNETR):
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
 
-class SliceFeatures(SliceEncoder):
+class SliceRepresentation(SliceEncoder):
     """A pre-trained encoder without its head: slices (B, C, H, W) to representations (B, F), float32."""
 
     # one tensor instead of a dictionary is what a deployed network is for
@@ -54,8 +54,8 @@ class SliceProbability(SliceEncoder):
         return torch.sigmoid(self.head(self._represent(images))).float()
 
 
-def slice_features(backbone: str | nn.Module = "tinynet", **options: Any) -> SliceFeatures:
-    """Build a `SliceFeatures` from plain options.
+def slice_representation(backbone: str | nn.Module = "tinynet", **options: Any) -> SliceRepresentation:
+    """Build a `SliceRepresentation` from plain options.
 
     Args:
         backbone: see `slice_encoder`.
@@ -65,4 +65,4 @@ def slice_features(backbone: str | nn.Module = "tinynet", **options: Any) -> Sli
         ValueError, UserError: see `slice_encoder`.
     """
     made = slice_encoder(backbone, **options)
-    return SliceFeatures(made.backbone, mean=float(made.mean), std=float(made.std))
+    return SliceRepresentation(made.backbone, mean=float(made.mean), std=float(made.std))

@@ -53,7 +53,7 @@ def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float
     return network
 
 
-def standardise_start(network: nn.Module, images: Tensor) -> nn.Module:
+def data_dependent_init(network: nn.Module, images: Tensor) -> nn.Module:
     """`standardise_convolutions` before a training; a momentum target starts as its online network.
 
     Args:

@@ -21,7 +21,7 @@ class ProjectedEncoder(nn.Module):
     A network of another method is a subclass, or has the same parts: ``encoder``, ``represent``, and a ``forward`` that
     gives the outputs its loss takes. Two methods are optional and are called where they exist: ``after_step()`` behind
     each step of the optimiser (a momentum target, prototypes of unit length), ``after_initialisation()`` where the
-    initial weights have been changed from outside (`standardise_start`).
+    initial weights have been changed from outside (`data_dependent_init`).
 
     Args:
         encoder: without a head; or with one, which is then moved out of it.
@@ -37,7 +37,7 @@ class ProjectedEncoder(nn.Module):
 
     @property
     def online(self) -> nn.Module:
-        """The part that is trained by gradients from its first weights on; see `standardise_start`."""
+        """The part that is trained by gradients from its first weights on; see `data_dependent_init`."""
         return self
 
     def represent(self, images: Tensor) -> Tensor:

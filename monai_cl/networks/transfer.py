@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
-from monai_cl.networks.archive import archive_fault
+from monai_cl.networks.archive import checksum_error
 
 ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
 _WRAPPERS = ("network", "model", "state_dict", "net")
@@ -68,7 +68,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise UserError(path, found="no such checkpoint file", remedy="pass the encoder.pt that export_encoder wrote")
-    if fault := archive_fault(path):
+    if fault := checksum_error(path):
         raise UserError(
             path,
             found=f"not a readable PyTorch checkpoint of plain tensors, found a damaged file ({fault})",

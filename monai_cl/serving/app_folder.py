@@ -14,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_cl.data.records.results import read_results
-from monai_cl.engines import export_config, load_classifier, load_network, try_slice
+from monai_cl.engines import dry_run, export_config, load_classifier, load_network
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_atomically
 from monai_cl.shipped import bundle_folder
@@ -199,7 +199,7 @@ def _loaded_network(config: Path, weights: Path, *, task: str, probe: str | None
     if task == SEGMENTATION:
         return load_network(network, weights)
     load_classifier(network, weights, probe=probe)
-    try_slice(network, channels=2 * parser["neighbours"] + 1, size=parser["image_size"])
+    dry_run(network, channels=2 * parser["neighbours"] + 1, size=parser["image_size"])
     return network
 
 

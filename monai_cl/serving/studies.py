@@ -11,7 +11,7 @@ from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
-from monai_cl.errors import UserError, printable
+from monai_cl.errors import UserError, escape_control_characters
 from monai_cl.serving.guard.plain_names import name_fault
 from monai_cl.serving.guard.routes import SCANS
 
@@ -105,5 +105,5 @@ class StudiesDatastore(LocalDatastore):
             for tag in [tag for tag in labels if name_fault(tag) or not self.get_label_uri(name, tag)]:
                 del labels[tag]
             if name_fault(name) or not self.get_image_uri(name):
-                logger.warning("%s: not a scan in the studies, left out", printable(name))
+                logger.warning("%s: not a scan in the studies, left out", escape_control_characters(name))
                 del objects[name]

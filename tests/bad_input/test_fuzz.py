@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.timeout(600)
-def test_readers_stand_whatever_is_done_to_their_files():
+def test_readers_survive_any_damage_to_their_files():
     # a process of its own, for native code may crash on damaged files; it says on stderr what it is at
     command = [sys.executable, "-m", "tests.bad_input.fuzz", "all", str(SEED), str(COUNT)]
     done = subprocess.run(

@@ -81,7 +81,7 @@ def test_a_sound_list_gives_its_items_and_survives_its_own_writing(tmp_path_fact
 
 @FEW
 @given(document=sound_lists(), data=st.data())
-def test_whatever_stands_in_a_place_of_a_list_is_taken_or_told_with_that_file(tmp_path_factory, document, data):
+def test_any_value_in_a_list_is_accepted_or_reported_with_that_file(tmp_path_factory, document, data):
     place = document
     path: list = []
     for _ in range(data.draw(st.integers(1, 3))):
@@ -160,7 +160,7 @@ def test_any_patch_is_that_of_the_volume_with_air_around(stores, layout, kind, s
     bit=st.integers(0, 7),
     cut=st.booleans(),
 )
-def test_any_damage_to_an_entry_is_found_and_mended(stores, tmp_path_factory, layout, name, where, bit, cut):
+def test_any_damage_to_an_entry_is_found_and_repaired(stores, tmp_path_factory, layout, name, where, bit, cut):
     source, key, image, label = stores[layout]
     folder = tmp_path_factory.mktemp("damaged")
     shutil.copytree(source.root, folder / "store")

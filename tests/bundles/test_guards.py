@@ -57,13 +57,13 @@ def test_gradients_of_a_bundle_are_clipped_by_key(train, tmp_path):
     assert curves["gradient_norm"][0][1] > 0.001  # as it was before clipping
 
 
-def test_want_of_memory_names_the_keys_to_lower(run_with):
+def test_lack_of_memory_names_the_keys_to_lower(run_with):
     error = "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')"
     finished = run_with(f"step(1, lambda: fail({error}))", SPLEEN, iterations=2)
     check(finished, "for training: lower --batch_size (now 2) or --patch_size (now [32, 32, 32])")
 
 
-def test_want_of_memory_in_a_validation_names_the_windows(run_with):
+def test_lack_of_memory_in_a_validation_names_the_windows(run_with):
     code = (
         "import monai.engines\n"
         "error = MemoryError('Unable to allocate 9 GiB')\n"

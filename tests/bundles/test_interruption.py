@@ -190,7 +190,7 @@ def test_a_soak_of_two_minutes_loses_nothing(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.1, 0.3, 0.5, 0.7, 0.9])
-def test_an_interpreter_of_its_own_killed_at_a_random_moment_goes_on(training_options, pretraining, tmp_path, delay):
+def test_an_interpreter_of_its_own_killed_at_a_random_moment_continues(training_options, pretraining, tmp_path, delay):
     run = tmp_path / "run"
     options = words({**training_options(PRETRAINING, preset="hybrid"), "output_dir": str(run)})
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", *config_files(PRETRAINING, "train")]

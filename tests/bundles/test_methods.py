@@ -20,7 +20,7 @@ from monai_cl.data import read_results
 from monai_cl.engines import MethodParts, seed_weights, slice_classifier
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.losses import MethodLoss
-from monai_cl.networks import load_slice_encoder, slice_encoder, slice_features
+from monai_cl.networks import load_slice_encoder, slice_encoder, slice_representation
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.slice_runs import PRETRAINING, SLICE_NETWORK
 from tests.networks.test_projected import earlier
@@ -99,7 +99,7 @@ def test_its_encoder_is_what_the_classification_starts_from(trained, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_its_features_are_the_representation_that_was_trained(method):
     net = parts(method)["network_def"].eval()
-    deployed = slice_features(nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())).eval()
+    deployed = slice_representation(nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())).eval()
     deployed.load_state_dict(net.state_dict())
     images = torch.rand(3, 1, 12, 12)
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_a_config_of_version_0_1_trains_the_same_network(slice_run, trained, met
 
 
 @pytest.mark.parametrize("method", FIRST_SIX)
-def test_a_checkpoint_of_version_0_1_is_taken_up(slice_run, trained, method, tmp_path):
+def test_a_checkpoint_of_version_0_1_is_restored(slice_run, trained, method, tmp_path):
     name = "checkpoint_iteration=1.pt"
     content = torch.load(trained(method) / name, weights_only=True)
     content["network"] = earlier(content["network"])

@@ -42,7 +42,7 @@ def test_mixcl_trains_on_a_gpu_and_its_encoder_is_fine_tuned_evaluated_and_used(
 
 @pytest.mark.parametrize("bundle", [PRETRAINING, SPLEEN, ORGANS])
 @pytest.mark.parametrize("first", [{}, {"device": "cpu", "amp": False, "fused_optimizer": False}], ids=["gpu", "cpu"])
-def test_a_run_goes_on_on_a_gpu(train, tmp_path, bundle, first):
+def test_a_run_continues_on_a_gpu(train, tmp_path, bundle, first):
     options = {"epoch_length": 2, **({"preset": "hybrid"} if bundle == PRETRAINING else {"overlay_cases": 0})}
     train(bundle, tmp_path / "run", iterations=2, **options, **first).check()
     train(bundle, tmp_path / "run", iterations=4, **options).check()

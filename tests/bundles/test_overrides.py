@@ -86,7 +86,7 @@ def test_a_file_of_options_counts_as_the_command_line_does(launcher, tiny, tmp_p
     assert refused.last_error_line.endswith("has no key 'epcohs'; did you mean --epochs?")
 
 
-def test_a_key_that_is_there_twice_is_refused_when_monai_is_told_to(run, tiny, tmp_path):
+def test_a_repeated_key_is_refused_when_monai_is_asked_to(run, tiny, tmp_path):
     copied = Path(shutil.copytree(BUNDLES / SPLEEN, tmp_path / SPLEEN))
     with (copied / "configs" / "train.yaml").open("a") as stream:
         stream.write("seed: 1\n")

@@ -173,7 +173,7 @@ def test_a_finished_run_started_again_changes_nothing(train, pretraining, tmp_pa
     assert read_results(run)["iterations"] == 4
 
 
-def test_a_longer_run_goes_on_from_a_finished_one(train, pretraining, tmp_path):
+def test_a_longer_run_continues_from_a_finished_one(train, pretraining, tmp_path):
     run = shutil.copytree(pretraining, tmp_path / "run")
     train(PRETRAINING, run, preset="hybrid", iterations=6).check()
     assert read_results(run)["iterations"] == 6

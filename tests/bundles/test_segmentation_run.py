@@ -212,7 +212,7 @@ def test_inference_on_dicom_writes_a_dicom_seg_that_holds_what_the_nifti_holds(i
     assert not labels.all()
 
 
-def test_a_scan_that_is_no_dicom_series_stops_dicom_seg_before_anything_ran(infer, cohort, tmp_path):
+def test_a_scan_that_is_not_a_dicom_series_stops_dicom_seg_before_anything_ran(infer, cohort, tmp_path):
     pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
     scan = cohort / "synthetic_spleen" / "images" / "spleen_0000.nii.gz"
     finished = infer(SPLEEN, tmp_path / "out", datalist=[str(scan)], dicom_seg=True)

@@ -99,7 +99,7 @@ def test_fine_tuning_in_two_processes_measures_every_case_once(torchrun):
     assert list(results["metrics"]["dice"]) == results["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
 
 
-def test_a_fine_tuning_of_one_process_goes_on_in_two(torchrun, train, tmp_path):
+def test_a_fine_tuning_of_one_process_continues_in_two(torchrun, train, tmp_path):
     options = {"epoch_length": 2, "fold": 0}
     train(ORGANS, tmp_path / "run", iterations=2, batch_size=2, **options).check()
     done, run = torchrun(ORGANS, "run", iterations=4, batch_size=1, **options)
@@ -162,7 +162,7 @@ def test_processes_of_different_configs_are_refused(training_options, free_port,
 
 
 @pytest.mark.parametrize("machines", [1, 2])
-def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_when_started_again(machines, agents, tmp_path):
+def test_a_process_that_dies_ends_the_others_and_the_run_continues_when_started_again(machines, agents, tmp_path):
     run = agents(PRETRAINING, "run", machines=machines, iterations=400, epoch_length=2)
     run.when(lambda: (tmp_path / "run" / "checkpoint_iteration=2.pt").exists())
     os.kill(run.process(1), signal.SIGKILL)
@@ -182,7 +182,7 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on_when_started_ag
     assert read_results(tmp_path / "run")["iterations"] == before + 2
 
 
-def test_sigterm_saves_two_processes_at_the_same_step_and_the_run_goes_on_as_if_nothing_had_been(agents, tmp_path):
+def test_sigterm_saves_two_processes_at_the_same_step_and_the_run_continues_as_if_nothing_had_been(agents, tmp_path):
     options = {"iterations": 40, "epoch_length": 4, "preset": "reconstruction"}
     run = agents(PRETRAINING, "cut", **options)
     run.when(lambda: (tmp_path / "cut" / "checkpoint_iteration=4.pt").exists())

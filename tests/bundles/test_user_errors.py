@@ -114,7 +114,7 @@ def test_an_encoder_of_another_size_is_refused(train, encoder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_is_no_encoder_is_refused(train, tmp_path):
+def test_a_file_that_is_not_an_encoder_is_refused(train, tmp_path):
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     check(train(SPLEEN, tmp_path / "run", pretrained_encoder=str(tmp_path / "other.pt")), "other.pt", "no")
     assert not (tmp_path / "run").exists()

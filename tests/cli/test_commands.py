@@ -150,7 +150,7 @@ def test_an_unknown_option_is_refused_before_anything_runs(arguments, message, c
 
 
 @pytest.mark.parametrize("word", ["false", "no", "0", "yes", "true", ""])
-def test_a_word_that_is_no_bool_does_not_switch_an_option_on(word, capsys, tmp_path):
+def test_a_word_that_is_not_a_bool_does_not_switch_an_option_on(word, capsys, tmp_path):
     listed = {"name": "scans", "training": [{"image": f"{i}.nii.gz"} for i in range(4)]}
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(listed), encoding="utf-8")
@@ -368,7 +368,7 @@ def test_commands_print_through_the_helper_that_escapes():
     ]
     bare = {line.split("(")[1].split(")")[0] for line in lines if line.startswith("print(")}
     exact = {"bundle_folder", "METADATA_SCHEMA", "list_file", "completion_script"}
-    assert bare == exact | {'f"error: {printable', '"interrupted", file=sys.stderr'}
+    assert bare == exact | {'f"error: {escape_control_characters', '"interrupted", file=sys.stderr'}
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_create_writes_a_list_that_validates(folder, capsys):
         ("not there.json", "no such file"),
     ],
 )
-def test_organs_that_are_no_names_of_ids_are_refused(folder, organs, found):
+def test_organs_that_are_not_names_of_ids_are_refused(folder, organs, found):
     with pytest.raises(UserError, match=re.escape(found)):
         run("create", folder, "--organs", organs)
     assert not (folder / "data_list.json").exists()
@@ -239,7 +239,7 @@ def test_every_command_has_an_example_and_explains_its_arguments(name):
         assert parameter == "self" or f"{parameter}:" in text
 
 
-def test_names_that_the_locale_cannot_write_are_told_not_raised(tmp_path):
+def test_names_that_the_locale_cannot_write_are_reported_not_raised(tmp_path):
     path = tmp_path / "list.json"
     item = {"image": "Müller.nii.gz"}
     document = {"name": "a", "modality": "CT", "labels": {"0": "background", "1": "liver"}, "training": [item]}

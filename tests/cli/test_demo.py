@@ -39,7 +39,7 @@ def test_another_demonstration_in_the_folder_is_refused_before_a_step(begun: Pat
     assert {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()} == before
 
 
-def test_the_same_demonstration_goes_on(begun: Path):
+def test_the_same_demonstration_continues(begun: Path):
     assert json.loads((begun / "demo.json").read_text(encoding="utf-8"))["seed"] == 0
     with pytest.raises(UserError, match="step phantom ended"):
         Demo(begun, seed=0, size=SMALL).run()

@@ -44,7 +44,7 @@ def test_mistakes_are_one_line(scan, capsys, organs, message):
     assert message in capsys.readouterr().err
 
 
-def test_an_image_is_no_label_map(scan, tmp_path, capsys):
+def test_an_image_is_not_a_label_map(scan, tmp_path, capsys):
     image = write_nifti(tmp_path / "image.nii.gz", label_array() / np.float32(3))
     with pytest.raises(SystemExit, match="2"):
         main(["dicom_seg", str(image), str(scan[0]), "--organs", "['spleen']"])

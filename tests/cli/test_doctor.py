@@ -27,7 +27,7 @@ def test_what_blocks_makes_the_status_one(tmp_path, capsys):
 
 
 def test_json_is_for_programs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(checkup, "examine", lambda **options: [Check("disk", PROBLEM, "full", "free it")])
+    monkeypatch.setattr(checkup, "diagnose", lambda **options: [Check("disk", PROBLEM, "full", "free it")])
     with pytest.raises(SystemExit):
         doctor_command(json=True)
     found = json.loads(capsys.readouterr().out)

@@ -26,7 +26,7 @@ def run(folder, output="out.json", **options):
     datalist_from_table_command(folder / "stages.csv", folder / output, **(defaults | {"mapping": mapping} | options))
 
 
-def test_list_is_written_and_counts_are_told(folder, capsys):
+def test_list_is_written_and_counts_are_reported(folder, capsys):
     run(folder, targets={"0": "F0-F2", "1": "F3-F4"})
     out = capsys.readouterr().out
     assert "21 patients (class 0: 12, class 1: 8, [Unknown]: 1)" in out
@@ -53,7 +53,7 @@ def test_list_is_written_and_counts_are_told(folder, capsys):
         ),
     ],
 )
-def test_scans_that_are_no_such_list_are_refused(folder, content, message):
+def test_scans_that_are_not_such_a_list_are_refused(folder, content, message):
     if isinstance(content, dict):
         named = {"name": "odd", "training": [{"image": "x.nii"}]} if "datasets" not in content else {"name": "odd"}
         content = {key: value for key, value in (named | content).items() if value is not None}

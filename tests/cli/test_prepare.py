@@ -73,7 +73,7 @@ def test_wrong_options_are_named(data_list, tmp_path, options, message):
     assert not (tmp_path / "s").exists()
 
 
-def test_skipped_volumes_are_told_with_their_reason(data_list, tmp_path, capsys):
+def test_skipped_volumes_are_reported_with_their_reason(data_list, tmp_path, capsys):
     Path(tmp_path / "case1.nii.gz").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"tiny\.json: 1 of 3 volumes cannot be prepared, named above"):
         prepare_command(data_list, store=str(tmp_path / "s"), progress=False)
@@ -82,7 +82,7 @@ def test_skipped_volumes_are_told_with_their_reason(data_list, tmp_path, capsys)
     assert "skipped case1: " in said
 
 
-def test_verify_finds_what_repair_mends(data_list, tmp_path, capsys):
+def test_verify_finds_what_repair_repairs(data_list, tmp_path, capsys):
     store = str(tmp_path / "store")
     prepare_command(data_list, store=store, progress=False)
     verify_command(store)
@@ -101,7 +101,7 @@ def test_verify_finds_what_repair_mends(data_list, tmp_path, capsys):
     assert "nothing to repair" in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_store_is_an_error(tmp_path):
+def test_a_folder_that_is_not_a_store_is_an_error(tmp_path):
     for command in (verify_command, repair_command):
         with pytest.raises(UserError, match="expected a store, found none"):
             command(str(tmp_path))

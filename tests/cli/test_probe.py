@@ -61,7 +61,7 @@ def test_the_name_of_a_method_can_be_given(tmp_path):
     assert (found["name"], found["method"], found["cohort"]) == ("my method, D9", "my method", "D9")
 
 
-def test_what_does_not_fit_is_told(tmp_path):
+def test_what_does_not_fit_is_reported(tmp_path):
     good = features(tmp_path / "wsp.npz")
     (tmp_path / "deep").mkdir()
     again = features(tmp_path / "deep" / "wsp.npz")

@@ -102,7 +102,7 @@ RULES = (
     Rule(
         r"^python benchmarks/real_depth\.py",
         "real data",
-        shown_by="tests/test_real_data.py::test_depth_is_told_of_patients_not_seen",
+        shown_by="tests/test_real_data.py::test_depth_is_predicted_for_unseen_patients",
     ),
     Rule(
         r"^python -m tests\.bad_input\.document$",

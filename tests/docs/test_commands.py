@@ -168,7 +168,7 @@ def test_a_fence_of_an_unknown_language_is_not_passed_over():
         list(blocks_of("```zsh\npython -m monai_cl one\n```\n", "page.md"))
 
 
-def test_no_page_is_passed_over():
+def test_no_page_is_ignored():
     files = {block.file for block in BLOCKS}
     assert {"README.md", "data_lists/README.md", TUTORIAL, "docs/dicom.md"} <= files
     assert {f"bundles/{path.name}/docs/README.md" for path in Path(ROOT / "bundles").iterdir()} <= files

@@ -48,7 +48,7 @@ def test_equal_embeddings_give_the_logarithm_of_the_number_of_others(name, tempe
 
 
 @pytest.mark.parametrize("name", ["depth", "wsp"])
-def test_a_depth_that_is_no_number_shows_in_the_loss(name):
+def test_a_depth_that_is_not_a_number_shows_in_the_loss(name):
     positions = POSITIONS.clone()
     positions[3] = torch.nan
     found = {"depth": depth_aware_loss(embed(), positions), "wsp": wsp_loss(embed(), LABELS, positions)}[name]

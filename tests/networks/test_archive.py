@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_cl.networks.archive import archive_fault
+from monai_cl.networks.archive import checksum_error
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def equal(one: dict, other: dict) -> bool:
 
 
 def test_a_file_as_it_was_written_has_no_fault(file):
-    assert archive_fault(file) is None
+    assert checksum_error(file) is None
 
 
 def test_no_flipped_bit_becomes_a_weight_unnoticed(file):
@@ -40,7 +40,7 @@ def test_no_flipped_bit_becomes_a_weight_unnoticed(file):
         damaged = bytearray(data)
         damaged[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         file.write_bytes(damaged)
-        fault = archive_fault(file)
+        fault = checksum_error(file)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -57,11 +57,11 @@ def test_a_file_that_is_cut_has_a_fault(file, share):
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
     if share:  # an empty file is no archive; torch.load refuses it
-        assert archive_fault(file) is not None
+        assert checksum_error(file) is not None
 
 
 def test_other_files_are_left_to_torch(tmp_path):
     torch.save({"a": torch.zeros(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     (tmp_path / "text.pt").write_text("hello")
-    assert archive_fault(tmp_path / "old.pt") is None
-    assert archive_fault(tmp_path / "text.pt") is None
+    assert checksum_error(tmp_path / "old.pt") is None
+    assert checksum_error(tmp_path / "text.pt") is None

@@ -8,7 +8,7 @@ from monai.networks.nets import UNETR
 from torch import nn
 
 from monai_cl.engines import slice_classifier, slice_probability
-from monai_cl.networks import MixCLNet, ReconstructionUNETR, slice_features
+from monai_cl.networks import MixCLNet, ReconstructionUNETR, slice_representation
 
 SIZES = {"img_size": (32, 32, 32), "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 SMALL = {"backbone": "tinynet", "width": 0.125}
@@ -21,9 +21,9 @@ def slices() -> torch.Tensor:
 
 def test_features_of_another_width_are_refused():
     with pytest.raises(RuntimeError, match="size mismatch"):
-        slice_features(**SMALL).load_state_dict(slice_features(width=0.25).state_dict())
+        slice_representation(**SMALL).load_state_dict(slice_representation(width=0.25).state_dict())
     with pytest.raises(RuntimeError, match="Missing key"):
-        slice_features(**SMALL).load_state_dict({"head.weight": torch.zeros(1)})
+        slice_representation(**SMALL).load_state_dict({"head.weight": torch.zeros(1)})
 
 
 def test_a_probability_is_that_of_the_classifiers_logit(slices):
@@ -63,7 +63,7 @@ class Maps(nn.Sequential):
         super().__init__(nn.Conv2d(1, 6, 3, stride=2), nn.ReLU())
 
 
-@pytest.mark.parametrize("made", [slice_features, slice_probability])
+@pytest.mark.parametrize("made", [slice_representation, slice_probability])
 @pytest.mark.parametrize("backbone", ["tinynet", "resnet18", "maps"])
 def test_torchscript_computes_the_same(made, backbone, slices):
     network = made(Maps() if backbone == "maps" else backbone).eval()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from monai_cl.engines.handlers.collapse import mean_cosine
-from monai_cl.networks import slice_encoder, standardise_convolutions, standardise_start
+from monai_cl.networks import data_dependent_init, slice_encoder, standardise_convolutions
 
 
 def slices(n: int = 8) -> torch.Tensor:
@@ -66,7 +66,7 @@ def test_networks_it_does_not_fit_are_refused():
         standardise_convolutions(nn.Linear(3, 2), slices(2))
 
 
-def test_a_network_is_told_when_its_first_weights_have_changed():
+def test_a_network_is_reported_when_its_first_weights_have_changed():
     class Follower(nn.Sequential):
         seen = None
 
@@ -76,6 +76,6 @@ def test_a_network_is_told_when_its_first_weights_have_changed():
     torch.manual_seed(0)
     network = Follower(nn.Conv2d(1, 4, 3))
     before = network[0].weight.clone()
-    standardise_start(network, slices(4))
+    data_dependent_init(network, slices(4))
     assert torch.equal(network.seen, network[0].weight)
     assert not torch.equal(network.seen, before)

@@ -87,7 +87,7 @@ def test_the_paper_size_has_the_papers_channels():
     assert channels == [32, 64, 128, 256, 1536]
 
 
-def test_a_batch_that_is_no_stack_of_three_is_refused():
+def test_a_batch_that_is_not_a_stack_of_three_is_refused():
     with pytest.raises(ValueError, match=r"divisible by 3, got 4"):
         MixCLNet(**SMALL)(torch.zeros(4, 1, 32, 32, 32))
 

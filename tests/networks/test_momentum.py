@@ -12,11 +12,11 @@ from monai_cl.networks import (
     BYOLNet,
     MomentumEncoder,
     SliceEncoder,
+    data_dependent_init,
     momentum_at,
     move_towards,
     predictor,
     slice_encoder,
-    standardise_start,
 )
 
 
@@ -174,7 +174,7 @@ class TestBYOLNet:
         torch.manual_seed(0)
         net = BYOLNet(slice_encoder(nn.Conv2d(1, 4, 3), head=(3, 2), head_norm=True), iterations=10)
         before = net.encoder.backbone.weight.clone()
-        standardise_start(net, images()[:, 0])
+        data_dependent_init(net, images()[:, 0])
         online, target = net.online.state_dict(), net.momentum.target.state_dict()
         assert online.keys() == target.keys()
         assert all(torch.equal(online[name], target[name]) for name in online)

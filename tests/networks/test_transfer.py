@@ -77,7 +77,7 @@ def test_another_architecture_is_refused_by_name_and_shape_and_changes_nothing(t
     assert all(torch.equal(v, before[k]) for k, v in stock.state_dict().items())
 
 
-def test_a_comparison_is_in_the_networks_order_and_told_by_the_alphabet():
+def test_a_comparison_is_in_the_networks_order_and_reported_by_the_alphabet():
     own = {"b": torch.zeros(2), "a": torch.zeros(1), "d": torch.zeros(1), "c": torch.zeros(1)}
     report = compare_weights(own, {"y": torch.zeros(1), "x": torch.zeros(1), "b": torch.zeros(3), "d": torch.zeros(1)})
     assert (report.matched, report.missing) == (("d",), ("a", "c"))
@@ -99,7 +99,7 @@ def test_a_file_in_which_nothing_matches_is_refused_even_when_not_strict(tmp_pat
         load_encoder(small_unetr(), path, strict=False)
 
 
-def test_files_that_are_no_checkpoint_are_named(tmp_path):
+def test_files_that_are_not_a_checkpoint_are_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.pt: no such checkpoint"):
         load_encoder(small_unetr(), tmp_path / "gone.pt")
     text = tmp_path / "text.pt"

@@ -33,6 +33,6 @@ def test_what_does_not_fit_is_refused():
         class_activation_figure(np.zeros((1, 4, 4)), np.zeros((1, 4, 4)), titles=["a", "b"])
 
 
-def test_names_with_dollar_signs_are_no_formulas():
+def test_names_with_dollar_signs_are_not_formulas():
     image = np.zeros((1, 8, 8))
     assert class_activation_figure(image, image, titles=[r"$\frac{$"], title=r"patient $x^{$")[:4] == b"\x89PNG"

@@ -94,7 +94,7 @@ def test_a_point_between_missing_values_is_seen():
     assert markers[0] == markers[1] + 2
 
 
-def test_a_curve_can_be_had_as_a_picture_and_not_in_any_format():
+def test_a_curve_can_be_drawn_as_a_picture_and_not_in_any_format():
     found = runs(pretraining())
     assert curve_figure(found, kind="pretraining", name="loss", file_format="png").startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="file_format must be one of png, svg, got 'pdf'"):

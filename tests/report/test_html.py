@@ -303,7 +303,7 @@ def test_a_demonstration_stands_for_the_runs_below_it(tmp_path: Path):
         assert [f"| {name} |" in text for name in ("run0", "run1", "pretraining")] == [True] * 3
 
 
-def test_missing_results_are_told_and_nothing_is_written(tmp_path: Path):
+def test_missing_results_are_reported_and_nothing_is_written(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     output = tmp_path / "report.html"
     with pytest.raises(UserError, match=r"empty: expected results\.json of a run in it or below it, found none"):

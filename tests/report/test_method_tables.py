@@ -46,7 +46,7 @@ def test_seeds_are_pooled_into_their_mean_by_hand():
     assert "The methods have between 1 and 3 runs on a cohort." in table.notes
 
 
-def test_backbones_are_told_apart_where_there_are_several():
+def test_backbones_are_distinguished_where_there_are_several():
     table = method_table(runs(probe(), probe(backbone="resnet18"), probe(backbone=None)))
     assert table.header == ("backbone", "method", "D1")
     assert [row[:2] for row in table.rows] == [("ResNet-18", "WSP"), ("TinyNet", "WSP"), ("–", "WSP")]

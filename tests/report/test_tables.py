@@ -148,7 +148,7 @@ def test_the_same_seed_and_fold_twice_is_pointed_out():
     assert any("more than one run with the same seed and fold" in note for note in comparison.notes)
 
 
-def test_a_run_without_validation_is_no_comparison_but_is_listed():
+def test_a_run_without_validation_is_not_a_comparison_but_is_listed():
     found = runs(segmentation({}))
     assert compare_runs(found) == []
     assert cells(runs_table(found), 0)["mean Dice"] == "–"

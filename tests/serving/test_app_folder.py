@@ -98,7 +98,7 @@ def test_an_app_that_could_not_be_finished_is_made_again(tmp_path, run, monkeypa
     assert (made.folder / "main.py").is_file()
 
 
-def test_an_app_that_has_learnt_is_not_made_anew(tmp_path, run):
+def test_an_app_that_has_learnt_is_not_made_again(tmp_path, run):
     made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
     model = made.folder / "model" / ORGANS / "models" / "model.pt"
     model.write_bytes(b"learnt")

@@ -53,7 +53,7 @@ def test_the_hook_sees_what_the_server_opens(guarded_server, guarded_root, audit
     assert str(guarded_root / "studies" / f"{CASES[0]}.nii.gz") in opened
 
 
-def test_every_value_of_every_route_is_refused_where_it_is_no_plain_name(guarded_server, guarded_root, audit):
+def test_every_value_of_every_route_is_refused_where_it_is_not_a_plain_name(guarded_server, guarded_root, audit):
     list(audit.events())
     tried = 0
     snapshot = tree(guarded_root / "outside"), tree(guarded_root / "studies")

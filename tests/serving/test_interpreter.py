@@ -51,7 +51,7 @@ def test_the_folder_of_the_current_directory_is_looked_at_first(tmp_path, monkey
     assert find_interpreter() == python
 
 
-def test_the_server_listens_on_this_machine_alone_unless_told_otherwise():
+def test_the_server_listens_on_this_machine_alone_unless_asked_otherwise():
     defaults = {name: p.default for name, p in inspect.signature(monailabel_command).parameters.items()}
     assert defaults["host"] == "127.0.0.1"
     words, environment = server_command(

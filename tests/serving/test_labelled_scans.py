@@ -59,7 +59,7 @@ def test_a_copy_keeps_the_grid_of_a_label_in_another_format(image, tmp_path):
     np.testing.assert_array_equal(nib.load(copy).get_fdata(), 2)
 
 
-def test_what_is_no_label_is_refused_by_name(image, tmp_path):
+def test_what_is_not_a_label_is_refused_by_name(image, tmp_path):
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"no image")
     with pytest.raises(UserError, match=r"broken\.nii\.gz: expected a NIfTI header, found other bytes"):

@@ -343,7 +343,7 @@ def test_a_model_that_has_become_worse_does_not_take_its_place(server, blind):
     assert both in task["details"][-1]
 
 
-def test_a_model_that_is_as_good_takes_its_place_and_scores_are_made_anew(server, root, blind):
+def test_a_model_that_is_as_good_takes_its_place_and_scores_are_made_again(server, root, blind):
     model = blind.with_name("model.pt")
     (root / "good.pt").write_bytes(model.read_bytes())
     upload(server, blind)
@@ -414,7 +414,7 @@ def test_a_training_that_fails_says_why(server, root, labels):
         server.finished("train")
 
 
-def test_a_failure_inside_the_bundles_config_is_told_by_its_cause(server, root, labels):
+def test_a_failure_inside_the_bundles_config_is_reported_by_its_cause(server, root, labels):
     truth = nib.load(labels / f"{CASES[1]}.nii.gz")
     nib.save(nib.Nifti1Image(np.asarray(truth.dataobj)[:-2], truth.affine), root / "short.nii.gz")
     server.submit(CASES[1], root / "short.nii.gz", [{"name": "spleen", "idx": 1}])

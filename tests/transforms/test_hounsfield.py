@@ -46,7 +46,7 @@ def test_a_ct_passes(array):
         (CT.clip(-1024, -600), "no tissue", "air alone (-1024 to -600 HU)"),
     ],
 )
-def test_what_is_none_is_told(array, kind, found):
+def test_what_is_none_is_reported(array, kind, found):
     fault = hounsfield_fault(np.asarray(array))
     assert fault is not None
     assert fault[0] == kind

@@ -24,7 +24,7 @@ def item_id(item: Mapping[str, Any]) -> str:
     return str(item.get("id") or strip_ending(Path(item["image"]).name))
 
 
-def whose(item: Mapping[str, Any]) -> str:
+def describe_item(item: Mapping[str, Any]) -> str:
     """The item for a message: its id, and its patient where he has another name."""
     name, patient = item_id(item), item.get("patient")
     return name if patient in (None, name) else f"patient {patient}, {name}"

@@ -66,7 +66,7 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
         raise UserError(f"{what} {path}: {error}") from None
     except RecursionError:
         raise UserError(f"{what} {path}", found=f"nested too deeply to be a {what}") from None
-    if half := _half_character(text):
+    if half := _lone_surrogate(text):
         raise UserError(
             f"{what} {path}", expected="text", found=f"half a character, {half}", remedy="write it as UTF-8, unescaped"
         )
@@ -101,7 +101,7 @@ def _decode(raw: bytes, path: Path, what: str) -> str:
         ) from None
 
 
-def _half_character(text: str) -> str | None:
+def _lone_surrogate(text: str) -> str | None:
     """An escaped surrogate without its other half: JSON allows it, and no file can be written with it."""
     pairs_gone = re.sub(r"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..", " ", text)
     found = re.search(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", pairs_gone)

@@ -216,7 +216,7 @@ def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarr
 def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) -> None:
     """nibabel believes the sform, ITK and its viewers the qform; where the two differ, somebody must decide.
 
-    ``unit``: mm in the header's own.
+    ``l2_normalize``: mm in the header's own.
     """
     shape = tuple(map(int, header.get_data_shape()[:3]))
     if header["sform_code"] == 0 or header["qform_code"] == 0 or len(shape) < 3 or 0 in shape:

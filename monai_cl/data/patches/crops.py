@@ -36,7 +36,7 @@ def hu_window(window: Sequence[float]) -> tuple[float, float]:
     return float(window[0]), float(window[1])
 
 
-def draw_centre(entry: Any, rng: np.random.Generator, *, foreground_probability: float) -> tuple[int, ...]:
+def sample_centre(entry: Any, rng: np.random.Generator, *, foreground_probability: float) -> tuple[int, ...]:
     """A voxel of a class, drawn at random among the foreground classes of a case, or a voxel of the body.
 
     Args:

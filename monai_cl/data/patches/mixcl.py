@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from monai_cl.data.patches.crops import crop_size, crop_start, draw_centre, hu_window, label_dtype, read_crop
+from monai_cl.data.patches.crops import crop_size, crop_start, hu_window, label_dtype, read_crop, sample_centre
 from monai_cl.data.patches.segmentation import SegmentationPatches
 from monai_cl.data.sampling.case_order import CaseOrder
 from monai_cl.data.sampling.positions import Stream, address_generator, address_rng
@@ -150,7 +150,7 @@ class MixCLPatches(Dataset):
 
     def _patch(self, key: str, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         entry = self.store.entry(key)
-        centre = draw_centre(entry, rng, foreground_probability=self.foreground_probability)
+        centre = sample_centre(entry, rng, foreground_probability=self.foreground_probability)
         start = crop_start(centre, self.patch_size, entry.shape)
         warp = random_warp(rng, patch_size=self.patch_size, spacing=entry.spacing, **self.warp)
         origin, size = source_box(warp)

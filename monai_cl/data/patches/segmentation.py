@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from torch.utils.data import Dataset
 
-from monai_cl.data.patches.crops import crop_size, crop_start, draw_centre, hu_window, label_dtype, read_crop
+from monai_cl.data.patches.crops import crop_size, crop_start, hu_window, label_dtype, read_crop, sample_centre
 from monai_cl.data.sampling.case_order import CaseOrder
 from monai_cl.data.sampling.positions import Stream, address_rng, address_seed
 from monai_cl.errors import UserError
@@ -74,7 +74,7 @@ class SegmentationPatches(Dataset):
         _, case = self.order(position)
         entry = self.store.entry(self.keys[case])
         rng = address_rng(self.seed, Stream.SEGMENTATION, position)
-        centre = draw_centre(entry, rng, foreground_probability=self.foreground_probability)
+        centre = sample_centre(entry, rng, foreground_probability=self.foreground_probability)
         start = crop_start(centre, self.patch_size, entry.shape)
         image, label = read_crop(self.store, self.keys[case], start, self.patch_size, window=self.window)
         sample: dict[str, Any] = {"image": image, "label": label}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monai_cl.data.store.volume_store import VolumeStore
 
 
-def central_part(slices: Sequence[int] | np.ndarray, fraction: float = 0.7) -> np.ndarray:
+def central_fraction(slices: Sequence[int] | np.ndarray, fraction: float = 0.7) -> np.ndarray:
     """The middle ``fraction`` of a series of slices, at least one; what is odd is dropped at the far end.
 
     Args:
@@ -102,7 +102,7 @@ def choose_slices(store: VolumeStore, key: str, *, label: int | None = None, fra
     """
     entry = store.entry(key)
     if label is None or not entry.has_label:
-        return central_part(np.arange(entry.shape[2]), fraction)
+        return central_fraction(np.arange(entry.shape[2]), fraction)
     present = slices_with(store, key, label)
     if not len(present):
         path = entry.source.get("label", {}).get("path", entry.folder)
@@ -112,4 +112,4 @@ def choose_slices(store: VolumeStore, key: str, *, label: int | None = None, fra
             found=list(entry.classes) or "an empty mask",
             remedy="correct the mask, or take it out of the list to use the middle of the volume",
         )
-    return central_part(present, fraction)
+    return central_fraction(present, fraction)

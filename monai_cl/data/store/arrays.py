@@ -8,7 +8,7 @@ from pathlib import Path
 import blosc2
 import numpy as np
 
-from monai_cl.data.store.remedies import unreadable
+from monai_cl.data.store.remedies import damaged_error
 from monai_cl.errors import UserError
 
 # layout -> chunks and blocks in the order of the axes on disk: (x, y, z) for "volume", (z, y, x) for "slices"
@@ -47,7 +47,7 @@ class StoredArray:
             raise self._damaged(error) from error
 
     def _damaged(self, found: object) -> UserError:
-        return unreadable(self._path, expected="a stored array with readable voxels", cause=found)
+        return damaged_error(self._path, expected="a stored array with readable voxels", cause=found)
 
 
 def write_array(path: Path, array: np.ndarray, layout: str) -> None:

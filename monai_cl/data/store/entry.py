@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data.store.remedies import prepare_line, repair_line, unreadable
+from monai_cl.data.store.remedies import damaged_error, prepare_line, repair_line
 from monai_cl.errors import UserError
 from monai_cl.files import write_json
 
@@ -76,7 +76,7 @@ def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             coordinates = archive[str(class_id)].astype(np.int32)
     except Exception as error:  # whatever zipfile and NumPy make of it
-        raise unreadable(
+        raise damaged_error(
             Path(path),
             expected=f"the coordinates of class {class_id}",
             found=f"a damaged or absent file ({error})",
@@ -155,7 +155,7 @@ def load_entry(folder: Path) -> StoreEntry:
         )
     except FileNotFoundError as error:
         command = prepare_line(path.parents[1])
-        raise unreadable(path, expected="a prepared volume", found="none", command=command) from error
+        raise damaged_error(path, expected="a prepared volume", found="none", command=command) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             path,

@@ -11,11 +11,11 @@ from pathlib import Path
 from monai_cl.files import leftovers
 from monai_cl.locks import Busy, Lock
 
-__all__ = ["Busy", "claim", "is_claimed"]
+__all__ = ["Busy", "entry_lock", "is_claimed"]
 
 
 @contextlib.contextmanager
-def claim(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
+def entry_lock(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock of ``key`` in the ``with`` block; what a killed holder left under that name is removed first.
 
     The lock spares repeated work only. Entries stay whole without it, so a file system that knows no locks is let pass.

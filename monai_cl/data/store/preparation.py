@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_cl.data.datalist.items import whose
+from monai_cl.data.datalist.items import describe_item
 from monai_cl.data.store.keys import Slot
 from monai_cl.data.store.volume_store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
@@ -51,7 +51,7 @@ class PreparedItems:
             [
                 head,
                 *(
-                    f"  skipped {whose(item) if item.get('image') else item.get('id')}: {why}"
+                    f"  skipped {describe_item(item) if item.get('image') else item.get('id')}: {why}"
                     for item, why in self.skipped
                 ),
             ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from monai_cl.errors import UserError
 
 
-def unreadable(
+def damaged_error(
     path: Path, *, expected: str, found: object = None, cause: object = None, command: str | None = None
 ) -> UserError:
     """The error for a file of an entry that cannot be read: its fault, or that the whole store is no longer there.

@@ -52,7 +52,7 @@ def fingerprint(path: str | os.PathLike, memory: Path | None = None, *, again: b
     """
     path = Path(os.path.abspath(path))
     size, modified, state = _state(path)
-    if memory is not None and not again and (known := recall(path, memory)) is not None:
+    if memory is not None and not again and (known := cached_fingerprint(path, memory)) is not None:
         return known
     found = Source(str(path), size, modified, _digest(path), state)
     if memory is not None:
@@ -61,7 +61,7 @@ def fingerprint(path: str | os.PathLike, memory: Path | None = None, *, again: b
     return found
 
 
-def recall(path: str | os.PathLike, memory: Path) -> Source | None:
+def cached_fingerprint(path: str | os.PathLike, memory: Path) -> Source | None:
     """The description noted for this path, if its size and time are still those; no hash is computed."""
     path = Path(os.path.abspath(path))
     known = _read_note(_note(path, memory))

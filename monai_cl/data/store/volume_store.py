@@ -24,9 +24,9 @@ from monai_cl.data.store.arrays import StoredArray, write_array
 from monai_cl.data.store.conversion import Converted, Preparation, convert
 from monai_cl.data.store.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
 from monai_cl.data.store.keys import Slot, is_key, slot_of
-from monai_cl.data.store.locks import Busy, claim
+from monai_cl.data.store.locks import Busy, entry_lock
 from monai_cl.data.store.remedies import prepare_line
-from monai_cl.data.store.sources import Source, fingerprint, recall
+from monai_cl.data.store.sources import Source, cached_fingerprint, fingerprint
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_json
 
@@ -110,7 +110,7 @@ class VolumeStore:
 
         Nothing is hashed.
         """
-        sources = {kind: recall(item[kind], self._notes) for kind in item_kinds(item)}
+        sources = {kind: cached_fingerprint(item[kind], self._notes) for kind in item_kinds(item)}
         if None in sources.values():
             return None
         slot = slot_of(item, sources, self.preparation)
@@ -139,7 +139,7 @@ class VolumeStore:
         """As :meth:`add`, for an item whose slot is known."""
         check_segment_names(slot.item)
         if slot.key not in self:
-            with claim(self.root, slot.key, wait=wait):
+            with entry_lock(self.root, slot.key, wait=wait):
                 if slot.key not in self:
                     converted = convert(slot.item, self.preparation)
                     _check_untouched(slot.sources)

@@ -24,9 +24,9 @@ from monai_cl.engines.checkpoints.checkpoint_file import (
 from monai_cl.engines.checkpoints.named_resume import MODEL, bring_best_model, require_no_other_run
 from monai_cl.engines.checkpoints.run_lock import RunLock
 from monai_cl.engines.checkpoints.termination import Preempted, Termination
-from monai_cl.engines.distributed.agreement import require_same
-from monai_cl.engines.distributed.collectives import any_process, as_the_first, world_size
-from monai_cl.engines.distributed.wrapping import bare
+from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
+from monai_cl.engines.distributed.collectives import any_process, on_rank_zero, world_size
+from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.attaching import Stateful, Turn, kept_states, on_exception, take_turn
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
 from monai_cl.errors import UserError
@@ -118,10 +118,10 @@ class Checkpoints:
             check_writable(self.output_dir)
             self._lock.acquire()
             remove_left_overs(self.output_dir)
-        path = self.resume if named else as_the_first(self._newest) if self.resume == "auto" else None
+        path = self.resume if named else on_rank_zero(self._newest) if self.resume == "auto" else None
         if content is None and path is not None and Path(path).is_file():  # rank 0 has read it already
             content, self._read = self._read or read_checkpoint(Path(path)), None
-        require_same(
+        check_equal_on_all_ranks(
             {"iteration to go on from": content["iteration"] if content else 0},
             remedy="every machine must see the same checkpoints: put output_dir on a file system they share",
         )
@@ -171,7 +171,7 @@ class Checkpoints:
             if name not in content:
                 raise UserError(path, found=f"holds no {name!r}", remedy="it was written by another kind of run")
             try:
-                bare(target).load_state_dict(_fitted(content[name], target))
+                unwrap_ddp(target).load_state_dict(_fitted(content[name], target))
             except (RuntimeError, ValueError, KeyError) as error:
                 detail = " ".join(str(error).split())[:300]
                 raise UserError(path, found=f"its {name} does not fit this run's {name}: {detail}") from error
@@ -239,7 +239,7 @@ class Checkpoints:
         """Write ``model.pt`` if this epoch's validation is the best so far."""
         best, _ = self._best()
         if self.is_writer and best is not None and best != self._best_saved:
-            save_atomically(bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
+            save_atomically(unwrap_ddp(self.save["network"]).state_dict(), self.output_dir / MODEL)
             self._best_saved = best
 
     def write(self, engine: Engine) -> None:
@@ -260,7 +260,7 @@ class Checkpoints:
             "scaler": scaler.state_dict() if scaler is not None else None,
             "handlers": {name: counter.state_dict() for name, counter in kept_states(engine).items()},
             "random": random_states(),
-            **{name: bare(source).state_dict() for name, source in self._sources(engine).items()},
+            **{name: unwrap_ddp(source).state_dict() for name, source in self._sources(engine).items()},
         }
         save_atomically(content, self.output_dir / checkpoint_name(iteration))
         for old in checkpoints_in(self.output_dir)[self.keep :]:
@@ -319,7 +319,7 @@ class Checkpoints:
             if self._newest_name() != checkpoint_name(engine.state.iteration):
                 self.write(engine)
             if self._best_saved is None:
-                save_atomically(bare(self.save["network"]).state_dict(), self.output_dir / MODEL)
+                save_atomically(unwrap_ddp(self.save["network"]).state_dict(), self.output_dir / MODEL)
         self._termination.release()
         self._lock.release()
 

@@ -14,7 +14,7 @@ import torch
 
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
-from monai_cl.networks.archive import archive_fault
+from monai_cl.networks.archive import checksum_error
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint_iteration=(\d+)\.pt$")
@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(path, found="no such checkpoint to resume from")
     try:
-        fault = archive_fault(path)
+        fault = checksum_error(path)
         content = torch.load(path, map_location="cpu", weights_only=True) if fault is None else None
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

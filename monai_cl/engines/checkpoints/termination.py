@@ -51,7 +51,7 @@ class Termination:
         self.requested = True
 
 
-def leave_termination_to_the_trainer(worker: int) -> None:
+def ignore_sigterm_in_worker(worker: int) -> None:
     """``worker_init_fn`` of a training's loader: its workers let SIGTERM pass.
 
     Slurm sends it to all processes of a job. Workers that died of it would tear the training down in the middle of a

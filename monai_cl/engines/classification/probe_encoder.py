@@ -11,7 +11,7 @@ import torch
 from monai_cl.data import CTSlices, write_features
 from monai_cl.engines.checkpoints.checkpoint import save_atomically
 from monai_cl.engines.classification.network import set_probe
-from monai_cl.engines.distributed.collectives import require_alone
+from monai_cl.engines.distributed.collectives import require_single_process
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.probe.extraction import extract_features
 from monai_cl.engines.probe.folds import PatientFolds
@@ -62,7 +62,7 @@ def probe_encoder(
         raise UserError(
             "tensorboard", expected="False", found="True", remedy="the embedding projector is gone, pca.png is drawn"
         )
-    require_alone("the probe")
+    require_single_process("the probe")
     output_dir = Path(output_dir)
     note = {"cohort": data_list["name"], **about, "data_list": dict(data_list)}
     features = extract_features(

@@ -44,7 +44,7 @@ class SliceSeries(Dataset):
 
     Args:
         slices: of all scans.
-        share: numbers of the scans that are samples here; None: all. `own_share` where processes divide them.
+        share: numbers of the scans that are samples here; None: all. `shard_indices` where processes divide them.
     """
 
     def __init__(self, slices: CTSlices, *, share: Sequence[int] | None = None) -> None:

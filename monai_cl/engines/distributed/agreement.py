@@ -15,7 +15,7 @@ from monai_cl.errors import UserError
 LOCAL_KEYS = {"bundle_root", "dataset_dir", "data_list", "store_dir", "output_dir", "num_workers", "prepare_workers"}
 
 
-def require_same(values: Mapping[str, Any], *, remedy: str) -> None:
+def check_equal_on_all_ranks(values: Mapping[str, Any], *, remedy: str) -> None:
     """Refuse processes that differ from process 0; all of them must call it, with anything that pickles.
 
     Args:
@@ -46,10 +46,10 @@ def require_same_start() -> None:
     """Refuse processes with other versions or another config than process 0's.
 
     Raises:
-        UserError: see `require_same`.
+        UserError: see `check_equal_on_all_ranks`.
     """
-    require_same(versions(), remedy="install the same versions on every machine")
-    require_same(shared_config(), remedy="start every machine with the same config files and options")
+    check_equal_on_all_ranks(versions(), remedy="install the same versions on every machine")
+    check_equal_on_all_ranks(shared_config(), remedy="start every machine with the same config files and options")
 
 
 def versions() -> dict[str, str | None]:

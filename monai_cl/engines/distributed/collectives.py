@@ -42,7 +42,7 @@ def any_process(flag: bool, device: torch.device | None = None) -> bool:
     return bool(found)
 
 
-def as_the_first(function: Callable[[], T]) -> T:
+def on_rank_zero(function: Callable[[], T]) -> T:
     """What a function gives on rank 0, for all processes; it runs there alone, and every process must call this.
 
     Raises:
@@ -62,7 +62,7 @@ def as_the_first(function: Callable[[], T]) -> T:
     return told[0]
 
 
-def require_alone(what: str) -> None:
+def require_single_process(what: str) -> None:
     """Refuse to be one of several processes.
 
     Args:
@@ -83,7 +83,7 @@ def local_device() -> torch.device:
     return torch.device("cpu")
 
 
-def own_share(count: int) -> list[int]:
+def shard_indices(count: int) -> list[int]:
     """Which of ``count`` cases this process measures: every world-size-th; all of them where some would have none.
 
     An engine cannot run on no case, so that with fewer cases than processes each measures all.

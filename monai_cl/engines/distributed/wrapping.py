@@ -56,7 +56,7 @@ def release_wrappers() -> None:
     _wrappers.clear()
 
 
-def bare(network: T) -> T:
+def unwrap_ddp(network: T) -> T:
     """The network inside its DDP wrapper; anything else as it is.
 
     For evaluators: processes have different numbers of cases, and a forward of the wrapper may wait for the others. And
@@ -68,7 +68,7 @@ def bare(network: T) -> T:
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 
 
-class SameBuffers:
+class BroadcastBuffers:
     """Handler of an evaluator: before it runs, all processes take the buffers (batch norm's statistics) of rank 0.
 
     So that a validation divided among processes is that of the network which rank 0 saves.
@@ -78,7 +78,7 @@ class SameBuffers:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.network = bare(network)
+        self.network = unwrap_ddp(network)
 
     def attach(self, engine: Engine) -> None:
         """Register on ``STARTED``."""

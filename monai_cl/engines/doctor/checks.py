@@ -25,7 +25,7 @@ def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> I
         yield from [found] if isinstance(found, Check) else found
 
 
-def examine(
+def diagnose(
     *,
     output_dir: str = ".",
     data_list: str | None = None,

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.records.results import run_record, write_results
-from monai_cl.engines.distributed.agreement import require_same
+from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.launch.command_line import invocation
@@ -177,7 +177,7 @@ class RunRecorder:
 
     def _start(self, engine: Engine) -> None:
         self._started = time.monotonic()
-        require_same(
+        check_equal_on_all_ranks(
             {"content of the data list (sha256)": self.data_list.get("sha256")},
             remedy="give every machine the same data list",
         )

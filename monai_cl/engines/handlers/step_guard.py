@@ -82,7 +82,7 @@ class StepGuard:
         """Register before the forward and between backward and step; before the recorder."""
         take_turn(engine, self, Turn.STEP)
         keep_state(engine, "step_guard", self)
-        engine.add_event_handler(Events.STARTED, without_needless_scaling)
+        engine.add_event_handler(Events.STARTED, disable_scaler_for_bf16)
         engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
 
@@ -178,7 +178,7 @@ class StepGuard:
         )
 
 
-def without_needless_scaling(engine: Engine) -> None:
+def disable_scaler_for_bf16(engine: Engine) -> None:
     """Switch off the loss scaler that MONAI's trainers make for bfloat16 too, which has float32's range.
 
     It would take every gradient that is not finite for an overflow of its own making, and pass over it in silence.

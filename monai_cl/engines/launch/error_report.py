@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from monai_cl.engines.launch.command_line import invocation
-from monai_cl.engines.launch.failures import chain, explanation, lost_process_in
-from monai_cl.errors import UserError, printable
+from monai_cl.engines.launch.failures import chain, explain_failure, lost_process_in
+from monai_cl.errors import UserError, escape_control_characters
 
 _REFUSERS = ("monai_cl.", "torch.optim.", "torch.utils.data.")
 
@@ -49,11 +49,11 @@ def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace:
     if cause is not None:
         line = _one_line(cause)
     else:
-        line = lost_process_in(error) or explanation(error, _config())
+        line = lost_process_in(error) or explain_failure(error, _config())
     if line is None:
         sys.__excepthook__(kind, error, trace)
     else:
-        print(f"error: {printable(line)}", file=sys.stderr)
+        print(f"error: {escape_control_characters(line)}", file=sys.stderr)
 
 
 def _config() -> dict[str, Any]:

@@ -37,7 +37,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def explanation(error: BaseException, config: Mapping[str, Any] | None = None) -> str | None:
+def explain_failure(error: BaseException, config: Mapping[str, Any] | None = None) -> str | None:
     """One line for the user, or None where the failure is none of these.
 
     Args:

@@ -19,7 +19,7 @@ def preflight() -> None:
 
     MONAI's config parser wraps what goes wrong in an exception of its own with a long traceback. In a process
     started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone;
-    want of memory, a full disk or a folder that is gone are explained likewise (`explanation`).
+    want of memory, a full disk or a folder that is gone are explained likewise (`explain_failure`).
     """
     silence_gpu_decoder()
     call = invocation()

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from monai_cl.data import run_record, write_results
-from monai_cl.engines.distributed.collectives import require_alone
+from monai_cl.engines.distributed.collectives import require_single_process
 from monai_cl.engines.evaluation import evaluation_name
 from monai_cl.engines.launch.command_line import invocation
 
@@ -51,7 +51,7 @@ def evaluate_mixcl(
     """
     if patches < 1:
         raise ValueError(f"patches must be >= 1, got {patches}")
-    require_alone("this evaluation")
+    require_single_process("this evaluation")
     started, sums = time.monotonic(), {}
     network.eval()
     batches = DataLoader(torch.utils.data.Subset(dataset, range(patches)), batch_size=1)

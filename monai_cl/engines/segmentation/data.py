@@ -18,7 +18,7 @@ from monai.transforms import (
 )
 
 from monai_cl.data import DataList, LoadLabeld, LoadScand, Preparation, SegmentationPatches, VolumeStore, fold_items
-from monai_cl.engines.distributed.collectives import own_share
+from monai_cl.engines.distributed.collectives import shard_indices
 from monai_cl.engines.prepared_lists import fold_of, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.transforms import CheckHounsfieldd, Spacingd
@@ -68,7 +68,7 @@ def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str,
     items = _labelled(
         fold_items(data_list, fold=fold_of(fold), split="validation"), data_list, f"validation part of fold {fold}"
     )
-    return [items[index] for index in own_share(len(items))]
+    return [items[index] for index in shard_indices(len(items))]
 
 
 def checked_items(

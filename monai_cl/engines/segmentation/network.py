@@ -8,7 +8,7 @@ from typing import Any
 from monai.networks.nets import UNETR
 from torch import nn
 
-from monai_cl.engines.distributed.wrapping import bare
+from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.errors import UserError
 from monai_cl.networks import load_encoder
 from monai_cl.networks.transfer import encoder_weights
@@ -53,7 +53,7 @@ def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor
     """
     if not 0 < encoder_factor <= 1:
         raise ValueError(f"encoder_factor must be in (0, 1], got {encoder_factor}")
-    trained = {name: p for name, p in bare(network).named_parameters() if p.requires_grad}
+    trained = {name: p for name, p in unwrap_ddp(network).named_parameters() if p.requires_grad}
     encoder = encoder_weights(trained)
     return [
         {"params": list(encoder.values()), "lr": learning_rate * encoder_factor},

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from monai_cl.data import CTSlices, run_record, write_features, write_results
-from monai_cl.engines.distributed.collectives import require_alone
+from monai_cl.engines.distributed.collectives import require_single_process
 from monai_cl.engines.evaluation import evaluation_name, load_network
 from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.engines.handlers.measures import effective_rank
@@ -59,7 +59,7 @@ def evaluate_slices(
     Raises:
         UserError: a checkpoint of another network, fewer than two patients, a list whose slices have one depth.
     """
-    require_alone("this evaluation")
+    require_single_process("this evaluation")
     started, output_dir = time.monotonic(), Path(output_dir)
     patients = {volume.patient for volume in slices.volumes}
     if len(patients) < 2:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from monai_cl.errors import UserError
-from monai_cl.networks import standardise_start
+from monai_cl.networks import data_dependent_init
 from monai_cl.networks.modes import evaluation_mode
 
 
@@ -31,7 +31,7 @@ def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = T
     chosen = np.unique(np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int))
     images = torch.stack([slices[int(i)]["image"] for i in chosen]).to(next(network.parameters()).device)
     try:
-        standardise_start(network, images)
+        data_dependent_init(network, images)
     except ValueError as error:
         raise UserError(
             "standardise_start",
@@ -41,7 +41,7 @@ def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = T
 
 
 @torch.no_grad()
-def try_slice(network: nn.Module, *, channels: int, size: int) -> None:
+def dry_run(network: nn.Module, *, channels: int, size: int) -> None:
     """Show a network of slices an empty one of the size of those to come; the network is left as it was.
 
     Args:

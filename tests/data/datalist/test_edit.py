@@ -88,7 +88,7 @@ def test_split_gives_every_item_a_fold(tmp_path):
     assert divided.datasets[0].document["licence"] == "CC BY-NC-SA 4.0"
 
 
-def test_split_keeps_published_folds_unless_told(tmp_path):
+def test_split_keeps_published_folds_unless_asked(tmp_path):
     data_list = load_data_list(LISTS / "btcv.json")
     with pytest.raises(UserError, match=r"data set btcv has folds already.*--replace_folds"):
         with_folds(data_list)
@@ -346,7 +346,7 @@ def test_label_values_far_apart():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.25])
-def test_label_values_refuse_what_is_no_whole_number(bad):
+def test_label_values_refuse_what_is_not_an_integer(bad):
     with pytest.raises(ValueError, match="1 voxel with no whole number"):
         label_values(np.array([0, 1, bad]))
 

@@ -55,7 +55,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize(("content", "expected"), NOT_JSON.values(), ids=NOT_JSON)
-def test_what_is_no_json_is_said_with_its_place(tmp_path, content, expected):
+def test_what_is_not_json_is_said_with_its_place(tmp_path, content, expected):
     assert expected in message(tmp_path, content)
 
 
@@ -198,7 +198,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, document, expected):
     assert re.search(r"expected .+, found .+", found)
 
 
-def test_all_complaints_come_at_once(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     document = {
         "name": 3,
         "labels": {"0": "background", "1": "liver"},

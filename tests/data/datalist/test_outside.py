@@ -98,7 +98,7 @@ def test_an_included_list_lies_below_the_including_one(place, how):
 
 
 @pytest.mark.parametrize("how", ["..", "absolute", "link"])
-def test_a_table_lies_below_the_list_and_nothing_of_another_is_told(place, how):
+def test_a_table_lies_below_the_list_and_nothing_of_another_is_reported(place, how):
     name = {"..": "../secret/stages.csv", "absolute": str(place / "secret" / "stages.csv"), "link": "link.csv"}[how]
     (place / "data" / "link.csv").symlink_to(place / "secret" / "stages.csv")
     path = write_list(place, patient_labels={"table": name, "patient": "id", "value": "stage"})

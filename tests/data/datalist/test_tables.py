@@ -123,7 +123,7 @@ def test_two_labels_of_one_patient_name_him_and_the_lines(write):
         labels_of(path)
 
 
-def test_another_spelling_of_one_class_is_no_contradiction(write):
+def test_another_spelling_of_one_class_is_not_a_contradiction(write):
     assert labels_of(write("id,stage\na,5\na,6\n"), mapping=ISHAK).targets == {"a": 1}
 
 
@@ -146,7 +146,7 @@ def test_header_rows_that_are_taken_for_patients_are_explained(write):
         read_label_table(write(TCGA), patient="bcr_patient_barcode", value="ishak_fibrosis_score", mapping=ISHAK)
 
 
-def test_values_the_mapping_does_not_name_are_told_at_once(write):
+def test_values_the_mapping_does_not_name_are_reported_at_once(write):
     path = write("id,stage\na,7\nb,7\nc,8\nd,5\n")
     with pytest.raises(
         UserError, match=r"found '7' \(patient a, line 2, and 1 more\), '8' \(patient c, line 4\); name"

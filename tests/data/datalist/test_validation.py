@@ -98,7 +98,7 @@ def test_missing_root_is_one_complaint(folder, read_voxels):
 
 
 @both
-def test_file_that_is_no_image(folder, read_voxels):
+def test_file_that_is_not_an_image(folder, read_voxels):
     (folder.root / "ct/0.nii.gz").write_bytes(b"<html>not found</html>" * 40)
     text = folder.complaint(read_voxels=read_voxels)
     assert text.startswith("list.json: training[0].image: ct/0.nii.gz: expected a NIfTI header, found")
@@ -274,7 +274,7 @@ def test_unlabelled_scan_is_fine(folder):
     assert folder.check() == []
 
 
-def test_everything_is_told_at_once_the_list_first_then_the_files(folder):
+def test_everything_is_reported_at_once_the_list_first_then_the_files(folder):
     folder.document["training"][0]["fold"] = "x"
     folder.document["training"].append({"image": "ct/9.nii.gz", "fold": 1, "patient": "P2"})
     folder.document["lables"] = {}
@@ -284,7 +284,7 @@ def test_everything_is_told_at_once_the_list_first_then_the_files(folder):
     assert kinds == ["wrong type", "unknown key", "patient in two parts", "empty label", "missing file", "missing file"]
 
 
-def test_list_without_any_data_set_is_told(folder):
+def test_list_without_any_data_set_is_reported(folder):
     folder.document = []
     assert folder.complaint() == "list.json: expected an object {...}, found []"
 

@@ -123,7 +123,7 @@ def test_repeated_slices_that_differ_and_say_nothing_are_never_dropped(tmp_path)
         read_dicom_series(folder, uneven_slices="interpolate")
 
 
-def test_frames_of_two_acquisitions_are_told_apart(tmp_path):
+def test_frames_of_two_acquisitions_are_distinguished(tmp_path):
     folder = write_dicom(tmp_path / "ct", np.concatenate([FIRST, SECOND], axis=2), np.arange(12) * 2.0)
     file = enhanced(folder, tmp_path / "whole.dcm", positions=[*Z, *Z])
     header = pydicom.dcmread(file)

@@ -118,7 +118,7 @@ def test_labels_with_other_axes_are_turned(tmp_path):
     np.testing.assert_array_equal(read_dicom_seg(tmp_path / "s.dcm", source=folder)[0], labels)
 
 
-def test_label_ids_with_gaps_are_numbered_anew(tmp_path):
+def test_label_ids_with_gaps_are_renumbered(tmp_path):
     folder, affine = series(tmp_path / "ct")
     labels = label_array(values=(9, 2, 5))
     organs = {2: "liver", 5: "spleen", 9: "aorta"}
@@ -152,7 +152,7 @@ def test_files_without_a_preamble_are_taken_as_the_reader_takes_them(tmp_path, o
     assert by_hand(tmp_path / "s.dcm").keys() == expected_points(label_array(values=(1, 2, 3)), affine).keys()
 
 
-def test_what_pydicom_cannot_read_is_told_with_the_file(tmp_path, monkeypatch):
+def test_what_pydicom_cannot_read_is_reported_with_the_file(tmp_path, monkeypatch):
     folder, _ = series(tmp_path / "ct")
     file = enhanced(folder, tmp_path / "whole.dcm")
     whole = file.read_bytes()
@@ -203,7 +203,7 @@ def test_an_empty_label_map_gives_a_file_without_voxels(tmp_path):
     assert not read_dicom_seg(tmp_path / "s.dcm", source=folder)[0].any()
 
 
-def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+def test_what_cannot_be_written_is_reported_and_leaves_nothing(tmp_path):
     folder, affine = series(tmp_path / "ct")
     output = tmp_path / "out" / "s.dcm"
     labels = label_array(values=(1, 2, 3))

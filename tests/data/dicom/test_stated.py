@@ -97,7 +97,7 @@ def test_an_attribute_of_geometry_that_cannot_be_is_refused_by_name(tmp_path, na
         read_dicom_series(folder)
 
 
-def test_values_that_are_no_hu_are_refused_by_their_type(tmp_path):
+def test_values_that_are_not_hu_are_refused_by_their_type(tmp_path):
     folder = series(tmp_path / "ct", lambda header, number: header.__setattr__("RescaleType", "Z_EFF"))
     with pytest.raises(UserError, match="expected CT in HU, found RescaleType Z_EFF"):
         read_dicom_series(folder)

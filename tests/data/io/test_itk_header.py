@@ -144,7 +144,7 @@ def test_a_nrrd_with_spacings_alone_is_read(tmp_path):
     assert read_volume(path).spacing == (1, 1, 2)
 
 
-def test_a_nifti_without_orientation_is_told_once(tmp_path, caplog):
+def test_a_nifti_without_orientation_is_reported_once(tmp_path, caplog):
     image = nib.Nifti1Image(ct_array(), None)
     image.header.set_zooms((1.5, 1.5, 3))
     nib.save(image, tmp_path / "a.nii.gz")

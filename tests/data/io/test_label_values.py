@@ -13,6 +13,6 @@ def test_values_a_little_off_count_as_whole():
 
 
 @pytest.mark.parametrize("odd", [1.01, np.nan, np.inf])
-def test_what_is_no_whole_number_is_refused(odd):
+def test_what_is_not_an_integer_is_refused(odd):
     with pytest.raises(ValueError, match="1 voxel with no whole number"):
         label_values(np.array([1.0, odd]))

@@ -95,7 +95,7 @@ def test_a_sign_of_zero_counts_as_one(tmp_path):
     np.testing.assert_allclose(read_volume(path).affine, AFFINE, atol=1e-5)
 
 
-def test_a_quaternion_that_is_no_rotation_is_refused(tmp_path):
+def test_a_quaternion_that_is_not_a_rotation_is_refused(tmp_path):
     path = write(tmp_path / "ct.nii", AFFINE, AFFINE, quatern_b=0.9, quatern_c=0.9)
     with pytest.raises(UserError, match=r"found a qform that is no rotation \(.*\) and an sform with it at"):
         read_volume(path)

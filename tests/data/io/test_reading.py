@@ -366,7 +366,7 @@ class TestDicom:
         np.testing.assert_allclose(found, np.stack(expected, axis=-1), rtol=1e-6)
         assert found.dtype.kind == ("f" if ".7" in slopes else "i")
 
-    def test_other_files_in_the_folder_are_passed_over(self, tmp_path):
+    def test_other_files_in_the_folder_are_ignored(self, tmp_path):
         folder = write_dicom(tmp_path / "ct", ct_array(), self.positions)
         (folder / "README.txt").write_text("not a slice")
         (folder / "DICOMDIR").write_bytes(b"\0" * 200)

@@ -72,7 +72,7 @@ def test_a_label_map_that_says_which_value_is_which_organ_is_believed(tmp_path):
         *(("Segment_3", "liver"), ("label 1", "liver"), ("liver", "liver (manual)")),
     ],
 )
-def test_other_spellings_are_no_contradiction(tmp_path, name, organ):
+def test_other_spellings_are_not_contradiction(tmp_path, name, organ):
     path = write_segmentation(tmp_path / "a.seg.nrrd", SEGMENTS, AFFINE, {1: name})
     assert segment_fault(path, {0: "background", 1: organ, 2: "spleen"}, None) is None
 

@@ -177,7 +177,7 @@ def test_prepared_volumes_give_the_same_patches_as_volumes_in_memory(tmp_path):
         assert_same(one, other)
 
 
-def test_a_resumed_loader_goes_on_where_it_stopped():
+def test_a_resumed_loader_continues_where_it_stopped():
     whole = batches(mixcl())
     loader = DataLoader(mixcl(), batch_size=2, sampler=PositionSampler(batch_size=2, start=2))
     for one, other in zip(whole[1:], islice(loader, 2)):

@@ -89,7 +89,7 @@ def test_results_of_another_form_are_refused(tmp_path: Path, change: dict, messa
         write_results(tmp_path, {**pretraining(), **change})
 
 
-def test_half_a_character_does_not_lose_a_run(tmp_path: Path):
+def test_a_lone_surrogate_does_not_lose_a_run(tmp_path: Path):
     write_results(tmp_path, pretraining(name="scan \udcff"))  # as Python reads a file name that is not UTF-8
     assert read_results(tmp_path)["name"] == r"scan \udcff"
     (tmp_path / "results.json").write_text(json.dumps(pretraining(name="half \ud800")), encoding="utf-8")
@@ -132,7 +132,7 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes):
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"x"'])
-def test_json_that_is_no_object_is_refused(tmp_path: Path, content: str):
+def test_json_that_is_not_an_object_is_refused(tmp_path: Path, content: str):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(UserError, match="top level: expected an object"):
         read_results(tmp_path)

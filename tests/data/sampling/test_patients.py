@@ -141,7 +141,7 @@ def test_ranks_have_disjoint_balanced_patients_and_together_the_batch_of_one_pro
             assert all(1 <= counts[target] <= 3 for target in range(4))
 
 
-def test_a_resumed_run_goes_on_as_the_whole_one():
+def test_a_resumed_run_continues_as_the_whole_one():
     patients, targets = cohort({0: 30, 1: 30})
     whole = list(islice(iter(PatientSampler(patients, targets, batch_size=8, seed=1)), 80))
     resumed = list(islice(iter(PatientSampler(patients, targets, batch_size=8, seed=1, start=6)), 32))

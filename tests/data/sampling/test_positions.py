@@ -115,7 +115,7 @@ def test_a_bad_sampler_is_refused(options, message):
         PositionSampler(**options)
 
 
-def test_every_case_comes_once_an_epoch():
+def test_every_case_comes_once_per_epoch():
     order = CaseOrder([3, 0, 5], seed=1)
     assert len(order) == 8
     for epoch in range(3):

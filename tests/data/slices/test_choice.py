@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cl.data.slices.choice import central_part, choose_slices, slice_depths, slices_with
+from monai_cl.data.slices.choice import central_fraction, choose_slices, slice_depths, slices_with
 from monai_cl.data.store.conversion import Preparation
 from monai_cl.data.store.preparation import prepare
 from monai_cl.errors import UserError
@@ -29,23 +29,23 @@ def prepared(tmp_path, label, *, codes="RAS", name="a", spacing=(0.7, 0.9, 2.5))
     [(10, 0.7, range(1, 8)), (20, 0.7, range(3, 17)), (1, 0.7, [0]), (3, 0.1, [1]), (7, 1.0, range(7))],
 )
 def test_the_middle_is_kept(count, fraction, expected):
-    assert central_part(np.arange(count), fraction).tolist() == list(expected)
+    assert central_fraction(np.arange(count), fraction).tolist() == list(expected)
 
 
 def test_the_middle_is_of_the_given_slices_not_of_their_range():
-    kept = central_part([0, 50, 51, 52, 53, 54, 55, 56, 57, 58], 0.7)
+    kept = central_fraction([0, 50, 51, 52, 53, 54, 55, 56, 57, 58], 0.7)
     assert kept.tolist() == [50, 51, 52, 53, 54, 55, 56]
 
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, np.nan])
 def test_a_fraction_out_of_range_is_refused(fraction):
     with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\], got"):
-        central_part([1, 2], fraction)
+        central_fraction([1, 2], fraction)
 
 
 def test_nothing_to_choose_from_is_refused():
     with pytest.raises(ValueError, match="at least one index"):
-        central_part([])
+        central_fraction([])
 
 
 def test_depth_rises_from_feet_to_head_whatever_the_storage_order():
@@ -91,7 +91,7 @@ def test_every_slice_of_a_large_organ_is_found_and_remembered(tmp_path, monkeypa
     assert slices_with(store, key, 1).tolist() == expected
 
 
-def test_a_damaged_note_is_made_anew(tmp_path):
+def test_a_damaged_note_is_made_again(tmp_path):
     label = np.zeros((64, 64, 30), np.uint8)
     label[2:-2, 2:-2, 5:25] = 1
     store, key = prepared(tmp_path, label)
@@ -101,7 +101,7 @@ def test_a_damaged_note_is_made_anew(tmp_path):
     assert slices_with(store, key, 1).tolist() == expected
 
 
-def test_the_notes_are_no_entries_of_the_store(tmp_path):
+def test_the_notes_are_not_entries_of_the_store(tmp_path):
     label = np.zeros((64, 64, 30), np.uint8)
     label[2:-2, 2:-2, 5:25] = 1
     store, key = prepared(tmp_path, label)

@@ -175,7 +175,7 @@ def test_a_constant_slice_names_patient_file_and_slice_before_anything_is_read(t
         dataset_of(tmp_path, [write_item(tmp_path, "P7", array=array)], size=24)
 
 
-def test_a_constant_slice_of_a_store_without_ranges_is_told_when_it_is_read(tmp_path):
+def test_a_constant_slice_of_a_store_without_ranges_is_reported_when_it_is_read(tmp_path):
     array = ct_array(SHAPE)
     array[..., 8] = -1024
     done = prepare([write_item(tmp_path, "P7", array=array)], tmp_path / "store", Preparation(None), progress=False)
@@ -199,7 +199,7 @@ def test_liver_has_another_id_in_every_data_set(tmp_path):
     assert organ_ids(load_data_list(tmp_path / "list.json")) == {"a": 6}
 
 
-def test_patients_of_two_data_sets_are_told_apart(tmp_path):
+def test_patients_of_two_data_sets_are_distinguished(tmp_path):
     items = [write_item(tmp_path, "P1", dataset="a"), write_item(tmp_path, "P1", dataset="b")]
     dataset = dataset_of(tmp_path, [items[0], items[1] | {"id": "other"}], size=24)
     assert sorted(set(dataset.patients)) == ["a/P1", "b/P1"]

@@ -74,13 +74,13 @@ def test_select_keeps_the_columns_together():
         ({"slice": ["1", "1", "1", "1"]}, "patient a: slice 1 comes twice"),
     ],
 )
-def test_what_does_not_fit_is_told(change, message):
+def test_what_does_not_fit_is_reported(change, message):
     with pytest.raises(UserError, match=message):
         some(**change)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
-def test_features_that_are_not_finite_are_told_with_patient_and_slice(value):
+def test_features_that_are_not_finite_are_reported_with_patient_and_slice(value):
     features = np.ones((4, 2))
     features[2, 1] = value
     with pytest.raises(UserError, match=r"patient b, slice b:1: .*1 of 4 slices"):
@@ -93,7 +93,7 @@ def test_a_patient_with_two_labels_is_named(labels, found):
         some(label=labels).patient_labels()
 
 
-def test_a_file_of_another_kind_is_told(tmp_path):
+def test_a_file_of_another_kind_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"x\.npz: expected a features file \(\.npz\), found no such file"):
         read_features(tmp_path / "x.npz")
     (tmp_path / "text.npz").write_text("no arrays")
@@ -117,7 +117,7 @@ def test_a_file_of_another_kind_is_told(tmp_path):
         read_features(tmp_path / "about.npz")
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"x\.npz: cannot be written"):
         write_features(tmp_path / "file" / "x.npz", some())

@@ -10,7 +10,7 @@ import filelock
 import numpy as np
 import pytest
 
-from monai_cl.data.store.locks import Busy, claim, is_claimed
+from monai_cl.data.store.locks import Busy, entry_lock, is_claimed
 from monai_cl.data.store.volume_store import Preparation, VolumeStore
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, items_of, write_nifti
@@ -42,7 +42,7 @@ def test_a_whole_store_has_no_problem(store):
 
 @pytest.mark.parametrize("name", ["image.b2nd", "label.b2nd", "coordinates.npz", "entry.json"])
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.95])
-def test_a_flipped_bit_is_found_and_mended(store, items, name, position):
+def test_a_flipped_bit_is_found_and_repaired(store, items, name, position):
     key = store.key(items[0])
     good = store.read(key), store.read(key, kind="label")
     flip_a_bit(store.root / key / name, position)
@@ -59,7 +59,7 @@ def test_a_flipped_bit_is_found_and_mended(store, items, name, position):
     np.testing.assert_array_equal(store.read(key, kind="label"), good[1])
 
 
-def test_a_missing_file_is_found_and_mended(store, items):
+def test_a_missing_file_is_found_and_repaired(store, items):
     key = store.key(items[1])
     (store.root / key / "label.b2nd").unlink()
     assert "label.b2nd is missing" in store.verify()[0]
@@ -74,7 +74,7 @@ def test_a_label_map_survives_the_repair(store, items):
     assert store.entry(key).classes == (3,)
 
 
-def test_entries_of_other_preparations_are_mended_with_theirs(store, items):
+def test_entries_of_other_preparations_are_repaired_with_theirs(store, items):
     other = VolumeStore.open(store.root, Preparation(None, "slices"))
     key = other.add(items[0])
     flip_a_bit(store.root / key / "image.b2nd")
@@ -164,7 +164,7 @@ def test_a_damaged_entry_made_again_has_the_name_of_what_its_source_holds_now(ro
     assert store.key(item) in store
 
 
-def test_a_source_that_is_gone_is_no_problem(store, items):
+def test_a_source_that_is_gone_is_not_a_problem(store, items):
     os.remove(items[0]["image"])
     assert store.verify() == []
 
@@ -174,7 +174,7 @@ def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_writes(store,
     left = store.root / f".tmp-{key}-12345-abcd"
     left.mkdir()
     (left / "image.b2nd").write_bytes(b"half")
-    with claim(store.root, "another"):
+    with entry_lock(store.root, "another"):
         assert [str(left) in problem for problem in store.verify()] == [True]
     lock = store.root / ".locks" / key
     with filelock.FileLock(lock):  # as processes of earlier versions hold it
@@ -185,15 +185,15 @@ def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_writes(store,
 
 
 def test_a_held_claim_is_busy_and_a_free_one_sweeps(store):
-    with claim(store.root, "some"), pytest.raises(Busy), claim(store.root, "some", wait=False):
+    with entry_lock(store.root, "some"), pytest.raises(Busy), entry_lock(store.root, "some", wait=False):
         pass
     left = store.root / ".tmp-some-77-beef"
     left.mkdir()
-    with claim(store.root, "some"):
+    with entry_lock(store.root, "some"):
         assert not left.exists()
 
 
-def test_folders_that_are_no_entries_are_let_alone(store):
+def test_folders_that_are_not_entries_are_left_alone(store):
     (store.root / "my notes").mkdir()
     assert store.verify() == []
     assert store.repair() == []
@@ -254,7 +254,7 @@ def test_a_failure_of_one_repair_does_not_stop_the_next(store, items, monkeypatc
 
 
 @pytest.mark.parametrize("preparation", [{"spacing": None, "colour": 1}, [1], {"spacing": -1}])
-def test_a_description_that_is_none_is_told(store, preparation):
+def test_a_description_that_is_none_is_reported(store, preparation):
     path = store.root / "store.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"preparation": preparation}))
     with pytest.raises(UserError, match="expected the description of a store"):

@@ -225,7 +225,7 @@ def test_two_runs_of_one_list_share_the_work_and_agree(tmp_path):
     assert not list(store.root.glob(".tmp-*"))
 
 
-def test_a_run_killed_in_the_middle_of_a_volume_is_taken_up_by_the_next(tmp_path):
+def test_a_run_killed_in_the_middle_of_a_volume_is_finished_by_the_next(tmp_path):
     items = items_of(tmp_path, 4)
     (tmp_path / "items.json").write_text(json.dumps(items))
     (tmp_path / "go").touch()

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from monai_cl.data.store.sources import Source, fingerprint, recall
+from monai_cl.data.store.sources import Source, cached_fingerprint, fingerprint
 from monai_cl.data.store.volume_store import Preparation, VolumeStore
 from tests.bundles.test_read_only import may_mount, read_only_prelude
 from tests.data.volume_files import ct_array, write_dicom, write_nifti
@@ -26,7 +26,7 @@ def test_a_source_is_hashed_once(tmp_path, monkeypatch):
     path = write_nifti(tmp_path / "a.nii.gz", ct_array())
     first = fingerprint(path, tmp_path / "notes")
     monkeypatch.setattr("monai_cl.data.store.sources._digest", lambda _: pytest.fail("hashed again"))
-    assert fingerprint(path, tmp_path / "notes") == recall(path, tmp_path / "notes") == first
+    assert fingerprint(path, tmp_path / "notes") == cached_fingerprint(path, tmp_path / "notes") == first
 
 
 def test_a_replaced_slice_of_the_same_size_and_an_older_time_is_noticed(tmp_path):
@@ -38,7 +38,7 @@ def test_a_replaced_slice_of_the_same_size_and_an_older_time_is_noticed(tmp_path
     content[-9] ^= 1
     replace(slice_file, bytes(content), before.modified - 10**12)
     assert not before.is_current()
-    assert recall(folder, tmp_path / "notes") is None
+    assert cached_fingerprint(folder, tmp_path / "notes") is None
     after = fingerprint(folder, tmp_path / "notes")
     assert (after.size, after.modified) == (before.size, before.modified)
     assert after.sha256 != before.sha256
@@ -59,13 +59,13 @@ def test_a_note_of_an_earlier_version_is_hashed_again(tmp_path):
     (note,) = (tmp_path / "notes").iterdir()
     earlier = {key: value for key, value in asdict(found).items() if key != "state"}
     note.write_text(json.dumps(earlier | {"sha256": "0" * 64}), encoding="utf-8")
-    assert recall(path, tmp_path / "notes") is None
+    assert cached_fingerprint(path, tmp_path / "notes") is None
     assert fingerprint(path, tmp_path / "notes") == found
     assert Source(**json.loads(note.read_text(encoding="utf-8"))) == found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are not bytes everywhere")
-def test_names_that_are_no_text_are_taken(tmp_path):
+def test_names_that_are_not_text_are_taken(tmp_path):
     folder = tmp_path / os.fsdecode(b"ct\xff")
     folder.mkdir()
     (folder / os.fsdecode(b"slice\xfe")).write_bytes(b"1")

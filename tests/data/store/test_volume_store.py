@@ -248,7 +248,7 @@ def test_few_files_stay_open(tmp_path, items, monkeypatch):
     assert list(store._arrays)[-1] == (keys[0], "image")
 
 
-def test_opening_what_is_no_store_is_an_error(tmp_path):
+def test_opening_what_is_not_a_store_is_an_error(tmp_path):
     with pytest.raises(UserError, match="expected a store, found none"):
         VolumeStore.open(tmp_path / "nowhere")
     (tmp_path / "full").mkdir()

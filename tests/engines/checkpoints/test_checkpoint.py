@@ -66,7 +66,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, scores):
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, True), (True, None), (True, False)])
-def test_a_run_goes_on_with_the_kernels_of_the_machine_it_is_on(tmp_path, before, after):
+def test_a_run_continues_with_the_kernels_of_the_machine_it_is_on(tmp_path, before, after):
     whole = TinyRun(tmp_path / "whole").go(epochs=2)
     TinyRun(tmp_path / "cut", fused=before).go(epochs=1)
     resumed = TinyRun(tmp_path / "cut", fused=after).go(epochs=2)
@@ -251,7 +251,7 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
         run.go(epochs=2)
 
 
-def test_another_number_of_samples_a_step_is_told(tmp_path, caplog):
+def test_another_number_of_samples_per_step_is_reported(tmp_path, caplog):
     TinyRun(tmp_path).go(epochs=1)
     same = TinyRun(tmp_path)
     same.sampler.batch_size, same.sampler.world_size = 1, 2  # two processes of half the batch take the same samples
@@ -339,7 +339,7 @@ class Queue(torch.nn.Module):
         self.register_buffer("queue", torch.zeros(3))
 
 
-def test_buffers_of_the_loss_are_saved_and_taken_up(tmp_path):
+def test_buffers_of_the_loss_are_saved_and_restored(tmp_path):
     run = TinyRun(tmp_path)
     run.engine.loss_function = Queue()
     run.engine.loss_function.queue += 7
@@ -350,7 +350,7 @@ def test_buffers_of_the_loss_are_saved_and_taken_up(tmp_path):
     assert torch.equal(resumed.engine.loss_function.queue, torch.full((3,), 7.0))
 
 
-def test_the_state_of_a_loss_scaler_is_saved_and_taken_up(tmp_path):
+def test_the_state_of_a_loss_scaler_is_saved_and_restored(tmp_path):
     run, resumed = TinyRun(tmp_path), TinyRun(tmp_path)
     run.engine.scaler = torch.amp.GradScaler("cpu", init_scale=32.0)
     run.go(epochs=1)
@@ -360,7 +360,7 @@ def test_the_state_of_a_loss_scaler_is_saved_and_taken_up(tmp_path):
     assert resumed.engine.scaler.get_scale() == 32.0
 
 
-def test_generators_go_on_where_they_were(tmp_path):
+def test_generators_continue_where_they_were(tmp_path):
     run = TinyRun(tmp_path)
     run.engine.add_event_handler("EPOCH_COMPLETED", lambda: (random.random(), np.random.rand(), torch.rand(1)))
     run.go(epochs=1)

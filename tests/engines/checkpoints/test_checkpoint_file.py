@@ -62,7 +62,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path):
         save_atomically(CONTENT, tmp_path / "gone" / "checkpoint_iteration=4.pt")
 
 
-def test_what_cannot_be_saved_at_all_is_a_bug_and_told_as_one(tmp_path):
+def test_what_cannot_be_saved_at_all_is_a_bug_and_reported_as_one(tmp_path):
     with pytest.raises(Exception, match="pickle") as caught:
         save_atomically({"function": lambda: 0}, tmp_path / "model.pt")
     assert not isinstance(caught.value, UserError)
@@ -82,7 +82,7 @@ except UserError as error:
 """
 
 
-def test_on_a_disk_that_fills_up_the_checkpoint_before_stays_and_the_run_goes_on_when_there_is_room(tmp_path):
+def test_on_a_disk_that_fills_up_the_checkpoint_before_stays_and_the_run_continues_when_there_is_room(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     # 20,000 weights, thrice with the optimiser's: two checkpoints fit, a third beside them does not
@@ -139,7 +139,7 @@ def test_a_run_removes_what_a_killed_one_left_and_keeps_what_was_set_aside(tmp_p
     ]
 
 
-def test_a_weight_of_another_bit_is_no_checkpoint(tmp_path):
+def test_a_weight_of_another_bit_is_not_a_checkpoint(tmp_path):
     path = tmp_path / "checkpoint_iteration=4.pt"
     save_atomically({**CONTENT, "network": {"weight": torch.ones(50_000)}}, path)
     data = bytearray(path.read_bytes())

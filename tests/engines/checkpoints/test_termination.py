@@ -32,7 +32,7 @@ def terminate_at(run: TinyRun, iteration: int) -> None:
 @pytest.mark.parametrize("scores", [None, [0.3, 0.2, 0.5, 0.4]])
 @pytest.mark.parametrize("iteration", [1, 2, 3, 4, 5, 6, 7])
 @pytest.mark.parametrize("interval", [1, 3])
-def test_a_run_ended_by_sigterm_at_any_step_goes_on_to_the_same_end(tmp_path, iteration, scores, interval):
+def test_a_run_ended_by_sigterm_at_any_step_continues_to_the_same_end(tmp_path, iteration, scores, interval):
     whole = TinyRun(tmp_path / "whole", scores=scores, interval=interval).go(epochs=4)
     cut = TinyRun(tmp_path / "cut", scores=scores, interval=interval)
     terminate_at(cut, iteration)
@@ -127,7 +127,7 @@ HANGING = """
 import sys, time
 from pathlib import Path
 import torch
-from monai_cl.engines.checkpoints.termination import Preempted, Termination, leave_termination_to_the_trainer
+from monai_cl.engines.checkpoints.termination import Preempted, Termination, ignore_sigterm_in_worker
 
 class Stalled(torch.utils.data.Dataset):
     def __len__(self):
@@ -142,7 +142,7 @@ class Stalled(torch.utils.data.Dataset):
 if __name__ == "__main__":
     Termination().watch()
     samples = iter(torch.utils.data.DataLoader(
-        Stalled(), num_workers=1, worker_init_fn=leave_termination_to_the_trainer, multiprocessing_context=sys.argv[2]
+        Stalled(), num_workers=1, worker_init_fn=ignore_sigterm_in_worker, multiprocessing_context=sys.argv[2]
     ))
     next(samples)
     while not Path(sys.argv[1]).exists():

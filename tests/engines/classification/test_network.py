@@ -15,11 +15,11 @@ from monai_cl.engines import (
     LinearProbe,
     PatientAUC,
     class_activation,
+    dry_run,
     encoder_origin,
     finetuned,
     load_classifier,
     slice_classifier,
-    try_slice,
 )
 from monai_cl.engines.classification.activation_maps import PlaceMap, map_layer, map_stride
 from monai_cl.engines.classification.network import set_probe
@@ -186,12 +186,12 @@ def test_a_placed_map_covers_the_middle_alone():
 
 def test_a_network_that_does_not_take_the_slices_is_refused_before_anything_long(network):
     network.train()
-    try_slice(network, channels=1, size=160)
+    dry_run(network, channels=1, size=160)
     assert network.training
     with pytest.raises(UserError, match="TinyNet needs slices of at least 156"):
-        try_slice(network, channels=1, size=128)
+        dry_run(network, channels=1, size=128)
     with pytest.raises(UserError, match=r"expected a network of slices \(3, 160, 160\)"):
-        try_slice(network, channels=3, size=160)
+        dry_run(network, channels=3, size=160)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_fault_of_the_gpu_is_not_taken_for_one_of_the_network(network, monkeyp
 
     monkeypatch.setattr(network, "represent", fail)
     with pytest.raises(type(fault), match="CUD"):
-        try_slice(network, channels=1, size=160)
+        dry_run(network, channels=1, size=160)
 
 
 def test_an_encoder_without_results_is_called_by_its_folder(tmp_path):

@@ -118,7 +118,7 @@ class Small(torch.nn.Module):
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_gradient_norms_are_had_after_a_plain_step_has_compiled_the_backward(backend):
+def test_gradient_norms_are_measured_after_a_plain_step_has_compiled_the_backward(backend):
     functorch = importlib.import_module("torch._functorch.config")
     with functorch.patch(donated_buffer=True), utf8_locale():  # torch's default
         network = accelerate(Small(), compiled=True)

@@ -137,7 +137,7 @@ def test_several_processes_wrap_the_network_and_freeze_what_gets_no_gradient(gro
     assert all(p.grad is not None for p in wrapped.parameters() if p.requires_grad)
 
 
-def test_a_process_without_a_gpu_of_its_own_is_told_how_many_there_are():
+def test_a_process_without_a_gpu_of_its_own_learns_how_many_there_are():
     assert own_gpu(1, 2) == 1
     with pytest.raises(UserError, match=r"process 2 of machine .* has no GPU of its own: 2 visible; .*node=2"):
         own_gpu(2, 2)

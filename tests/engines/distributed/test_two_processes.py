@@ -18,19 +18,19 @@ from torch import nn
 from monai_cl.data import PositionSampler
 from monai_cl.engines import (
     AddressedRandomness,
+    BroadcastBuffers,
     LossProgress,
     PatientAUC,
     RunRecorder,
-    SameBuffers,
-    bare,
+    check_equal_on_all_ranks,
     distribute,
-    own_share,
-    require_alone,
-    require_same,
+    require_single_process,
+    shard_indices,
     start_process_group,
     stop_process_group,
+    unwrap_ddp,
 )
-from monai_cl.engines.distributed.collectives import as_the_first, gather, mean_over_processes
+from monai_cl.engines.distributed.collectives import gather, mean_over_processes, on_rank_zero
 from monai_cl.errors import UserError
 from monai_cl.losses import MixCLLoss, mixcl_preset
 from monai_cl.networks import MixCLNet
@@ -109,7 +109,7 @@ def refusal_of_the_first() -> dict:
         raise UserError("a.nii", expected="a file", found="a folder", remedy="name the file in it")
 
     try:
-        as_the_first(fail)
+        on_rank_zero(fail)
     except UserError as error:
         return {"text": str(error), **vars(error)}
     return {}
@@ -140,8 +140,8 @@ def work(rank: int, folder: str) -> None:
     os.environ.update(SLURM_JOB_ID="1", SLURM_LOCALID="0")  # as torchrun's processes have it, which srun has started
     start_process_group(timeout=250)
     found: dict = metric_of(rank)
-    found |= {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": own_share(len(SCANS))}
-    found["share of one"] = own_share(1)
+    found |= {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": shard_indices(len(SCANS))}
+    found["share of one"] = shard_indices(1)
     for preset in PRESETS:
         network, loss = mixcl(preset)
         wrapped = distribute(network, torch.device("cpu"))
@@ -151,15 +151,15 @@ def work(rank: int, folder: str) -> None:
         gradients = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
         found[preset] = {"loss": value.detach(), "gradients": gradients}
     network = normed(seed=rank)
-    SameBuffers(network)(None)
+    BroadcastBuffers(network)(None)
     found["buffers"] = dict(network.named_buffers())
-    found["auc"] = auc_of(own_share(len(SCANS)))
+    found["auc"] = auc_of(shard_indices(len(SCANS)))
     found["auc of all"] = auc_of(list(range(len(SCANS))))
     found["means"] = mean_over_processes([rank, 3.0])
-    found["same"] = refusal(require_same, {"seed": 1}, remedy="mend it")
-    found["other"] = refusal(require_same, {"seed": 1, "config key batch_size": 2 + rank}, remedy="mend it")
+    found["same"] = refusal(check_equal_on_all_ranks, {"seed": 1}, remedy="mend it")
+    found["other"] = refusal(check_equal_on_all_ranks, {"seed": 1, "config key batch_size": 2 + rank}, remedy="mend it")
     found["refused by the first"] = refusal_of_the_first()
-    found["alone"] = refusal(require_alone, "the probe")
+    found["alone"] = refusal(require_single_process, "the probe")
     os.chdir(Path(folder, f"machine{rank}"))  # each sees a folder of its own under the same name
     found["unseen"] = refusal(TinyRun(Path("run")).go, 2)
     sampler, steps = PositionSampler(batch_size=3), AddressedRandomness(seed=0)
@@ -214,7 +214,7 @@ def test_cases_are_divided_completely_and_without_overlap(ranks):
     assert [rank["share"] for rank in ranks] == [[0, 2, 4], [1, 3]]
     # an engine cannot run on no case
     assert [rank["share of one"] for rank in ranks] == [[0], [0]]
-    assert own_share(3) == [0, 1, 2]
+    assert shard_indices(3) == [0, 1, 2]
 
 
 def test_a_divided_validation_finds_the_auc_and_the_patients_of_one_process(ranks):
@@ -239,7 +239,7 @@ def test_curves_are_means_over_the_processes_and_one_of_them_writes(ranks, folde
     assert not (folder / "run1").exists()
 
 
-def test_what_is_told_no_rank_takes_that_of_its_process(ranks):
+def test_what_is_reported_no_rank_takes_that_of_its_process(ranks):
     assert [rank["place"] for rank in ranks] == [
         {"positions": [0, 1, 2, 6, 7, 8], "of": 2, "of steps": 0},
         {"positions": [3, 4, 5, 9, 10, 11], "of": 2, "of steps": 1},
@@ -281,7 +281,7 @@ def test_a_machine_that_does_not_see_the_checkpoint_is_named(ranks, folder):
 
 def test_work_of_one_process_is_refused_to_several(ranks):
     assert ranks[1]["alone"] == "the probe is a matter of one process, and torchrun started 2; run it without torchrun"
-    require_alone("the probe")
+    require_single_process("the probe")
 
 
 def test_processes_without_a_gpu_talk_by_gloo(ranks):
@@ -298,4 +298,4 @@ def test_monais_metrics_gather_over_the_group_that_is_there_and_leave_each_proce
 
 def test_a_bare_network_is_itself():
     network = nn.Linear(1, 1)
-    assert bare(network) is network
+    assert unwrap_ddp(network) is network

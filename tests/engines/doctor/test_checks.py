@@ -69,7 +69,7 @@ def test_a_missing_package_and_one_out_of_range_block():
     assert "tested: 1.6.1" in old.advice
 
 
-def test_other_versions_than_the_tested_ones_are_told():
+def test_other_versions_than_the_tested_ones_are_reported():
     (other,) = judged(torch="2.9.0", einops="0.8.1")
     assert other.state == NOTE
     assert "torch 2.9.0 (tested: 2.13.0), einops 0.8.1 (tested: 0.8.2)" in other.found
@@ -181,7 +181,7 @@ def test_a_damaged_store_blocks_and_its_repair_is_named(data):
 
 def test_everything_is_examined_on_this_machine(data):
     prepare([{"image": str(data / "case0.nii.gz"), "id": "case0"}], data / "store", progress=False)
-    found = checkup.examine(output_dir=str(data), data_list=str(data / "tiny.json"), store=str(data / "store"))
+    found = checkup.diagnose(output_dir=str(data), data_list=str(data / "tiny.json"), store=str(data / "store"))
     assert [check.name for check in found if not check.name.startswith("gpu")] == [
         *("packages", "shared memory", "output folder"),
         *("data list", "store", "prepared volumes", "prepared of the list"),

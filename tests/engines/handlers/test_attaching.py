@@ -24,7 +24,7 @@ def failing() -> Engine:
     return engine
 
 
-def test_all_are_called_last_one_first_and_the_error_goes_on():
+def test_all_are_called_last_one_first_and_the_error_is_raised():
     engine, called = failing(), []
     for name in "abc":
         on_exception(engine, lambda engine, error, name=name: called.append((name, type(error))))
@@ -34,7 +34,7 @@ def test_all_are_called_last_one_first_and_the_error_goes_on():
 
 
 @pytest.mark.parametrize("error", [KeyError, SystemExit, KeyboardInterrupt])
-def test_one_that_raises_keeps_no_other_from_being_called_and_its_error_is_the_one_that_goes_on(error):
+def test_one_that_raises_keeps_no_other_from_being_called_and_its_error_is_the_one_that_is_raised(error):
     engine, called = failing(), []
 
     def turn(engine: Engine, found: BaseException) -> None:

@@ -98,7 +98,7 @@ def test_a_resumed_run_does_not_warn_again(tmp_path, caplog):
     assert caplog.text.count("have collapsed") == 1
 
 
-def test_embeddings_that_are_no_numbers_are_no_collapse(caplog):
+def test_embeddings_that_are_not_numbers_are_not_a_collapse(caplog):
     watch = CollapseWatch(grace=0, every=1)
     run(watch, [torch.full((4, 2, 8), torch.nan)])
     assert "collapsed" not in caplog.text
@@ -106,7 +106,7 @@ def test_embeddings_that_are_no_numbers_are_no_collapse(caplog):
     assert "collapsed" in caplog.text  # its one warning was not used up
 
 
-def test_a_collapsed_start_that_spreads_out_is_no_collapse(caplog):
+def test_a_collapsed_start_that_spreads_out_is_not_a_collapse(caplog):
     with caplog.at_level(logging.WARNING, logger=WATCHED):
         run(CollapseWatch(every=1, grace=3), [collapsed()] * 3 + [spread()] * 5)
     assert not caplog.records

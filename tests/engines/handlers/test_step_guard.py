@@ -109,7 +109,7 @@ def test_a_bad_sample_stops_the_run_before_the_weights_change(tmp_path, bad):
     assert "1.weight" in row["parameters"]
 
 
-def test_a_bad_sample_can_be_passed_over_as_if_it_had_not_been_there(tmp_path):
+def test_a_bad_sample_can_be_ignored_as_if_it_had_not_been_there(tmp_path):
     run = Guarded(tmp_path / "a", GOOD_BAD, batch=2, non_finite="skip")
     run.trainer.run()
     assert same(run.states[2], run.states[1]), "weights or running statistics moved"
@@ -146,7 +146,7 @@ def test_ten_bad_steps_in_a_row_stop_even_a_run_that_skips(tmp_path):
     assert same(weights, run.state())
 
 
-def test_a_good_step_between_bad_ones_starts_the_count_anew(tmp_path):
+def test_a_good_step_between_bad_ones_restarts_the_count(tmp_path):
     run = Guarded(tmp_path, ([NAN] * 18 + [1, 2]) * 2, batch=2, non_finite="skip")
     run.trainer.run()
     assert run.guard.skipped == 18
@@ -172,13 +172,13 @@ def resumed(folder: Path, values: Sequence[float]) -> Guarded:
     return run
 
 
-def test_a_resumed_run_goes_on_counting_the_steps_that_were_left_out(tmp_path):
+def test_a_resumed_run_continues_counting_the_steps_that_were_left_out(tmp_path):
     run = resumed(tmp_path, GOOD_BAD)
     run.trainer.run()
     assert run.recorder.curves["skipped_steps"] == [[7, 2.0]]
 
 
-def test_a_resumed_run_goes_on_counting_bad_steps_in_a_row(tmp_path):
+def test_a_resumed_run_continues_counting_bad_steps_in_a_row(tmp_path):
     Guarded(tmp_path, [1, 2] + [NAN] * 12, batch=2, non_finite="skip").trainer.run()
     run = Guarded(tmp_path, [NAN] * 14, batch=2, non_finite="skip")
     run.trainer.state.max_epochs = 2
@@ -186,7 +186,7 @@ def test_a_resumed_run_goes_on_counting_bad_steps_in_a_row(tmp_path):
         run.trainer.run()
 
 
-def test_a_checkpoint_from_before_the_counters_were_kept_is_taken_up(tmp_path):
+def test_a_checkpoint_from_before_the_counters_were_kept_is_restored(tmp_path):
     run = resumed(tmp_path, GOOD_BAD)
     (file,) = tmp_path.glob("checkpoint_iteration=*.pt")
     content = torch.load(file, weights_only=True)
@@ -247,7 +247,7 @@ def test_a_large_clip_changes_nothing(tmp_path):
 
 
 @on_cpu
-def test_with_bfloat16_a_bad_gradient_is_no_overflow(tmp_path, monkeypatch):
+def test_with_bfloat16_a_bad_gradient_is_not_an_overflow(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda.amp, "GradScaler", lambda: torch.amp.GradScaler("cpu"))  # as on a GPU
     run = Guarded(tmp_path, [1, 2, 3, 4], batch=2, loss=lambda p, _: (p - p.detach()).abs().sqrt().mean())
     run.trainer.amp, run.trainer.amp_kwargs = True, {"dtype": torch.bfloat16}
@@ -270,7 +270,7 @@ def test_with_a_loss_scaler_the_steps_are_those_without(tmp_path, values):
 
 
 @on_cpu
-def test_a_loss_that_is_not_finite_is_passed_over_by_a_scaler_whatever_the_gradient(tmp_path):
+def test_a_loss_that_is_not_finite_is_ignored_by_a_scaler_whatever_the_gradient(tmp_path):
     run = Guarded(tmp_path, [1, 2], batch=2, loss=lambda p, _: p.mean() + math.inf, non_finite="skip")
     scaler, before = with_scaler(run, 4.0), run.state()
     run.trainer.run()

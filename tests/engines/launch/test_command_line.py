@@ -43,7 +43,7 @@ def test_several_config_files_may_be_quoted_in_every_way(config):
         assert call("--config_file", text).config_files == (config, config)
 
 
-def test_what_monais_run_takes_itself_is_no_override(config):
+def test_what_monais_run_takes_itself_is_not_an_override(config):
     found = call(
         "--config_file", config, "--meta_file", "m.json", "--logging_file", "l.conf", "--init_id", "initialize"
     )
@@ -57,7 +57,7 @@ def test_other_command_lines_are_none(arguments):
     assert invocation(arguments) is None
 
 
-def test_this_process_is_no_run():
+def test_this_process_is_not_a_run():
     assert invocation() is None
 
 

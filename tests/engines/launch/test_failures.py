@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from monai.engines import SupervisedEvaluator
 
-from monai_cl.engines.launch.failures import explanation
+from monai_cl.engines.launch.failures import explain_failure
 
 CONFIG = {
     "batch_size": 2,
@@ -42,16 +42,16 @@ def raised(error: BaseException, *causes: BaseException) -> BaseException:
 
 
 @pytest.mark.parametrize("error", MEMORY[:5], ids=lambda error: str(error)[:20])
-def test_want_of_memory_says_which_key_to_lower_and_what_it_is_now(error):
-    line = explanation(raised(error, RuntimeError("Failed to evaluate '@train#trainer.run()'")), CONFIG)
+def test_lack_of_memory_says_which_key_to_lower_and_what_it_is_now(error):
+    line = explain_failure(raised(error, RuntimeError("Failed to evaluate '@train#trainer.run()'")), CONFIG)
     assert "training: lower --batch_size (now 2) or --patch_size (now [96, 96, 96]) or --feature_size (" in line
     assert "\n" not in line
 
 
-def test_memory_that_really_cannot_be_had_is_recognised():
+def test_memory_that_really_is_not_available_is_recognised():
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert "lower --batch_size (now 2)" in explanation(caught.value, CONFIG)
+    assert "lower --batch_size (now 2)" in explain_failure(caught.value, CONFIG)
 
 
 def test_in_a_validation_the_windows_at_once_are_the_key():
@@ -67,10 +67,10 @@ def test_in_a_validation_the_windows_at_once_are_the_key():
     )
     with pytest.raises(torch.OutOfMemoryError) as caught:
         evaluator.run()
-    line = explanation(caught.value, CONFIG)
+    line = explain_failure(caught.value, CONFIG)
     assert "the GPU does not suffice for validating: lower --validate#inferer#sw_batch_size (now 4) or" in line
     assert "--batch_size" not in line.replace("sw_batch_size", "")
-    trained = explanation(caught.value, {**CONFIG, "checkpoint": "model.pt", "invert_device": "@device"})
+    trained = explain_failure(caught.value, {**CONFIG, "checkpoint": "model.pt", "invert_device": "@device"})
     assert "sw_batch_size (now 4), or set --invert_device cpu (" in trained
     assert "--patch_size" not in trained
 
@@ -81,11 +81,11 @@ def test_in_a_training_step_it_is_not_taken_for_a_validation():
 
     with pytest.raises(MemoryError) as caught:
         Engine(fail).run([0])
-    assert "training: lower --batch_size" in explanation(caught.value, CONFIG)
+    assert "training: lower --batch_size" in explain_failure(caught.value, CONFIG)
 
 
 def test_without_a_config_the_line_is_a_sentence_all_the_same():
-    assert "for working: lower the size of what it works on" in explanation(raised(MemoryError()))
+    assert "for working: lower the size of what it works on" in explain_failure(raised(MemoryError()))
 
 
 @pytest.mark.parametrize(
@@ -101,25 +101,25 @@ def test_without_a_config_the_line_is_a_sentence_all_the_same():
     ],
 )
 def test_a_disk_that_fails_is_named_with_its_file(number, words):
-    line = explanation(raised(OSError(number, os.strerror(number), "/data/store/a/image.b2nd")))
+    line = explain_failure(raised(OSError(number, os.strerror(number), "/data/store/a/image.b2nd")))
     assert line.startswith("/data/store/a/image.b2nd: ")
     assert words in line
     assert "--resume auto" in line
 
 
-def test_a_full_disk_without_a_name_is_told_too():
-    assert "the disk is full" in explanation(raised(OSError(errno.ENOSPC, "No space left on device")))
+def test_a_full_disk_without_a_name_is_reported_too():
+    assert "the disk is full" in explain_failure(raised(OSError(errno.ENOSPC, "No space left on device")))
 
 
-def test_a_worker_that_was_killed_is_told_with_the_key():
+def test_a_worker_that_was_killed_is_reported_with_the_key():
     killed = RuntimeError("DataLoader worker (pid 71) is killed by signal: Killed. ")
-    assert "lower --num_workers" in explanation(raised(killed))
+    assert "lower --num_workers" in explain_failure(raised(killed))
     bus = RuntimeError(
         "DataLoader worker (pid 71) is killed by signal: Bus error. It is possible that ... shared memory"
     )
-    assert "/dev/shm" in explanation(raised(bus))
+    assert "/dev/shm" in explain_failure(raised(bus))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("size mismatch"), KeyError("x"), OSError("odd"), ValueError("a")])
 def test_other_failures_are_not_explained_away(error):
-    assert explanation(raised(error)) is None
+    assert explain_failure(raised(error)) is None

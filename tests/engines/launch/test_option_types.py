@@ -17,7 +17,7 @@ from monai_cl.engines.launch.command_line import type_fault
         *((None, 3), (None, "x"), ("$1 + 1", "x"), ("auto", "file.pt"), ("auto", 3)),
     ],
 )
-def test_what_may_stand_there_may(default, given):
+def test_what_is_allowed_is_accepted(default, given):
     assert type_fault(default, given) is None
 
 
@@ -31,5 +31,5 @@ def test_what_may_stand_there_may(default, given):
         *(({"a": 1}, given, "an object of options") for given in ("a", 1, [1])),
     ],
 )
-def test_what_may_not_is_told_what_was_expected(default, given, expected):
+def test_for_what_is_not_allowed_the_expected_is_named(default, given, expected):
     assert type_fault(default, given) == expected

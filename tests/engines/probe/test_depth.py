@@ -24,7 +24,7 @@ def test_depth_in_a_feature_is_found_and_noise_is_worth_nothing():
     assert -0.2 < probe_depth(replace(made, features=noise)).mean < 0.05
 
 
-def test_of_two_patients_each_is_told_from_the_other_with_the_strongest_penalty():
+def test_of_two_patients_each_is_predicted_from_the_other_with_the_strongest_penalty():
     made = feature_cohort(patients=2, size=30)
     found = probe_depth(made, fold_count=2, grid=[0.1, 10.0])
     assert found.alpha == (10.0, 10.0)
@@ -82,7 +82,7 @@ def test_order_and_labels_do_not_matter_and_unknown_depths_are_left_out():
     assert probe_depth(replace(made, depth=holes)).slices == len(made) - len(made.depth[::5])
 
 
-def test_what_does_not_fit_is_told():
+def test_what_does_not_fit_is_reported():
     made = feature_cohort()
     with pytest.raises(UserError, match="expected slices with differing depths, found 0"):
         probe_depth(replace(made, depth=None))

@@ -88,7 +88,7 @@ def test_slices_without_names_are_numbered():
     assert np.isnan(found.depth).all()
 
 
-def test_what_does_not_fit_is_told():
+def test_what_does_not_fit_is_reported():
     with pytest.raises(ValueError, match=r"an encoder must give \(10, F\) for 10 slices, got \(10, 1, 6, 6\)"):
         extract_features(nn.Identity(), Slices())
     with pytest.raises(UserError, match="expected at least one slice, found none"):

@@ -46,7 +46,7 @@ def test_folds_survive_their_file(tmp_path):
     assert found.of(np.array(["p3", "p0", "p3"])).tolist() == [made.fold["p3"], made.fold["p0"], made.fold["p3"]]
 
 
-def test_a_class_with_too_few_patients_is_told_with_their_names():
+def test_a_class_with_too_few_patients_is_reported_with_their_names():
     labels = {**LABELS, "rare1": 2, "rare2": 2}
     with pytest.raises(UserError, match=r"class 2: expected at least 5 patients.*found 2 \(rare1, rare2\)"):
         stratified_folds(labels)
@@ -73,7 +73,7 @@ def test_folds_of_other_patients_are_refused(tmp_path):
         folds.require([*LABELS, *many])
 
 
-def test_a_fold_without_a_class_is_told():
+def test_a_fold_without_a_class_is_reported():
     folds = PatientFolds({"a": 0, "b": 0, "c": 1, "d": 1})
     with pytest.raises(
         UserError, match=r"fold 0 \(patients a, b\): expected a patient of every class \(0, 1\), found none of class 1"
@@ -92,12 +92,12 @@ def test_a_fold_without_a_class_is_told():
         (json.dumps({"folds": [["a", "b"], ["c", "a"]]}), "patient a: expected one fold, found 0 and 1"),
     ],
 )
-def test_a_file_of_another_form_is_told(tmp_path, content, message):
+def test_a_file_of_another_form_is_reported(tmp_path, content, message):
     (tmp_path / "folds.json").write_text(content)
     with pytest.raises(UserError, match=rf"folds\.json: .*{message}"):
         read_folds(tmp_path / "folds.json")
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"folds\.json: expected a file of folds, cannot be read"):
         read_folds(tmp_path / "folds.json")

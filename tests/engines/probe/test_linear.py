@@ -111,7 +111,7 @@ def test_a_probe_survives_its_file(tmp_path):
         LinearProbe.load(tmp_path / "no.npz")
 
 
-def test_what_cannot_be_fitted_is_told():
+def test_what_cannot_be_fitted_is_reported():
     features, patients, labels = columns(patients=10)
     with pytest.raises(UserError, match="found 6 constant ones; has the encoder collapsed"):
         fit_linear_probe(np.ones_like(features), patients, labels)

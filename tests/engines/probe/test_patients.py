@@ -19,7 +19,7 @@ from tests.engines.probe.feature_cohorts import feature_cohort
 FAST = {"grid": [0.001, 0.1], "resamples": 50}
 
 
-def test_separable_classes_are_told_apart():
+def test_separable_classes_are_distinguished():
     metrics = probe_patients(feature_cohort(signal=30.0)).metrics()
     assert metrics["auc"] == metrics["balanced_accuracy"] == metrics["auc_pooled"] == 1
     assert metrics["auc_std"] == 0
@@ -176,14 +176,14 @@ def test_patients_without_a_class_are_left_out_and_counted():
         ({f"p{i:03d}": -1 for i in range(30)}, "found no patient with a known class"),
     ],
 )
-def test_classes_that_do_not_fit_are_told(labels, message):
+def test_classes_that_do_not_fit_are_reported(labels, message):
     made = feature_cohort()
     changed = [labels.get(patient, label) for patient, label in zip(made.patient.tolist(), made.label.tolist())]
     with pytest.raises(UserError, match=message):
         probe_patients(replace(made, label=changed))
 
 
-def test_a_patient_with_two_labels_and_collapsed_features_are_told():
+def test_a_patient_with_two_labels_and_collapsed_features_are_reported():
     made = feature_cohort()
     label = made.label.copy()
     label[2] = 0

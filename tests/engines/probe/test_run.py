@@ -63,7 +63,7 @@ def test_features_that_say_nothing_of_themselves_are_named_by_their_file(tmp_pat
     assert found["initialisation"] == "scratch"
 
 
-def test_depths_that_are_not_known_are_no_hindrance(tmp_path):
+def test_unknown_depths_are_accepted(tmp_path):
     run_probe(replace(feature_cohort(), depth=None), tmp_path, **FAST)
     metrics = read_results(tmp_path)["metrics"]
     assert metrics["depth_r2"] is None
@@ -90,7 +90,7 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_config_that_still_asks_for_the_projector_is_told(tmp_path):
+def test_a_config_that_still_asks_for_the_projector_is_reported(tmp_path):
     known = dict.fromkeys(("folds", "seed", "about", "data_list", "device"))
     with pytest.raises(UserError, match="tensorboard: expected False, found True; the embedding projector is gone"):
         probe_encoder(None, None, output_dir=tmp_path, tensorboard=True, **known)

@@ -34,7 +34,7 @@ def test_a_folder_of_slices_is_itself_a_volume(tmp_path):
     assert volumes_in(series) == [str(series)]
 
 
-def test_hidden_files_indices_and_other_things_are_passed_over(tmp_path):
+def test_hidden_files_indices_and_other_things_are_ignored(tmp_path):
     write_nifti(tmp_path / "a.nii.gz", ct_array())
     (tmp_path / "._a.nii.gz").write_bytes(b"AppleDouble")
     (tmp_path / "notes.txt").write_text("no scan")

@@ -57,5 +57,5 @@ def test_remarks_lead_nowhere(text):
     assert text_fault({text: 1}) is not None
 
 
-def test_numbers_and_nothing_are_no_texts():
+def test_numbers_and_nothing_are_not_texts():
     assert text_fault({"a": [1, 2.5, None, True, {"b": []}]}) is None

@@ -13,7 +13,7 @@ def test_what_a_task_does_not_have_is_left_out():
     assert task_options("train", sent) == {"max_epochs": 3}
 
 
-def test_what_is_left_out_is_no_path_either():
+def test_what_is_left_out_is_not_a_path_either():
     for value in ("../evil", ["a", "/etc"], {"a": {"b": "~x"}}, {"../a": 1}):
         with pytest.raises(ValueError, match=r"^other: expected plain names, got "):
             check_left_out("sample", {"other": value})

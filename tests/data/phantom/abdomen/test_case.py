@@ -228,7 +228,7 @@ def test_each_data_set_annotates_only_its_own_organs(kind):
     assert share < 0.25
 
 
-def test_no_pretraining_set_labels_the_spleen_or_tells_the_kidneys_apart():
+def test_no_pretraining_set_labels_the_spleen_or_separates_the_kidneys():
     for kind in PRETRAINING:
         assert 1 not in KINDS[kind].local_ids
         assert len({KINDS[kind].local_ids.get(k) for k in (2, 3)}) == 1
