@@ -76,7 +76,7 @@ class Study:
 
 
 class OutOfTime(Exception):
-    """The time given on the command line is over; what is unfinished goes on another time."""
+    """The time given on the command line is over; unfinished work continues in another run."""
 
 
 class Runner:
@@ -173,7 +173,7 @@ class Runner:
     def execute(self, words: list[str], log: Path) -> None:
         """Run a command to its end, or to the end of the time."""
         if self.is_over():
-            raise OutOfTime(f"{log.stem}: no time left; run again to go on")
+            raise OutOfTime(f"{log.stem}: no time left; run again to continue")
         log.parent.mkdir(exist_ok=True)
         begin = time.monotonic()
         environment = {"OMP_NUM_THREADS": str(max(1, _cores() // self.jobs)), **os.environ}
@@ -187,14 +187,14 @@ class Runner:
                 process.terminate()
                 process.wait()
         if status is None or (status < 0 and self.is_over()):
-            raise OutOfTime(f"{log.stem}: stopped; run again to go on from its checkpoint")
+            raise OutOfTime(f"{log.stem}: stopped; run again to continue from its checkpoint")
         if status:
             tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
             raise RuntimeError(f"{log.stem} ended with status {status}: {tail} (whole log: {log})")
         self.say(f"{log.stem}: {time.monotonic() - begin:.0f} s")
 
     def is_over(self) -> bool:
-        """Whether the time is over, or somebody stopped the study."""
+        """Whether the time is over, or the study was stopped."""
         return self.end is not None and time.monotonic() > self.end
 
     def stop(self, *_: object) -> None:
@@ -203,7 +203,7 @@ class Runner:
 
     @staticmethod
     def tidy(output: Path) -> None:
-        """Weights and optimiser states of a finished piece: gigabytes that nobody reads again."""
+        """Weights and optimiser states of a finished piece: gigabytes that are not read again."""
         for path in output.glob("*.pt"):
             path.unlink()
 

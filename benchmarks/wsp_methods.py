@@ -1,4 +1,4 @@
-"""Which pre-training on slices tells cirrhosis best? Table 1 and 3 of the WSP paper, on the synthetic cirrhosis cohort.
+"""Which pre-training on slices finds cirrhosis best? Table 1 and 3 of the WSP paper, on the synthetic cirrhosis cohort.
 
 Patients with a noisy radiological grade pre-train TinyNet by SimCLR, BYOL, SupCon, depth-aware and WSP for the same
 number of steps on the same batches. Frozen features of patients with histology, whom no pre-training saw, then give
@@ -9,7 +9,7 @@ the AUC of advanced fibrosis (F3-F4) per patient:
 and R^2 of depth on P400.
 
     python benchmarks/wsp_methods.py check --output runs/wsp_methods    # is the cohort fit for the comparison?
-    python benchmarks/wsp_methods.py run --output runs/wsp_methods      # pre-training; goes on where it was killed
+    python benchmarks/wsp_methods.py run --output runs/wsp_methods      # pre-training; continues where it was killed
     python benchmarks/wsp_methods.py run --output runs/wsp_methods --temperature 0.5
     python benchmarks/wsp_methods.py sweep --output runs/wsp_methods    # sigma and tau of WSP
     python benchmarks/wsp_methods.py table --output runs/wsp_methods    # probes, tables, intervals

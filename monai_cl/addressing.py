@@ -1,6 +1,6 @@
 """Random seeds that are addressed, not consumed: the same address gives the same draws, whatever was drawn before.
 
-An address is the run's seed followed by integers that say what is drawn: a `Stream`, then a sample's position, ….
+An address is the run's seed followed by integers that identify what is drawn: a `Stream`, then a sample's position, ….
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def address_generator(seed: int, *address: int, device: str | torch.device = "cp
 
 def _sequence(seed: int, address: tuple[int, ...]) -> np.random.SeedSequence:
     # SeedSequence pads with zeros and splits long integers: (7,), (7, 0) and (2^32,), (0, 1) would share their draws.
-    # The length first and two words a number make every address a sequence of its own.
+    # The length first and two words per number make every address a different sequence.
     words = [len(address)]
     for number in (seed, *address):
         number = int(number)

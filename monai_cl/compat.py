@@ -27,7 +27,7 @@ def release_group(wrapper: nn.parallel.DistributedDataParallel) -> None:
     Replaced by: a ``destroy_process_group`` that may be called while wrappers live, or a method of DDP that closes it.
     """
     wrapper.reducer = wrapper.logger = None
-    wrapper.process_group = None  # else the threads live on, and one that comes late aborts an ending interpreter
+    wrapper.process_group = None  # else the threads live on, and a late one aborts an ending interpreter
 
 
 def keep_backward_buffers() -> None:

@@ -25,7 +25,7 @@ from monai_cl.shipped import bundle_folder
 
 @dataclass(frozen=True)
 class DemoSize:
-    """What makes the demonstration small: overrides of the bundles' own keys, nothing else."""
+    """The sizes of the demonstration: overrides of the bundles' own keys, nothing else."""
 
     cases: int = 15  # per data set
     spacing: float = 5.0  # mm
@@ -55,16 +55,16 @@ class DemoSize:
 
 
 class Demo:
-    """Runs the demonstration in a folder; a step whose results are there is not run again.
+    """Runs the demonstration in a folder; a step whose results exist is not run again.
 
-    ``demo.json`` in the folder says the seed and the size that they were made with; others are refused.
+    ``demo.json`` in the folder holds the seed and the size that they were made with; others are refused.
     """
 
     def __init__(self, output: str | Path, *, seed: int, size: DemoSize) -> None:
         self.output, self.seed, self.size = Path(output).resolve(), int(seed), size
 
     def run(self) -> dict[str, Any]:
-        """All steps; returns what is written to ``results.json``."""
+        """Run all steps; returns what is written to ``results.json``."""
         started = time.monotonic()
         self._claim()
         (self.output / "logs").mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class Demo:
         )
         jobs = [(*target, start) for target in targets for start in ("scratch", "pretrained")]
         folders = [self.output / f"{name}-{start}" for _, _, name, _, _, start in jobs]
-        # one core a run, runs side by side: small networks gain nothing from two cores
+        # one core per run, runs side by side: small networks gain nothing from two cores
         with ThreadPoolExecutor(max_workers=_cores()) as pool:
             for done in [pool.submit(self._finetune, *job, encoder, cohort) for job in jobs]:
                 done.result()
@@ -100,7 +100,7 @@ class Demo:
         return self._summary(folders, slice_runs[1:], time.monotonic() - started)
 
     def _claim(self) -> None:
-        """Write down what runs in the folder, or see that it is what is written there.
+        """Record what runs in the folder, or check it against the existing record.
 
         Raises:
             UserError: another seed or size, or steps without a description.
@@ -111,7 +111,7 @@ class Demo:
         if not path.exists():
             if any(self.output.glob("*/results.json")) or (self.output / "cohort").exists():
                 raise UserError(
-                    path, expected="the seed and the size of the steps that lie here", found="none", remedy=remedy
+                    path, expected="the seed and the size of the steps in this folder", found="none", remedy=remedy
                 )
             write_atomically(path, (json.dumps(wanted, indent=1) + "\n").encode())
             return
@@ -171,7 +171,7 @@ class Demo:
         options = ["--fold", "0", "--label_fraction", f"{(labels - 0.5) / training_part:.4f}"]
         options += ["--iterations", str(iterations), "--epoch_length", str(iterations)]
         options += ["--learning_rate", str(self.size.finetune_learning_rate)]
-        # flips and quarter turns put the liver where the spleen is, which a few hundred steps do not see through
+        # flips and quarter turns put the liver where the spleen is, which a few hundred steps cannot learn
         options += ["--augmentation_probability", "0.0"]
         if start == "pretrained":
             options += ["--pretrained_encoder", str(encoder)]

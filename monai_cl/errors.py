@@ -43,7 +43,7 @@ def message(
     """``where: expected …, found …; remedy``, without the parts that are None.
 
     Args:
-        where: the file, option or item at fault; nothing stands for it where it is "".
+        where: the file, option or item at fault; left out where it is "".
         expected: what should be there.
         found: what is there; without ``expected`` a statement, as in ``out.yaml: exists already; choose another name``.
         cause: in place of ``found``, what another program reported, quoted after ``found:``.
@@ -61,13 +61,13 @@ def message(
 
 
 def escape_control_characters(text: object) -> str:
-    """Text as a terminal may show it: what would move its cursor, or cannot be encoded, stands as an escape.
+    """Text as a terminal may show it: what would move its cursor, or cannot be encoded, is shown as an escape.
 
-    File names and data lists come from elsewhere; line feeds stay, for a message may have several lines.
+    File names and data lists come from elsewhere; line feeds stay, because a message may have several lines.
     """
     return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
 def echo(text: object) -> None:
-    """Print what a command has to tell, at once, as a terminal may show it (:func:`escape_control_characters`)."""
+    """Print the output of a command immediately, as a terminal may show it (:func:`escape_control_characters`)."""
     print(escape_control_characters(text), flush=True)

@@ -23,7 +23,7 @@ _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 def flush_to_disk(path: Path) -> None:
-    """fsync a file or a folder; a file system that cannot flush folders (some network shares, Windows) is let pass.
+    """fsync a file or a folder; a file system that cannot flush folders (some network shares, Windows) is accepted.
 
     Raises:
         OSError: the disk is full, a quota used up, or the device failed: only now does the system say so.
@@ -50,12 +50,12 @@ def leftovers(folder: Path, name: str = "*") -> list[Path]:
 
 
 def left_from(path: Path) -> str:
-    """The name a left-over was to get."""
+    """The name a left-over was meant to get."""
     return path.name.removeprefix(".tmp-").rsplit("-", 2)[0]
 
 
 def remove(path: Path) -> bool:
-    """Take a file or folder away at once, then delete it; False if another process was faster."""
+    """Rename a file or folder out of the way, then delete it; False if another process was faster."""
     aside = temporary_name(path.with_name("removed"))
     try:
         os.rename(path, aside)
@@ -181,7 +181,7 @@ def sha256(path: Path, *, limit: int | None = None) -> str:
 
 
 def check_name(path: Path) -> None:
-    """SimpleITK (2.5) ends the process at a name that is not UTF-8; raises UserError instead."""
+    """SimpleITK (2.5) aborts the process on a name that is not UTF-8; raises UserError instead."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError as error:

@@ -93,7 +93,7 @@ def _lock(handle: int) -> None:
 
 
 def _let_go_in_child() -> None:
-    # a loader's workers outlive a killed parent by seconds, and with them the lock would
+    # a loader's workers outlive a killed parent by seconds, and would keep the lock
     for lock in list(_held):
         lock.release()
 

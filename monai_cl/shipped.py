@@ -16,7 +16,7 @@ METADATA_SCHEMA = Path(__file__).with_name("metadata_schema.json")
 def shipped_folder(name: str) -> Path:
     """The folder ``bundles`` or ``data_lists``, or the file ``constraints.txt``.
 
-    A wheel carries both inside the package; a checkout has them beside it, so that they are found there to be edited.
+    A wheel has both inside the package; a checkout has them beside it, where they can be edited.
     """
     inside = PACKAGE / name
     return inside if inside.exists() else PACKAGE.parent / name
@@ -30,7 +30,7 @@ def tested_versions() -> dict[str, str]:
 
 
 def is_installed(path: str | Path) -> bool:
-    """Whether a path lies inside the installed package, where nothing of a user's should be written."""
+    """Whether a path lies inside the installed package, where no user's files should be written."""
     return Path(path).resolve().is_relative_to(PACKAGE)
 
 
@@ -49,7 +49,7 @@ def bundle_folder(name: str) -> Path:
     """Folder of a bundle.
 
     Raises:
-        UserError: no bundle of that name; names the nearest, or those there are.
+        UserError: no bundle of that name; names the nearest, or all.
     """
     return shipped_folder("bundles") / _known(name, bundle_names(), what="bundle")
 
@@ -58,7 +58,7 @@ def list_file(name: str) -> Path:
     """File of a data list, such as ``msd_spleen``.
 
     Raises:
-        UserError: no list of that name; names the nearest, or those there are.
+        UserError: no list of that name; names the nearest, or all.
     """
     return shipped_folder("data_lists") / f"{_known(name.removesuffix('.json'), list_names(), what='data list')}.json"
 

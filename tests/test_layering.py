@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "report": {"data", "transforms", "networks", "losses"},
     "serving": {"data", "transforms", "networks", "losses", "engines"},
 }
-# inside a layer: each package imports only what stands in a row above its own
+# inside a layer: each package imports only from rows above its own
 INNER = {
     "data": (
         {"grid"},
@@ -221,7 +221,7 @@ def test_the_command_line_imports_layers_inside_functions_only():
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_public_name_is_the_name_of_a_module_beside_it(layer):
-    # once such a module has been imported it stands where the function was
+    # once such a module has been imported it hides the function
     package = importlib.import_module(f"monai_cl.{layer}")
     assert not set(package.__all__) & {module.name for module in pkgutil.iter_modules(package.__path__)}
 

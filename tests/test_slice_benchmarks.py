@@ -1,4 +1,4 @@
-"""The slice studies run from cohort to table at a small size, go on where they stopped, and compute what they print."""
+"""The slice studies run from cohort to table at a small size, resume, and compute what they print."""
 
 from __future__ import annotations
 

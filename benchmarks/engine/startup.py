@@ -20,7 +20,7 @@ def write_list(folder: Path, *, items: int = 1000) -> Path:
     affine = np.diag([1.5, 1.5, 2.0, 1.0])
     training = []
     for number in range(items):
-        rng = np.random.default_rng(number)  # no two files alike: duplicates are a complaint
+        rng = np.random.default_rng(number)  # no two files alike: duplicates are reported
         item = {"patient": f"{number:04d}"}
         for kind, array in (
             ("image", rng.integers(-1000, 1000, (16, 16, 12)).astype(np.int16)),

@@ -18,7 +18,7 @@ from monai_cl.files import new_file
 
 @dataclass(frozen=True)
 class CirrhosisSlices:
-    """The kept slices of many synthetic patients, one row a slice, patient by patient, feet to head.
+    """The kept slices of many synthetic patients, one row per slice, patient by patient, feet to head.
 
     Attributes:
         images: (M, H, W) uint8, the window from 0 to 255; seen as by a radiologist, as `CTSlices` gives them.

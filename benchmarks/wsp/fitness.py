@@ -1,4 +1,4 @@
-"""Is the cohort fit for the comparison? How well the true shape, a thumbnail and scalars tell the stage."""
+"""Is the cohort fit for the comparison? How well the true shape, a thumbnail and scalars predict the stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsp.study import Study, cohort
 
 
 def check(folder: Path, study: Study) -> str:
-    """How well the true shape, a thumbnail and scalars tell the stage: what makes the comparison meaningful."""
+    """How well the true shape, a thumbnail and scalars predict the stage: what makes the comparison meaningful."""
     slices = cohort(folder, study, "histology")
     patients, first, counts = np.unique(slices.patients, return_index=True, return_counts=True)
     truth, grade = slices.histology[first], slices.grades[first]

@@ -1,4 +1,4 @@
-"""What is the same for every method, what tells one pre-training from another, and the cohort."""
+"""What is the same for every method, what distinguishes one pre-training from another, and the cohort."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPERATURES = (0.05, 0.1, 0.5)
 class Study:
     """Everything that is the same for all methods."""
 
-    size: int = 156  # pixels a side
+    size: int = 156  # pixels per side
     width: float = 0.5  # of TinyNet
     patients: int = 1000  # with a grade
     biopsies: int = 500  # with histology
@@ -40,7 +40,7 @@ class Study:
     head_norm: bool = True  # batch norm in the head: leaves the plateau at once, see docs/results.md
     momentum: float = 0.97  # of a momentum target at the first step: .996 hardly moves in a few hundred
     probability: float = 0.05  # of each of the five views, and their ranges: with the paper's, hundreds of steps teach
-    crop_area: float = 0.8  # not even cross-entropy to tell the grades
+    crop_area: float = 0.8  # not even cross-entropy to predict the grades
     shift: float = 0.05
     angle: float = 10.0
     bf16: bool = True  # convolutions; standardisation, head and loss are float32

@@ -90,10 +90,10 @@ def tables(folder: Path) -> str:
     """All of it, in Markdown."""
     found, study = judged(folder), json.loads((folder / "study.json").read_text(encoding="utf-8"))
     lines = [
-        f"Synthetic CT. TinyNet of width {study['width']:g}, {study['size']} pixels a side, {study['patients']} "
-        f"patients with a grade, {study['steps']} steps of {study['batch']} patients. AUC of F3-F4 "
-        "against F0-F2 by patient from frozen features. ± is the standard deviation over seeds; differences are paired "
-        "by seed and patient, with a 95 % interval that resamples both.",
+        f"Synthetic CT. TinyNet of width {study['width']:g}, {study['size']} pixels per side, {study['patients']} "
+        f"patients with a grade, {study['steps']} steps of {study['batch']} patients. AUC of F3-F4 against F0-F2 by "
+        "patient from frozen features. ± is the standard deviation over seeds; differences are paired by seed and "
+        "patient, with a 95 % interval that resamples both.",
         "",
     ]
     for temperature in sorted(TEMPERATURES):

@@ -47,7 +47,7 @@ class BundleCommands:
 
         Args:
             name: of the bundle, see `bundle list`.
-            folder: to make; it must not exist.
+            folder: to create; it must not exist.
         """
         from monai_cl.shipped import bundle_folder
 
@@ -79,7 +79,7 @@ def datalist_path_command(name: str) -> None:
         python -m monai_cl datalist path msd_spleen
 
     Args:
-        name: such as msd_spleen; an unknown one is answered with those there are.
+        name: such as msd_spleen; for an unknown one the error lists the known ones.
     """
     from monai_cl.shipped import list_file
 

@@ -1,4 +1,4 @@
-"""The command line ``python -m monai_cl``: thin functions; what they need is imported when they run."""
+"""The command line ``python -m monai_cl``: thin functions; their dependencies are imported when they run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from monai_cl.errors import UserError, echo, escape_control_characters
 
 
 def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
-    """Write the encoder of a pre-training run under the key names of MONAI's UNETR, with a JSON that says what it is.
+    """Write the encoder of a pre-training run under the key names of MONAI's UNETR, with a JSON file that describes it.
 
     Example:
         python -m monai_cl export_encoder runs/pretraining/model.pt --output encoder.pt
 
     Args:
         checkpoint: model.pt or checkpoint_iteration=N.pt of a MixCL pre-training; results.json is read beside it.
-        output: file to write; the JSON goes beside it.
+        output: file to write; the JSON file is written beside it.
     """
     from pathlib import Path
 
@@ -82,7 +82,7 @@ def completion_command(shell: str = "bash") -> None:
 
 
 class StoreCommands:
-    """Check and mend a store of prepared volumes."""
+    """Check and repair a store of prepared volumes."""
 
     verify = staticmethod(verify_command)
     repair = staticmethod(repair_command)
@@ -101,8 +101,8 @@ class Commands:
     Training and inference run as MONAI bundles:
     python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
 
-    Switches are named alone (--overwrite, --nooverwrite) or given True or False; other words are refused.
-    The exit status is 0 when done, 2 for a mistake that is told in one line; docs/exit_codes.md has them all.
+    Switches stand alone (--overwrite, --nooverwrite) or take True or False; other words are refused. The exit status is
+    0 when done, 2 for a mistake that is reported in one line; docs/exit_codes.md lists all of them.
     """
 
     doctor = staticmethod(doctor_command)
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     import fire
 
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the terminal's encoding lacks
     words, commands = sys.argv[1:] if arguments is None else arguments, Commands()
     try:
         shown = help_words(commands, words)

@@ -79,7 +79,7 @@ class DataListCommands:
         allow_outside: bool = False,
         uneven_slices: str = "error",
     ) -> None:
-        """Check a data list and every file it names; print all complaints at once; status 2 if there are any.
+        """Check a data list and every file it names; print all problems at once; status 2 if there are any.
 
         Example:
             python -m monai_cl datalist validate data_lists/btcv.json --data_root /data/btcv --workers 4
@@ -88,7 +88,7 @@ class DataListCommands:
             path: the list.
             data_root: folder the paths start from; default: the folder of the list.
             read_voxels: False checks headers only, in seconds.
-            workers: processes that read; -1 for one a processor.
+            workers: processes that read; -1 for one per processor.
             allow_outside: accept absolute paths, and paths and links that leave the root.
             uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
         """
@@ -132,7 +132,7 @@ class DataListCommands:
             path: the list.
             output: the list to write.
             folds: number of folds.
-            seed: another seed, another division.
+            seed: another seed gives another division.
             stratify: "target" (equal shares of each target) or "classes" (of each set of organs in a label file).
             data_root: folder the paths start from; needed for "classes" only.
             replace_folds: give new folds to a list that has some.
@@ -165,7 +165,8 @@ class DataListCommands:
         """Write a list for each fold and fraction: that part of the fold's training scans, and its validation scans.
 
         The choice is reproducible, and nested: 15 % contains 5 %. Training with a list's fold and a label fraction
-        picks the same scans; the files show which, and serve other programs. Each is used without naming a fold.
+        picks the same scans; the files show which, and can be used by other programs. Each is used without naming a
+        fold.
 
         Example:
             python -m monai_cl datalist subset data_lists/btcv.json subsets --fraction 0.05,0.15,0.5 --fold 0
@@ -175,7 +176,7 @@ class DataListCommands:
             output: folder to write to; the files are called NAME_fold0_15.json, or NAME_15.json without folds.
             fraction: one fraction or several, each above 0 and at most 1.
             fold: one fold or several; default: every fold of the list, or its own split if it has none.
-            seed: another seed, another choice.
+            seed: another seed gives another choice.
             allow_outside: accept absolute paths, and paths and links that leave the root.
             overwrite: replace existing files.
         """
@@ -186,7 +187,7 @@ class DataListCommands:
         data_list = load_data_list(str(path), allow_outside=allow_outside)
         folder = Path(str(output))
         if folder.suffix == ".json" or folder.is_file():
-            raise UserError(f"output must be a folder (a file for each fold and fraction goes there), got {folder}")
+            raise UserError(f"output must be a folder (it gets a file for each fold and fraction), got {folder}")
         fractions = _several(fraction)
         for value in fractions:
             check_fraction(value)
@@ -227,7 +228,7 @@ class DataListCommands:
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
-    """Say so before the work, not after it."""
+    """Report it before the work, not after it."""
     if target.exists() and not overwrite:
         raise UserError(target, found="exists already and is kept", remedy="choose another name or pass --overwrite")
 

@@ -43,7 +43,7 @@ def dicom_seg_command(
     volume = read_volume(str(labels))
     values, odd = whole_values(volume.array)
     if odd.any():
-        raise UserError(labels, expected="whole numbers", found="others", remedy="give a label map, not an image")
+        raise UserError(labels, expected="integers", found="others", remedy="give a label map, not an image")
     if output is None:
         output = strip_ending(str(labels)) + ".dcm"
     path = write_dicom_seg(

@@ -23,7 +23,7 @@ def datalist_from_table_command(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Write a data list with a class for each patient, out of a table of patients and the scans there are of them.
+    """Write a data list with a class for each patient, from a table of patients and their scans.
 
     The scans are those of another list. Patients without a class are left out, and counted.
 
@@ -35,16 +35,16 @@ def datalist_from_table_command(
         table: CSV or TSV file; its first line names the columns.
         output: the list to write.
         scans: a data list whose training items name their patients.
-        preset: "tcga_lihc" knows the columns and Ishak groups of TCGA's clinical table; other options go before it.
+        preset: "tcga_lihc" has the columns and Ishak groups of TCGA's clinical table; other options take precedence.
         patient: column with the patients.
         value: column with the values.
         mapping: value to class as JSON, e.g. '{"0": 0, "5": 1, "6": 1}'; null for not known. Without it, values are
             classes.
         targets: names of the classes as JSON, e.g. '{"0": "Ishak 0-4", "1": "Ishak 5-6"}'.
-        skip_rows: lines below the first that are no patients.
+        skip_rows: lines below the first that are not patients.
         name: name of the data set.
         folds: number of folds, stratified by class and kept together by patient; 0 for none.
-        seed: another seed, another division.
+        seed: another seed gives another division.
         overwrite: replace an existing list.
     """
     from monai_cl.data.datalist.from_table import PRESETS, list_from_list
@@ -70,7 +70,7 @@ def datalist_from_table_command(
         if options[key] is None:
             raise UserError("from_table", expected=f"--{key}, the column with the {key}s, or a --preset")
     options |= {"skip_rows": options["skip_rows"] or 0, "name": name, "folds": folds or None, "seed": seed}
-    # where its scans lie is judged when the new list is used
+    # where its scans lie is checked when the new list is used
     listed = load_data_list(str(scans), allow_outside=True).only_dataset
     document = listed.document | {"name": listed.name} | ({"root": listed.sub_root} if listed.sub_root else {})
     made = list_from_list(str(table), document, **options)

@@ -23,9 +23,9 @@ def monailabel_command(
 ) -> None:
     """Serve a trained segmentation or classification bundle to 3D Slicer through MONAI Label.
 
-    Lays out the app's folder with a copy of the bundle, and starts the server in MONAI Label's own environment
-    (`make monailabel` makes it). An app that is there is started as it is, with what it has learnt since; another
-    bundle is added to it. All bundles of an app are served.
+    Creates the app's folder with a copy of the bundle, and starts the server in MONAI Label's own environment
+    (`make monailabel` creates it). An existing app is started as it is, with what it has learnt since; another bundle
+    is added to it. All bundles of an app are served.
 
     Example:
         python -m monai_cl monailabel --bundle spleen_unetr_segmentation --studies /data/scans --checkpoint runs/spleen
@@ -42,7 +42,7 @@ def monailabel_command(
         token: password that clients have to send, at least 16 characters; also as environment variable
             MONAI_CL_LABEL_TOKEN. When neither is given and other machines reach the server, a new one is printed.
         python: interpreter of MONAI Label's environment; .venv-monailabel when not given.
-        start: start the server; --nostart lays out the folder alone.
+        start: start the server; --nostart only creates the folder.
         overrides: values of the bundle's inference.yaml and train.yaml to replace in the copy, e.g. --num_workers 0.
     """
     import os
@@ -63,7 +63,7 @@ def monailabel_command(
     echo(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
     if not start:
         return
-    # any other source than MONAI Label's default, which asks the model zoo on the network before it looks at the folder
+    # any source but MONAI Label's default, which asks the model zoo on the network before it looks at the folder
     conf = {"zoo_source": "local", "uncertainty": str(uncertainty).lower()}
     where = str(studies) if remote else str(Path(str(studies)).resolve())
     echo(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it")

@@ -1,4 +1,4 @@
-"""``python -m monai_cl prepare`` and ``store verify | repair``: fill the store ahead of training, and look after it."""
+"""``python -m monai_cl prepare`` and ``store verify | repair``: fill the store before training, check and repair it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def prepare_command(
     progress: bool = True,
     allow_outside: bool = False,
 ) -> None:
-    """Prepare every volume of a data list for training; what is there already is not made again.
+    """Prepare every volume of a data list for training; what exists already is not made again.
 
     Example:
         python -m monai_cl prepare folds.json --data_root /data --store /data/store --workers 4
@@ -32,12 +32,12 @@ def prepare_command(
     Args:
         data_list: JSON file.
         data_root: folder the list's paths start from; default: the folder of the list.
-        store: folder of the prepared volumes, made if absent; several lists may share one.
+        store: folder of the prepared volumes, created if absent; several lists may share one.
         spacing: millimetres for R, A, S, e.g. 1.5,1.5,2.0; or "native".
         layout: "volume" for 3D crops, "slices" for axial slices.
         antialias: average instead of picking neighbours where the spacing grows.
         uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
-        splits: which parts of the list, e.g. training,validation.
+        splits: parts of the list to prepare, e.g. training,validation.
         workers: processes; each needs about four times a volume's size in memory.
         dask: address of a Dask scheduler, such as tcp://node1:8786, whose workers prepare instead of processes of this
             machine; they must see data and store under the same paths.
@@ -47,7 +47,7 @@ def prepare_command(
     from monai_cl.data import Preparation, load_data_list, prepare
 
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise UserError(f"--workers: expected a whole number >= 1, got {workers!r}")
+        raise UserError(f"--workers: expected an integer >= 1, found {workers!r}")
     try:
         preparation = Preparation(_spacing(spacing), layout, antialias)
     except ValueError as error:
@@ -64,8 +64,8 @@ def prepare_command(
     if result.skipped:
         raise UserError(
             data_list,
-            found=f"{len(result.skipped)} of {len(items)} volumes cannot be prepared, named above with the reason",
-            remedy="mend them or take them off the list",
+            found=f"{len(result.skipped)} of {len(items)} volumes cannot be prepared, listed above with the reason",
+            remedy="fix them or remove them from the list",
         )
 
 
@@ -77,7 +77,7 @@ def verify_command(store: str, *, sources: bool = True) -> None:
 
     Args:
         store: folder of the prepared volumes.
-        sources: also look whether the source files have changed (each is read whole).
+        sources: also check whether the source files have changed (each is read completely).
 
     Raises:
         UserError: with every problem found (so the command ends with status 2).
@@ -132,7 +132,7 @@ def _cluster(address: str | None) -> Iterator[int]:
             raise UserError(
                 "--dask", expected=f"workers at {address}", found="none", remedy=f"start `dask worker {address}`"
             )
-        yield max(2, threads)  # with 1 nothing would leave this process
+        yield max(2, threads)  # with 1 all work would stay in this process
 
 
 def _spacing(value: Any) -> tuple[float, ...] | None:
@@ -144,7 +144,7 @@ def _spacing(value: Any) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         steps = ()
     if len(steps) != 3:
-        raise UserError(f'--spacing: expected three lengths in mm such as 1.5,1.5,2.0 or "native", got {value!r}')
+        raise UserError(f'--spacing: expected three lengths in mm such as 1.5,1.5,2.0 or "native", found {value!r}')
     return steps
 
 

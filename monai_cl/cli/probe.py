@@ -15,11 +15,11 @@ def probe_command(
     cohort: str | None = None,
     balanced: bool = True,
 ) -> None:
-    """Judge frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
+    """Test frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
 
     Writes results.json, patients.csv, folds.json, roc.png, pca.png and probe.npz (a probe fitted on all patients, for
-    scans to come). With several files every one gets a folder of its own in the output, all on the same folds, and the
-    output gets the tables that compare them.
+    new scans). With several files each one gets its own subfolder of the output, all on the same folds, and the output
+    gets the tables that compare them.
 
     Example:
         python -m monai_cl probe wsp.npz simclr.npz --output runs/probe
@@ -28,7 +28,7 @@ def probe_command(
         features: .npz files with features, patient, label and, where known, depth (monai_cl.engines.extract_features
             and monai_cl.data.write_features make them).
         output: folder for the results.
-        folds: a folds.json to use; made of the patient ids and the seed when not given.
+        folds: a folds.json to use; made from the patient ids and the seed when not given.
         fold_count: folds to make.
         seed: of the folds, the inner folds and the bootstrap.
         method: name of the method in tables; the file's own when not given.
@@ -53,7 +53,7 @@ def probe_command(
             "probe", expected="files of different names", found=f"{twice[0]}.npz more than once", remedy="rename one"
         )
     if method is not None and len(paths) > 1:
-        raise UserError("--method: expected one features file, for which it is the name; found several")
+        raise UserError("--method: expected one features file, which it names, found several")
     if fold_count < 2:
         raise UserError("--fold_count", expected="2 or more", found=fold_count)
     root = Path(str(output))

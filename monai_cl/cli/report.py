@@ -20,11 +20,11 @@ def report_command(
         python -m monai_cl report runs/scratch runs/pretrained --output report.html
 
     Args:
-        runs: folders of finished runs (a folder above them will do), or their results.json.
-        output: the page to write; a name ending in .md gives the tables alone, as Markdown.
+        runs: folders of finished runs (or a folder above them), or their results.json.
+        output: the page to write; a name ending in .md gives only the tables, as Markdown.
         title: heading of the page; made from the runs by default.
         hash_patients: show case ids as hashes, runs under numbers, and no paths or configurations; a word given here is
-            the key of the hash.
+            used as key of the hash.
         plots: folder to write the plots to as well, as PNG files.
     """
     from monai_cl.report import find_runs, write_plots, write_report
@@ -33,7 +33,7 @@ def report_command(
     if str(hash_patients).lower() in ("true", "false", "yes", "no") and not isinstance(hash_patients, bool):
         raise UserError(
             "--hash_patients",
-            expected="nothing after it, or a key that is no answer",
+            expected="nothing after it, or a key other than yes or no",
             found=f"{hash_patients!r}",
             remedy="leave the option out to show the case ids as they are",
         )

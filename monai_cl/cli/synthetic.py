@@ -18,7 +18,7 @@ def phantom_command(
         python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
 
     Args:
-        output: folder to make; it must be new or empty, or see --overwrite.
+        output: folder to create; it must be new or empty, or see --overwrite.
         cases: cases per data set (six data sets).
         seed: the same seed writes the same files.
         spacing: mean voxel spacing in mm; 3 gives about 110 x 75 x 60 voxels, 1.5 eight times as many.
@@ -48,11 +48,11 @@ def cirrhosis_command(
         python -m monai_cl cirrhosis --output /data/synthetic_cirrhosis --patients 300 --biopsies 100
 
     Args:
-        output: folder to make; it must be new or empty, or see --overwrite.
+        output: folder to create; it must be new or empty, or see --overwrite.
         patients: patients with a radiological grade, for pre-training.
         biopsies: other patients with histology, for the probe.
         seed: the same seed writes the same files.
-        size: pixels a side.
+        size: pixels per side.
         workers: processes to use.
         overwrite: replace a cohort that is there.
     """

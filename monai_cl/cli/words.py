@@ -1,8 +1,8 @@
-"""The words of a command line, looked at before Fire runs the command: help, and options that do not exist.
+"""The words of a command line, checked before Fire runs the command: help, and options that do not exist.
 
-Fire calls a command with the options it knows and complains of the others afterwards, when the work is done; where a
-command takes arbitrary overrides it takes ``--help`` for one; ``--overwrite false`` it hands over as a text, which is
-true; and a folder called 2024 as a number.
+Fire calls a command with the options it knows and reports the others afterwards, when the work is done; where a command
+takes arbitrary overrides, it takes ``--help`` for one; it passes ``--overwrite false`` as a text, which is true, and a
+folder called 2024 as a number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from monai_cl.compat import fire_value
 from monai_cl.errors import UserError
 
-_FLAG = re.compile(r"--|-[A-Za-z]")  # and so -3 is a value
+_FLAG = re.compile(r"--|-[A-Za-z]")  # -3 is therefore a value
 
 
 def help_words(commands: Any, words: list[str]) -> list[str] | None:
@@ -28,8 +28,8 @@ def help_words(commands: Any, words: list[str]) -> list[str] | None:
 
 
 def check_words(commands: Any, words: list[str]) -> None:
-    """Refuse a command that does not exist, an option or a value that a command has no place for, and a value of
-    another kind than its parameter is annotated with: ``--overwrite false``, ``--workers two``.
+    """Refuse a command that does not exist, an option or a value that a command does not take, and a value of another
+    kind than its parameter is annotated with: ``--overwrite false``, ``--workers two``.
 
     Raises:
         UserError: names the nearest command or option.
@@ -44,7 +44,7 @@ def check_words(commands: Any, words: list[str]) -> None:
     given = _given(command, words[len(named) :])
     for option in (one for one in given if one.option):
         name = option.name
-        several = len(name) == 1 and any(other.startswith(name) for other in known)  # Fire asks which is meant
+        several = len(name) == 1 and any(other.startswith(name) for other in known)  # Fire asks which one is meant
         if name in known:
             _check_kind(name, parameters[name].annotation, option.value)
         elif several or (name.startswith("no") and name[2:] in known and option.value is None):
@@ -56,16 +56,16 @@ def check_words(commands: Any, words: list[str]) -> None:
     for one in given:
         if one.name is None:
             raise UserError(
-                one.value, found=f"{' '.join(named)} has no place for it", remedy="name the option it belongs to"
+                one.value, found=f"{' '.join(named)} does not take it", remedy="name the option it belongs to"
             )
         if not one.option:
             _check_kind(one.name, parameters[one.name].annotation, one.value)
 
 
 def typed_words(commands: Any, words: list[str]) -> list[str]:
-    """The words with those values in quotes that are texts and that Fire would take for something else.
+    """The words with those values in quotes that are texts but that Fire would convert to something else.
 
-    A series is called 1.20 and not 1.2, a folder 2024.
+    A series may be called 1.20 (not 1.2), a folder 2024.
     """
     named, command = find_command(commands, words)
     if not inspect.isroutine(command):
@@ -83,8 +83,8 @@ def typed_words(commands: Any, words: list[str]) -> list[str]:
 # annotation -> what is expected, and what Fire must have made of the word
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "bool": ("True or False", (bool,)),
-    "int": ("a whole number", (int,)),
-    "int | None": ("a whole number or None", (int, type(None))),
+    "int": ("an integer", (int,)),
+    "int | None": ("an integer or None", (int, type(None))),
     "float": ("a number", (int, float)),
 }
 _TEXTS = ("str", "str | None", "str | os.PathLike")
@@ -95,7 +95,7 @@ def _check_kind(name: str, annotation: Any, word: str | None) -> None:
     expected, types = _KINDS.get(annotation, ("a value", ()))
     if word is None:
         if annotation in _TEXTS or (types and bool not in types):
-            raise UserError(f"--{name}", expected=expected, found="nothing behind it")
+            raise UserError(f"--{name}", expected=expected, found="nothing after it")
     elif types:
         value = fire_value(word)
         if not isinstance(value, types) or isinstance(value, bool) != (bool in types):
@@ -103,7 +103,7 @@ def _check_kind(name: str, annotation: Any, word: str | None) -> None:
 
 
 def _check_command(group: Any, named: list[str], left: list[str]) -> None:
-    """Refuse a word that names no command of a group."""
+    """Refuse a word that is not a command of a group."""
     if not left or left[0].startswith("-"):
         return
     known = [name for name in dir(group) if not name.startswith("_")]
@@ -128,7 +128,7 @@ class _Given:
     """A value of a command line: of an option, or alone, and then for the next parameter without one.
 
     Attributes:
-        name: the parameter's; for what there is none the option as it was written, or None.
+        name: the parameter's; the option as written where there is no such parameter, or None.
         value: None for an option without a value.
         option: whether the name was written.
         place: index of the word that holds the value.

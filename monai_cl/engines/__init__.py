@@ -7,7 +7,7 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        # a module must not have the name of something it exports: once imported it would stand in its place
+        # a module must not have the name of something the package exports: once imported it would hide it
         "checkpoints.checkpoint": ("Checkpoints",),
         "checkpoints.termination": ("EXIT_SAVED", "ignore_sigterm_in_worker"),
         "classification.activation_maps": ("class_activation",),

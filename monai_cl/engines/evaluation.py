@@ -22,7 +22,7 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
     Args:
         network: the network to fill, inside its DDP wrapper or not; changed in place.
         checkpoint: file with the weights: ``model.pt`` of a run, or one of its checkpoints.
-        ignore: prefixes of the file's tensors that this network has no place for, such as MixCL's projectors.
+        ignore: prefixes of the file's tensors that this network does not have, such as MixCL's projectors.
 
     Raises:
         UserError: when the file is missing, damaged or of another architecture; names what did not match.
@@ -50,7 +50,7 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
 
 
 def evaluation_name(folder: str | Path) -> str:
-    """Name of an evaluation: that of the run in whose folder its own lies.
+    """Name of an evaluation: that of the run whose folder contains its own.
 
     Args:
         folder: the evaluation's output folder, which lies in the run's.

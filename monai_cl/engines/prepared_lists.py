@@ -38,12 +38,12 @@ def read_list(
 
 
 def fold_of(fold: int | str | None) -> int | None:
-    """A fold as the data layer takes it; ``none`` or ``null`` is None, which MONAI's command line cannot say."""
+    """A fold as the data layer takes it; ``none`` or ``null`` is None, which MONAI's command line cannot pass."""
     return None if isinstance(fold, str) and fold.lower() in ("none", "null") else fold
 
 
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of a data list; the training cases: all labelled ones, unless ``more`` names some.
+    """The entry of a data list in ``results.json``; training cases: all labelled ones, unless ``more`` names some.
 
     Args:
         data_list: the list of the run.
@@ -80,7 +80,7 @@ def prepare_all(
     if done.skipped:
         lines = "; ".join(f"{describe_item(item)}: {reason}" for item, reason in done.skipped)
         raise UserError(
-            f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. "
-            "Mend them or take them off the list"
+            f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. Fix them or remove them from the "
+            "list"
         )
     return done

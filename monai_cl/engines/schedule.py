@@ -25,12 +25,13 @@ def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
     """
     for name, value in (("iterations", iterations), ("epoch_length", epoch_length), ("val_interval", val_interval)):
         if not isinstance(value, (int, float)) or int(value) != value or value < 1:
-            raise UserError(f"{name} must be a whole number >= 1, got {value!r}")
+            raise UserError(f"{name} must be an integer >= 1, got {value!r}")
     step = epoch_length * val_interval
     if iterations % step:
         raise UserError(
-            f"iterations={iterations} is no multiple of epoch_length={epoch_length} times val_interval={val_interval}: "
-            f"the end of the run would not be validated; use {math.ceil(iterations / step) * step}"
+            f"iterations={iterations} is not a multiple of epoch_length={epoch_length} times "
+            f"val_interval={val_interval}: the end of the run would not be validated; use "
+            f"{math.ceil(iterations / step) * step}"
         )
     return int(iterations // epoch_length)
 
@@ -41,7 +42,7 @@ def cosine_schedule(
     """Cosine decay over ``iterations`` steps after a linear warm-up of ``warmup`` steps.
 
     Loading a state brings the step and the initial rates. Length, warm-up and final fraction stay those given here: a
-    run that is made longer goes on at the rates of its new length.
+    run that is extended continues at the rates of its new length.
 
     Args:
         optimizer: whose learning rates are scheduled, each parameter group from its own initial rate.
@@ -58,7 +59,7 @@ def cosine_schedule(
 
 
 class _CosineSchedule(LambdaLR):
-    """LambdaLR saves what its callable holds, and would put the old length over the new one."""
+    """LambdaLR saves the fields of its callable, and would overwrite the new length with the old one."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict({**state, "lr_lambdas": [None] * len(self.lr_lambdas)})

@@ -1,4 +1,4 @@
-"""Losses as pure functions with thin modules over them; every formula and symbol is its paper's."""
+"""Losses as pure functions with thin modules over them; formulas and symbols are those of the papers."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def weighted_contrastive_loss(
     """``mean_t − Σ_i w_ti log( exp(s_ti) / Σ_{j≠t} exp(s_tj) )`` with ``s = zᵀz/τ`` and the rows of w summing to 1.
 
     Args:
-        embeddings: V views of N slices, (N, V, F); made unit vectors here.
+        embeddings: V views of N slices, (N, V, F); normalised here.
         weights: w ≥ 0, (N·V, N·V) in the order ``rearrange("n v f -> (n v) f")``. Its diagonal is ignored and its
             rows are normalised here. A row without weight contributes 0 and is not counted.
         temperature: τ.
@@ -54,7 +54,7 @@ def log_weighted_contrastive_loss(
 ) -> Tensor:
     """:func:`weighted_contrastive_loss` of ``exp(log_weights)``, for weights too small for floating point.
 
-    −inf is a weight of 0. Arguments, result and errors else as there.
+    −inf is a weight of 0. Arguments, result and errors are otherwise the same.
 
     Args:
         embeddings: V views of N slices, (N, V, F); normalised to unit length here.
@@ -72,7 +72,7 @@ def log_weighted_contrastive_loss(
         log_p = log_probabilities(embeddings, temperature=temperature)
         w, counted = normalised_rows(log_weights.to(torch.promote_types(log_weights.dtype, log_p.dtype)))
         w = w.to(log_p.dtype)
-        # nan, of a depth that is none, is let through: the loss must not look as if all were well
+        # nan, from an invalid depth, is passed through: the loss must not hide it
         used = ~(w == 0) & counted[:, None]
         # Not w * log_p: the diagonal would be 0 · (−inf) = nan, in the gradient too.
         per_row = -(torch.where(used, w, 0) * torch.where(used, log_p, 0)).sum(dim=1)
@@ -123,7 +123,7 @@ def simclr_loss(embeddings: Tensor, *, temperature: float = 0.1, reduction: str 
         reduction: ``mean`` or ``sum``, as :func:`weighted_contrastive_loss`.
 
     Raises:
-        ValueError: as :func:`weighted_contrastive_loss`, and for a single view, which has nothing to be drawn to.
+        ValueError: as :func:`weighted_contrastive_loss`, and for a single view, which has no positive.
     """
     _pairs(embeddings)
     slices, views = embeddings.shape[:2]
@@ -276,7 +276,7 @@ class WSPLoss(nn.Module):
 
 
 def _options(*, temperature: float, reduction: str, **sigma: float) -> dict:
-    """Hyper-parameters checked when a config is read, not at the first batch."""
+    """Hyper-parameters, checked when a config is read, not at the first batch."""
     for name, value in (("temperature", temperature), *sigma.items()):
         if not value > 0:
             raise ValueError(f"{name} must be > 0, got {value}")
@@ -295,5 +295,5 @@ def _pairs(embeddings: Tensor) -> int:
 def _per_slice(name: str, values: Tensor, embeddings: Tensor) -> Tensor:
     _pairs(embeddings)
     if values.shape != embeddings.shape[:1]:
-        raise ValueError(f"{name} must be ({embeddings.shape[0]},), one a slice, got {tuple(values.shape)}")
+        raise ValueError(f"{name} must be ({embeddings.shape[0]},), one per slice, got {tuple(values.shape)}")
     return values.to(embeddings.device)

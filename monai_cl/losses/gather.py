@@ -36,10 +36,10 @@ def gather_with_gradient(tensor: Tensor, *, group: dist.ProcessGroup | None = No
 
 
 class GatheredLoss(nn.Module):
-    """A loss over the batch of all processes: what it is called with is gathered, then the loss computes as ever.
+    """A loss over the batch of all processes: its arguments are gathered, then the loss is computed as usual.
 
     Args:
-        loss: a module (or function) of tensors with the batch as first axis; it knows of no process group.
+        loss: a module (or function) of tensors with the batch as first axis; it needs no process group.
         group: the processes; None for all.
     """
 

@@ -1,7 +1,7 @@
 """Who attracts whom: the weights of the contrastive losses, as logarithms.
 
 A weight is a product of conditions and kernels, so its logarithm is a sum: WSP is "same label" + "near in depth".
-Logarithms also keep a narrow kernel alive: exp(−x²/2σ²) is 0 in floating point beyond a few σ, its logarithm never.
+Logarithms also keep a narrow kernel alive: exp(−x²/2σ²) is 0 in floating point beyond a few σ, its logarithm is not.
 All matrices are (N·V, N·V) in the order ``rearrange("n v -> (n v)")``, with an arbitrary diagonal.
 """
 
@@ -56,7 +56,7 @@ def log_same_label(labels: Tensor, *, views: int) -> Tensor:
     """0 where ``y_i = y_t``, −inf elsewhere (SupCon).
 
     Args:
-        labels: y, one a slice, (N,).
+        labels: y, one per slice, (N,).
         views: V.
     """
     y = repeat(labels, "n -> (n v)", v=views)

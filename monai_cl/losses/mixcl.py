@@ -31,9 +31,9 @@ def identity_consistency_loss(
     """``Σ_levels Σ_i (1 − C_ii)² + λ Σ_i Σ_{j≠i} C_ij²`` with C of :func:`identity_correlation` (MixCL, Eq. 4-5).
 
     Args:
-        z1: projected features of view V1, (B, C, H, W, D), or a list of them, one a level.
+        z1: projected features of view V1, (B, C, H, W, D), or a list of them, one per level.
         z2: projected features of view V1', the same shapes.
-        offdiag_weight: λ; the paper gives none, 0.005 is that of Barlow Twins.
+        offdiag_weight: λ; the paper gives no value, 0.005 is that of Barlow Twins.
         center: subtract each channel's mean first, which the paper does not.
 
     Returns:
@@ -61,14 +61,13 @@ def identity_terms(
     rank below its size and the penalty cannot fall below about ``λ (C²/n − C)``, whatever the network learns.
 
     Args:
-        z1: projected features of view V1, (B, C, H, W, D), or a list of them, one a level.
+        z1: projected features of view V1, (B, C, H, W, D), or a list of them, one per level.
         z2: projected features of view V1', the same shapes.
-        offdiag_weight: λ; the paper gives none, 0.005 is that of Barlow Twins.
+        offdiag_weight: λ; the paper gives no value, 0.005 is that of Barlow Twins.
         center: subtract each channel's mean first, which the paper does not.
         per_channel: divide by the channel count and leave out levels that are too small, see above.
 
-    Returns:
-        One :class:`LevelIdentity` a level, in the order given.
+    Returns: One :class:`LevelIdentity` per level, in the order given.
 
     Raises:
         ValueError: as :func:`identity_consistency_loss`.
@@ -220,7 +219,7 @@ def _log_ratio(logits: Tensor, positive: Tensor, counted: Tensor, has_positive: 
     sums = []
     for members in (counted, positive):
         masked = logits.masked_fill(~members, -math.inf)
-        # A row of nothing but -inf has a nan gradient: give it finite numbers, its result is thrown away below.
+        # A row of only -inf has a nan gradient: give it finite numbers, its result is discarded below.
         sums.append(torch.logsumexp(torch.where(has_positive[..., None], masked, torch.zeros_like(masked)), dim=-1))
     return torch.where(has_positive, sums[0] - sums[1], torch.zeros_like(sums[0]))
 

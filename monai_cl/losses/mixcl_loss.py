@@ -1,4 +1,4 @@
-"""MixCL's total (Eq. 2), ``L = L_id + α L_label + β L_recon (+ γ L_sup)``, from one forward of V1, V1' and V2."""
+"""MixCL's total loss (Eq. 2), ``L = L_id + α L_label + β L_recon (+ γ L_sup)``, from one forward of V1, V1' and V2."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mixcl_terms(
         targets: ``clean``: (3B, 1, H, W, D), before intensity augmentation; ``labels``: (2B, 1, H, W, D), P1 then
             P2; ``voxels1``, ``voxels2``: (B, K) flat row-major indices into the grid of the label level, −1 is
             padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,).
-        terms: names out of ``identity``, ``label``, ``reconstruction``, ``supervised``.
+        terms: names among ``identity``, ``label``, ``reconstruction``, ``supervised``.
         offdiag_weight: λ of the identity term.
         center: subtract each channel's mean in the identity term first.
         identity_levels: indices of the levels the identity term takes; None: all.
@@ -66,7 +66,7 @@ def mixcl_terms(
     """
     unknown = [name for name in terms if name not in TERMS]
     if unknown:
-        raise ValueError(f"terms must be out of {', '.join(TERMS)}, got {', '.join(unknown)}")
+        raise ValueError(f"terms must be among {', '.join(TERMS)}, got {', '.join(unknown)}")
     log = {} if diagnostics is None else diagnostics
     found: dict[str, Tensor] = {}
     if "identity" in terms:
@@ -94,7 +94,7 @@ def mixcl_terms(
 
 
 class MixCLLoss(nn.Module):
-    """:func:`mixcl_terms` weighted and summed; ``MixCLLoss(**mixcl_preset("balanced"))`` for a ready choice.
+    """:func:`mixcl_terms` weighted and summed; ``MixCLLoss(**mixcl_preset("balanced"))`` for a preset.
 
     Args:
         identity_weight: weight of L_id. A term of weight 0 is not computed, and needs no outputs.
@@ -112,7 +112,7 @@ class MixCLLoss(nn.Module):
         class_counts: C_k of every data set, background included; the supervised term needs it.
 
     Attributes:
-        terms: the unweighted terms of the last call, attached to the graph (for gradient norms a term).
+        terms: the unweighted terms of the last call, attached to the graph (for the gradient norm of each term).
         diagnostics: detached scalars of the last call.
 
     Raises:
@@ -191,7 +191,7 @@ def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options:
     if not kept:
         shapes = [tuple(v.v1.shape) for v in views.values()]
         raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
-    # a level that is left out stays attached, with gradient 0: DDP dies on parameters without one
+    # a level that is left out stays attached, with gradient 0: DDP fails on parameters without one
     left_out = [
         v.v1.flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), found) if level.term is None
     ]
@@ -255,7 +255,7 @@ def _levels(outputs: Mapping[str, Any], wanted: Sequence[int] | None, term: str)
 
 
 def _batch_size(targets: Mapping[str, Tensor], levels: Mapping[int, Tensor], label_level: int) -> int:
-    """B, from whichever target is there; else from a level that has V1 and V1' only."""
+    """B, from whichever target is present; otherwise from a level that has V1 and V1' only."""
     for name, rows in (("dataset", 1), ("voxels1", 1), ("labels", 2), ("clean", 3)):
         if targets.get(name) is not None:
             batch, source = targets[name].shape[0] // rows, f"targets['{name}']"
@@ -263,10 +263,10 @@ def _batch_size(targets: Mapping[str, Tensor], levels: Mapping[int, Tensor], lab
     else:
         others = [z.shape[0] for index, z in levels.items() if index != label_level]
         if not others:
-            raise ValueError("targets must tell the batch size by one of dataset, voxels1, labels, clean")
+            raise ValueError("targets must give the batch size by one of dataset, voxels1, labels, clean")
         batch, source = others[0] // 2, "the other levels"
     for index, z in levels.items():
-        # A level may carry the rows of V2 too; the identity term leaves them alone.
+        # A level may have the rows of V2 too; the identity term ignores them.
         if z.shape[0] not in (2 * batch, 3 * batch):
             raise ValueError(f"level {index} must have {2 * batch} or {3 * batch} rows ({source}), got {z.shape[0]}")
     return batch

@@ -1,4 +1,4 @@
-"""Ready choices of MixCL's weights: one key in a config, a plain dictionary here."""
+"""Presets of MixCL's weights: one key in a config, a plain dictionary here."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "reconstruction_weight": 0.01,
         "supervised_weight": 0.0,
     },
-    # Terms whose gradients on the encoder are of one order.
+    # Terms whose gradients on the encoder have the same order of magnitude.
     "balanced": _BALANCED,
     "hybrid": {**_BALANCED, "supervised_weight": 1.0},
-    # The positive control: if it does not gain, the set-up is at fault.
+    # The positive control: if it does not improve, the set-up is wrong.
     "supervised": {**_COMMON, **_OFF, "supervised_weight": 1.0},
-    # Ablations, a term alone in the paper's form.
+    # Ablations: one term alone in the paper's form.
     "identity": {**_COMMON, **_OFF, "identity_weight": 1.0},
     "label": {**_COMMON, **_OFF, "label_weight": 1.0},
     "reconstruction": {**_COMMON, **_OFF, "reconstruction_weight": 1.0},

@@ -1,4 +1,4 @@
-"""Supervised term of the ``hybrid`` preset: one head for all data sets, each judged on its own classes only."""
+"""Supervised term of the ``hybrid`` preset: one head for all data sets, each evaluated on its own classes only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_co
 
     The channels are the classes of all data sets side by side: data set k has the channels from
     ``class_counts[0] + … + class_counts[k−1]`` on, ``class_counts[k]`` of them, the first being its background.
-    A data set says nothing about organs it did not annotate, so the channels of the others take no part, not even
-    in the softmax. Both halves are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
+    A data set has no information about organs it did not annotate, so the channels of the others are not used, not even
+    in the softmax. Both terms are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
 
     Args:
         logits: (B, sum C_k, H, W, D).
@@ -36,7 +36,7 @@ def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_co
     counts = [int(count) for count in class_counts]
     if not counts or min(counts) < 2:
         raise ValueError(
-            f"class_counts must name at least 2 classes (background and one more) a data set, got {counts}"
+            f"class_counts must hold at least 2 classes (background and one more) per data set, got {counts}"
         )
     if logits.ndim != 5 or logits.shape[1] != sum(counts):
         raise ValueError(

@@ -70,7 +70,7 @@ def self_paced_loss(
     :func:`supcon_loss`. Anchors without a positive are not counted.
 
     Args:
-        embeddings: V views of N slices, (N, V, F); made unit vectors here.
+        embeddings: V views of N slices, (N, V, F); normalised here.
         labels: one meta-label per slice, (N,) integers; the same number means the same class on every process. A
             negative number is a class of its own: the slice's other views are its only positives.
         gamma: γ. A perfect cluster still has ℓ ≥ log|P(i)|: below that no pair counts.

@@ -1,4 +1,4 @@
-"""Unit vectors without an epsilon, and arithmetic in float32 or better whatever autocast says."""
+"""Unit vectors without an epsilon, and arithmetic in float32 or better, whatever autocast is set to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a file of weights is, byte for byte, what was written: ``torch.load`` does not look."""
+"""Whether a file of weights is, byte for byte, what was written: ``torch.load`` does not check."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 def checksum_error(path: str | Path) -> str | None:
     """What is wrong with the zip archive that ``torch.save`` wrote, or None if every checksum in it is right.
 
-    ``torch.load`` ignores the CRC32 that ``torch.save`` leaves beside every tensor: of flipped bits it passes nine in
-    ten on as weights. The file is read once more for it.
+    ``torch.load`` ignores the CRC32 that ``torch.save`` leaves beside every tensor: nine in ten flipped bits are loaded
+    as weights. The file is read once more for it.
 
     Args:
-        path: the file; one in the format before PyTorch 1.6 has no checksums and counts as faultless.
+        path: the file; one in the format before PyTorch 1.6 has no checksums and counts as intact.
     """
     path = Path(path)
     try:
@@ -22,7 +22,7 @@ def checksum_error(path: str | Path) -> str | None:
             return None
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
-    # what a wrong length, name or compression method makes zipfile and zlib raise; but not a disk that fails
+    # what zipfile and zlib raise for a wrong length, name or compression method; not what a failing disk raises
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
         return str(error) or type(error).__name__
     except OSError as error:

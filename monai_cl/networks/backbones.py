@@ -37,7 +37,7 @@ def slice_encoder(
             leaves the head out.
         head_norm: batch norm in the head, see `projection_head`.
         weights: a file of ImageNet weights for ``resnet18``.
-        image_size: pixels, to try a network of the user's with; the others do not need it.
+        image_size: pixels, for testing a network of the user; the others do not need it.
         mean: mean of the windowed slices, see `SliceEncoder`.
         std: standard deviation of the windowed slices, see `SliceEncoder`.
 

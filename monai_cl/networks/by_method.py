@@ -25,7 +25,7 @@ def slice_network(
 
     Args:
         method: ``byol`` gets predictor and momentum encoder, and batch norm in the head; ``supervised`` a linear
-            layer to ``classes`` as head; any other the paper's head.
+            layer to ``classes`` as head; any other method the paper's head.
         backbone: see `slice_encoder`.
         iterations: of BYOL: steps of the whole run, see `BYOLNet`.
         classes: of ``supervised``.

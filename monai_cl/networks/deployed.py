@@ -1,7 +1,7 @@
-"""Networks as they leave training: one tensor in, one tensor out, and a training's ``model.pt`` fits as it is.
+"""Networks for deployment: one tensor in, one tensor out, and a training's ``model.pt`` loads unchanged.
 
-MONAI's tools (``verify_net_in_out``, ``ckpt_export``, ``onnx_export``) and whoever serves a model want that. These take
-no part in training.
+MONAI's tools (``verify_net_in_out``, ``ckpt_export``, ``onnx_export``) and model servers need that. These networks are
+not trained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ReconstructionUNETR(UNETR):
     """The UNETR within a `MixCLNet`: patches (B, 1, H, W, D) to their reconstructions; arguments are UNETR's own."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load a state dict of a UNETR, or that of a `MixCLNet` less its projectors and heads."""
+        """Load a state dict of a UNETR, or that of a `MixCLNet` without its projectors and heads."""
         if any(name.startswith(_UNETR) for name in state_dict):
             inner = {name: tensor for name, tensor in state_dict.items() if name.startswith(_UNETR)}
             state_dict = {name.removeprefix(_UNETR): tensor for name, tensor in inner.items()}
@@ -39,7 +39,7 @@ class SliceRepresentation(SliceEncoder):
         return self._represent(images)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load the state dict of a pre-training by any method, less what is not the (online) encoder."""
+        """Load the state dict of a pre-training by any method, without what is not the (online) encoder."""
         return super().load_state_dict(slice_encoder_weights(state_dict), strict=strict, assign=assign)
 
 
@@ -49,7 +49,7 @@ class SliceProbability(SliceEncoder):
     The state dict is that of the classifier that was trained; `SliceEncoder.outputs` gives the logits.
     """
 
-    # see SliceFeatures
+    # see SliceRepresentation
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         return torch.sigmoid(self.head(self._represent(images))).float()
 

@@ -16,7 +16,7 @@ MEAN, STD = 0.1, 0.2
 
 
 class SliceEncoder(nn.Module):
-    """A 2D network and a head on it; slices are standardised first, by constants that travel with the weights.
+    """A 2D network and a head on it; slices are standardised first, by constants that are saved with the weights.
 
     Args:
         backbone: maps (B, C, H, W) to features (B, F), or to what `pooled` understands.
@@ -63,7 +63,7 @@ class SliceEncoder(nn.Module):
         """
         flat, lead = pack([images], "* c h w")
         representation = self._represent(flat)
-        # Untrained embeddings point all one way: bfloat16 does not resolve the differences that are to grow.
+        # Untrained embeddings all point in one direction: bfloat16 does not resolve the differences that should grow.
         with torch.autocast(device_type=images.device.type, enabled=False):
             embedding = self.head(representation)
         return {
@@ -72,7 +72,7 @@ class SliceEncoder(nn.Module):
         }
 
     def _represent(self, images: Tensor) -> Tensor:
-        # In half precision a slice's mean would swallow its contrast.
+        # In half precision a slice's mean would hide its contrast.
         images = images if images.dtype == torch.float64 else images.float()
         features = self.backbone((images - self.mean) / self.std)
         if torch.jit.is_scripting():
@@ -85,8 +85,8 @@ class SliceEncoder(nn.Module):
 def pooled(output: Tensor | Sequence) -> Tensor:
     """Features (B, F) from what MONAI's 2D networks give.
 
-    (B, F) is kept, a map (B, F, h, w) and tokens (B, T, F) are averaged. A list of maps stands for its last one (the
-    coarsest, as in `ResNetFeatures`), a tuple for its first entry (as in `ViT`, whose second are the hidden states).
+    (B, F) is kept, a map (B, F, h, w) and tokens (B, T, F) are averaged. Of a list of maps the last one is used (the
+    coarsest, as in `ResNetFeatures`), of a tuple the first entry (as in `ViT`, whose second are the hidden states).
 
     Raises:
         ValueError: anything else.
@@ -113,7 +113,7 @@ def pooled_tensor(output: Tensor) -> Tensor:
 
 @torch.no_grad()
 def representation_size(network: nn.Module, *, in_channels: int = 1, image_size: int | Sequence[int] = 224) -> int:
-    """F of a 2D network, found by showing it an empty image; the network is left as it was.
+    """F of a 2D network, found by running it on an empty image; the network is left as it was.
 
     Args:
         network: maps images (B, C, H, W) to what `pooled` understands.

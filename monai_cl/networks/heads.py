@@ -13,8 +13,8 @@ def projection_head(sizes: Sequence[int], *, norm: bool = False) -> nn.Sequentia
 
     Args:
         sizes: from the representation to the embedding: 256, 128, 64 for TinyNet and 512, 256, 128 for ResNet-18.
-        norm: batch norm before each ReLU, as in BYOL. The paper's head has none; but nothing in BYOL's loss pushes
-            the slices apart, and TinyNet, whose embeddings all start at cosine ≈ 1.000, stays there without it.
+        norm: batch norm before each ReLU, as in BYOL. The paper's head has none; but BYOL's loss has no term that
+            separates slices, and TinyNet, whose embeddings all start at cosine ≈ 1.000, stays there without it.
 
     Raises:
         ValueError: fewer than two sizes, or one below 1.

@@ -1,7 +1,8 @@
-"""Weights that a first batch scales: every channel of every convolution starts at mean 0 and deviation 1.
+"""Data-dependent initialisation: on a first batch, every channel of every convolution has mean 0, deviation 1.
 
-A network without norms and with PyTorch's own weights shrinks what differs between two slices from layer to layer,
-until all embeddings point one way (cosine ≈ 1.000) and a contrastive loss has hardly anything to push apart.
+A network without norms and with PyTorch's default weights reduces the difference between two slices from layer to
+layer, until all embeddings point in one direction (cosine ≈ 1.000) and a contrastive loss has hardly any difference to
+increase.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float
     """Scale and shift every 2D convolution so that its channels have mean 0 and deviation 1 over ``images``.
 
     ``w ← w / s``, ``b ← (b − m) / s`` with m and s over batch and pixels, layer by layer in the order of the forward
-    pass, each seeing what the layers before it give by then. Norm layers keep their meaning: they would undo a scale.
+    pass, each on the output of the layers before it, already scaled. Norm layers are not changed: they would undo a
+    scale.
 
     Args:
-        network: takes ``images``; changed in place, in the modes it is in.
+        network: takes ``images``; changed in place, in its current modes.
         images: (B, C, H, W), a first batch.
         floor: added to s, for channels that are constant.
 

@@ -12,7 +12,7 @@ from monai_cl.mixcl_views import COUNT, NAMES, without_v2
 LEVELS = (0, 1, 2, 3, 4)
 """Encoder outputs in order: encoder1, encoder2, encoder3, encoder4 and the ViT (strides 1, 2, 4, 8, 16)."""
 
-_VIT_BLOCKS_READ = {0: 0, 1: 4, 2: 7, 3: 10, 4: 12}  # how many transformer blocks a level depends on
+_VIT_BLOCKS_READ = {0: 0, 1: 4, 2: 7, 3: 10, 4: 12}  # number of transformer blocks a level depends on
 
 
 def level_channels(feature_size: int, hidden_size: int) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ class MixCLNet(nn.Module):
         )
         channels = level_channels(feature_size, hidden_size)
         self.projectors = nn.ModuleDict({str(level): projector(channels[level]) for level in self.levels})
-        # one convolution for all data sets: every parameter takes part in every step, as DDP demands
+        # one convolution for all data sets: every parameter takes part in every step, as DDP requires
         self.segmentation_head = nn.Conv3d(feature_size, sum(classes), 1) if classes else None
         self._freeze_unused()
 
@@ -101,7 +101,7 @@ class MixCLNet(nn.Module):
         return self.reconstruct or self.segmentation_head is not None
 
     def _freeze_unused(self) -> None:
-        """Take out of training what no output depends on: DDP dies on parameters without a gradient."""
+        """Freeze parameters that no output depends on: DDP fails on parameters without a gradient."""
         unetr, unused = self.unetr, []
         for name, parameter in unetr.named_parameters():
             if "norm_cross_attn" in name:

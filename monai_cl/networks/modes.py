@@ -1,4 +1,4 @@
-"""A network for a moment in evaluation mode."""
+"""A network temporarily in evaluation mode."""
 
 from __future__ import annotations
 

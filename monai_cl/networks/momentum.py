@@ -41,7 +41,7 @@ def move_towards(target: nn.Module, online: nn.Module, *, momentum: float) -> No
         momentum: m, the share of ``target`` that is kept, in [0, 1].
 
     Raises:
-        ValueError: networks of different tensors, ``momentum`` outside [0, 1].
+        ValueError: networks with different tensors, ``momentum`` outside [0, 1].
     """
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum must be in [0, 1], got {momentum}")
@@ -49,7 +49,7 @@ def move_towards(target: nn.Module, online: nn.Module, *, momentum: float) -> No
     theta = {**dict(online.named_parameters()), **dict(online.named_buffers())}
     if xi.keys() != theta.keys():
         odd = sorted(xi.keys() ^ theta.keys())
-        raise ValueError(f"target and online network must be of one make, got {odd[:3]} in one of them only")
+        raise ValueError(f"target and online network must have the same tensors, got {odd[:3]} in one of them only")
     for name, x in xi.items():
         if x.is_floating_point():
             x.lerp_(theta[name].to(x.dtype), 1 - momentum)
@@ -62,7 +62,7 @@ class MomentumEncoder(nn.Module):
 
     Its normalisation uses the statistics of its own batch in training, as BYOL's does, but its *running* statistics
     are averages of the online network's, like every other buffer. The number of updates made is part of the state
-    dict: a resumed run goes on where it was.
+    dict: a resumed run continues where it was.
 
     Args:
         online: the network to follow.
@@ -77,12 +77,12 @@ class MomentumEncoder(nn.Module):
 
     def __init__(self, online: nn.Module, *, iterations: int, start: float = 0.996) -> None:
         super().__init__()
-        momentum_at(0, iterations=iterations, start=start)  # its errors now, not at the first update
+        momentum_at(0, iterations=iterations, start=start)  # errors now, not at the first update
         self.iterations, self.start = int(iterations), float(start)
         self.target = copy.deepcopy(online).requires_grad_(False)
         for module in self.target.modules():
             if hasattr(module, "running_mean"):
-                # the share of a batch in the running statistics; nn.Module declares only tensors and modules
+                # the weight of a batch in the running statistics; nn.Module declares only tensors and modules
                 module.momentum = 0.0  # type: ignore[assignment]
         self.register_buffer("updates", torch.tensor(0))
 
@@ -93,10 +93,10 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, *args: Tensor) -> Tensor | dict[str, Tensor]:
-        """What the target gives, outside of the graph."""
+        """The target's output, outside of the graph."""
         return self.target(*args)
 
     def update(self, online: nn.Module) -> None:
-        """Follow ``online`` by one step; call it after the optimiser's."""
+        """Update towards ``online`` by one step; call it after the optimiser's step."""
         move_towards(self.target, online, momentum=self.momentum)
         self.updates += 1

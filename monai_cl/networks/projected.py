@@ -75,7 +75,7 @@ def projected_encoder(
 def in_full_precision(head: nn.Module, features: Tensor) -> Tensor:
     """A head on features (…, F), outside of autocast, any number of leading axes.
 
-    Untrained embeddings point all one way: bfloat16 does not resolve the differences that are to grow.
+    Untrained embeddings all point in one direction: bfloat16 does not resolve the differences that should grow.
     """
     flat, lead = pack([features], "* f")
     with torch.autocast(device_type=features.device.type, enabled=False):

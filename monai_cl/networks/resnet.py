@@ -14,14 +14,15 @@ from monai_cl.networks.transfer import TransferReport, compare_weights, read_wei
 
 _FIRST = "conv1.weight"
 _CLASSIFIER = "fc."
-_COUNTER = "num_batches_tracked"  # absent from files of before 2018; counts batches, no weight
+_COUNTER = "num_batches_tracked"  # absent from files written before 2018; a batch counter, not a weight
 
 
 def slice_resnet18(*, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
     """The standard ResNet-18 in 2D without its classifier: images (B, C, H, W) → representations (B, 512).
 
-    MONAI's `resnet18` differs from it by default in two places, both set back here: its first convolution has
-    stride 1, its shortcuts' 1×1 convolutions a bias. With both set back, the names of its tensors are torchvision's.
+    MONAI's `resnet18` differs from it by default in two places, both changed back here: its first convolution has
+    stride 1, its shortcuts' 1×1 convolutions a bias. With both changed back, the names of its tensors are
+    torchvision's.
 
     Args:
         in_channels: 1, or 2k + 1 for a slice with k neighbours on either side.
@@ -57,8 +58,7 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
         network: from `slice_resnet18`; changed in place.
         path: the weights file, as torchvision publishes it.
 
-    Returns:
-        The names that matched; nothing else can be, for anything else is refused.
+    Returns: The names that matched: all of them, because anything else is refused.
 
     Raises:
         UserError: no such file, a damaged one, or another network's; the message names what does not fit. The
@@ -86,8 +86,8 @@ def grey_convolution(weight: Tensor, *, channels: int) -> Tensor:
     """A first convolution for colours (F, 3, h, w) turned into one for ``channels`` grey slices (F, channels, h, w).
 
     Every channel gets the sum over the colours, divided by ``channels``: a slice repeated as all its neighbours then
-    has the very response that its grey picture has in the original network. Three channels too: neighbouring slices
-    are not red, green and blue.
+    has exactly the response of its grey image in the original network. Three channels too: neighbouring slices are not
+    red, green and blue.
 
     Args:
         weight: kernels of the convolution for colours, (F, 3, h, w).

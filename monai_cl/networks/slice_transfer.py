@@ -22,14 +22,14 @@ def slice_encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferReport:
-    """Load backbone and standardisation from a checkpoint of a pre-training by any method; the head is left alone.
+    """Load backbone and standardisation from a checkpoint of a pre-training by any method; the head is not loaded.
 
     Args:
         encoder: built with the backbone, width and channels of the pre-training.
         path: a checkpoint of the run, or its bare state dict.
 
     Returns:
-        The names that matched: all of them, for nothing else is accepted.
+        The names that matched: all of them, because anything else is refused.
 
     Raises:
         UserError: a file that is missing, damaged or of another backbone; the message names what does not fit. The
@@ -42,7 +42,7 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     report = compare_weights(own, given, source=str(path))
     if not report.complete:
         raise UserError(
-            f"{report}; expected an encoder of slices of the same make: build it as it was pre-trained "
+            f"{report}; expected an encoder of slices with the same architecture: build it as it was pre-trained "
             "(backbone, width, in_channels)"
         )
     encoder.load_state_dict({name: given[name] for name in report.matched}, strict=False)

@@ -24,7 +24,7 @@ def smallest_side(blocks: int = len(CHANNELS)) -> int:
 class TinyNet(nn.Module):
     """Five × (5×5 convolution, stride 1, no padding → ReLU → max-pool 2), then the average over the map.
 
-    Without a norm, and with PyTorch's own initialisation: He's, which ResNet takes, made training collapse.
+    Without a norm, and with PyTorch's own initialisation: He's, which ResNet uses, made training collapse.
 
     Args:
         in_channels: 1, or 2k + 1 for a slice with k neighbours on either side.
@@ -47,7 +47,7 @@ class TinyNet(nn.Module):
             raise ValueError(f"width must leave at least one channel, width >= {1 / CHANNELS[0]}, got {width}")
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
-            # ReLU and maximum change places without changing a value; this way ReLU has a quarter of the pixels
+            # ReLU and maximum can be swapped without changing a value; in this order ReLU has a quarter of the pixels
             layers += [nn.Conv2d(before, after, KERNEL), nn.MaxPool2d(2), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.representation_size = channels[-1]
@@ -56,7 +56,7 @@ class TinyNet(nn.Module):
         """Representations (B, F) of images (B, C, H, W).
 
         Raises:
-            UserError: images of fewer than 156 pixels a side: nothing would be left of them.
+            UserError: images of fewer than 156 pixels per side: no pixel would be left.
         """
         if not torch.jit.is_scripting():
             _check_size(*images.shape[-2:])

@@ -1,4 +1,4 @@
-"""Slices with what a classifier looked at laid over them."""
+"""Slices with the classifier's activation map laid over them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def class_activation_figure(
     Args:
         images: (n, H, W) in [0, 1].
         maps: (n, H, W) in [0, 1], such as of Grad-CAM; where a map is 0 the slice shows through.
-        titles: one a slice, above it.
+        titles: one per slice, above it.
         title: above all.
 
     Returns:
@@ -42,7 +42,7 @@ def class_activation_figure(
             for row in axes[:, column]:
                 row.imshow(image, cmap="gray", vmin=0, vmax=1)
                 row.set_axis_off()
-            # opacity follows the map: the anatomy stays to be seen where nothing was looked at
+            # opacity follows the map: the anatomy stays visible where the map is low
             axes[1, column].imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65 * np.clip(heat, 0, 1))
             if titles:
                 axes[0, column].set_title(titles[column], fontsize=9, parse_math=False)

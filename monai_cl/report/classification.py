@@ -20,12 +20,12 @@ from monai_cl.report.pictures import data_uri, file_pictures
 from monai_cl.report.runs import Run
 from monai_cl.report.tables import Table, fraction
 
-# beyond that the page would be all rows; the rest is in each run's patients.csv
+# more rows would fill the page; the rest is in each run's patients.csv
 MOST_PATIENTS = 400
 
 
 def classification_tables(runs: Sequence[Run]) -> list[Table]:
-    """Every table there are numbers for: by method, then by σ.
+    """Every table for which there are numbers: by method, then by σ.
 
     Args:
         runs: runs of all kinds; those of a classification are taken.
@@ -38,7 +38,7 @@ def classification_tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def classification_results(runs: Sequence[Run]) -> list[str]:
-    """The answer in one sentence a method and cohort, as HTML list items."""
+    """The result in one sentence per method and cohort, as HTML list items."""
     sentences = []
     for cohort in cohorts_of(runs):
         for group in method_runs(runs):
@@ -75,7 +75,7 @@ def roc_predictions(runs: Sequence[Run]) -> dict[str, dict[str, tuple[list[int],
 
 
 def roc_html(runs: Sequence[Run]) -> str:
-    """One figure a cohort, one curve a method."""
+    """One figure per cohort, one curve per method."""
     from monai_cl.report.figure_files import MEDIA_TYPES
     from monai_cl.report.roc import roc_figure
 
@@ -88,7 +88,7 @@ def roc_html(runs: Sequence[Run]) -> str:
 
 
 def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str], str] = str) -> Table:
-    """Probability of every patient of a cohort, a column a method; sorted by the name shown.
+    """Probability of every patient of a cohort, one column per method; sorted by the name shown.
 
     Args:
         runs: classification runs.

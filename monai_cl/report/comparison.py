@@ -1,4 +1,4 @@
-"""Segmentation runs put side by side: one comparison a data list and label share, one column an initialisation."""
+"""Segmentation runs put side by side: one comparison per data list and label share, one column per initialisation."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
-    """Group the segmentation runs among ``runs``; pre-training runs and runs that validated nothing are passed over.
+    """Group the segmentation runs among ``runs``; pre-training runs and runs without a validation are ignored.
 
     The value of a case is the mean over the runs (seeds) of its column; the mean row is the mean over cases of a
     case's mean over its organs, as MONAI's ``DiceMetric(reduction="mean")`` takes it.

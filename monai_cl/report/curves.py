@@ -11,7 +11,8 @@ from monai_cl.report.comparison import share_of_labels
 from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
 from monai_cl.report.runs import Run, initialisation_labels
 
-# Okabe and Ito's colours, dark enough on white and told apart by colour-blind readers; the dash repeats the message.
+# Okabe and Ito's colours, dark enough on white and distinguishable for colour-blind readers; the dash pattern repeats
+# the information.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#7A5C00", "#444444")
 DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 # from this many points on a curve is drawn faint under its running mean
@@ -55,7 +56,7 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
     if not lines:
         raise ValueError(f"name must be a curve of the {kind} runs, got {name!r}")
 
-    # small on purpose: the page scales it, and its letters must stay legible on a telephone
+    # small on purpose: the page scales it, and its letters must stay legible on a phone
     figure = new_figure(4.6, 3.0, file_format)
     axes = figure.add_subplot()
     for number, (label, curves) in enumerate(lines.items()):
@@ -100,7 +101,7 @@ def _draw(axes, points: np.ndarray, *, label: str | None, style: dict) -> None:
         # matplotlib leaves labels with a leading underscore out of the legend
         label = f" {label}" if label.startswith("_") else label
     finite = np.isfinite(values)
-    # between missing values a line of one point is nothing to see
+    # between missing values a line of one point is invisible
     alone = finite & ~np.append(finite[1:], False) & ~np.append(False, finite[:-1])
     if alone.any():
         axes.plot(iterations[alone], values[alone], marker="o", markersize=4, linestyle="none", color=style["color"])

@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens without a network, prints, and fits a telephone."""
+"""The report: one HTML file that opens without a network, prints, and fits a phone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_report(
     found = find_runs(*runs)
     output = Path(output)
     render = render_markdown if output.suffix.lower() == ".md" else render_html
-    # a title from a command line may hold half a character
+    # a title from a command line may hold a lone surrogate
     page = render(found, title=title, hash_patients=hash_patients).encode("utf-8", errors="backslashreplace")
     write_atomically(output, page)
     return output
@@ -160,7 +160,7 @@ def _synthetic_lines(runs: Sequence[Run]) -> list[str]:
 
 
 def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
-    """The answer in one sentence a comparison, and one a method that classifies."""
+    """The result in one sentence per comparison, and one per classification method."""
     sentences = []
     for comparison in comparisons:
         reference, *others = comparison.columns
@@ -180,8 +180,8 @@ def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
             )
         if not others and start is not None:
             sentences.append(
-                f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>; "
-                "nothing to compare it with among these runs.</li>"
+                f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>; none of "
+                "these runs can be compared with it.</li>"
             )
     sentences += classification_results(runs)
     return f'<ul class="result">{"".join(sentences)}</ul>\n' if sentences else ""
@@ -235,7 +235,7 @@ def _curves(runs: Sequence[Run], *, kind: str) -> str:
             uri = data_uri(curve_figure(runs, kind=kind, name=name), "image/svg+xml")
             alt = escape(f"Curve of {name} against the iteration")
             figure = f'<figure><img src="{uri}" width="442" height="288" alt="{alt}"></figure>\n'
-            # one curve an organ would bury the others
+            # one curve per organ would hide the others
             (minor if name.startswith("dice/") or name == "learning_rate" else main).append(figure)
     parts = [f'<div class="curves">{"".join(figures)}</div>\n' if figures else "" for figures in (main, minor)]
     return parts[0] + (_details("Curves of single organs and of the learning rate", parts[1]) if minor else "")

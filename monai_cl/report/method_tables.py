@@ -32,7 +32,7 @@ class MethodRuns:
 
     Attributes:
         method, backbone: as in the results; backbone may be None.
-        label: name for people; with σ or τ where the runs at hand have several values of it.
+        label: name for people; with σ or τ where these runs have several values of it.
         runs: the runs.
     """
 
@@ -57,7 +57,7 @@ def backbone_name(backbone: str | None) -> str:
 
 
 def cohort_of(run: Run) -> str:
-    """The cohort a classification run was judged on."""
+    """The cohort a classification run was evaluated on."""
     return run.results["cohort"]
 
 
@@ -97,7 +97,7 @@ def method_runs(runs: Sequence[Run]) -> list[MethodRuns]:
 
 
 def method_table(runs: Sequence[Run], *, measure: str = "auc") -> Table:
-    """A row a method, a column a cohort (Table 1's layout).
+    """One row per method, one column per cohort (as Table 1).
 
     With one run a cell is the mean over folds ± standard deviation over folds; with several seeds the mean of their
     means ± standard deviation between seeds.
@@ -126,7 +126,7 @@ def method_table(runs: Sequence[Run], *, measure: str = "auc") -> Table:
 
 
 def sigma_tables(runs: Sequence[Run], *, measure: str = "auc") -> list[Table]:
-    """A row a σ, a column a cohort (Table 3's layout); a table for every method and backbone with two σ or more.
+    """One row per σ, one column per cohort (as Table 3); one table for every method and backbone with several σ.
 
     Args:
         runs: runs of all kinds; those of a classification with a σ are taken.
@@ -200,7 +200,7 @@ def _notes(groups: Sequence[MethodRuns], cohorts: Sequence[str], measure: str) -
         if len(sizes) == 1 and None not in (size := next(iter(sizes))):
             notes.append(f"{cohort}: {size[0]} patients, {size[1]} of class 1.")
         if len({found.get("folds_sha256") for found in metrics}) > 1:
-            notes.append(f"{cohort}: the runs were not judged on the same patients and folds; do not compare them.")
+            notes.append(f"{cohort}: the runs were not evaluated on the same patients and folds; do not compare them.")
     counts = {len(group.of(cohort)) for group in groups for cohort in cohorts} - {0}
     if counts == {1}:
         notes.append("± is the standard deviation over folds.")

@@ -38,7 +38,7 @@ def overlay_figure(
 ) -> bytes:
     """Draw the slices that show the most of the organs as PNG: a row per plane; image, truth, prediction per row.
 
-    Patient right is on the left of the picture and so marked, anterior (axial) or head (coronal) is up; pixels have
+    Patient right is on the left of the picture and marked so, anterior (axial) or head (coronal) is up; pixels have
     their true aspect.
 
     Args:
@@ -49,7 +49,7 @@ def overlay_figure(
         spacing: mm along X, Y, Z.
         labels: label -> organ name for the legend; a label without a name shows its number.
         planes: of ``axial``, ``coronal``.
-        title: drawn above and written into the file. Without one the pixels bear no case id; a report that hides ids
+        title: drawn above and written into the file. Without one the pixels hold no case id; a report that hides ids
             shows untitled pictures only.
 
     Returns:
@@ -157,7 +157,7 @@ def _layout(shape, spacing, planes, columns, *, entries, titled):
 
 
 def _legend_columns(entries: Sequence[tuple[str, str]], width: float) -> int:
-    """As many columns as the longest name leaves room for, about 0.08 inches a letter."""
+    """As many columns as fit beside the longest name, about 0.08 inches per letter."""
     longest = max((len(name) for name, _ in entries), default=0)
     return int(np.clip(width // (0.5 + 0.08 * longest), 1, max(1, len(entries))))
 

@@ -1,4 +1,4 @@
-"""Paired differences drawn: a point a case in the order of its difference, the mean with its bootstrap interval."""
+"""Paired differences drawn: one point per case in the order of its difference, the mean with its bootstrap interval."""
 
 from __future__ import annotations
 

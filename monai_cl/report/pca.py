@@ -53,8 +53,8 @@ def pca_figure(
         depths: (n,) in [0, 1], nan for unknown; None, or all nan, leaves the panel out.
         classes: class -> its name in the legend.
         title: drawn above.
-        at_most: points drawn, of more a random part; the directions are those of all points.
-        seed: of that part and of the order in which points cover one another.
+        at_most: points drawn, of more, a random subset; the directions are those of all points.
+        seed: of that subset and of the order in which points cover one another.
         file_format: ``png`` or ``svg``.
 
     Returns:
@@ -115,5 +115,5 @@ def _by_depth(figure: Figure, axes, points: np.ndarray, depths: np.ndarray) -> N
 def _column(name: str, values: Sequence, n: int) -> np.ndarray:
     values = np.asarray(values)
     if values.shape != (n,):
-        raise ValueError(f"{name} must be ({n},), one a point, got {values.shape}")
+        raise ValueError(f"{name} must be ({n},), one per point, got {values.shape}")
     return values

@@ -1,4 +1,4 @@
-"""Pictures of a run embedded in the report, grouped by case so that two runs of one case stand side by side."""
+"""Pictures of a run embedded in the report, grouped by case so that two runs of one case are side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from monai_cl.report.privacy import is_untitled_png
 from monai_cl.report.runs import Run, initialisation_labels
 
-# pictures shown per run; the rest stays in the run's folder and is counted
+# pictures shown per run; the rest stay in the run's folder and are counted
 OVERLAYS_PER_RUN = 12
 LARGEST_PICTURE = 20_000_000  # bytes
 
@@ -24,7 +24,7 @@ def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
 
     Args:
         name_case: how a case id is shown.
-        private: leave out pictures that may bear the id in their pixels: those with a title, and all but PNG.
+        private: leave out pictures that may show the id in their pixels: those with a title, and all but PNG.
     """
     labels = initialisation_labels(runs)
     by_case: dict[str, list[str]] = defaultdict(list)
@@ -36,7 +36,7 @@ def pictures_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
             case = name_case(Path(name.replace("\\", "/")).stem)
             picture = _read_picture(run.folder, name)
             if private and not isinstance(picture, str) and not is_untitled_png(picture[0]):
-                picture = "its picture may bear the case's name and was left out"
+                picture = "its picture may show the case's name and was left out"
             if isinstance(picture, str):
                 notes.append(f"{run.name}, {case}: {picture}.")
                 continue
@@ -59,7 +59,7 @@ def file_pictures(runs: Sequence[tuple[Run, str]], name: str, *, alt: str, priva
     """The picture ``name`` of every run that has recorded it, under the caption given with the run.
 
     Args:
-        private: leave out pictures that may bear an id in their pixels.
+        private: leave out pictures that may show an id in their pixels.
     """
     figures, notes = [], []
     for run, caption in runs:
@@ -67,7 +67,7 @@ def file_pictures(runs: Sequence[tuple[Run, str]], name: str, *, alt: str, priva
             continue
         picture = _read_picture(run.folder, name)
         if private and not isinstance(picture, str) and not is_untitled_png(picture[0]):
-            picture = "its picture may bear a name and was left out"
+            picture = "its picture may show a name and was left out"
         if isinstance(picture, str):
             notes.append(f"<li>{escape(f'{caption}: {picture}.')}</li>")
         else:
@@ -101,7 +101,7 @@ def _read_picture(folder: Path, name: str) -> tuple[bytes, str, int] | str:
             return content, Image.MIME[picture.format], picture.width
     except UnidentifiedImageError:
         return "its picture is neither PNG nor JPEG"
-    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+    except (OSError, ValueError) as error:  # the latter for an impossible file name
         return f"its picture cannot be read ({getattr(error, 'strerror', None) or error})"
 
 

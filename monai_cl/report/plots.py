@@ -53,7 +53,7 @@ def _slug(name: str) -> str:
 
 
 def _free(path: Path, taken: dict[Path, None]) -> Path:
-    """Two names that differ in what a file name cannot hold must not share a file."""
+    """Two names that differ only in characters a file name cannot hold must not share a file."""
     number, free = 2, path
     while free in taken:
         free = path.with_stem(f"{path.stem}-{number}")

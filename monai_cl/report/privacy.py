@@ -1,4 +1,4 @@
-"""What a report may show where case ids are to stay hidden: no id, and no path or name of a run, which may hold one."""
+"""What a report may show where case ids must stay hidden: no id, and no path or name of a run, which may hold one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
 
 
 def without_names(runs: Sequence[Run]) -> list[Run]:
-    """The runs under numbers: folders and files may be called after a patient, and so no run's name, encoder, path of a
-    data list, configuration or command is left. The name that a data list bears inside stays."""
+    """The runs under numbers: folders and files may be called after a patient, and therefore run names, encoders, paths
+    of data lists, configurations and commands are left out. The name inside a data list stays."""
     encoders = list(dict.fromkeys(run.initialisation for run in runs if run.initialisation != SCRATCH))
     starts = {SCRATCH: SCRATCH} | {
         encoder: f"encoder {number}" if len(encoders) > 1 else "pre-trained"
@@ -33,7 +33,7 @@ def without_names(runs: Sequence[Run]) -> list[Run]:
     paths = list(dict.fromkeys(str(run.data_list.get("path")) for run in runs))
     hidden = []
     for number, run in enumerate(runs, start=1):
-        path = f"data list {paths.index(str(run.data_list.get('path'))) + 1}"  # tells lists without a hash apart
+        path = f"data list {paths.index(str(run.data_list.get('path'))) + 1}"  # distinguishes lists without a hash
         known = {"name": run.data_list.get("name") or path, "path": path, "synthetic": run.is_synthetic}
         results = run.results | {
             "name": f"run {number}",

@@ -14,7 +14,7 @@ def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, fi
     """Sensitivity against 1 − specificity, with the area under each curve in the legend.
 
     Args:
-        predictions: name of the curve -> (labels (n,) 0 or 1, probabilities (n,)), one a patient.
+        predictions: name of the curve -> (labels (n,) 0 or 1, probabilities (n,)), one per patient.
         title: drawn above.
         file_format: ``png`` or ``svg``.
 

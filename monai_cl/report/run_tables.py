@@ -11,13 +11,13 @@ from monai_cl.report.tables import NOTHING, Table, fraction
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """What ran: one row a run.
+    """What ran: one row per run.
 
     Args:
         runs: every run of the report, in the order of the rows.
     """
     labels = initialisation_labels(runs)
-    # a column for the kinds at hand only
+    # a column only for the kinds that occur
     judged = any(run.kind == "classification" for run in runs)
     rows = []
     for run in runs:

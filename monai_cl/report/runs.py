@@ -1,4 +1,4 @@
-"""The runs a report is about: found on disk, named so that two of them are never confused."""
+"""The runs of a report: found on disk, named unambiguously."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
 
 SCRATCH = "scratch"
-# words in a data list's name or source that say the images were computed, not scanned
+# words in a data list's name or source that mark computed images
 _SYNTHETIC = ("synthetic", "phantom", "simulated")
 
 
@@ -97,7 +97,7 @@ def find_runs(*paths: str | os.PathLike) -> list[Run]:
         for file in _result_files(path):
             files.setdefault(file.resolve(), file)
     runs = [Run(path=file, results=read_results(file)) for file in files.values()]
-    # what came first stands first, and scratch before what it is compared with; the rest stays as given
+    # runs come in the given order, but pre-training first and scratch before what it is compared with
     return sorted(runs, key=lambda run: (run.kind != "pretraining", run.initialisation != SCRATCH))
 
 
@@ -118,7 +118,7 @@ def _result_files(path: Path) -> list[Path]:
 def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Initialisation as written in the results -> a short name: scratch, pre-trained, or pre-trained (distinct end).
 
-    Encoder files are told apart by as many trailing parts of their path as it takes.
+    Encoder files are distinguished by as many trailing parts of their path as needed.
     """
     encoders = sorted({run.initialisation for run in runs if run.initialisation != SCRATCH})
     labels = {SCRATCH: SCRATCH}

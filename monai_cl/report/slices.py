@@ -54,7 +54,7 @@ def same_shape(image: Any, *segmentations: Any | None) -> list[np.ndarray | None
 
 
 def as_labels(name: str, volume: np.ndarray | None) -> np.ndarray | None:
-    """Labels in an integer type; ``ValueError`` where a value is not a whole number."""
+    """Labels in an integer type; ``ValueError`` where a value is not an integer."""
     if volume is None or volume.dtype.kind in "iub":
         return volume
     whole = volume.astype(np.int64) if np.isfinite(volume).all() else None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Two-sided, Wilcoxon's smallest possible p is 2 / 2^n: with five pairs .0625, so no result could be called one.
-# Below that a percentile interval of a handful of values is too narrow to print as "95 %" as well.
+# Two-sided, Wilcoxon's smallest possible p is 2 / 2^n: with five pairs .0625, so no result could be significant. With
+# so few values a percentile interval is also too narrow to print as "95 %".
 MINIMUM_PAIRS = 6
 
 
@@ -46,7 +46,7 @@ def paired_difference(
         a: case id -> value of the first set.
         b: case id -> value of the second set.
         confidence: coverage of the percentile bootstrap interval of the mean difference, in (0, 1).
-        resamples: bootstrap resamples of the cases (not of seeds: the runs at hand are taken as given).
+        resamples: bootstrap resamples of the cases (not of seeds: the runs are taken as given).
         seed: seed of the bootstrap; the order of the cases does not matter.
 
     Raises:
@@ -66,7 +66,7 @@ def paired_difference(
         note = f"{n} pair{'s' if n > 1 else ''}: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
         return PairedDifference(n, mean, None, None, None, note)
     low, high = _bootstrap_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
-    # Differences that are rounding of equal values (a mean over seeds) carry no sign.
+    # Differences that are only rounding of equal values (a mean over seeds) have no sign.
     moved = differences[np.abs(differences) > 1e-12]
     if len(moved) < MINIMUM_PAIRS:
         note = f"{len(moved)} of {n} pairs differ: too few for a test ({MINIMUM_PAIRS} needed)"
@@ -93,5 +93,5 @@ def _bootstrap_interval(values: np.ndarray, *, confidence: float, resamples: int
 def _wilcoxon(differences: np.ndarray) -> float:
     from scipy.stats import wilcoxon
 
-    # values that tie up to rounding must tie: scipy takes the exact distribution for ranks without ties only
+    # values equal up to rounding must be ties: scipy takes the exact distribution for ranks without ties only
     return float(wilcoxon(np.round(differences, 12)).pvalue)

@@ -43,7 +43,7 @@ class Table:
         return f"**{escape_markdown(self.caption)}**\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
     def html(self) -> str:
-        """A table in a region that scrolls sideways and can be reached by the keyboard; the notes under it."""
+        """A table in a region that scrolls sideways and can be reached by keyboard; the notes below it."""
         kinds = ["w" if number < self.text_columns else "n" for number in range(len(self.header))]
         head = "".join(f'<th scope="col" class="{kind}">{escape(name)}</th>' for kind, name in zip(kinds, self.header))
         body = []
@@ -63,7 +63,7 @@ class Table:
 
 
 def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0) -> Table:
-    """Mean Dice of every organ and over organs, a column an initialisation, with differences to the first column.
+    """Mean Dice of every organ and over organs, one column per initialisation, with differences to the first column.
 
     Args:
         comparison: see :func:`monai_cl.report.compare_runs`.
@@ -91,7 +91,7 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
     if len(rows) > 1:
         notes.append("Mean over organs: a case's mean over the organs it has, then the mean over cases.")
     if any(comparison.absent(organ) for organ in comparison.organs):
-        notes.append("A case whose truth lacks an organ counts neither for nor against it (“absent”).")
+        notes.append("A case whose truth lacks an organ is not counted for it (“absent”).")
     if any(column.seed_deviation for column in comparison.columns):
         notes.append("± is the standard deviation between seeds.")
     if others:
@@ -132,7 +132,7 @@ def case_table(comparison: Comparison, *, organ: str = MEAN, name_case: Callable
     if organ != MEAN and organ not in comparison.organs:
         raise ValueError(f"organ must be one of {', '.join(comparison.organs)}, got {organ!r}")
     rows = []
-    # by the name shown: the order of hashed cases must not give away the order of their ids
+    # by the name shown: the order of hashed cases must not reveal the order of their ids
     for case in sorted(comparison.cases, key=name_case):
         values = [column.dice[organ].get(case) for column in comparison.columns]
         row = [name_case(case), *map(fraction, values)]
@@ -172,12 +172,12 @@ def _difference_cells(found: PairedDifference) -> list[str]:
 
 
 def fraction(value: float | None) -> str:
-    """Three decimals, or the sign for nothing."""
+    """Three decimals, or the sign for a missing value."""
     return NOTHING if value is None else f"{value:.3f}"
 
 
 def signed(value: float | None) -> str:
-    """Three decimals with a sign, or the sign for nothing; what rounds to zero has no sign."""
+    """Three decimals with a sign, or the sign for a missing value; what rounds to zero has no sign."""
     if value is None:
         return NOTHING
     text = f"{value:+.3f}"

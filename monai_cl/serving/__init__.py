@@ -1,6 +1,6 @@
 """Bundles behind a MONAI Label server, for 3D Slicer and other viewers.
 
-MONAI Label lives in a virtual environment of its own. What is exported here runs without it; the modules of the app
+MONAI Label lives in its own virtual environment. What is exported here runs without it; the modules of the app
 (`monai_cl.serving.app` and what it imports) run in that environment only.
 """
 

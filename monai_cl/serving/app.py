@@ -34,11 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 class BundleApp(MONAILabelApp):
-    """Options (``--conf``): ``models`` (names, comma between; all), ``preload``, ``skip_trainers``, ``uncertainty``
-    (serve scans by the entropy of ``uncertainty_passes`` passes with dropout of ``uncertainty_dropout``).
+    """Options (``--conf``): ``models`` (names separated by commas; default: all), ``preload``, ``skip_trainers``,
+    ``uncertainty`` (serve scans by the entropy of ``uncertainty_passes`` passes with dropout of
+    ``uncertainty_dropout``).
 
     Raises:
-        UserError: a model that is not there, or whose dropout is out of (0, 1).
+        UserError: a missing model, or one whose dropout is outside of (0, 1).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -93,7 +94,7 @@ class BundleApp(MONAILabelApp):
         return super().async_scoring(method, params) if self._server_mode else {}
 
     def init_infers(self) -> dict[str, InferTask]:
-        """One task a bundle."""
+        """One task per bundle."""
         kinds = {
             name: ClassificationTask if task_of(path) == CLASSIFICATION else SegmentationTask
             for name, path in self.bundles.items()
@@ -111,11 +112,11 @@ class BundleApp(MONAILabelApp):
         """``first``, ``random`` and, if asked for, ``uncertainty``: the highest entropy first."""
         strategies: dict[str, Strategy] = {"first": First(), "random": RandomScan()}
         if self._asks("uncertainty") and self._segmenting():
-            strategies["uncertainty"] = Epistemic(desc="Get the scan the model is least certain of")
+            strategies["uncertainty"] = Epistemic(desc="Get the scan the model is least certain about")
         return strategies
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
-        """The entropy that ``uncertainty`` goes by; of the first segmentation bundle, for a scan has one score."""
+        """The entropy that ``uncertainty`` goes by; of the first segmentation bundle, because a scan has one score."""
         if not self._asks("uncertainty") or not self._segmenting():
             return {}
         name, path = next(iter(self._segmenting().items()))

@@ -20,7 +20,7 @@ from monai_cl.files import new_directory, write_atomically
 from monai_cl.shipped import bundle_folder
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
-# what has to be as in the run the weights are from, or is best left so
+# what has to be, or should be, as in the run the weights are from
 _OF_THE_RUN = (
     *("spacing", "window", "patch_size", "feature_size", "hidden_size", "mlp_dim", "num_heads"),
     *("fraction", "image_size", "pixel_size", "neighbours", "backbone", "width", "classes"),
@@ -30,13 +30,13 @@ _OF_THE_RUN = (
 
 @dataclass(frozen=True)
 class AppFolder:
-    """An app that is laid out.
+    """The folder of an app.
 
     Attributes:
         folder: of the app.
         model: name of the bundle in it.
         task: ``segmentation`` or ``classes``.
-        made: False where it was there before.
+        made: False where it existed before.
     """
 
     folder: Path
@@ -52,10 +52,10 @@ def lay_out_app(
     checkpoint: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> AppFolder:
-    """Make the app, or take the one that is there: what it has learnt since is kept.
+    """Create the app, or use the existing one: what it has learnt since is kept.
 
     The copy's ``inference.yaml`` and ``train.yaml`` get the sizes of the run the checkpoint is from (``results.json``
-    beside it), then the overrides; the weights are tried before anything is written.
+    beside it), then the overrides; the weights are loaded once before anything is written.
 
     Args:
         app: folder of the app.
@@ -64,8 +64,8 @@ def lay_out_app(
         overrides: key of ``inference.yaml`` or ``train.yaml`` -> value. ``probe`` is taken into the weights.
 
     Raises:
-        UserError: no such bundle, one without a label map or class as result, no weights or such that do not fit, a key
-            that neither config has, or an app that is there although weights or values were given.
+        UserError: no such bundle, one without a label map or class as result, no weights or weights that do not fit, a
+            key that neither config has, or an existing app although weights or values were given.
     """
     source, app, given = _bundle_folder(bundle), Path(app).resolve(), dict(overrides or {})
     name, task = source.name, task_of(source)
@@ -75,7 +75,7 @@ def lay_out_app(
             what = "--checkpoint" if checkpoint is not None else f"--{next(iter(given))}"
             raise UserError(
                 target,
-                expected="no app there",
+                expected="no existing app",
                 found="one",
                 remedy=f"start it without {what}, or make another with --app",
             )
@@ -102,7 +102,7 @@ def lay_out_app(
         (staged / "models").mkdir()
         torch.save(network.state_dict(), staged / "models" / "model.pt")
         _write_metadata(source, staged)
-        # before the bundle, whose presence means that the app is whole
+        # before the bundle, whose presence means that the app is complete
         if not (app / "main.py").exists():
             write_atomically(app / "main.py", Path(__file__).with_name("app_main.py").read_bytes())
     return AppFolder(app, name, task, made=True)
@@ -157,7 +157,7 @@ def _check_keys(given: Mapping[str, Any], known: set[str], bundle: Path) -> None
 
 
 def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
-    """What the run that left the weights says of them; nothing where its record is not there."""
+    """The record of the run that wrote the weights; empty where there is none."""
     if not (weights.parent / "results.json").is_file():
         return {}
     results = read_results(weights.parent)
@@ -176,7 +176,7 @@ def _is_expression(value: Any) -> bool:
 
 
 def _absolute(value: Any) -> Any:
-    """The server's current folder is another one: paths that exist become absolute, also inside a mapping."""
+    """The server runs in another folder: existing paths become absolute, also inside a mapping."""
     if isinstance(value, Mapping):
         return {key: _absolute(inner) for key, inner in value.items()}
     if isinstance(value, str) and value and not _is_expression(value) and Path(value).exists():

@@ -8,4 +8,4 @@ from monai_cl.serving.app import BundleApp  # noqa: E402
 
 
 class App(BundleApp):
-    """MONAI Label looks in this file for a class of its own."""
+    """MONAI Label looks in this file for a subclass of its class."""

@@ -16,8 +16,8 @@ DECISIVE = 4
 class ClassificationTask(BundleInferTask):
     """A classification bundle's ``inference.yaml``.
 
-    Answers with ``prediction`` (MONAI Label's own form: index, label and score of every class) and what the bundle
-    writes of a scan: probability, call, probability of every slice, the most decisive slices.
+    Returns ``prediction`` (in MONAI Label's form: index, label and score of every class) and what the bundle writes for
+    a scan: probability, predicted class, probability of every slice, the most decisive slices.
     """
 
     def __init__(self, path: str, conf: Mapping[str, str]) -> None:

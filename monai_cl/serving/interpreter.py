@@ -36,7 +36,7 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
     Raises:
         UserError: there is none, it does not start, or MONAI Label or this package is not installed in it.
     """
-    # not resolved: a virtual environment is known by the path of its interpreter
+    # not resolved: a virtual environment is identified by the path of its interpreter
     if python is not None:
         chosen = Path(os.path.abspath(Path(str(python)).expanduser()))
     else:
@@ -67,7 +67,7 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
     if not found["monai_cl"]:
         raise UserError(
             chosen,
-            expected="monai_cl beside MONAI Label, for bundles name its functions",
+            expected="monai_cl beside MONAI Label, because bundles name its functions",
             remedy=(
                 f"install it there with `{chosen} -m pip install --no-deps` and the checkout or wheel this command "
                 "comes from"
@@ -119,29 +119,29 @@ def access_token(host: str, given: str | None = None) -> str | None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Refuse, before anything is made, a place where a server cannot listen.
+    """Refuse, before anything is created, an address where a server cannot listen.
 
     Raises:
-        UserError: no port number, one in use, or an address this machine does not have.
+        UserError: not a port number, a port in use, or an address this machine does not have.
     """
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-        raise UserError(f"--port: expected a whole number from 1 to 65535, got {port!r}")
+        raise UserError(f"--port: expected an integer from 1 to 65535, found {port!r}")
     try:
         with socket.create_server((str(host), port)):
             pass
     except OSError as error:
         raise UserError(
-            f"{host}:{port}: nothing can listen there ({error.strerror or error}); try another --port"
+            f"{host}:{port}: cannot listen there ({error.strerror or error}); try another --port"
         ) from error
 
 
 def become(words: list[str], environment: Mapping[str, str], *, folder: Path) -> None:
-    """Go on as another command in another folder, so that a signal meant for the server reaches it.
+    """Replace this process by another command in another folder, so that a signal meant for the server reaches it.
 
     The folder matters: MONAI Label takes a scan's name for a path if something in the current folder has that name.
     """
     sys.stdout.flush()
     os.chdir(folder)
-    if os.name == "nt":  # its exec returns to the shell at once
+    if os.name == "nt":  # its exec returns to the shell immediately
         sys.exit(subprocess.call(words, env=dict(environment)))
     os.execve(words[0], words, dict(environment))

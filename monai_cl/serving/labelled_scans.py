@@ -34,7 +34,7 @@ def labelled_scan(
         label_info: see `organ_values`.
 
     Raises:
-        UserError: see `organ_values`; a label that `read_volume` cannot read, or of other than whole numbers.
+        UserError: see `organ_values`; a label that `read_volume` cannot read, or with values that are not integers.
     """
     found = read_volume(label)
     values = found.array
@@ -43,7 +43,7 @@ def labelled_scan(
         if bad.any():
             raise UserError(
                 label,
-                expected="whole label values",
+                expected="integer label values",
                 found=f"{float(found.array[bad][0]):g}",
                 remedy="give the label map, not a probability",
             )

@@ -11,11 +11,11 @@ from monai_cl.errors import UserError
 def organ_values(
     label_info: Sequence[Mapping[str, Any]] | None, organs: Sequence[str], present: Iterable[int], *, source: str
 ) -> dict[int, int]:
-    """Value in a label file -> id of the organ, for the values above 0 that are there.
+    """Value in a label file -> id of the organ, for the values above 0 that occur.
 
     3D Slicer sends with a label the names of its segments as ``label_info``, ``[{"name": "spleen", "idx": 1}, …]``. It
-    counts segments that it does not export in ``idx``, but numbers those in the file without gaps. So ``idx`` is
-    believed where it names every value that is there; otherwise the place in the list is.
+    counts segments that it does not export in ``idx``, but numbers those in the file without gaps. So ``idx`` is used
+    where it names every value in the file; otherwise the place in the list is used.
 
     Args:
         label_info: names of the segments; None or empty: the values are the model's own ids.
@@ -24,10 +24,10 @@ def organ_values(
         source: the file, for messages.
 
     Returns:
-        the map; a value whose name the model does not know is 0, background.
+        the map; a value with a name unknown to the model becomes 0, background.
 
     Raises:
-        UserError: a value without a name, an organ twice, or no organ the model knows.
+        UserError: a value without a name, an organ twice, or no organ of the model.
     """
     values = sorted({int(value) for value in present} - {0})
     if not label_info:

@@ -20,7 +20,7 @@ class SegmentationTask(BundleInferTask):
         super().__init__(path, conf, load_strict=True)
 
     def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[Any, Any]:
-        """As MONAI Label's, in whole numbers unless the client wants others."""
+        """As MONAI Label's, as integers unless the client asks otherwise."""
         return super().writer(data, extension=extension, dtype=dtype or data.get("result_dtype") or np.uint8)
 
 
@@ -28,7 +28,7 @@ class DropoutTask(BundleInferTask):
     """One pass of a segmentation with dropout switched on: class probabilities (C, H, W, D) on the network's grid.
 
     MONAI Label sets ``dropout`` of the network; UNETR calls it ``dropout_rate``. And MONAI Label leaves the last step,
-    argmax, in place, whose label numbers are no probabilities to take an entropy of.
+    argmax, in place, whose label numbers are not probabilities, so that their entropy is meaningless.
 
     Args:
         rate: of the dropout in UNETR's transformer.
@@ -39,7 +39,7 @@ class DropoutTask(BundleInferTask):
 
     def __init__(self, path: str, conf: Mapping[str, str], *, rate: float = 0.2) -> None:
         if not 0 < rate < 1:
-            raise UserError(f"uncertainty_dropout: expected a rate above 0 and below 1, got {rate}")
+            raise UserError(f"uncertainty_dropout: expected a rate above 0 and below 1, found {rate}")
         self.rate = rate
         super().__init__(
             path,

@@ -1,7 +1,7 @@
-"""torchvision beside a build of torch that its compiled operators do not fit, such as the CPU build.
+"""torchvision beside a build of torch that does not match its compiled operators, such as the CPU build.
 
-torchvision then has no operators, and its import stops at the first one it wants to describe. MONAI Label needs none of
-them, only functions in Python (grids of pictures); so the two names are declared, without anything behind them.
+torchvision then has no operators, and its import fails at the first one it describes. MONAI Label needs none of them,
+only functions in Python (grids of pictures); so the two names are declared without an implementation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 OPERATORS = ("nms", "qnms")
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_declared: list[Any] = []  # a library is undone when it is collected
+_declared: list[Any] = []  # a library is unregistered when it is garbage-collected
 
 
 def declare_torchvision_operators() -> bool:
@@ -22,7 +22,7 @@ def declare_torchvision_operators() -> bool:
 
     Raises:
         RuntimeError: torchvision fails for another reason.
-        ModuleNotFoundError: there is no torchvision.
+        ModuleNotFoundError: torchvision is not installed.
     """
     try:
         import torchvision
@@ -34,7 +34,7 @@ def declare_torchvision_operators() -> bool:
     import torch
 
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]  # half imported
+        del sys.modules[name]  # partly imported
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in OPERATORS:
         library.define(operator + _SCHEMA)

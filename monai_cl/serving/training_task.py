@@ -27,7 +27,7 @@ class TrainingTask(BundleTrainTask):
     """Fine-tunes the app's model and puts the result in its place, where the next inference finds it, if it is as good.
 
     MONAI Label would replace the data of ``train#dataset#data``; these bundles prepare volumes from a data list, so the
-    submitted labels become one. An epoch is ``epoch_length`` iterations. Every training is a run of its own in
+    submitted labels become one. An epoch is ``epoch_length`` iterations. Every training is a separate run in
     ``models/training/<time>``, with ``results.json``, overlays and curves; ``pretrained`` starts from the app's model.
     What was measured of both models is in ``comparison.json`` there.
     """
@@ -48,7 +48,7 @@ class TrainingTask(BundleTrainTask):
         return {"epoch": epochs, "total_epochs": epochs, "total_time": results["wall_seconds"], "best_metric": best}
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train. Runs in a process of its own, which MONAI Label starts.
+        """Train, in a separate process that MONAI Label starts.
 
         Returns:
             see `replace_if_as_good`.
@@ -71,7 +71,7 @@ class TrainingTask(BundleTrainTask):
         self.start: str | None = None
         super().__call__(self.request, datastore)
         if not (self.run / FILE_NAME).is_file():
-            raise UserError(self.run, found="the training did not come to its end", remedy="the lines above say why")
+            raise UserError(self.run, found="the training did not finish", remedy="the lines above say why")
         return self._compare()
 
     def _compare(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class TrainingTask(BundleTrainTask):
         return training, validation or []
 
     def _load_checkpoint(self, model_pytorch: str, pretrained: bool, train_handlers: list) -> None:
-        """Not by a handler of MONAI's, which leaves out what does not fit; see `_update_overrides`."""
+        """Not by MONAI's handler, which ignores what does not fit; see `_update_overrides`."""
         self.start = model_pytorch if pretrained and os.path.exists(model_pytorch) else None
 
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:

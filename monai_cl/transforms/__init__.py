@@ -1,4 +1,4 @@
-"""Transforms beside MONAI's own: what MixCL needs and MONAI lacks, or has slower."""
+"""Transforms beside MONAI's own: what MixCL needs and MONAI lacks, or does slower."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def evaluate_bspline(control: Tensor, bases: Sequence[Tensor]) -> Tensor:
 
 
 def _contract(basis: Tensor, control: Tensor) -> Tensor:
-    # Sums of products of whole arrays and not a matrix product: ten times as fast for these few control points, and
-    # the same bits whatever the number of threads.
+    # Sums of products of whole arrays and not a matrix product: ten times as fast for these few control points, and the
+    # same bits for any number of threads.
     weights = rearrange(basis, "s k -> k s 1 1 1")
     result = weights[0] * control[0]
     for weight, point in zip(weights[1:], control[1:]):

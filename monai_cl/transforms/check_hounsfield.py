@@ -1,4 +1,4 @@
-"""Refuse what is no CT before a network sees it: MONAI's readers and windows take anything."""
+"""Refuse what is not a CT before a network sees it: MONAI's readers and windows accept anything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CheckHounsfieldd(MapTransform):
 
     Args:
         keys: of the images, before any windowing.
-        allow_missing_keys: pass over absent keys.
+        allow_missing_keys: skip absent keys.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -28,8 +28,8 @@ class CheckHounsfieldd(MapTransform):
         """The item, unchanged.
 
         Raises:
-            UserError: voxels that are NaN or infinite, one value everywhere, a scaled image, one without fat or full of
-                what would be metal, nothing but air; names the file.
+            UserError: voxels that are NaN or infinite, one value everywhere, a scaled image, one without fat or with
+                too many voxels as dense as metal, only air; names the file.
         """
         item = dict(data)
         for key in self.key_iterator(item):

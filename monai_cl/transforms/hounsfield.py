@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-# fractions within so narrow a range are no HU: rounded to int16 nothing would be left of them
+# fractions within so narrow a range are not HU: rounding to int16 would leave almost nothing
 _SCALED_RANGE = 2.0
-# below it there is air and lung, above it tissue
+# air and lung are below it, tissue above
 TISSUE_HU = -500
-# every CT of a body has fat, -100 HU and its noise; an MR that was resampled has small values below 0
+# every CT of a body has fat, about -100 HU; a resampled MR has small values below 0
 _FAT_HU = -60
-# beyond it only metal: a voxel in a thousand, not in twenty
+# only metal is above it: one voxel in a thousand, not in twenty
 _BONE_HU, _METAL = 4095, 0.05
 
 
 def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
-    """Why an image is no CT to learn from or to segment.
+    """Why an image is not a CT to learn from or to segment.
 
     Args:
         array: voxels in HU, as the file has them.
@@ -41,20 +41,20 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
             "not in HU",
             "Hounsfield units, where fat is -100 and air -1000",
             f"no value of {_FAT_HU} or below ({shown})",
-            "give a CT with its rescale intercept applied, no MR and no picture of 8 bits",
+            "give a CT with its rescale intercept applied, not an MR or an 8-bit picture",
         )
     if high > _BONE_HU and (share := np.count_nonzero(array > _BONE_HU) / array.size) > _METAL:
         return (
             "not in HU",
-            f"Hounsfield units, of at most {_BONE_HU} but in metal",
+            f"Hounsfield units, above {_BONE_HU} in metal only",
             f"{share:.0%} of the voxels above it ({shown})",
-            "give a CT with its rescale slope and intercept applied, no MR",
+            "give a CT with its rescale slope and intercept applied, not an MR",
         )
     if high <= TISSUE_HU:
         return (
             "no tissue",
             f"tissue, of more than {TISSUE_HU} HU",
-            f"air alone ({shown} HU)",
+            f"only air ({shown} HU)",
             "give the scan itself, or correct its rescale slope and intercept",
         )
     return None

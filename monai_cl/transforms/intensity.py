@@ -1,6 +1,6 @@
-"""The four intensity operations of a view, each over a batch with one parameter a sample.
+"""The four intensity operations of a view, each over a batch with one parameter per sample.
 
-Every operation works on a sample by itself and in the same order, so that its bits do not depend on the batch.
+Every operation treats each sample separately and in the same order, so that its bits do not depend on the batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values to ids by a table, for arrays; free of torch and MONAI, whose import the preparing processes are spared."""
+"""Values to ids by a table, for arrays; free of torch and MONAI, which the preparing processes then need not import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def look_up(values: np.ndarray, label_map: Mapping[int, int]) -> np.ndarray:
     """Replace every value by ``label_map[value]``, or 0.
 
     Args:
-        values: whole numbers of any shape, in any integer or float dtype.
+        values: integers of any shape, in any integer or float dtype.
         label_map: value -> id.
 
     Returns:

@@ -18,7 +18,7 @@ def select_labels(labels: np.ndarray | torch.Tensor, label_map: Mapping[int, int
     """Replace every file value by its id; a value that ``label_map`` does not name becomes 0.
 
     Args:
-        labels: integers of any shape (floats with whole values are accepted).
+        labels: integers of any shape (floats with integer values are accepted).
         label_map: file value -> id; None leaves the labels as they are.
 
     Returns:
@@ -40,7 +40,7 @@ class SelectLabelsd(MapTransform):
     Args:
         keys: label keys.
         label_map: file value -> id; None takes the item's own ``item["label_map"]``, and changes nothing without one.
-        allow_missing_keys: pass over absent keys.
+        allow_missing_keys: skip absent keys.
     """
 
     def __init__(

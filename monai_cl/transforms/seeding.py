@@ -1,4 +1,4 @@
-"""Any transform's randomness by address: MONAI's, which has generators of its own, and what draws from global ones."""
+"""Any transform's randomness by address: MONAI's, with their own generators, and those that draw from global ones."""
 
 # ruff: noqa: NPY002 -- the global generators are what this file is about
 from __future__ import annotations
@@ -51,16 +51,16 @@ def global_seeds(seed: int) -> Iterator[None]:
 def call_seeded(transform: Callable[[Sample], Result], sample: Sample, *, seed: int) -> Result:
     """``transform(sample)`` whose draws depend on ``seed`` alone, not on what was drawn before.
 
-    MONAI's random transforms are re-seeded, also where another transform holds them (a `Compose`, a wrapper of the
-    user's, a list); the global generators of Python, NumPy and torch's CPU are seeded for the time of the call, for
-    those who draw from them (torchvision, a function in a ``Lambda``). A generator hidden elsewhere is not reached.
+    MONAI's random transforms are re-seeded, also inside another transform (a `Compose`, a wrapper of the user, a list);
+    the global generators of Python, NumPy and torch's CPU are seeded for the time of the call, for transforms that draw
+    from them (torchvision, a function in a ``Lambda``). A generator hidden elsewhere is not seeded.
 
     Args:
         transform: callable.
         sample: what it takes.
         seed: in [0, 2^63), see `address_seed`.
     """
-    # in the order in which they are met, each with a seed of its own
+    # in the order in which they are found, each with its own seed
     for number, member in enumerate(_random_members(transform)):
         member.set_random_state(seed=(seed + number) % _RANGE)
     with global_seeds(seed):
@@ -68,7 +68,7 @@ def call_seeded(transform: Callable[[Sample], Result], sample: Sample, *, seed: 
 
 
 def _random_members(found: object, *, seeded: bool = False, seen: set[int] | None = None) -> Iterator[Any]:
-    """What is to be seeded of a transform. A `Randomizable` hands its seed on to those that it holds directly."""
+    """The parts of a transform to seed. A `Randomizable` passes its seed on to those that it holds directly."""
     seen = set() if seen is None else seen
     if id(found) in seen:
         return

@@ -34,7 +34,7 @@ class SliceView:
 
     @property
     def is_identity(self) -> bool:
-        """Whether nothing is done."""
+        """Whether no operation is left."""
         return self == SliceView()
 
 

@@ -2,7 +2,7 @@
 
 A slice's operations are composed into one affine map and resampled once (Kornia), which blurs once instead of three
 times. What a crop leaves outside the frame can come back by the translation or rotation after it, where a chain of
-operations would show air: only beyond the slice's own border is air.
+operations would show air: air is only beyond the slice's own border.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class SliceViews(nn.Module):
         super().__init__()
         if views < 1:
             raise ValueError(f"views must be >= 1, got {views}")
-        draw_slice_view(np.random.default_rng(0), **options)  # its errors now, not at the first batch
+        draw_slice_view(np.random.default_rng(0), **options)  # errors now, not at the first batch
         self.seed, self.views, self.options = int(seed), int(views), {**options, "air": air}
 
     def forward(self, images: Tensor, positions: Sequence[int] | Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ class Spacingd(transforms.Spacingd):
 
     MONAI's (1.6.1) takes every entry whose name begins with ``image_`` for a metadata dictionary of ``image`` and
     updates it: it fails on ``image_path`` (MONAI Label adds one) and overwrites ``image_meta_dict``. Here it sees only
-    the arrays it resamples, under names that are no one's beginning; whatever else is in the item stays as it is.
+    the arrays it resamples, under names that are not a prefix of another; whatever else is in the item stays as it is.
 
     Args:
         *args: positional arguments of MONAI's transform.
@@ -26,11 +26,11 @@ class Spacingd(transforms.Spacingd):
         self._names = {key: str(number) for number, key in enumerate(self.keys)}
         self._hidden = transforms.Spacingd(*args, **kwargs)
         self._hidden.keys = tuple(self._names.values())
-        # one resampler for both: the inverse looks for the very object that was applied
+        # one resampler for both: the inverse looks for the same object that was applied
         self._hidden.spacing_transform = self.spacing_transform
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor], lazy: bool | None = None) -> dict[Hashable, torch.Tensor]:
-        """The item with its keys resampled; raises KeyError where a key is absent and may not be."""
+        """The item with its keys resampled; raises KeyError where a required key is absent."""
         own = {key: data[key] for key in self.key_iterator(dict(data))}
         resampled = self._hidden(
             {self._names[key]: array for key, array in own.items()}, lazy=self.lazy if lazy is None else lazy

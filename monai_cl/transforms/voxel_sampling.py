@@ -17,8 +17,8 @@ def boundary_weight_map(labels: Array, *, mu: float = 8.0, epsilon: float = 0.05
 
     D is the distance, in voxels, from a voxel's centre to the centre of the nearest voxel of another region, so a
     voxel that touches another region has D = 1, never 0. A region is a connected or unconnected set of voxels of
-    one id; background is a region too. The border of the patch is no boundary, and a patch of a single region has
-    W = ε everywhere.
+    one id; background is a region too. The border of the patch is not a boundary, and a patch of a single region has W
+    = ε everywhere.
 
     Args:
         labels: class ids, integers or booleans, (H, W, D) (or (H, W)); a NumPy array or a tensor on any device.
@@ -100,13 +100,13 @@ def _regions_from_one(array: np.ndarray) -> np.ndarray | None:
     """Ids shifted to begin at 1 in an unsigned type that holds them, contiguous; None for a single region.
 
     edt gives id 0 no distance, ``labels + 1`` wraps round at the end of a type (uint8 255, int8 127) and ids may be
-    negative. It also has no honest answer for a single region, whose distance is infinite.
+    negative. It also has no meaningful answer for a single region, whose distance is infinite.
     """
     low, high = int(array.min()), int(array.max())
     if low == high:
         return None
     span = high - low + 1
-    if span >= 2**31:  # far-flung ids: number them instead
+    if span >= 2**31:  # widely spread ids: number them instead
         _, array = np.unique(array, return_inverse=True)
         low, span = 0, int(array.max()) + 1
     kind = np.uint8 if span < 2**8 else np.uint16 if span < 2**16 else np.uint32
@@ -125,5 +125,5 @@ def _require_integers(labels: np.ndarray | Tensor) -> None:
 def _flat(x: np.ndarray | Tensor, dtype: torch.dtype) -> Tensor:
     """Row-major copy with one axis, in a type every operation here knows (torch.unique has no uint16)."""
     if isinstance(x, Tensor):
-        return x.detach().as_subclass(Tensor).reshape(-1).to(dtype)  # MetaTensor would carry its meta along
+        return x.detach().as_subclass(Tensor).reshape(-1).to(dtype)  # MetaTensor would keep its metadata
     return torch.from_numpy(x.astype(np.int64 if dtype == torch.int64 else np.float64).reshape(-1))

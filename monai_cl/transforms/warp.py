@@ -1,6 +1,6 @@
 """Affine and elastic deformation of a patch in one resampling: the affine map is folded into the elastic's B-spline.
 
-A cubic B-spline reproduces affine maps exactly, so M of `WarpParameters` costs nothing beside u.
+A cubic B-spline reproduces affine maps exactly, so M of `WarpParameters` adds no cost to u.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def apply_warp(
     """Warp an image (linear) and its label (nearest) alike.
 
     Args:
-        image: (C, H, W, D) with one warp, or (N, C, H, W, D) with one a sample; floating point.
+        image: (C, H, W, D) with one warp, or (N, C, H, W, D) with one per sample; floating point.
         label: as ``image``, any dtype, or None; values up to 2^24 are kept exactly.
         parameters: what `random_warp` drew.
         origin: where the first voxel of ``image`` lies, in voxels of the patch (`source_box` says what is needed);
@@ -42,7 +42,7 @@ def apply_warp(
         fill: the image outside of what is given; the label there is 0.
 
     Returns:
-        image and label of ``patch_size``, in the dtypes that came in.
+        image and label of ``patch_size``, in the dtypes of the input.
 
     Raises:
         ValueError: if the shapes and the number of warps do not agree.
@@ -66,7 +66,7 @@ def apply_warp(
 
 
 class RandWarpd(Randomizable, MapTransform):
-    """Dictionary transform over `random_warp`: one draw a call, the same for every key.
+    """Dictionary transform over `random_warp`: one draw per call, the same for every key.
 
     Args:
         keys: entries (C, H, W, D) of one size.
@@ -97,7 +97,7 @@ class RandWarpd(Randomizable, MapTransform):
                 raise ValueError(f'mode must be "bilinear" or "nearest", got {name!r}')
         self.spacing, self.options = spacing, options
         self.parameters: WarpParameters | None = None
-        # refuses bad options here and not in the middle of a run
+        # refuses bad options here, not in the middle of a run
         random_warp(np.random.default_rng(0), patch_size=(2, 2, 2), spacing=spacing or (1, 1, 1), **options)
 
     # MONAI's own transforms give randomize the arguments they need, too
@@ -130,7 +130,7 @@ class RandWarpd(Randomizable, MapTransform):
         if self.spacing is not None:
             return self.spacing
         if not isinstance(value, MetaTensor):
-            raise ValueError(f"spacing must be given where {self.keys[0]!r} is no MetaTensor, got {type(value)}")
+            raise ValueError(f"spacing must be given where {self.keys[0]!r} is not a MetaTensor, got {type(value)}")
         return [float(s) for s in value.pixdim]
 
 
@@ -140,7 +140,7 @@ def _grid(warps: Sequence[WarpParameters], origin: Sequence[int], source: Sequen
     grids = []
     for warp in warps:
         if not warp.is_identity:
-            # grid_sample wants (z, y, x) scaled to [-1, 1]; done on the few control points it is free
+            # grid_sample wants (z, y, x) scaled to [-1, 1]; on the few control points this costs nothing
             scaled = (warp.control_points() - origin) * (2 / np.maximum(np.array(source) - 1, 1)) - 1
             control = torch.from_numpy(scaled[..., ::-1].copy()).to(like.device, dtype)
             bases = [

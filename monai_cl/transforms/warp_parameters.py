@@ -1,4 +1,4 @@
-"""What a warp does to a patch: drawing its parameters, and the box of voxels it takes its values from.
+"""Parameters of a warp: drawing them, and the box of voxels it takes its values from.
 
 The map is a pull-back in millimetres about the patch's centre: the voxel at p takes what lies at M·p + u(p), with M
 affine and u a cubic B-spline.
@@ -36,7 +36,7 @@ class WarpParameters:
 
     @property
     def is_identity(self) -> bool:
-        """Whether nothing moves."""
+        """Whether it is the identity."""
         return self.matrix is None and self.displacement is None
 
     @property
@@ -82,7 +82,7 @@ def random_warp(
         displacement_rms: mm, root mean square length of u over patches and voxels. Control points move uniformly in a
             cube; its half side is at most 0.4 knot distances, where a larger one could fold the patch: patches
             smaller than about two and a half times the rms across therefore move less.
-        control_spacing: mm between knots; each axis takes the whole number of intervals that comes nearest.
+        control_spacing: mm between knots; each axis takes the nearest integer number of intervals.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -110,7 +110,7 @@ def random_warp(
 
 
 def source_box(parameters: WarpParameters) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The voxels a warp takes its values from, so that they can be read beyond the patch instead of being made up.
+    """The voxels a warp takes its values from, so that they can be read beyond the patch instead of being padded.
 
     Returns:
         start and size (three integers each), in voxels of the patch: a negative start lies before its first voxel.

@@ -1,4 +1,4 @@
-"""One row of the table of bad input: how it is made, where it is met, what becomes of it."""
+"""One row of the table of bad input: how it is made, where it occurs, what happens."""
 
 from __future__ import annotations
 

@@ -326,14 +326,14 @@ BYTES = [
         "a colour image",
         SCAN,
         _colour,
-        ("bad.nrrd", "one number a voxel", "export grey values"),
+        ("bad.nrrd", "one value per voxel", "export grey values"),
     ),
     Case(
         "bytes",
         "complex numbers",
         SCAN,
         image(lambda array: array.astype(np.complex64)),
-        ("bad.nii.gz", "one number a voxel", "export grey values"),
+        ("bad.nii.gz", "one value per voxel", "export grey values"),
     ),
     Case(
         "bytes",

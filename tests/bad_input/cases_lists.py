@@ -1,4 +1,4 @@
-"""Data lists that are no JSON, no list, or contradict themselves."""
+"""Data lists that are not JSON, not a list, or contradict themselves."""
 
 from __future__ import annotations
 
@@ -119,21 +119,21 @@ LISTS = [
         "single quotes",
         LIST,
         text(lambda whole: whole.replace('"', "'")),
-        ("list.json", "a single quote", "JSON strings stand in double quotes"),
+        ("list.json", "a single quote", "JSON strings need double quotes"),
     ),
     Case(
         "lists",
         "a key twice in one object",
         LIST,
         text(lambda whole: '{"name": "twice",' + whole.lstrip()[1:]),
-        ("list.json", 'the key "name" stands twice', "remove one"),
+        ("list.json", 'the key "name" appears twice', "remove one"),
     ),
     Case(
         "lists",
         "NaN for a number",
         LIST,
         text(lambda whole: whole.replace('"target": 0', '"target": NaN', 1)),
-        ("list.json", "not JSON", "NaN is no JSON number"),
+        ("list.json", "not JSON", "NaN is not a JSON number"),
     ),
     Case(
         "lists", "endless nesting", LIST, _raw(b"[" * 100_000), ("list.json", "nested too deeply", "to be a data list")
@@ -174,7 +174,7 @@ LISTS = [
         "names to ids, nnU-Net's way round",
         LIST,
         document(labels={"background": 0, "liver": 1}),
-        ("labels", "name -> id", "turn it round"),
+        ("labels", "name -> id", "swap them"),
     ),
     Case(
         "lists",

@@ -103,8 +103,10 @@ REAL = [
         "export the series again",
         group="geometry",
     ),
-    _refused("an_mr_not_a_ct.nii.gz", "an MR", "expected Hounsfield units", "no MR", group="values"),
-    _refused("nibabel/anatomical.nii", "an MR of large numbers", "expected Hounsfield units", "no MR", group="values"),
+    _refused("an_mr_not_a_ct.nii.gz", "an MR", "expected Hounsfield units", "not an MR", group="values"),
+    _refused(
+        "nibabel/anatomical.nii", "an MR of large numbers", "expected Hounsfield units", "not an MR", group="values"
+    ),
     _refused(
         "nibabel/resampled_anat_moved.nii", "an MR with NaN around", "finite HU", "replace them by air", group="values"
     ),

@@ -1,4 +1,4 @@
-"""What bundles refuse: options, and data that no command looks at before them. Each is a run of its own."""
+"""What bundles refuse: options, and data that no command looks at before them. Each is a separate run."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ RUNS = [
     ),
     Case(
         "options",
-        "iterations that are no whole number of epochs",
+        "iterations that are not an integer number of epochs",
         (SPLEEN,),
         options(iterations=5),
         ("iterations=5", "epoch_length=2"),
@@ -137,7 +137,7 @@ RUNS = [
         "a number in words",
         (SPLEEN,),
         options(epoch_length="ten"),
-        ("--epoch_length", "expected a whole number", "got 'ten'"),
+        ("--epoch_length", "expected an integer", "found 'ten'"),
     ),
     Case("options", "a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning rate: -1",)),
     Case(
@@ -192,7 +192,7 @@ RUNS = [
         "allow_outside in words",
         (WSP,),
         options(allow_outside="no"),
-        ("--allow_outside", "expected True or False", "got 'no'"),
+        ("--allow_outside", "expected True or False", "found 'no'"),
     ),
     Case(
         "options",
@@ -201,7 +201,7 @@ RUNS = [
         options(pretrained_encoder="/nowhere/encoder.pt"),
         ("/nowhere/encoder.pt", "no such checkpoint"),
     ),
-    Case("options", "a file that is no encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
+    Case("options", "a file that is not an encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
     Case("options", "an encoder file that is damaged", (CIRRHOSIS,), _broken_encoder, ("encoder.pt", "not a readable")),
     Case(
         "options",
@@ -218,7 +218,7 @@ RUNS = [
         "label ids with a gap, for a network with a channel an id",
         (SPLEEN,),
         data(document(labels={"0": "background", "2": "spleen"}, label_map={"1": 2})),
-        ("list.json", "[0, 2]", "Renumber them with a label_map"),
+        ("list.json", "[0, 2]", "renumber them with a label_map"),
     ),
     Case(
         "lists",

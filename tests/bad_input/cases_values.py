@@ -1,4 +1,4 @@
-"""Voxels that are no Hounsfield units, and labels that are no label ids."""
+"""Voxels that are not Hounsfield units, and labels that are not label ids."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ VALUES = [
         "label ids stored as floating point",
         LABEL,
         label(lambda array: array.astype(np.float64)),
-        repair="rounded, where all of them are whole numbers",
+        repair="rounded, where all of them are integers",
         check=_check_whole,
         sound=label(lambda array: array),
     ),
@@ -139,14 +139,14 @@ VALUES = [
         "a label with fractions (interpolated, or a probability)",
         LABEL,
         label(lambda array: array.astype(np.float32) * 0.8),
-        ("bad_label.nii.gz", "expected whole", "give"),
+        ("bad_label.nii.gz", "expected integer", "give"),
     ),
     Case(
         "values",
         "a label with NaN",
         LABEL,
         label(_with(np.nan)),
-        ("bad_label.nii.gz", "expected whole", "give"),
+        ("bad_label.nii.gz", "expected integer", "give"),
     ),
     Case(
         "values",

@@ -10,21 +10,21 @@ from tests.bad_input.table import CASES
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
 HEAD = """# Bad input
 
-What happens to files, lists and options that are not as they should be. A thing is either **refused**, with one message
-that names the file and what to do and with nothing written, or **repaired** as the table says; nothing is repaired in
-silence beside these rows. Every row is a test (`tests/bad_input`), and this page is made of the same table
-(`python -m tests.bad_input.document`). Rows in *italics* are real files of public collections.
+What happens to invalid files, lists and options. An input is either **refused**, with one message that names the file
+and what to do and with nothing written, or **repaired** as the table says; nothing else is repaired silently. Every row
+is a test (`tests/bad_input`), and this page is made of the same table (`python -m tests.bad_input.document`). Rows in
+*italics* are real files of public collections.
 
-A message has the form `file: expected …, found …; what to do`. Commands print it behind `error: ` and end with
-status 2; bundles print it as their last line. `datalist validate` tells all complaints of a list at once, before a run
-does.
+A message has the form `file: expected …, found …; what to do`. Commands print it after `error: ` and end with status 2;
+bundles print it as their last line. `datalist validate` reports all problems of a list at once, before a run.
 
-What cannot be seen: a bit changed in the voxels of a file without checksums (uncompressed .nii, .nrrd, .mha, DICOM).
-Once a volume is prepared, the store knows the checksums of its sources and of its own files: `python -m monai_cl store
-verify` reads all of them and finds what has changed, `store repair` makes it again. Where a source has other bytes but
-the size and time it had, the prepared volume may be the last good copy: it stays until the source is mended or touched.
+What cannot be detected: a bit changed in the voxels of a file without checksums (uncompressed .nii, .nrrd, .mha,
+DICOM). Once a volume is prepared, the store knows the checksums of its sources and of its own files:
+`python -m monai_cl store verify` reads all of them and finds what has changed, `store repair` makes it again. Where a
+source has other bytes but its former size and time, the prepared volume may be the last good copy: it stays until the
+source is repaired or touched.
 
-Damage at random is tried on every reader, 60 times a format in the default tests
+Random damage is tried on every reader, 60 times per format in the default tests
 (`MONAI_CL_FUZZ=5000 pytest tests/bad_input/test_fuzz.py` for more): .nii.gz, files of weights and entries of the store
 are then read exactly as they were written or refused.
 """
@@ -35,7 +35,7 @@ def page() -> str:
     refused = sum(bool(case.names) for case in CASES)
     text = [HEAD, f"{len(CASES)} rows: {refused} are refused, {len(CASES) - refused} repaired.\n"]
     for group, title in GROUPS.items():
-        text += [f"## {title}", "", "| input | where it is met | what becomes of it |", "| --- | --- | --- |"]
+        text += [f"## {title}", "", "| input | where it occurs | what happens |", "| --- | --- | --- |"]
         text += [_row(case) for case in CASES if case.group == group]
         text.append("")
     return "\n".join(text)

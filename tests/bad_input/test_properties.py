@@ -101,7 +101,7 @@ def test_any_value_in_a_list_is_accepted_or_reported_with_that_file(tmp_path_fac
     if problems:
         with pytest.raises(UserError, match="data list"):
             load_data_list(file)
-        # what is kept beside the complaints is sound by itself
+        # what is kept beside the problems is valid by itself
     for item in found.items() if found else []:
         assert os.path.commonpath([str(file.parent), item["image"]]) == str(file.parent)
     if not problems:
@@ -171,12 +171,12 @@ def test_any_damage_to_an_entry_is_found_and_repaired(stores, tmp_path_factory, 
     raw[place] ^= 1 << bit
     path.write_bytes(raw[:place] if cut else raw)
     found = store.verify()
-    # JSON does not mean every byte: a blank more or less is no damage
+    # JSON does not mean every byte: an additional or missing blank is not damage
     harmless = name == "entry.json" and not cut and not found
     assert harmless or (len(found) == 1 and key in found[0]), found
     store.repair()
     if name == "entry.json" and not harmless:
-        assert not (store.root / key).exists()  # nobody knows what it was made from; it is prepared again
+        assert not (store.root / key).exists()  # its source is unknown; it is prepared again
     else:
         np.testing.assert_array_equal(store.read(key), image)
         np.testing.assert_array_equal(store.read(key, kind="label"), label)

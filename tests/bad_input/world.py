@@ -39,7 +39,7 @@ class World:
         items = []
         for number, name in enumerate(("good", "fine", "bad")):
             write_nifti(self.root / f"{name}.nii.gz", ct_array(seed=number), AFFINE)
-            # each map another one: the same content twice is a complaint of its own
+            # each map another one: repeated content is another problem
             label = label_array()
             label[1, 4, 3 : 5 + number] = 0
             write_nifti(self.root / f"{name}_label.nii.gz", label, AFFINE)
@@ -64,7 +64,7 @@ class World:
         return self.root / self.bad["label"]
 
     def list_file(self) -> Path:
-        """The list on disk, as it stands."""
+        """The list as it is on disk."""
         path = self.root / self.list_name
         if self.raw_list is not None:
             path.write_bytes(self.raw_list)

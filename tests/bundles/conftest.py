@@ -134,7 +134,7 @@ def evaluation(train, spleen, encoder) -> Path:
 
 @pytest.fixture(scope="session")
 def infer(launcher, spleen, tmp_path_factory) -> Callable[..., Finished]:
-    """``infer(bundle, output_dir, **options)``: inference with the spleen's model, unless told otherwise."""
+    """``infer(bundle, output_dir, **options)``: inference with the spleen's model, unless given another."""
 
     def run(bundle: str, output_dir: str | Path, **options: object) -> Finished:
         chosen = words({**TINY, "checkpoint": str(spleen / "model.pt"), **options, "output_dir": str(output_dir)})

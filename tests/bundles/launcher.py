@@ -50,7 +50,7 @@ class Finished:
 
 
 class Running:
-    """A command that goes on; see `Launcher.start`."""
+    """A command that keeps running; see `Launcher.start`."""
 
     def __init__(self, answers: IO[str], folder: tempfile.TemporaryDirectory) -> None:
         self._answers, self._folder = answers, folder

@@ -67,6 +67,6 @@ at({n}, module, "write_results", before=lambda *a: pause())
 def held_at(moment: str, flag: Path, *, number: int = 1) -> str:
     """The prelude of a process (see `Launcher.start`) that is held the ``number``-th time it comes to a moment.
 
-    It makes the file ``flag`` then, and goes on when there is ``flag.go``.
+    It creates the file ``flag`` then, and continues when ``flag.go`` exists.
     """
     return _PAUSE.format(flag=str(flag)) + _MOMENTS[moment].format(n=number)

@@ -84,5 +84,5 @@ def probe(slice_run, wsp) -> Path:
 
 @pytest.fixture(scope="session")
 def scans(slice_cohort) -> list[str]:
-    """Two scans that no list knows as such."""
+    """Two scans that are in no list."""
     return [str(slice_cohort / "synthetic_cirrhosis_histology" / "images" / f"histology_000{i}.nii.gz") for i in (0, 1)]

@@ -1,4 +1,4 @@
-"""Trainings that are killed, at chosen and at random moments, and go on as if nothing had happened."""
+"""Trainings that are killed, at chosen and at random moments, and continue as if not interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OF_SPLEEN = {"label_fraction": 0.5, "fold": 1, "learning_rate": 0.003}
 
 @pytest.fixture
 def start(launcher, training_options, tmp_path) -> Callable[..., Running]:
-    """``start(bundle, output_dir, prelude=…, **options)``: a training that goes on."""
+    """``start(bundle, output_dir, prelude=…, **options)``: a training that keeps running."""
 
     def begin(bundle: str, output_dir: Path, *, prelude: str = "", **options: object) -> Running:
         files = "['" + "','".join(config_files(bundle, "train")) + "']"

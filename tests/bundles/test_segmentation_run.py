@@ -201,7 +201,7 @@ def test_inference_on_dicom_writes_a_dicom_seg_that_holds_what_the_nifti_holds(i
     array = (np.asarray(case.array) // 2 * 2).astype(np.int16)
     series = write_dicom(tmp_path / "in" / "scan", array, 8.0 * np.arange(array.shape[2]), spacing=(8.0, 8.0))
     finished = infer(SPLEEN, tmp_path / "out", dataset_dir=str(tmp_path / "in"), dicom_seg=True).check()
-    assert "nvimgcodec" not in finished.err.lower(), "MONAI tells of a decoder that nobody asked for"
+    assert "nvimgcodec" not in finished.err.lower(), "MONAI warns about a decoder that was not asked for"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scan_seg.dcm", "scan_seg.nii.gz"]
     nifti = nib.load(tmp_path / "out" / "scan_seg.nii.gz")
     labels, affine, names = read_dicom_seg(tmp_path / "out" / "scan_seg.dcm", source=series)

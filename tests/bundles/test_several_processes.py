@@ -175,7 +175,7 @@ def test_a_process_that_dies_ends_the_others_and_the_run_continues_when_started_
     if machines == 2:  # on one machine torchrun ends the others at once, mostly before they miss it
         lost = r"error: process 0 of 2 \(on \S+\) lost another one, which has ended or hangs"
         assert re.search(lost, found[0].err), said[-4000:]
-    assert "SIGKILL" in said  # torchrun tells how it ended
+    assert "SIGKILL" in said  # torchrun reports how it ended
     before = max(int(path.stem.split("=")[1]) for path in (tmp_path / "run").glob("checkpoint_iteration=*.pt"))
     for done in agents(PRETRAINING, "run", machines=machines, iterations=before + 2, epoch_length=2).wait():
         done.check()

@@ -1,6 +1,6 @@
-"""What goes wrong by the user's hand ends with one line that says what, and leaves nothing half-written.
+"""A user's mistake ends with one line that names it, and leaves nothing partly written.
 
-More of it stands in the table of bad input: see `tests.bad_input` and `test_bad_runs`.
+More cases are in the table of bad input: see `tests.bad_input` and `test_bad_runs`.
 """
 
 from __future__ import annotations

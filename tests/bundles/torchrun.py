@@ -101,7 +101,7 @@ class Agents:
             time.sleep(0.05)
 
     def show_where_they_are(self) -> None:
-        """Print what a run that does not end has said, and where its processes stand."""
+        """Print the output of a run that does not end, and the stacks of its processes."""
         for rank in range(self.machines * self.processes):
             with contextlib.suppress(AssertionError, ProcessLookupError):
                 os.kill(self.process(rank), signal.SIGABRT)  # faulthandler writes the stack of every thread

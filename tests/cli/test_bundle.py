@@ -1,4 +1,4 @@
-"""Bundles and data lists by name, from wherever one stands."""
+"""Bundles and data lists by name, from any folder."""
 
 from __future__ import annotations
 

@@ -131,13 +131,13 @@ def examples(command: tuple[str, ...]) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        # Fire would write the cohort first and complain then
+        # Fire would write the cohort first and report the error then
         (
             ["phantom", "--output", "new", "--case", "3"],
             "error: --case: phantom has no such option; did you mean --cases?",
         ),
         (["phantom", "new", "3", "--zzz=1"], "--zzz: phantom has no such option; it has --output, --cases"),
-        (["phantom", "new", "3"], "error: 3: phantom has no place for it"),
+        (["phantom", "new", "3"], "error: 3: phantom does not take it"),
         (["datalist", "summary", "list.json", "--dataroot", "x"], "datalist summary has no such option"),
         (["demo", "--quik"], "did you mean --quick?"),
     ],
@@ -223,13 +223,13 @@ def test_a_text_is_taken_as_it_is_typed(word, capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("probe x.npz --fold_count a", "--fold_count: expected a whole number, found 'a'"),
-        ("prepare x.json --workers", "--workers: expected a whole number, found nothing behind it"),
-        ("prepare x.json --workers True", "--workers: expected a whole number, found 'True'"),
-        ("prepare x.json --store --workers 2", "--store: expected a value, found nothing behind it"),
-        ("phantom x 3", "3: phantom has no place for it"),
+        ("probe x.npz --fold_count a", "--fold_count: expected an integer, found 'a'"),
+        ("prepare x.json --workers", "--workers: expected an integer, found nothing after it"),
+        ("prepare x.json --workers True", "--workers: expected an integer, found 'True'"),
+        ("prepare x.json --store --workers 2", "--store: expected a value, found nothing after it"),
+        ("phantom x 3", "3: phantom does not take it"),
         ("phantom x --spacing wide", "--spacing: expected a number, found 'wide'"),
-        ("demo --seed 1.5", "--seed: expected a whole number, found '1.5'"),
+        ("demo --seed 1.5", "--seed: expected an integer, found '1.5'"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(line, message, capsys, tmp_path, monkeypatch):

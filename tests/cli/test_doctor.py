@@ -39,5 +39,5 @@ def test_json_is_for_programs(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("processes", [0, True, "two"])
 def test_a_number_of_processes_is_a_number(processes):
-    with pytest.raises(UserError, match="--processes: expected a whole number >= 1, got"):
+    with pytest.raises(UserError, match="--processes: expected an integer >= 1, found"):
         doctor_command(processes=processes)

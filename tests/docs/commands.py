@@ -75,7 +75,7 @@ def blocks_of(text: str, file: str) -> Iterator[Block]:
         elif language and language not in SILENT:
             raise ValueError(f"{file}:{line - 1}: the language {language!r}; add it to tests/docs/commands.py")
     for found in _INDENTED.finditer(rest):
-        # what a list of folders or a continued list item holds is no command
+        # the content of a list of folders or of a continued list item is not a command
         inner = re.sub(rf"^    (?!{PROGRAMS}).*$", "", found["text"], flags=re.M)
         yield from _block(file, rest.count("\n", 0, found.start()) + 1, re.sub(r"^    ", "", inner, flags=re.M))
     for found in _INLINE.finditer(rest):

@@ -54,7 +54,7 @@ class Shell:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def run(self, script: str, *, cwd: Path, timeout: float = 1500) -> Finished:
-        """A script in bash, which goes on after a command that failed."""
+        """A script in bash, which continues after a command that failed."""
         path = os.pathsep.join([str(self._folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""How commands of the documentation are run that cannot run as they stand; the first rule that matches counts.
+"""How to run commands of the documentation that cannot run as written; the first rule that matches counts.
 
 A command of ``python -m monai_cl`` or ``python -m monai.bundle run`` needs no rule: it is run in a folder that looks
 like a user's (`tests/docs/world.py`), against bundles whose default sizes are small. A rule is for what takes hours,
@@ -18,7 +18,7 @@ class Rule:
     Attributes:
         pattern: regular expression searched in the command.
         why: the reason, in words.
-        replace: parts of the command -> what stands in their place.
+        replace: parts of the command -> their replacement.
         status: that the command has to end with.
         shown_by: ``file::test`` or ``file`` that runs the command in another way; then it is not run here.
     """

@@ -1,4 +1,4 @@
-"""The tutorial is typed in as it stands, against the bundles as they are."""
+"""The tutorial is typed in as written, against the bundles as they are."""
 
 from __future__ import annotations
 

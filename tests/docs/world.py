@@ -47,7 +47,7 @@ _LISTS = {
 
 
 class World:
-    """What stands behind ``/data`` and the working folder of the commands.
+    """The content of ``/data`` and of the working folder of the commands.
 
     Args:
         folder: to build it in.

@@ -53,7 +53,7 @@ def test_iterations_that_would_end_unvalidated_are_refused_with_ones_that_fit(ar
 @pytest.mark.parametrize("name", ["iterations", "epoch_length", "val_interval"])
 @pytest.mark.parametrize("value", [0, -5, 2.5])
 def test_numbers_of_iterations_must_be_whole_and_positive(name, value):
-    with pytest.raises(UserError, match=f"{name} must be a whole number >= 1, got {value}"):
+    with pytest.raises(UserError, match=f"{name} must be an integer >= 1, got {value}"):
         epochs_of(**{"iterations": 10, "epoch_length": 10, "val_interval": 1, name: value})
 
 

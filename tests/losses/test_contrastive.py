@@ -232,9 +232,9 @@ def test_wrong_arguments_are_named():
     for bad in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="weights must be >= 0 and finite"):
             weighted_contrastive_loss(z, torch.full((14, 14), bad))
-    with pytest.raises(ValueError, match=r"labels must be \(7,\), one a slice, got \(14,\)"):
+    with pytest.raises(ValueError, match=r"labels must be \(7,\), one per slice, got \(14,\)"):
         supcon_loss(z, torch.zeros(14))
-    with pytest.raises(ValueError, match=r"positions must be \(7,\), one a slice, got \(7, 1\)"):
+    with pytest.raises(ValueError, match=r"positions must be \(7,\), one per slice, got \(7, 1\)"):
         wsp_loss(z, LABELS, POSITIONS[:, None])
     with pytest.raises(ValueError, match=r"sigma must be > 0, got -1\.0"):
         wsp_loss(z, LABELS, POSITIONS, sigma=-1.0)

@@ -201,7 +201,7 @@ def test_wrong_options_are_named():
     with pytest.raises(ValueError, match="temperature must be > 0, got 0"):
         MixCLLoss(temperature=0)
     with pytest.raises(
-        ValueError, match="terms must be out of identity, label, reconstruction, supervised, got idntity"
+        ValueError, match="terms must be among identity, label, reconstruction, supervised, got idntity"
     ):
         mixcl_terms({}, {}, terms=["idntity"])
 
@@ -209,12 +209,12 @@ def test_wrong_options_are_named():
 def test_parts_that_do_not_fit_are_named(outputs, targets):
     with pytest.raises(ValueError, match=r"the identity term needs level 7, and outputs\['levels'\] has 5 levels"):
         mixcl_terms(outputs, targets, terms=["identity"], identity_levels=[7])
-    with pytest.raises(ValueError, match=r"the label level must have 3 rows a pair .* 6, got 4"):
+    with pytest.raises(ValueError, match=r"the label level must have 3 rows per pair .* 6, got 4"):
         mixcl_terms(outputs, targets, terms=["label"], label_level=0)
     with pytest.raises(ValueError, match=r"level 0 must have 4 or 6 rows .*, got 3"):
         mixcl_terms({"levels": [outputs["levels"][0][:3]]}, targets, terms=["identity"])
     short = {"segmentation": outputs["segmentation"][:4]}
-    with pytest.raises(ValueError, match=r"segmentation must have 3 rows a pair .* 6, got 4"):
+    with pytest.raises(ValueError, match=r"segmentation must have 3 rows per pair .* 6, got 4"):
         mixcl_terms(short, targets, terms=["supervised"], class_counts=COUNTS)
-    with pytest.raises(ValueError, match="targets must tell the batch size"):
+    with pytest.raises(ValueError, match="targets must give the batch size"):
         mixcl_terms({"levels": outputs["levels"]}, {}, terms=["identity"], identity_levels=[1])

@@ -56,7 +56,7 @@ def test_no_flipped_bit_becomes_a_weight_unnoticed(file):
 def test_a_file_that_is_cut_has_a_fault(file, share):
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
-    if share:  # an empty file is no archive; torch.load refuses it
+    if share:  # an empty file is not an archive; torch.load refuses it
         assert checksum_error(file) is not None
 
 

@@ -90,7 +90,7 @@ class TestAverage:
         assert all(torch.equal(v, before[k]) for k, v in online.state_dict().items())
 
     def test_networks_of_another_make_are_refused(self):
-        with pytest.raises(ValueError, match=r"must be of one make, got \['bias'\] in one of them only"):
+        with pytest.raises(ValueError, match=r"must have the same tensors, got \['bias'\] in one of them only"):
             move_towards(nn.Linear(2, 2), nn.Linear(2, 2, bias=False), momentum=0.5)
         with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\], got 2"):
             move_towards(nn.Linear(2, 2), nn.Linear(2, 2), momentum=2)

@@ -1,4 +1,5 @@
-"""A headless Chromium spoken to over pipes by its DevTools protocol: real layout, real keys, every complaint heard."""
+"""A headless Chromium spoken to over pipes by its DevTools protocol: real layout, real keys, every logged error
+collected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report in a real browser: it fits a telephone and a wide screen, complains of nothing, and obeys the keyboard."""
+"""The report in a real browser: it fits a phone and a wide screen, logs no errors, and can be used by keyboard."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def report(tmp_path_factory) -> Path:
 
 @pytest.fixture(params=[360, 768, 1440])
 def browser(request, tmp_path) -> Iterator[Browser]:
-    """A browser of a telephone's, a tablet's and a wide screen's width."""
+    """A browser of a phone's, a tablet's and a wide screen's width."""
     opened = Browser(tmp_path / "profile", width=request.param)
     opened.wide = request.param
     yield opened
@@ -110,7 +110,7 @@ def test_a_page_that_is_at_fault_is_noticed(tmp_path, browser):
     )
     browser.open(page.as_uri())
     found = browser.evaluate(MEASURES)
-    assert found["content"] > found["width"] or browser.wide < 500  # a telephone zooms out instead
+    assert found["content"] > found["width"] or browser.wide < 500  # a phone zooms out instead
     assert found["images"] == [False]
     assert found["small"] == 1
     assert any("told" in text for text in browser.complaints)

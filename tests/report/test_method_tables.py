@@ -76,7 +76,7 @@ def test_other_measures_and_missing_ones():
 
 def test_other_folds_are_pointed_out():
     table = method_table(runs(probe(), probe("random", folds_sha256="g")))
-    assert "D1: the runs were not judged on the same patients and folds; do not compare them." in table.notes
+    assert "D1: the runs were not evaluated on the same patients and folds; do not compare them." in table.notes
     assert not any("do not compare" in note for note in method_table(runs(probe(), probe("random"))).notes)
 
 

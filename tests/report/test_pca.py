@@ -69,7 +69,7 @@ def test_only_a_title_is_written_into_the_picture():
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(ValueError, match="labels or depths must be given"):
         pca_figure(np.eye(3), None, None)
-    with pytest.raises(ValueError, match=r"labels must be \(3,\), one a point, got \(2,\)"):
+    with pytest.raises(ValueError, match=r"labels must be \(3,\), one per point, got \(2,\)"):
         pca_figure(np.eye(3), [0, 1], None)
     with pytest.raises(ValueError, match=r"features must be \(n, F\) with n >= 2"):
         pca_figure(np.eye(1), [0], None)

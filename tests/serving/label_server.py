@@ -122,5 +122,5 @@ class LabelServer:
             self.process.kill()
             self.process.wait()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # a task it has started goes on without it
+            os.killpg(self.process.pid, signal.SIGKILL)  # a task it has started continues without it
         return self.process.returncode

@@ -1,4 +1,4 @@
-"""The app's folder: a copy of the bundle that fits its weights, made whole or not at all, never made anew."""
+"""The app's folder: a copy of the bundle that fits its weights, made completely or not at all, never made again."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_app_that_has_learnt_is_not_made_again(tmp_path, run):
     assert not again.made
     assert model.read_bytes() == b"learnt"
     assert (made.folder / "main.py").read_text(encoding="utf-8") == "# mine"
-    with pytest.raises(UserError, match="expected no app there, found one; start it without --checkpoint"):
+    with pytest.raises(UserError, match="expected no existing app, found one; start it without --checkpoint"):
         lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
     with pytest.raises(UserError, match="start it without --spacing"):
         lay_out_app(tmp_path / "app", ORGANS, overrides={"spacing": [1, 1, 1]})

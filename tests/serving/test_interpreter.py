@@ -108,10 +108,10 @@ def test_the_token_is_printed_only_where_it_is_new_and_never_on_the_servers_comm
 def test_a_port_that_is_taken_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"127.0.0.1:{port}: nothing can listen there .*try another --port"):
+        with pytest.raises(UserError, match=f"127.0.0.1:{port}: cannot listen there .*try another --port"):
             check_port("127.0.0.1", port)
     check_port("127.0.0.1", port)
-    with pytest.raises(UserError, match="--port: expected a whole number from 1 to 65535, got 0"):
+    with pytest.raises(UserError, match="--port: expected an integer from 1 to 65535, found 0"):
         check_port("127.0.0.1", 0)
 
 

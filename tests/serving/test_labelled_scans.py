@@ -80,13 +80,13 @@ def test_a_label_of_several_components_is_refused(image, tmp_path, name):
     path.parent.mkdir()
     vectors = sitk.GetImageFromArray(np.ones((4, 5, 6, 3), np.uint8), isVector=True)
     sitk.WriteImage(vectors, str(path))
-    with pytest.raises(UserError, match=rf"{name}: expected (a 3D volume|one number a voxel), found"):
+    with pytest.raises(UserError, match=rf"{name}: expected (a 3D volume|one value per voxel), found"):
         scan(image, path, tmp_path, None)
 
 
 def test_a_label_of_fractions_is_refused(image, tmp_path):
     path = write(tmp_path / "labels" / "a.nii.gz", np.full((6, 5, 4), 0.4, np.float32))
-    with pytest.raises(UserError, match=r"a\.nii\.gz: expected whole label values, found 0\.4; give"):
+    with pytest.raises(UserError, match=r"a\.nii\.gz: expected integer label values, found 0\.4; give"):
         scan(image, path, tmp_path, None)
 
 

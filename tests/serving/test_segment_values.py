@@ -32,7 +32,7 @@ def test_an_unknown_segment_is_background():
 
 
 def test_the_place_counts_where_slicer_left_a_segment_out():
-    # "background" was first in the scene and is not exported: idx goes on from 2, values from 1
+    # "background" was first in the scene and is not exported: idx continues from 2, values from 1
     assert organ_values(info("liver", "spleen", first=2), ORGANS, [0, 1, 2], source="a") == {1: 1, 2: 2}
 
 

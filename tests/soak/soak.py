@@ -4,7 +4,7 @@
 
 Every training is a process of its own, on one thread. It is ended by SIGKILL or SIGTERM at a random moment, in every
 other attempt on a disk that is slow to write; between two attempts a checkpoint may be damaged, or half a file left
-behind. Whatever happens, (1) a resumed run goes on from the newest checkpoint that is whole, and names the damaged
+behind. Whatever happens, (1) a resumed run continues from the newest checkpoint that is whole, and names the damaged
 ones; (2) in the end its weights, optimiser, schedule, best metric, ``model.pt``, curves and metrics are those of the
 uninterrupted run, to the last bit.
 """
@@ -53,7 +53,7 @@ class Soak:
     """One run of it; ``counts`` and ``lost`` hold the result.
 
     Args:
-        folder: everything is in it; runs in it are made anew, the synthetic CT and its stores are kept.
+        folder: everything is in it; runs in it are made again, the synthetic CT and its stores are kept.
         seed: of what is drawn.
     """
 
@@ -165,7 +165,7 @@ class Soak:
         if self.draw.random() < 0.1 and there:
             left = there[0].with_name(f".tmp-{there[0].name}-99999-beef")
             left.write_bytes(there[0].read_bytes()[:1000])
-            self.counts["half-written files left behind"] += 1
+            self.counts["incomplete files left behind"] += 1
         if self.draw.random() > 0.7 or len(there) < 2:
             return []
         kind = self.draw.choice(sorted(DAMAGES))

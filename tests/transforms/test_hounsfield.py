@@ -1,4 +1,4 @@
-"""What cannot be a CT in Hounsfield units is told, and every real kind of CT passes."""
+"""What cannot be a CT in Hounsfield units is reported, and every real kind of CT passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data list out of a folder: image and label files paired by the part of their names that a pattern leaves open."""
+"""A data list from a folder: image and label files paired by the part of their names that a pattern leaves open."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class FoundList:
     Attributes:
         document: the list.
         images, labels: the patterns that were used.
-        unlabelled: image files without a label file; they stand in the list without ``label``.
-        orphans: label files without an image; they do not.
-        named: False where no organ names were known and ids stand in their place.
+        unlabelled: image files without a label file; they are listed without ``label``.
+        orphans: label files without an image; they are not listed.
+        named: False where no organ names were known and the ids are used as names.
     """
 
     document: dict[str, Any]
@@ -203,7 +203,10 @@ def _organs(folder: Path, organs: Mapping[Any, str] | None, label_files: list[st
         content = read_json(published, what="description")
         if not isinstance(content, dict):
             raise UserError(
-                published, expected="an object", found=type(content).__name__, remedy="give the --organs, and move it"
+                published,
+                expected="an object",
+                found=type(content).__name__,
+                remedy="pass --organs, and move this file away",
             )
         if "labels" in content:
             return _names_of_ids(content["labels"], str(published)), True
@@ -253,7 +256,10 @@ def _names_of_ids(labels: Any, where: str) -> dict[str, str]:
         if len(inverted) < len(labels):
             twice = next(label for label in inverted if list(map(str, labels.values())).count(label) > 1)
             raise UserError(
-                where, expected="a name for each id", found=f"two names for {twice}", remedy="give the ids as --organs"
+                where,
+                expected="a name for each id",
+                found=f"two names for {twice}",
+                remedy="pass the ids with --organs",
             )
         labels = inverted
     for label, organ in labels.items():

@@ -1,4 +1,4 @@
-"""New lists out of old ones: with folds, or reduced to one run of a cross-validation."""
+"""New lists from old ones: with folds, or reduced to one run of a cross-validation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def with_folds(
     """The list as a document in which every training item has a fold; a patient's items share theirs.
 
     Args:
-        data_list: each data set of it is divided by itself; included lists are written out.
+        data_list: each of its data sets is divided separately; included lists are written out.
         folds: number of folds.
-        seed: another seed, another division.
+        seed: another seed gives another division.
         stratify: ``"target"`` (the items' own targets), ``"classes"`` (the set of organs in the label file, which is
             read), or None.
         replace: give new folds to a list that has some.
@@ -82,7 +82,7 @@ def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]
 
     Args:
         data_list: the list.
-        changed: data-set name -> split -> items that stand in place of its own.
+        changed: data-set name -> split -> items that replace its own.
 
     Every item is written with its patient and id, so that neither changes when items are left out.
     """

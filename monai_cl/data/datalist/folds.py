@@ -23,8 +23,8 @@ def fold_items(
     """The items of one cross-validation run, in the order of the list.
 
     Args:
-        data_list: the list; every data set of it is divided by itself.
-        fold: the fold that validates. None: the list's own ``training`` and ``validation`` stand as they are.
+        data_list: the list; each of its data sets is divided separately.
+        fold: the fold that validates. None: the list's own ``training`` and ``validation`` are used as they are.
         label_fraction: part of the training scans to keep, in (0, 1]; see :func:`label_subset`. Validation is whole.
         seed: which scans a fraction keeps.
         split: ``"training"`` or ``"validation"``.
@@ -107,7 +107,7 @@ def split_folds(
     Args:
         patients: the patient of each item.
         folds: how many, at least 2 and at most the number of patients.
-        seed: another seed, another division.
+        seed: another seed gives another division.
         strata: a key for each item (a stage, the set of organs present). A patient with several takes the commonest.
 
     Returns:

@@ -38,11 +38,11 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class TableList:
-    """A list and how it came about.
+    """A list and how it was made.
 
     Attributes:
         document: the list.
-        labels: what the table said.
+        labels: the content of the table.
         without_scan: patients with a class but without a scan.
         without_class: patients with a scan but without a class; left out.
     """

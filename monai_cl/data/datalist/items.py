@@ -1,4 +1,4 @@
-"""An item of a data list: its id, its kinds, its label map as JSON keeps it."""
+"""An item of a data list: its id, its kinds of files, its label map as JSON can hold it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def item_id(item: Mapping[str, Any]) -> str:
 
 
 def describe_item(item: Mapping[str, Any]) -> str:
-    """The item for a message: its id, and its patient where he has another name."""
+    """How a message names the item: its id, and its patient where that is another name."""
     name, patient = item_id(item), item.get("patient")
     return name if patient in (None, name) else f"patient {patient}, {name}"
 
@@ -36,5 +36,5 @@ def reading_options(item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def map_pairs(label_map: Mapping[int, int] | None) -> list[list[int]] | None:
-    """A label map as JSON can keep it: sorted pairs of integers."""
+    """A label map as JSON can hold it: sorted pairs of integers."""
     return None if label_map is None else sorted([int(value), int(new)] for value, new in label_map.items())

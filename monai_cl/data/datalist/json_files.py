@@ -13,7 +13,7 @@ from monai_cl.files import new_file
 
 
 class _NotPlainError(ValueError):
-    """Python's reader would accept it, JSON does not mean it."""
+    """Python's reader would accept it; the JSON standard does not."""
 
 
 def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -21,12 +21,12 @@ def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _NotPlainError(f'the key "{twice}" stands twice in one object; JSON would keep the last: remove one')
+        raise _NotPlainError(f'the key "{twice}" appears twice in one object; JSON would keep the last: remove one')
     return document
 
 
 def _no_constants(name: str) -> None:
-    raise _NotPlainError(f"not JSON: {name} is no JSON number")
+    raise _NotPlainError(f"not JSON: {name} is not a JSON number")
 
 
 def read_json(path: str | Path, *, what: str = "data list") -> Any:
@@ -68,7 +68,7 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
         raise UserError(f"{what} {path}", found=f"nested too deeply to be a {what}") from None
     if half := _lone_surrogate(text):
         raise UserError(
-            f"{what} {path}", expected="text", found=f"half a character, {half}", remedy="write it as UTF-8, unescaped"
+            f"{what} {path}", expected="text", found=f"a lone surrogate, {half}", remedy="write it as UTF-8, unescaped"
         )
     return content
 
@@ -96,13 +96,13 @@ def _decode(raw: bytes, path: Path, what: str) -> str:
         raise UserError(
             f"{what} {path}",
             expected="UTF-8 text",
-            found=f"the byte 0x{raw[error.start]:02x} in line {line} that is not",
+            found=f"the byte 0x{raw[error.start]:02x} in line {line}, which is not",
             remedy="save it again as UTF-8",
         ) from None
 
 
 def _lone_surrogate(text: str) -> str | None:
-    """An escaped surrogate without its other half: JSON allows it, and no file can be written with it."""
+    """An escaped lone surrogate: JSON allows it, but it cannot be encoded as UTF-8."""
     pairs_gone = re.sub(r"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..", " ", text)
     found = re.search(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", pairs_gone)
     return found.group() if found else None
@@ -116,7 +116,7 @@ def _syntax_hint(text: str, error: json.JSONDecodeError) -> str:
     if error.msg.startswith("Illegal trailing comma") or (rest[:1] in ("}", "]") and before.endswith(",")):
         return "a comma before the closing bracket; remove the comma"
     if rest[:1] == "'":
-        return "a single quote; JSON strings stand in double quotes"
+        return "a single quote; JSON strings need double quotes"
     if rest[:1] == "<":
         return "markup; is this a web page that was saved in place of the list?"
     if error.msg.startswith("Invalid \\escape"):
@@ -129,7 +129,7 @@ def _syntax_hint(text: str, error: json.JSONDecodeError) -> str:
 
 
 def format_json(document: Any) -> str:
-    """``document`` as JSON text for people: one line an item of the lists, two spaces of indentation."""
+    """``document`` as JSON text for people: one line per item of the lists, two spaces of indentation."""
     return _format(document, indent=0) + "\n"
 
 
@@ -153,7 +153,7 @@ def _values(value: dict | list) -> list:
 
 
 def write_json(path: str | Path, document: Any, *, overwrite: bool = False) -> Path:
-    """Write ``document`` to ``path``: through a temporary file beside it, fsync and rename, so never half a file.
+    """Write ``document`` to ``path``: through a temporary file beside it, fsync and rename, so never a partial file.
 
     Raises:
         UserError: the file exists and ``overwrite`` is false, or the folder cannot be written.

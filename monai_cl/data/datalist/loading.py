@@ -35,7 +35,7 @@ def load_data_list(
         uneven_slices: ``"error"``, or ``"interpolate"``: all DICOM series whose items do not say otherwise.
 
     Raises:
-        UserError: with every complaint at once, each naming the place in the list, what was expected and found.
+        UserError: with all problems at once, each naming the place in the list, what was expected and found.
     """
     data_list, problems = check_data_list(
         path, data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
@@ -52,9 +52,9 @@ def check_data_list(
     allow_outside: bool = False,
     uneven_slices: str = "error",
 ) -> tuple[DataList | None, list[Problem]]:
-    """As :func:`load_data_list`, but return what could be read together with the complaints.
+    """As :func:`load_data_list`, but return what could be read together with the problems.
 
-    Items and labels that cannot be read are left out; the list is None where no data set is left. A file that is no
+    Items and labels that cannot be read are left out; the list is None where no data set is left. A file that is not
     JSON at all raises.
     """
     if uneven_slices not in ("error", "interpolate"):

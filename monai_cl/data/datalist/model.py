@@ -1,4 +1,4 @@
-"""What a data list says once it is read: data sets with their label names, and items as MONAI takes them."""
+"""A data list that has been read: data sets with their label names, and items as MONAI takes them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class DataSet:
         label_map: value in the files -> label id (unnamed values become 0), or None where files hold the ids.
         root: the folder its relative paths start from.
         splits: ``training``, ``validation``, ``test`` -> items (see :meth:`DataList.items`).
-        document: the JSON object it was read from, with licence, source and whatever else was said.
-        list_file, place: the file that object stands in, and where in it ("" where it is the whole file).
-        places: split -> where each item stands, e.g. ``datasets[1].training[3]``.
+        document: the JSON object it was read from, with licence, source and whatever else it holds.
+        list_file, place: the file that holds this object, and where in it ("" for the whole file).
+        places: split -> the place of each item, e.g. ``datasets[1].training[3]``.
         sub_root: ``root`` relative to the data root ("" for the data root itself).
     """
 
@@ -41,13 +41,13 @@ class DataSet:
     sub_root: str = ""
 
     def entries(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Every item with its split and the place where it stands in the list."""
+        """Every item with its split and its place in the list."""
         for split, items in self.splits.items():
             for place, item in zip(self.places[split], items, strict=True):
                 yield split, place, item
 
     def relative(self, file: str) -> str:
-        """A file of an item as the list has it: from the root."""
+        """A file of an item as the list writes it: relative to the root."""
         return os.path.relpath(file, self.root)
 
     @property
@@ -58,7 +58,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class DataList:
-    """What a data-list file says. ``sha256`` is of its content, included lists too, whatever the layout of the text."""
+    """A data-list file. ``sha256`` is of its content, included lists too, whatever the layout of the text."""
 
     path: Path
     name: str

@@ -1,4 +1,4 @@
-"""Paths in a data list: which may stand there, and where they lead."""
+"""Paths in a data list: which are allowed, and where they lead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def name_fault(relative: str) -> str | None:
 
 
 def path_fault(relative: str) -> str | None:
-    """Why ``relative`` may not stand in a list (absolute, leaves the root, backslashes), or None. Looks at no disk."""
+    """Why a list may not contain ``relative`` (absolute, leaves the root, backslashes), or None. No disk access."""
     if "\\" in relative:
         return f"{relative!r} with backslashes"
     if relative.startswith(("/", "~")) or re.match(r"[A-Za-z]:", relative):
@@ -33,7 +33,7 @@ def path_fault(relative: str) -> str | None:
 def _real_path(path: str) -> str:
     try:
         return os.path.realpath(path)
-    except ValueError:  # no name that a file could have
+    except ValueError:  # not a possible file name
         return path
 
 

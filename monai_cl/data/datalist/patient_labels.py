@@ -1,4 +1,4 @@
-"""Patient labels of a data list: taken from a table, and enough of every class for the folds."""
+"""Patient labels of a data list: taken from a table, with enough patients of every class for the folds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def table_of(spec: Mapping[str, Any], folder: Path) -> TableLabels:
 
 
 def add_targets(items: Iterable[MutableMapping[str, Any]], labels: TableLabels) -> int:
-    """Give every item the ``target`` of its patient, where the table knows one; returns how many patients got none.
+    """Give every item the ``target`` of its patient, where the table has one; returns how many patients got none.
 
     Raises:
-        UserError: an item's own target is another one, or the table knows none of the patients.
+        UserError: an item's own target is another one, or the table has none of the patients.
     """
     items = list(items)
     patients = {item["patient"] for item in items}
@@ -67,7 +67,7 @@ def check_class_sizes(targets: Mapping[str, int | None], *, folds: int, where: s
         if len(patients) < folds:
             raise UserError(
                 where,
-                expected=f"at least {folds} patients of every class, one a fold",
+                expected=f"at least {folds} patients of every class, one per fold",
                 found=f"{len(patients)} of class {target} ({_some(patients)})",
                 remedy="use fewer folds or add patients",
             )

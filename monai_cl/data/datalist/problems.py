@@ -1,4 +1,4 @@
-"""A complaint about a data list: where it is, what was expected, what was found, what to do."""
+"""A problem of a data list: where it is, what was expected, what was found, what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_SHOWN = 50
 
 @dataclass(frozen=True)
 class Problem:
-    """One complaint. ``str(problem)`` is one line that stands alone.
+    """One problem. ``str(problem)`` is one self-contained line.
 
     Attributes:
         kind: a short fixed word for programs, e.g. ``"missing file"`` or ``"label values"``.
@@ -43,7 +43,7 @@ class Problem:
 
 
 def raise_problems(path: str | Path, problems: Sequence[Problem]) -> None:
-    """Raise one :class:`UserError` that tells all ``problems`` of the list ``path``; return if there are none."""
+    """Raise one :class:`UserError` with all ``problems`` of the list ``path``; return if there are none."""
     if not problems:
         return
     if len(problems) == 1:

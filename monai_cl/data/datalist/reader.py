@@ -1,4 +1,4 @@
-"""Walk through a data list and the lists it includes; collect data sets and complaints, stop at none."""
+"""Walk through a data list and the lists it includes; collect data sets and problems, and continue after each."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ListReader:
         uneven_slices: ``"error"`` or ``"interpolate"``, of DICOM series whose items do not say it themselves.
 
     Attributes:
-        datasets: what could be read. An item with a complaint about its shape is left out; labels with one are empty.
-        problems: the complaints, except those that concern several data sets.
+        datasets: what could be read. An item whose shape is wrong is left out; labels whose shape is wrong are empty.
+        problems: all problems, except those that concern several data sets.
         content: the parsed files without their ``$schema``.
     """
 
@@ -45,7 +45,7 @@ class ListReader:
     def read(
         self, path: Path, *, sub_root: str = "", name: str | None = None, chain: tuple[Path, ...] = ()
     ) -> dict[str, Any]:
-        """Read ``path`` and what it includes; return its document ({} if it is no object).
+        """Read ``path`` and what it includes; return its document ({} if it is not an object).
 
         Args:
             path: the list file.
@@ -121,7 +121,7 @@ class ListReader:
             files = {
                 key: self._path(raw[key], root, path, f"{place}.{key}") for key in ("image", "label") if key in raw
             }
-            if None in files.values():  # what may not be named is not looked at either
+            if None in files.values():  # a path that is not allowed is not looked at either
                 refused = True
                 continue
             item = {
@@ -190,21 +190,21 @@ class ListReader:
         return "" if joined == "." else joined
 
     def _path(self, relative: str, root: str, path: Path, place: str) -> str | None:
-        """The file that is meant, or None (and a complaint) where it may not be named."""
+        """The file that is meant, or None (and a problem) where the path is not allowed."""
         if self._refuses(relative, path, place, "a relative path below the root of the data set", file=relative):
             return None
         file = os.path.normpath(os.path.join(root, relative))
         if self._link_fault(root, self.data_root):
-            return None  # the root itself is a link that leaves the data root: one complaint is enough
+            return None  # the root itself is a link that leaves the data root: one problem is enough
         if reason := self._link_fault(file, self.data_root):
             self._complain("outside", path, place, "a file that lies below the data root", reason, file=relative)
             return None
         return file
 
     def _refuses(self, relative: str, path: Path, place: str, expected: str, *, file: str | None = None) -> bool:
-        """Whether a path may not stand in a list; then there is a complaint about it."""
+        """Whether a path is not allowed in a list; a problem is then recorded."""
         if reason := name_fault(relative):
-            self._complain("file name", path, place, "a name that a file can have", reason, file=file)
+            self._complain("file name", path, place, "a possible file name", reason, file=file)
         elif not self.allow_outside and (reason := path_fault(relative)):
             self._complain("outside", path, place, expected, reason, file=file)
         else:
@@ -237,15 +237,15 @@ class ListReader:
 
 
 class _Shape:
-    """The schema's complaints about one file, and which places are free of them."""
+    """What the schema finds wrong in one file, and which places are free of problems."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        # a key too many keeps nothing from being read
+        # an unknown key does not prevent reading
         self._faults = [problem.where for problem in problems if problem.kind != "unknown key"]
 
     def is_sound(self, *parts: str | int) -> bool:
-        """Whether no complaint stands at or below this place."""
+        """Whether nothing at or below this place is wrong."""
         place = where(*parts)
         return not any(
             not place or fault == place or fault.startswith((f"{place}.", f"{place}[")) for fault in self._faults
@@ -253,7 +253,7 @@ class _Shape:
 
 
 def _ids(items: dict[tuple[str, int], dict]) -> dict[tuple[str, int], str]:
-    """Item ids: as given, else the image's file name, else (where names repeat, as in KiTS) its folders too."""
+    """Item ids: as given, otherwise the image's file name, with its folders where names repeat (as in KiTS)."""
     given = {key: raw["id"] for key, raw in items.items() if "id" in raw}
     files = {key: posixpath.normpath(raw["image"]) for key, raw in items.items() if key not in given}
     short = {key: strip_ending(posixpath.basename(file)) for key, file in files.items()}

@@ -14,11 +14,11 @@ LARGEST_LABEL = 32767  # the store keeps labels as int16 at most
 
 
 def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
-    """Complaints about the labels and items of one data set.
+    """Problems of the labels and items of one data set.
 
     Args:
         dataset: what could be read of it.
-        sound: whether all of it could; if not, what is missing is not complained about again.
+        sound: whether all of it could; if not, what is missing is not reported again.
     """
     return [
         *_label_problems(dataset),
@@ -32,7 +32,7 @@ def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
 
 
 def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
-    """Complaints that concern several data sets: a name used twice, one image in two sets."""
+    """Problems that concern several data sets: a name used twice, one image in two sets."""
     names: dict[str, DataSet] = {}
     images: dict[str, tuple[DataSet, str]] = {}
     for dataset in datasets:
@@ -59,7 +59,7 @@ def _label_problems(dataset: DataSet) -> Iterator[Problem]:
     def problem(kind: str, key: str, expected: str, found: str, remedy: str | None = None) -> Problem:
         return Problem(kind, dataset.list_file, _at(dataset, key), expected, found, remedy=remedy)
 
-    if not dataset.labels:  # the schema has complained
+    if not dataset.labels:  # the schema check has reported it
         return
     if "labels" not in dataset.document and any("label" in item for _, _, item in dataset.entries()):
         found = f"only the keys {', '.join(dataset.document)}"

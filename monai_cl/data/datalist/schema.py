@@ -1,4 +1,4 @@
-"""Check the shape of a data list against ``schema.json`` and say what is wrong in our own words."""
+"""Check the shape of a data list against ``schema.json`` and report in plain words what is wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA_FILE = Path(__file__).with_name("schema.json")
 
 
 def schema_problems(document: Any, list_file: str | Path) -> list[Problem]:
-    """Everything in which ``document`` (parsed JSON) departs from the schema, in the order of the list."""
+    """All violations of the schema in ``document`` (parsed JSON), in the order of the list."""
     problems: dict[tuple[str, str, str], Problem] = {}
     for error in schema_validator(SCHEMA_FILE).iter_errors(document):
         if _is_told_already(document, error):
@@ -30,7 +30,7 @@ def schema_problems(document: Any, list_file: str | Path) -> list[Problem]:
 
 
 def _is_told_already(document: Any, error: ValidationError) -> bool:
-    """Labels given as name -> id break several rules; that they are turned round says it all."""
+    """Labels given as name -> id violate several rules; one problem that says they are reversed is enough."""
     path = list(error.absolute_path)
     if "labels" not in path or error.validator == "required":
         return False
@@ -40,7 +40,7 @@ def _is_told_already(document: Any, error: ValidationError) -> bool:
 
 
 def _file_of(document: Any, path: list[str | int]) -> str | None:
-    """The image of the item that a complaint is about."""
+    """The image of the item that a problem is about."""
     for depth, part in enumerate(path):
         if isinstance(part, int) and path[depth - 1] in SPLITS:
             item = document[part]
@@ -101,7 +101,7 @@ def _missing(problem: Any, path: list[str | int], key: str, value: dict) -> Iter
 
 def _swap_hint(value: dict) -> str | None:
     if value and all(isinstance(v, int) and not isinstance(v, bool) for v in value.values()):
-        return "this is name -> id (nnU-Net's way); here it is id -> name: turn it round"
+        return "this is name -> id (as nnU-Net writes it); here it is id -> name: swap them"
     return None
 
 
@@ -117,7 +117,7 @@ def _type_hint(path: list[str | int], value: Any) -> str | None:
     if path[-1:] == ["patient"] and isinstance(value, int):
         return "put it in quotes"
     if path[-1:] == ["image"] and isinstance(value, list):
-        return "one image file an item; write an item for each"
+        return "one image file per item; write an item for each"
     if len(path) >= 2 and path[-2] in ("training", "validation") and isinstance(value, str):
         return 'write {"image": "..."}'
     return None

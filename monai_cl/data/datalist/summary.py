@@ -40,7 +40,7 @@ def _row(dataset: DataSet) -> dict[str, str]:
 
 
 def format_summary(data_list: DataList) -> str:
-    """The table as text for a terminal: name of the list, a line a data set (organs and licence wrap), the total."""
+    """The table as text for a terminal: name of the list, one line per data set (organs, licence wrap), the total."""
     rows = summary_rows(data_list)
     shown = [
         key for key in HEADINGS if key in ("data set", "training") or any(row[key] not in ("", "0") for row in rows)

@@ -43,12 +43,12 @@ class Table:
 
 @dataclass(frozen=True)
 class TableLabels:
-    """What a table says of its patients.
+    """The labels of a table of patients.
 
     Attributes:
         path, sha256: of the file.
         targets: patient -> class, for those with a known one.
-        cells: patient -> the cell as it stands in the table, of every patient.
+        cells: patient -> the cell as written in the table, of every patient.
         unknown: cell -> number of patients whose class is not known for it.
     """
 
@@ -71,10 +71,10 @@ def read_table(path: str | Path, *, skip_rows: int = 0) -> Table:
 
     Args:
         path: a UTF-8 text file whose first line names the columns.
-        skip_rows: lines below the first that are no patients (2 in TCGA's clinical tables).
+        skip_rows: lines below the first that are not patients (2 in TCGA's clinical tables).
 
     Raises:
-        UserError: no such file, no text, no rows, or a row with another number of cells.
+        UserError: no such file, not text, no rows, or a row with another number of cells.
     """
     path = Path(path)
     if path.exists() and not path.is_dir() and not path.is_file():
@@ -82,7 +82,7 @@ def read_table(path: str | Path, *, skip_rows: int = 0) -> Table:
             f"table {path}", expected="a file", found="a pipe or device", remedy="save its content to a file"
         )
     if isinstance(skip_rows, bool) or not isinstance(skip_rows, int) or skip_rows < 0:
-        raise UserError(f"skip_rows must be a whole number of at least 0, got {skip_rows!r}")
+        raise UserError(f"skip_rows must be an integer of at least 0, got {skip_rows!r}")
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8-sig")
@@ -130,8 +130,8 @@ def read_label_table(
         patient: name of the column with the patients.
         value: name of the column with the values.
         mapping: value -> class, or None for "not known". A key stands for cells that equal it, in capitals or not,
-            for the same number, and for cells that go on with " - ": ``"5"`` also for ``"5 - Incomplete Cirrhosis"``.
-            Without a mapping, cells are classes: 0, 1, 2, ...
+            for the same number, and for cells that continue with " - ": ``"5"`` also for
+            ``"5 - Incomplete Cirrhosis"``. Without a mapping, cells are classes: 0, 1, 2, ...
         skip_rows: see :func:`read_table`.
 
     An empty cell, NA, unknown and the like, and anything in square brackets ("[Not Available]") is not known. A patient
@@ -183,7 +183,7 @@ def _check_mapping(mapping: Mapping[Any, int | None] | None) -> dict[str, int | 
         raise UserError(f'mapping must be value -> class such as {{"0": 0, "5": 1}}, got {mapping!r}')
     for key, target in mapping.items():
         if target is not None and (isinstance(target, bool) or not isinstance(target, int) or target < 0):
-            raise UserError(f"mapping: expected a class of 0, 1, 2, ... or null for {key!r}, got {target!r}")
+            raise UserError(f"mapping: expected a class of 0, 1, 2, ... or null for {key!r}, found {target!r}")
     return {str(key).strip().casefold(): target for key, target in mapping.items()}
 
 
@@ -218,7 +218,7 @@ def _number(text: str) -> float | None:
 def _strange_values(
     path: str | Path, value: str, strange: dict[str, list[tuple[int, str]]], mapping: Mapping[Any, Any] | None
 ) -> str:
-    expected = "whole numbers" if mapping is None else f"values of the mapping ({', '.join(map(str, mapping))})"
+    expected = "integers" if mapping is None else f"values of the mapping ({', '.join(map(str, mapping))})"
     found = ", ".join(
         f"{cell!r} (patient {places[0][1]}, line {places[0][0]}"
         + (f", and {len(places) - 1} more)" if len(places) > 1 else ")")

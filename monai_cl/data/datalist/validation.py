@@ -1,4 +1,4 @@
-"""Validate a data list: its shape and rules, then every file it names; all complaints come at once."""
+"""Validate a data list: its shape and rules, then every file it names; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ def validate_data_list(
 
     Checked are the list itself (shape, keys, ids, paths, a patient in one fold only), that files exist, that image and
     label have readable headers and lie on the same grid, that segments named in a file (.seg.nrrd) have the names of
-    the list, and that no content stands twice under two names. With ``read_voxels`` also that files are whole
-    (checksum), that CT is finite and not constant, that label values are whole numbers among the declared ids, and that
-    no label map is empty.
+    the list, and that no content appears under two names. With ``read_voxels`` also that files are whole (checksum),
+    that CT is finite and not constant, that label values are integers among the declared ids, and that no label map is
+    empty.
 
     Args:
         path: the list file.
         data_root: as for :func:`monai_cl.data.load_data_list`.
-        read_voxels: False looks at headers only (DICOM: that the folder holds files) and takes milliseconds a scan.
+        read_voxels: False looks at headers only (DICOM: that the folder holds files) and takes milliseconds per scan.
         allow_outside: accept paths and links that leave the root.
         uneven_slices: as for :func:`monai_cl.data.load_data_list`.
-        workers: processes that read; -1 for one a processor.
+        workers: processes that read; -1 for one per processor.
         progress: show a progress bar.
 
     Returns:
         The problems: those of the list, those of its files item by item, duplicates. Empty if all is well.
 
     Raises:
-        UserError: the list is missing or no JSON.
+        UserError: the list is missing or not JSON.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers == 0:
-        raise UserError(f"workers must be an integer of at least 1, or -1 for one a processor, got {workers!r}")
+        raise UserError(f"workers must be an integer of at least 1, or -1 for one per processor, got {workers!r}")
     data_list, problems = check_data_list(
         path, data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
     )
@@ -161,13 +161,13 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
     except ValueError as error:
         yield (
             "label values",
-            f"whole numbers among the declared ids {declared}",
+            f"integers among the declared ids {declared}",
             str(error),
             "give the label map, not a probability or an interpolated one",
         )
         return
     if "labels" not in dataset.document or not dataset.labels:
-        return  # the list's own complaint comes first
+        return  # the list's own problem is reported first
     if dataset.label_map is None and (unknown := [value for value in values if value not in dataset.labels]):
         some = ", ".join(f"{value} ({voxels(values[value])})" for value in unknown[:8])
         found = some + (f" and {len(unknown) - 8} values more" if len(unknown) > 8 else "")
@@ -219,12 +219,12 @@ def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
         owners: dict[str, list[tuple[DataSet, str]]] = {}
         seen: set[str] = set()
         for dataset, where, item in tasks:
-            again = item["image"] in seen  # the list's rules have told of it, and mean its label too
+            again = item["image"] in seen  # the list's rules have reported it, for its label too
             seen.add(item["image"])
             if key in item and not (again and key == "label"):
                 owners.setdefault(item[key], []).append((dataset, f"{where}.{key}"))
         groups = duplicate_files(owners)
-        if key == "label":  # one label file under two items; an image under two items is told by the list's rules
+        if key == "label":  # one label file under two items; an image under two items is reported by the list's rules
             alike = {file for group in groups for file in group}
             groups += [[file] for file in owners if file not in alike and len(owners[file]) > 1]
         for same in groups:

@@ -1,4 +1,4 @@
-"""Where the frames of a multi-frame DICOM image (enhanced CT) lie; by pydicom, which the extra ``dicom`` brings."""
+"""Where the frames of a multi-frame DICOM image (enhanced CT) lie; read by pydicom (extra ``dicom``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A label map to DICOM SEG on the slices of the series it was made from, read back before it gets its name."""
+"""A label map to DICOM SEG on the slices of the series it was made from, read back before the file gets its name."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def write_dicom_seg(
                 source,
                 expected="headers that a DICOM SEG can be made from",
                 cause=reason,
-                remedy="mend the series, or convert the label map by another program",
+                remedy="fix the series, or convert the label map with another program",
             ) from error
     with new_file(output) as partial:
         segmentation.save_as(partial)
         if not np.array_equal(seg_labels(partial, found)[0], segments):
-            raise RuntimeError(f"{output}: what was read back differs from what was written; this is a bug")
+            raise RuntimeError(f"{output}: the file read back differs from what was written; this is a bug")
     return output
 
 

@@ -32,7 +32,8 @@ def read_dicom_seg(
         by label id.
 
     Raises:
-        UserError: highdicom is not installed, no binary SEG, segments that overlap, another frame of reference or grid.
+        UserError: highdicom is not installed, not a binary SEG, segments that overlap, another frame of reference or
+            grid.
     """
     found = open_source(source, series=series, series_part=series_part)
     labels, names = seg_labels(Path(path), found)
@@ -104,5 +105,5 @@ def _slice_of(path: Path, to_voxel: np.ndarray, seg: Any, frame: Any, index: int
 
 
 def _group(seg: Any, frame: Any, name: str) -> Any:
-    """What is said of the frame, or of all frames together."""
+    """The value for this frame, or for all frames together."""
     return (frame.get(name) or seg.SharedFunctionalGroupsSequence[0][name].value)[0]

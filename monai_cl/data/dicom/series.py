@@ -137,7 +137,7 @@ def open_series(path: Path, *, series: str | None = None, series_part: str | Non
     """Read the headers of a series, opening each file once, or take the series that was kept (see :mod:`kept_series`).
 
     Args:
-        path: folder with the slices of one series (other files in it are passed over), or one DICOM file; for one of
+        path: folder with the slices of one series (other files in it are ignored), or one DICOM file; for one of
             several frames the extra ``dicom`` is needed.
         series: the Series Instance UID to take where the folder holds several.
         series_part: the acquisition to take where the series has several, such as ``"AcquisitionNumber=2"``.
@@ -214,7 +214,7 @@ def _decode(files: Sequence[Path], pixel_type: int = sitk.sitkUnknown) -> np.nda
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]  # one file of several frames
     if array.ndim != 3:
-        raise UserError(files[0], expected="one grey value a voxel", found=f"an array of shape {array.shape}")
+        raise UserError(files[0], expected="one grey value per voxel", found=f"an array of shape {array.shape}")
     return array.transpose(2, 1, 0)
 
 

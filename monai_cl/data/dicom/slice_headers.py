@@ -68,7 +68,7 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
     """The slices of one series, in order along their normal; each file is opened once.
 
     Args:
-        path: folder of the series (files that are not DICOM images are passed over), or one DICOM file.
+        path: folder of the series (files that are not DICOM images are ignored), or one DICOM file.
         series: Series Instance UID, where the folder holds several.
         series_part: the acquisition to take where the series has several (see :func:`choose_part`).
 
@@ -167,7 +167,7 @@ def _as_stated(item: SliceHeader) -> SliceHeader:
 
 
 def _claims_to_be_an_image(file: Path) -> bool:
-    """Whether the file's meta header says "image": an unreadable report or plan may be passed over, a slice may not."""
+    """Whether the file's meta header says "image": an unreadable report or plan may be skipped, a slice may not."""
     with file.open("rb") as handle:
         start = handle.read(1024)
     if start[128:132] != b"DICM":

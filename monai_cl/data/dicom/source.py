@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # a corner of a label map may lie this many voxels from that of the series
 _TOLERANCE = 0.1
-# type 2 of the patient and study modules: anonymised series often lack what must be there, if empty
+# type 2 of the patient and study modules: anonymised series often lack attributes that must be present, even if empty
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
@@ -41,7 +41,7 @@ class SourceSeries:
 
     Attributes:
         path: as it was given.
-        headers: one a slice in the order of z, or the one of a multi-frame file.
+        headers: one per slice in the order of z, or the one of a multi-frame file.
         grid: of the array that :func:`read_dicom_series` returns.
         order: (Z,), the number, from 0, of the slice in ``headers`` or of the frame in the file at z.
     """
@@ -101,7 +101,7 @@ def open_source(
         keep: keep the headers in memory for the steps that follow (see :mod:`kept_series`).
 
     Raises:
-        UserError: highdicom is not installed, no DICOM, what :func:`read_dicom_series` refuses, or a series without
+        UserError: highdicom is not installed, not DICOM, what :func:`read_dicom_series` refuses, or a series without
             UIDs or a frame of reference.
     """
     require_highdicom()

@@ -100,7 +100,7 @@ class LoadLabeld(MapTransform):
     Args:
         keys: of the paths; each becomes a label (1, X, Y, Z) float32 in the axes of the image's file.
         image_key: of the image (C, X, Y, Z).
-        allow_missing_keys: pass over absent keys.
+        allow_missing_keys: skip absent keys.
 
     Raises:
         UserError: when called, see :func:`read_label`.

@@ -1,4 +1,4 @@
-"""The text headers of NRRD and MetaImage files: which files hold the voxels, and whether a geometry is said."""
+"""The text headers of NRRD and MetaImage files: which files hold the voxels, and whether a geometry is given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPACINGS = ("space directions", "spacings", "elementspacing", "elementsize")
 def check_nrrd(path: Path) -> dict[str, str]:
     """Look at the text header of a .nrrd or .nhdr file; returns its fields, in small letters.
 
-    ITK (5.4) opens whatever data file a header names, and takes a spacing of 1 mm where none is said.
+    ITK (5.4) opens whatever data file a header names, and assumes a spacing of 1 mm where none is given.
 
     Raises:
         UserError: a data file that is absent or lies outside the header's folder, no spacing, a header longer than a
@@ -115,7 +115,7 @@ def _check_data_file(path: Path, name: str) -> None:
         is_file = bool(pattern or os.stat(path.parent / file))
     except FileNotFoundError:
         is_file = False
-    except (OSError, ValueError) as error:  # no name that a file could have
+    except (OSError, ValueError) as error:  # not a possible file name
         raise UserError(
             path, expected="a readable image", found=f"the data file {shown}", remedy="export it again"
         ) from error

@@ -78,7 +78,7 @@ def _integers(label: Volume) -> np.ndarray:
     if bad.any():
         raise UserError(
             label.path,
-            expected="whole label values",
+            expected="integer label values",
             found=f"{float(array[bad][0]):g} and {int(bad.sum()) - 1} more",
             remedy="give the label map, not a probability or an interpolated one",
         )

@@ -13,9 +13,9 @@ _COUNTABLE = 1 << 20  # a wider range of values than this is sorted instead of c
 
 
 def whole_values(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A floating-point label map rounded, and a mask of the voxels that are no whole number.
+    """A floating-point label map rounded, and a mask of the voxels that are not integers.
 
-    Files that were scaled or compressed come back a little off: within 1e-3 counts as whole. NaN and inf do not.
+    Files that were scaled or compressed come back a little off: within 1e-3 counts as an integer. NaN and inf do not.
     """
     rounded = np.rint(array)
     with np.errstate(invalid="ignore"):
@@ -26,10 +26,10 @@ def label_values(array: np.ndarray) -> dict[int, int]:
     """Value -> number of voxels, in ascending order.
 
     Args:
-        array: label map of any shape; floating-point files are welcome as long as they hold whole numbers.
+        array: label map of any shape; floating-point files are accepted as long as they hold integers.
 
     Raises:
-        ValueError: values that are no whole numbers, among them NaN; says how many and shows some.
+        ValueError: values that are not integers, NaN included; says how many and shows some.
     """
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
@@ -37,7 +37,7 @@ def label_values(array: np.ndarray) -> dict[int, int]:
         rounded, odd = whole_values(array)
         if odd.any():
             some = ", ".join(f"{value:g}" for value in np.unique(array[odd])[:4])
-            raise ValueError(f"{voxels(np.count_nonzero(odd))} with no whole number ({some})")
+            raise ValueError(f"{voxels(np.count_nonzero(odd))} with a value that is not an integer ({some})")
         array = rounded.astype(np.int64)
     if array.size == 0:
         return {}

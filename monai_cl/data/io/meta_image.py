@@ -1,6 +1,6 @@
 """MetaImage files (.mha, .mhd) to an array and an affine, every byte counted.
 
-ITK (5.4) goes on with what is left in its buffer where such a file is too short or does not decompress, and writes
+ITK (5.4) continues with what is left in its buffer where such a file is too short or does not decompress, and writes
 beyond it where a header is damaged; a few lines of our own are safer.
 """
 
@@ -36,7 +36,7 @@ def meta_image_grid(path: Path) -> Grid:
 
 
 def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a file whose voxels stand in it, or in one other file beside it.
+    """Read a file whose voxels are in it, or in one other file beside it.
 
     Returns:
         array (X, Y, Z) of the type of the file, and affine (4, 4), voxel -> RAS mm.
@@ -51,7 +51,7 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     channels = fields.get("elementnumberofchannels", "1")
     if channels != "1":
         raise UserError(
-            path, expected="one number a voxel", found=channels, remedy="export grey values, or one merged label map"
+            path, expected="one value per voxel", found=channels, remedy="export grey values, or one merged label map"
         )
     if not _is_true(fields.get("binarydata", "true")):
         raise UserError(path, expected="binary voxels", found="text", remedy="convert it to .nii.gz")
@@ -82,7 +82,7 @@ def _grid(path: Path, fields: dict[str, str]) -> Grid:
             path,
             expected="a 3D volume",
             found=f"{len(shape)} axes of {shape}",
-            remedy="split a time series into one file a time point, stack single slices",
+            remedy="split a time series into one file per time point, stack single slices",
         )
     spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
     origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
@@ -141,7 +141,7 @@ def _numbers(
         found = []
     whole = names[0] not in ("dimsize", "headersize") or all(number.is_integer() for number in found)
     if not found or not whole or len(found) != (count or len(found)):
-        wanted = f"{count} numbers" if count else "whole numbers"
+        wanted = f"{count} numbers" if count else "integers"
         raise UserError(
             path,
             expected=f"a readable image, with {wanted} as {names[0]}",

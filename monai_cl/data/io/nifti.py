@@ -61,8 +61,8 @@ def nifti_grid(path: Path) -> Grid:
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a NIfTI-1 or NIfTI-2 file.
 
-    The bytes come from exactly this file, compressed or not as its first bytes say, so a sibling ``x.nii`` is never
-    taken for ``x.nii.gz``. Integer voxels without scaling stay integers; scaled ones become float64.
+    The bytes come from exactly this file, compressed or not according to its first bytes, so a sibling ``x.nii`` is
+    never taken for ``x.nii.gz``. Integer voxels without scaling stay integers; scaled ones become float64.
 
     Returns:
         array in file order, any number of axes, and the affine voxel -> RAS mm (4, 4): sform, else qform, else the
@@ -99,7 +99,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _file_bytes(path: Path) -> tuple[bytes, int]:
-    """The header and the voxels it speaks of, and the length of the whole file; both after decompression."""
+    """The header and the voxels it describes, and the length of the whole file; both after decompression."""
     data = path.read_bytes()
     if not data.startswith(_GZIP_MAGIC):
         return data, len(data)
@@ -115,11 +115,11 @@ def _file_bytes(path: Path) -> tuple[bytes, int]:
 
 
 def _inflated(data: bytes) -> tuple[bytes, int]:
-    """Keep no more than the header says, for a small file may hold gigabytes; the rest is read for its checksums."""
+    """Keep only what the header declares: a small file may expand to gigabytes; the rest is read for its checksums."""
     with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
         wanted = _bytes_said(stream.read(_LONGEST_HEADER))
     with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-        # a header that claims more than there can be is refused all the same, without the memory for it
+        # a header that claims more than there can be is refused too, without allocating memory for it
         raw = stream.read(wanted if wanted <= _DEFLATE_RATIO * len(data) else _LONGEST_HEADER)
         size = len(raw)
         while block := stream.read(1 << 20):
@@ -172,7 +172,7 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
         ) from error
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise UserError(
-            path, expected="one number a voxel", found=f"type {dtype}", remedy="export grey values, not colours"
+            path, expected="one value per voxel", found=f"type {dtype}", remedy="export grey values, not colours"
         )
     if header["vox_offset"] < header.single_vox_offset:
         raise UserError(
@@ -190,7 +190,7 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
         )
     spacing = np.asarray(header["pixdim"][1:4], dtype=float)
     if header["sform_code"] == 0 and not (np.isfinite(spacing).all() and (spacing != 0).all()):
-        # nibabel would put 1 mm in its place without a word
+        # nibabel would silently use 1 mm instead
         raise UserError(
             path,
             expected="a voxel spacing > 0 mm on every axis",
@@ -200,7 +200,7 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
 
 
 def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> None:
-    """nibabel believes the sform, MONAI at times the header's spacing; where they differ, somebody must decide."""
+    """nibabel believes the sform, MONAI at times the header's spacing; where they differ, the user must decide."""
     stated, found = np.asarray(header["pixdim"][1:4], dtype=float), np.linalg.norm(affine[:3, :3], axis=0)
     if header["sform_code"] == 0 or not (np.isfinite(stated) & (stated > 0)).all() or not (found > 0).all():
         return

@@ -56,7 +56,7 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise UserError(
             path,
-            expected="one number a voxel",
+            expected="one value per voxel",
             found=image.GetNumberOfComponentsPerPixel(),
             remedy="export grey values, or one merged label map",
         )

@@ -132,7 +132,7 @@ def _three_axes(path: Path, array: np.ndarray) -> np.ndarray:
             path,
             expected="a 3D volume",
             found=f"{array.ndim} axes of {array.shape}",
-            remedy="split a time series into one file a time point, stack single slices",
+            remedy="split a time series into one file per time point, stack single slices",
         )
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 

@@ -86,6 +86,6 @@ def read_crop(
 
 
 def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:
-    """uint8 where every class of every case fits, int64 else: one type for all, so that samples collate."""
+    """uint8 where every class of every case fits, int64 otherwise: one type for all, so that samples collate."""
     highest = max((max(store.entry(key).classes, default=0) for key in keys), default=0)
     return torch.uint8 if highest <= 255 else torch.int64

@@ -40,7 +40,7 @@ class MixCLPatches(Dataset):
     Args:
         store: a `VolumeStore`.
         keys_by_dataset: data set name -> the keys of its cases; a data set's index is its place in the mapping.
-        patch_size: voxels of an edge, or of the three edges; a multiple of ``levels_stride``.
+        patch_size: edge length in voxels, or the three edge lengths; a multiple of ``levels_stride``.
         window: (lower, upper) HU, clipped and scaled to [0, 1].
         seed: the run's seed.
         foreground_probability: probability, in [0, 1], that a patch is centred on a voxel of a foreground class.
@@ -101,7 +101,7 @@ class MixCLPatches(Dataset):
         if twice := sorted(parts.keys() & (warp or {}).keys()):
             raise ValueError(f"warp must not repeat {', '.join(twice)}: give it beside warp")
         self.warp = {**(warp or {}), **parts}
-        # refuses bad options here and not in a worker
+        # refuses bad options here, not in a worker
         random_warp(np.random.default_rng(0), patch_size=(2, 2, 2), spacing=(1, 1, 1), **self.warp)
         boundary_weight_map(np.zeros((1, 1, 1), np.uint8), mu=mu, epsilon=epsilon)
         self.levels_stride, self.voxels_per_class = int(levels_stride), int(voxels_per_class)
@@ -130,7 +130,7 @@ class MixCLPatches(Dataset):
         sample: dict[str, Any] = {"dataset": dataset, "position": position}
         keys = self.keys[dataset]
         for number, index in enumerate((case, self._partner(rng, case, len(keys))), start=1):
-            # a generator of its own: what P1 draws does not move what P2 draws
+            # a separate generator: what P1 draws does not change what P2 draws
             image, label = self._patch(keys[index], address_rng(self.seed, Stream.PATCHES, position, number))
             voxels, voxel_labels = self._voxels(label[0], address_generator(self.seed, Stream.VOXELS, position, number))
             sample |= {

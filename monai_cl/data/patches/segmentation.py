@@ -28,7 +28,7 @@ class SegmentationPatches(Dataset):
     Args:
         store: a `VolumeStore`.
         keys: of the cases.
-        patch_size: voxels of an edge, or of the three edges.
+        patch_size: edge length in voxels, or the three edge lengths.
         window: (lower, upper) HU, clipped and scaled to [0, 1].
         seed: the run's seed.
         foreground_probability: see above.

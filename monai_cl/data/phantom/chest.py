@@ -1,4 +1,4 @@
-"""Implicit shapes of the trunk that are no ellipsoids: the diaphragm and the ribs."""
+"""Implicit shapes of the trunk that are not ellipsoids: the diaphragm and the ribs."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from monai_cl.files import temporary_name
 
 
 def require_whole_numbers(least: Mapping[str, int], numbers: Mapping[str, object]) -> None:
-    """Refuse an option that is no whole number or below its least value, with a `UserError`."""
+    """Refuse an option that is not an integer or below its minimum, with a `UserError`."""
     for name, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(f"{name} must be a whole number, got {value!r}")
+            raise UserError(f"{name} must be an integer, got {value!r}")
         if value < least[name]:
             raise UserError(f"{name} must be >= {least[name]}, got {value}")
 
@@ -27,8 +27,8 @@ def require_whole_numbers(least: Mapping[str, int], numbers: Mapping[str, object
 def cohort_folder(output: Path, *, lists: Mapping[str, str], overwrite: bool) -> Iterator[Path]:
     """A private folder to build a cohort in; at the end of the block it takes the place of ``output``.
 
-    In a folder that is there already the lists come last, so that a list never names a file that is missing; other
-    files in it stay. After an exception nothing has changed.
+    In an existing folder the lists are written last, so that a list never names a missing file; other files in it stay.
+    After an exception nothing has changed.
 
     Args:
         output: absolute path of the cohort.
@@ -86,7 +86,7 @@ def write_synthetic_case(
 
 
 def _publish(building: Path, output: Path, lists: Mapping[str, str]) -> None:
-    """Move the finished cohort into place; in a folder that is there, replace only what the cohort consists of."""
+    """Move the finished cohort into place; in an existing folder, replace only what the cohort consists of."""
     if not output.exists():
         building.rename(output)
         return

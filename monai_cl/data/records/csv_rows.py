@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# a cell that begins so is a formula to Excel and LibreOffice, wherever its text came from
+# Excel and LibreOffice take a cell that begins with one of these for a formula, wherever its text came from
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -68,5 +68,5 @@ def expectation(error: ValidationError) -> str:
         return f"an integer of at least {wanted}"
     if error.validator == "minItems":
         return "at least one entry"
-    # a keyword added to a schema and not yet here: still a complaint, in jsonschema's words
+    # a keyword added to a schema and not yet handled here: reported in jsonschema's words
     return f"{error.validator} {shown(wanted)}"

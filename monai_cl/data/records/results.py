@@ -46,7 +46,7 @@ def run_record(
         seed: the run's seed.
         bundle: name of the bundle that ran.
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
-        data_list: which data were used, see :func:`monai_cl.engines.prepared_lists.describe`.
+        data_list: the data that were used, see :func:`monai_cl.engines.prepared_lists.describe`.
         initialisation: encoder file the weights came from; None is ``"scratch"``.
         config: the merged configuration as plain values.
         curves: quantity -> [[iteration, value], ...].
@@ -84,8 +84,8 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> Path:
     """Write ``results`` as JSON to ``path`` (a folder means ``results.json`` in it); returns the file written.
 
     Numbers that JSON cannot hold (nan, inf) become null; numpy and torch values become plain ones; anything else that
-    JSON does not know is written as its string, for a finished run must not be lost to an odd configuration value.
-    The file appears whole or not at all.
+    JSON does not know is written as its string, because a finished run must not be lost over an unusual configuration
+    value. The file appears whole or not at all.
 
     Args:
         path: the JSON file to write, or an existing folder, which gets a ``results.json``.
@@ -194,7 +194,7 @@ def describe_device(device: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types only; nan and inf become None, half a character its escape: no file or figure can hold it."""
+    """JSON's own types only; nan and inf become None, a lone surrogate its escape: no file or figure can hold it."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int)):

@@ -1,4 +1,4 @@
-"""Which case a global sample position trains on: shuffled anew every epoch, by address."""
+"""Which case a global sample position trains on: shuffled again every epoch, by address."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class CaseOrder:
     Args:
         sizes: number of cases of each data set; a data set may be empty.
         seed: the run's seed.
-        balance: ``"cases"``: every case once an epoch of n = sum of sizes positions. ``"datasets"``: every data set
-            that is not empty once in each round of as many positions, and every case of it once in as many rounds
-            as it has cases: small data sets come up as often as large ones.
+        balance: ``"cases"``: every case once per epoch of n = sum of sizes positions. ``"datasets"``: every data set
+            that is not empty once in each round of as many positions, and every case of it once in as many rounds as it
+            has cases: small data sets come up as often as large ones.
 
     Raises:
         ValueError: if there is no case, the seed is negative, or ``balance`` is something else.
@@ -26,7 +26,7 @@ class CaseOrder:
             raise ValueError(f'balance must be "cases" or "datasets", got {balance!r}')
         if sum(sizes) < 1:
             raise ValueError(f"expected at least one case, got data sets of {list(sizes)} cases")
-        address_seed(seed)  # refuses a bad seed here and not in a worker
+        address_seed(seed)  # refuses a bad seed here, not in a worker
         self.sizes, self.seed, self.balance = tuple(int(s) for s in sizes), int(seed), balance
         self._cases = [(dataset, case) for dataset, size in enumerate(self.sizes) for case in range(size)]
         self._datasets = [dataset for dataset, size in enumerate(self.sizes) if size]

@@ -32,8 +32,9 @@ class PatientSampler(EndlessSampler):
         rank: this process, in [0, world_size); None: its own number.
         world_size: number of processes; None: of this run.
         start: first iteration.
-        balance: False takes every patient alike, known class or not.
-        classes: the classes to use; a patient of another one is left out like one without. Default: all that occur.
+        balance: False treats all patients alike, with or without a known class.
+        classes: the classes to use; a patient of another class is left out like one without a class. Default: all that
+            occur.
 
     Attributes:
         counts: class -> number of patients (key None: all together, without ``balance``).
@@ -84,7 +85,7 @@ class PatientSampler(EndlessSampler):
             order = np.concatenate([rng.permutation(len(members)) for _ in range(-(-quota // len(members)))] or [[]])
             slices: dict[int, list[int]] = {}
             for place, patient in enumerate(order[:quota].astype(int).tolist()):
-                if not slices.get(patient):  # a repeated patient goes through all his slices before one comes again
+                if not slices.get(patient):  # all slices of a repeated patient are used before one is used again
                     slices[patient] = rng.permutation(members[patient]).tolist()
                 # spread evenly over the batch, so that every process's part is balanced
                 drawn.append(((place + rng.random()) / quota, slices[patient].pop()))
@@ -102,7 +103,7 @@ class PatientSampler(EndlessSampler):
         found = ", ".join(f"class {target}: {count}" for target, count in self.counts.items() if target is not None)
         if self.repeats:
             logger.warning(
-                "a batch takes %d patients, there are %d (%s): patients are repeated in a batch, with other slices",
+                "a batch takes %d patients, there are %d (%s): patients are repeated in a batch, with different slices",
                 wanted,
                 total,
                 found or "classes not used",
@@ -141,7 +142,7 @@ def _groups(
     balance: bool,
     classes: Sequence[int] | None,
 ) -> tuple[dict[int | None, list[np.ndarray]], int]:
-    """Class -> patients, each an array of the indices of his slices; and how many patients are left out."""
+    """Class -> patients, each an array of the indices of that patient's slices; and how many patients are left out."""
     slices: dict[Hashable, list[int]] = {}
     target_of: dict[Hashable, int | None] = {}
     for index, (patient, target) in enumerate(zip(patients, targets)):

@@ -23,9 +23,9 @@ def permutation(seed: int, epoch: int, n: int, *address: int) -> np.ndarray:
 
     Args:
         seed: the run's seed.
-        epoch: 0-based; every epoch has an order of its own.
+        epoch: 0-based; every epoch has its own order.
         n: number of cases, at least 1.
-        *address: further numbers that tell several orders apart, e.g. the index of a data set.
+        *address: further numbers that distinguish several orders, e.g. the index of a data set.
 
     Returns:
         (n,) int64, read-only: the array is cached and shared.

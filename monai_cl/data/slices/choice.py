@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def central_fraction(slices: Sequence[int] | np.ndarray, fraction: float = 0.7) -> np.ndarray:
-    """The middle ``fraction`` of a series of slices, at least one; what is odd is dropped at the far end.
+    """The middle ``fraction`` of a series of slices, at least one; an odd remainder is dropped at the far end.
 
     Args:
         slices: (n,) indices in order, n >= 1; they need not be consecutive.
@@ -80,7 +80,7 @@ def slices_with(store: VolumeStore, key: str, label: int) -> np.ndarray:
         box = (slice(None), slice(None), slice(int(index), int(index) + 1))
         sure[index] = bool((store.read(key, box, kind="label") == label).any())
     found = np.flatnonzero(sure)
-    with contextlib.suppress(OSError):  # a store that may only be read still answers
+    with contextlib.suppress(OSError):  # a read-only store still works
         write_json(note, found.tolist())
     return found
 

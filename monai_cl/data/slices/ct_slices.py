@@ -29,8 +29,8 @@ class SliceVolume:
 
     Attributes:
         key: in the store.
-        id, patient: from the data list; of several data sets, the patient has the data set's name in front, for names
-            are only told apart within one.
+        id, patient: from the data list; of several data sets, the patient has the data set's name in front, because
+            names are unique only within a data set.
         target: class of the patient, or None where it is not known.
         slices: (n,) kept array indices along the third axis, ascending.
         depths: (n,) their depths in (0, 1), feet to head.
@@ -115,14 +115,14 @@ def slice_volumes(
 class CTSlices(Dataset):
     """Slices as a network takes them; ``dataset[i]`` is the i-th kept slice, volume by volume, feet to head.
 
-    Only the chunk of the slice (and of its neighbours) is read and decompressed. Images stand as a radiologist sees
-    them: front up, the patient's right on the left.
+    Only the chunk of the slice (and of its neighbours) is read and decompressed. Images are oriented as a radiologist
+    sees them: front up, the patient's right on the left.
 
     Args:
         store: a `VolumeStore`, best with ``Preparation(spacing=None, layout="slices")``.
         volumes: from :func:`slice_volumes`.
         window: (lower, upper) HU, clipped and scaled to [0, 1].
-        size: pixels a side. A square matrix of that size is passed on untouched; other matrices are resampled so that
+        size: pixels per side. A square matrix of that size is passed on untouched; other matrices are resampled so that
             the longer side of the field of view fits, and padded with air.
         pixel_size: mm; then pixels get this size and the middle of the image is cut out or padded.
         neighbours: k slices below and above each as further channels (2k + 1 in all); at an end of the volume the last
@@ -217,10 +217,10 @@ class CTSlices(Dataset):
         }
 
     def __getitems__(self, indices: Sequence[int]) -> SliceSamples:
-        """The slices of a batch, one like ``dataset[i]`` each, their images side by side in memory.
+        """The slices of a batch, one like ``dataset[i]`` each, their images contiguous in memory.
 
-        A `DataLoader` calls this by itself. NumPy's memory, for it asks for large pages: touching 64 MiB anew for every
-        batch takes longer than reading the slices into them.
+        A `DataLoader` calls this by itself. NumPy allocates the memory, because it asks for large pages: touching 64
+        MiB of new memory for every batch takes longer than reading the slices into it.
         """
         images = torch.from_numpy(np.empty((len(indices), self.channels, self.size, self.size), np.float32))
         samples = SliceSamples(images)
@@ -230,7 +230,7 @@ class CTSlices(Dataset):
         return samples
 
     def _check_constant(self, volume: SliceVolume) -> None:
-        """Before a training begins, and not when it comes to the slice."""
+        """Checked before a training begins, not when it reaches the slice."""
         ranges = getattr(self.store.entry(volume.key), "slice_range", None)
         if ranges is None:
             return

@@ -1,4 +1,4 @@
-"""Frozen features of slices, with patient, class and depth: in memory, and as a .npz file that needs no pickle."""
+"""Frozen features of slices, with patient, class and depth: in memory, and as a .npz file without pickle."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class SliceFeatures:
         source: the file they were read from, for messages.
 
     Raises:
-        UserError: arrays of other lengths or kinds, features that are not finite, a slice that comes twice; the
-            message names the patient.
+        UserError: arrays of other lengths or kinds, features that are not finite, a repeated slice; the message names
+            the patient.
     """
 
     features: np.ndarray
@@ -57,7 +57,7 @@ class SliceFeatures:
         patient = self._column("patient", [str(name).strip() for name in np.asarray(self.patient).ravel().tolist()], n)
         slices = [str(i) for i in range(n)] if self.slice is None else np.asarray(self.slice).ravel().tolist()
         set_ = object.__setattr__
-        with np.errstate(over="ignore"):  # told below, with the patient
+        with np.errstate(over="ignore"):  # reported below, with the patient
             set_(self, "features", features.astype(np.float32, copy=False))
         set_(self, "patient", patient)
         set_(self, "slice", self._column("slice", [str(name).strip() for name in slices], n))
@@ -83,7 +83,7 @@ class SliceFeatures:
             if key in seen:
                 raise UserError(
                     f"{self.source}: patient {key[0]}",
-                    found=f"slice {key[1]} comes twice",
+                    found=f"slice {key[1]} appears twice",
                     remedy="give every slice once",
                 )
             seen.add(key)

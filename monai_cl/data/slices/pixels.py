@@ -36,7 +36,7 @@ def window_slices(array: np.ndarray, window: tuple[float, float]) -> torch.Tenso
 def fit_slices(
     images: torch.Tensor, spacing: tuple[float, float], *, size: int, pixel_size: float | None = None
 ) -> torch.Tensor:
-    """Bring slices onto a square of ``size`` pixels a side without distorting them.
+    """Bring slices onto a square of ``size`` pixels per side without distorting them.
 
     Without ``pixel_size`` the longer side of the field of view becomes ``size`` pixels, so a square matrix of that
     size is left as it is. With it, pixels get that size and the middle is cut out. What the image does not cover is
@@ -45,7 +45,7 @@ def fit_slices(
     Args:
         images: (N, H, W).
         spacing: mm along H and W.
-        size: pixels a side of the result.
+        size: pixels per side of the result.
         pixel_size: mm, or None.
 
     Returns:
@@ -64,7 +64,7 @@ def fit_slices(
 
 
 class SliceSamples(list):
-    """Samples of `CTSlices` whose images stand side by side.
+    """Samples of `CTSlices` whose images are contiguous in memory.
 
     Args:
         images: (N, 2k + 1, H, W); the i-th row is the image of the i-th sample.
@@ -76,7 +76,7 @@ class SliceSamples(list):
 
 
 def collate_slices(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What ``default_collate`` makes of slices, without copying images that stand side by side already.
+    """What ``default_collate`` makes of slices, without copying images that are contiguous already.
 
     Args:
         samples: as `CTSlices` gives them to a `DataLoader`; other lists of its samples are collated as usual.

@@ -1,4 +1,4 @@
-"""What the store knows of one volume: ``entry.json``, and voxel coordinates per class drawn once."""
+"""What the store knows about one volume: ``entry.json``, and voxel coordinates per class drawn once."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class StoreEntry:
         return _load_coordinates(str(self.folder / _COORDINATES), self.crc32[_COORDINATES], class_id)
 
 
-# 120 kB a class at most
+# 120 kB per class at most
 @lru_cache(maxsize=256)
 def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
-    # the checksum is in the signature so that an entry made anew is not answered from this cache
+    # the checksum is in the signature so that a re-made entry is not answered from this cache
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             coordinates = archive[str(class_id)].astype(np.int32)
@@ -94,7 +94,7 @@ def draw_coordinates(
         image: (X, Y, Z) HU.
         label: (X, Y, Z) integers, or None.
         seed: the draw depends on nothing else.
-        count: at most so many a class.
+        count: at most so many per class.
 
     Returns:
         class -> (n, 3) int32 in ascending order of the flat index, class -> number of its voxels in the volume.
@@ -116,7 +116,7 @@ def draw_coordinates(
 
 
 def save_coordinates(folder: Path, coordinates: dict[int, np.ndarray]) -> None:
-    """Write ``coordinates.npz``, one array a class."""
+    """Write ``coordinates.npz``, one array per class."""
     np.savez(folder / _COORDINATES, **{str(value): array for value, array in coordinates.items()})
 
 

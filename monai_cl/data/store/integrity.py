@@ -1,4 +1,4 @@
-"""Does the store still hold what was written, from the sources there are? And if not: mend it."""
+"""Does the store still hold what was written, and do the sources still match? If not, repair it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monai_cl.files import crc32, left_from, leftovers, remove
 
 
 class Store(Protocol):
-    """What is needed of a `VolumeStore` to look after it."""
+    """What checking and repairing needs of a `VolumeStore`."""
 
     root: Path
 
@@ -64,7 +64,7 @@ def find_problems(store: Store, *, sources: bool = True) -> list[StoreProblem]:
         sources: also compare with the source files that still exist (every byte is read).
     """
     problems = [
-        StoreProblem(folder, "unfinished", "expected nothing, found the rest of a run that was killed")
+        StoreProblem(folder, "unfinished", "expected nothing, found what a killed run left")
         for folder in leftovers(store.root)
         if not is_claimed(store.root, left_from(folder))
     ]
@@ -84,13 +84,12 @@ def find_problems(store: Store, *, sources: bool = True) -> list[StoreProblem]:
 
 
 def repair(store: Store, *, sources: bool = True) -> list[str]:
-    """Make damaged entries anew from their sources, replace stale ones, remove left-overs.
+    """Make damaged entries again from their sources, replace stale ones, remove left-overs.
 
-    A damaged entry that cannot be made again is removed, so that nobody trains on it; a stale one is then kept.
-    A suspect one is kept too: it may be the last good copy.
+    A damaged entry that cannot be made again is removed, so that no run trains on it; a stale one is then kept. A
+    suspect one is kept too: it may be the last good copy.
 
-    Returns:
-        what was done, one line a problem.
+    Returns: what was done, one line per problem.
     """
     return [
         f"{problem.folder}: {_MENDERS[problem.kind](store, problem)}"
@@ -98,11 +97,11 @@ def repair(store: Store, *, sources: bool = True) -> list[str]:
     ]
 
 
-_FASTER = "another process is mending it"
+_FASTER = "another process is repairing it"
 
 
 def _sweep(store: Store, problem: StoreProblem) -> str:
-    return "removed the rest of a killed run" if remove(problem.folder) else _FASTER
+    return "removed what a killed run left" if remove(problem.folder) else _FASTER
 
 
 def _rebuild(store: Store, problem: StoreProblem) -> str:
@@ -112,9 +111,9 @@ def _rebuild(store: Store, problem: StoreProblem) -> str:
         return f"removed, its description was unreadable; run `{prepare_line(store.root)}` again"
     try:
         key = _add_again(store, problem.entry)
-    except Exception as error:  # whatever one source is like, the others are still to be mended
+    except Exception as error:  # whatever is wrong with one source, the others still have to be repaired
         return f"removed, it could not be made again: {error}"
-    return "made again" if key == problem.folder.name else f"made again as {key}, for its source has changed"
+    return "made again" if key == problem.folder.name else f"made again as {key}, because its source has changed"
 
 
 def _renew(store: Store, problem: StoreProblem) -> str:
@@ -126,7 +125,10 @@ def _renew(store: Store, problem: StoreProblem) -> str:
 
 
 def _keep(store: Store, problem: StoreProblem) -> str:
-    return f"kept as it was, for {problem.text}: copy a sound file back, or touch this one and repair again to take it"
+    return (
+        f"kept as it was, because {problem.text}: copy an intact file back, or touch this one and repair again to "
+        "use it"
+    )
 
 
 _MENDERS = {"unfinished": _sweep, "damaged": _rebuild, "stale": _renew, "suspect": _keep}
@@ -138,7 +140,7 @@ def _add_again(store: Store, entry: StoreEntry) -> str:
 
 
 def item_of(entry: StoreEntry) -> dict[str, Any]:
-    """The data-list item an entry was made from."""
+    """The item of a data list that an entry was made from."""
     label_map = entry.source["label_map"]
     item = {
         "image": entry.source["image"]["path"],
@@ -166,7 +168,7 @@ def _source_change(entry: StoreEntry) -> tuple[str, str] | None:
         if recorded is None:
             continue
         path = recorded["path"]
-        with contextlib.suppress(UserError, OSError):  # a source that was moved away says nothing
+        with contextlib.suppress(UserError, OSError):  # a source that was moved away proves nothing
             found = asdict(fingerprint(path))
             if found["sha256"] != recorded["sha256"]:
                 if all(found[name] == value for name, value in recorded.items() if name != "sha256"):

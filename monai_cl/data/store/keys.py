@@ -39,7 +39,7 @@ def slot_of(item: Mapping[str, Any], sources: Mapping[str, Source], preparation:
 def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> str:
     """``<data set>.<id>.<digest of sources, label map and how DICOM is read>.<digest of the preparation>``.
 
-    Paths do not enter, so a data folder may move; content does, so two lists that use one name cannot meet.
+    Paths are not part of it, so a data folder may move; content is, so two lists that use one name cannot collide.
     """
     dataset, name = str(item.get("dataset", "")), item_id(item)
     content = [dataset, name, map_pairs(item.get("label_map")), {kind: found.sha256 for kind, found in sources.items()}]
@@ -50,7 +50,7 @@ def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparati
 
 
 def is_key(name: str) -> bool:
-    """Whether a folder's name is that of an entry; other folders in a store are let alone."""
+    """Whether a folder's name is that of an entry; other folders in a store are left alone."""
     return re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[0-9a-f]{12}\.[0-9a-f]{8}", name) is not None
 
 

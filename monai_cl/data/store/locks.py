@@ -1,4 +1,4 @@
-"""Who is preparing a volume: a lock file a key, freed by the system when its holder dies."""
+"""Who is preparing a volume: one lock file per key, released by the system when its holder dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Busy", "entry_lock", "is_claimed"]
 def entry_lock(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock of ``key`` in the ``with`` block; what a killed holder left under that name is removed first.
 
-    The lock spares repeated work only. Entries stay whole without it, so a file system that knows no locks is let pass.
+    The lock spares repeated work only. Entries stay whole without it, so a file system without locks is accepted.
 
     Raises:
         Busy: held by another process, and ``wait`` is false.

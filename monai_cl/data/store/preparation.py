@@ -67,10 +67,10 @@ def prepare(
     progress: bool = True,
     report: Callable[[str], None] | None = logger.warning,
 ) -> PreparedItems:
-    """Bring items into the store at ``root``; those already there cost a look at their files.
+    """Prepare items into the store at ``root``; of those already there, only the files' sizes and times are checked.
 
     Several runs may prepare the same list at once: each volume is made by one of them, and the others wait for what
-    they need at the end. A run that was killed goes on where it stopped.
+    they need at the end. A run that was killed continues where it stopped.
 
     Args:
         items: of a data list (see :meth:`VolumeStore.add`).
@@ -153,7 +153,7 @@ def _results(store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Seque
 def _filled_slot(store: VolumeStore, item: Mapping[str, Any]) -> Slot | None:
     try:
         return store.filled_slot(item) if item.get("image") else None
-    except Exception:  # `_prepare_one` comes to the same and says what it is
+    except Exception:  # `_prepare_one` runs into the same fault and reports it
         return None
 
 
@@ -175,5 +175,5 @@ def _prepare_one(
             ) from error
         return index, "skipped", f"{item.get('image')}: {error}"
     except Exception as error:
-        # a file nobody foresaw must not end a run over a thousand others
+        # an unforeseen kind of file must not end a run over a thousand others
         return index, "skipped", f"{item.get('image')}: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What to do about a store: mend it, fill it, or bring it back, where its disk was unmounted or its folder deleted."""
+"""What to do about a store: repair it, fill it, or restore it where its disk was unmounted or its folder deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def damaged_error(
             root,
             found="the store has vanished",
             remedy=(
-                "is its disk still mounted? Bring it back and start the same command again: a training goes on from "
+                "is its disk still mounted? Restore it and start the same command again: a training continues from "
                 "its last checkpoint with --resume auto"
             ),
         )
@@ -32,11 +32,11 @@ def damaged_error(
 
 
 def repair_line(root: str | Path) -> str:
-    """The command line that mends the store at ``root``."""
+    """The command line that repairs the store at ``root``."""
     return f"python -m monai_cl store repair {shlex.quote(str(root))}"
 
 
 def prepare_line(root: str | Path, data_list: str | Path | None = None) -> str:
-    """The command line that fills the store at ``root``; LIST stands for a data list that is not known."""
+    """The command line that fills the store at ``root``; LIST is written for an unknown data list."""
     name = "LIST" if data_list is None else shlex.quote(str(data_list))
     return f"python -m monai_cl prepare {name} --store {shlex.quote(str(root))}"

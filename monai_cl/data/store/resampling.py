@@ -64,7 +64,7 @@ def target_grid(volume: Volume, spacing: Sequence[float]) -> tuple[tuple[int, in
     own = np.sqrt(np.sum(axes * axes, axis=0))
     wanted = [has if abs(has - step) <= _SAME_SPACING_MM else step for has, step in zip(own, spacing, strict=True)]
     # the arithmetic of MONAI's zoom_affine and compute_shape_offset, step by step: a size that falls half-way between
-    # two whole numbers rounds by the last bit
+    # two integers rounds by the last bit
     upper = np.linalg.cholesky(axes.T @ axes).T
     affine = np.eye(4)
     affine[:3, :3] = axes @ np.linalg.inv(upper) @ np.diag(np.sign(np.diag(upper)) * wanted)

@@ -44,8 +44,8 @@ def fingerprint(path: str | os.PathLike, memory: Path | None = None, *, again: b
 
     Args:
         path: file or DICOM folder.
-        memory: folder for small JSON notes, one a path.
-        again: compute the hash anyway: neither size nor time tell of a disk's damage.
+        memory: folder for small JSON notes, one per path.
+        again: compute the hash anyway: neither size nor time reveals damage on the disk.
 
     Raises:
         UserError: nothing at ``path``.
@@ -56,7 +56,7 @@ def fingerprint(path: str | os.PathLike, memory: Path | None = None, *, again: b
         return known
     found = Source(str(path), size, modified, _digest(path), state)
     if memory is not None:
-        with contextlib.suppress(OSError):  # a store that may only be read still answers
+        with contextlib.suppress(OSError):  # a read-only store still works
             write_json(_note(path, memory), asdict(found))
     return found
 

@@ -1,4 +1,4 @@
-"""The store of prepared volumes: one folder a volume, written whole or not at all, read by boxes in a millisecond.
+"""The store of prepared volumes: one folder per volume, written whole or not at all, read by boxes in a millisecond.
 
 Layout on disk: ``store.json``; ``<key>/image.b2nd``, ``label.b2nd``, ``coordinates.npz``, ``entry.json``. A key holds a
 digest of the sources' content and of the preparation, so an entry never changes once it is there.
@@ -43,9 +43,9 @@ _FILL = {"image": -1024, "label": 0}
 class VolumeStore:
     """Prepared volumes under one folder, for any number of readers and writers.
 
-    The object pickles (workers open the files anew) and holds no open file across a fork. Use :meth:`create` or
-    :meth:`open`. What a process keeps is bounded, however many volumes there are: 128 open files with a chunk each in
-    work (under 2 MiB), 4,096 entries (some 12 MiB), coordinates of 256 classes (30 MiB at most).
+    The object pickles (workers reopen the files) and holds no open file across a fork. Use :meth:`create` or
+    :meth:`open`. What a process keeps is bounded, however many volumes there are: 128 open files with one chunk in use
+    each (under 2 MiB), 4,096 entries (some 12 MiB), coordinates of 256 classes (30 MiB at most).
 
     Args:
         root: the folder.
@@ -60,7 +60,7 @@ class VolumeStore:
 
     @classmethod
     def create(cls, root: str | os.PathLike, preparation: Preparation | None = None) -> VolumeStore:
-        """Make the folder, or join one that is there (its other entries stay, whatever their preparation).
+        """Create the folder, or use an existing one (its other entries stay, whatever their preparation).
 
         Raises:
             UserError: the folder holds other things, or a store of another format.
@@ -127,7 +127,7 @@ class VolumeStore:
         Args:
             item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``label_names``, ``dataset``,
                 ``id``, ``patient``, ``series_part``, ``uneven_slices``.
-            wait: wait for another process at work on the same item, or raise :class:`Busy`.
+            wait: wait for another process that prepares the same item, or raise :class:`Busy`.
 
         Raises:
             UserError: the item cannot be read or does not fit together (nothing is written then), or its label holds
@@ -212,7 +212,7 @@ class VolumeStore:
         return [str(problem) for problem in integrity.find_problems(self, sources=sources)]
 
     def repair(self, *, sources: bool = True) -> list[str]:
-        """Mend what :meth:`verify` finds, from the sources; returns what was done, one line each."""
+        """Repair what :meth:`verify` finds, from the sources; returns what was done, one line each."""
         self._forget()
         return integrity.repair(self, sources=sources)
 
@@ -254,7 +254,7 @@ class VolumeStore:
             array = self._open_array(key, kind)
             if len(self._arrays) >= _OPEN_ARRAYS:
                 del self._arrays[next(iter(self._arrays))]
-        self._arrays[key, kind] = array  # at the end: the least used one stands first
+        self._arrays[key, kind] = array  # at the end: the least recently used one comes first
         return array
 
     def _open_array(self, key: str, kind: str) -> StoredArray:

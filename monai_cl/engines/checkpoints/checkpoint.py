@@ -1,4 +1,4 @@
-"""Checkpoints a run can go on from: complete, written atomically, the last two and the best kept."""
+"""Checkpoints a run can continue from: complete, written atomically, the last two and the best kept."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ class Checkpoints:
     network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end).
 
     A checkpoint holds what ``save`` names, iteration and epoch, best metric and its epoch, AMP's scaler, buffers of the
-    engine's loss function (a queue), what handlers count (`keep_state`), and the states of the global random generators
-    (rank 0's; what a step draws is addressed, see `AddressedRandomness`). A damaged one is named, set aside as
-    ``….pt.damaged``, and the one before it used.
+    engine's loss function (a queue), the state of handlers (`keep_state`), and the states of the global random
+    generators (rank 0's; what a step draws is addressed, see `AddressedRandomness`). A damaged one is reported, set
+    aside as ``….pt.damaged``, and the one before it is used.
 
-    On SIGTERM the run ends at the next iteration, of the training or of a validation, saves itself and leaves with
-    status `EXIT_SAVED`; a validation that was cut is made again on resuming. Several processes leave at the same step.
+    On SIGTERM the run ends at the next iteration, of the training or of a validation, saves itself and exits with
+    status `EXIT_SAVED`; an interrupted validation is run again on resuming. Several processes stop at the same step.
 
     Args:
         save: name -> network, optimiser, schedule, recorder, …; must hold ``network``.
-        output_dir: folder of the run, made on start.
+        output_dir: folder of the run, created on start.
         resume: ``auto`` (the newest checkpoint in ``output_dir``, a fresh start without one), a file, or None to
-            start afresh. Where checkpoints already lie, starting afresh is refused, so that none is lost, and so is
-            going on from a file of another folder or from one before the newest.
+            start afresh. Where checkpoints already exist, starting afresh is refused, so that none is lost, and so is
+            continuing from a file of another folder or from one before the newest.
         evaluator: the validation engine whose best metric decides ``model.pt``.
-        sampler: its ``start`` is moved to the resumed iteration, so that the samples go on where they stopped.
+        sampler: its ``start`` is moved to the resumed iteration, so that the samples continue where they stopped.
         interval: epochs between two checkpoints.
         keep: number of checkpoints kept.
         is_writer: whether this process writes; by default rank 0 does.
@@ -84,7 +84,7 @@ class Checkpoints:
         self._best_saved: float | None = None
         self._lock, self._termination = RunLock(self.output_dir), Termination()
         self._read: dict[str, Any] | None = None
-        self._whole = False  # between two iterations, when nothing is half done
+        self._whole = False  # between two iterations, when no step is in progress
         self._epoch_done = 0  # the last iteration after which the handlers of an epoch's end have run
 
     def attach(self, engine: Engine) -> None:
@@ -107,8 +107,8 @@ class Checkpoints:
         if self.resume in (None, "", "none", "None") and existing:
             raise UserError(
                 existing[0],
-                found=f"a run lies in {self.output_dir} already",
-                remedy="go on with --resume auto, or choose another --output_dir",
+                found=f"{self.output_dir} already holds a run",
+                remedy="continue with --resume auto, or choose another --output_dir",
             )
         named = self.resume not in (None, "", "none", "None", "auto")
         content = read_checkpoint(Path(self.resume)) if named else None
@@ -122,7 +122,7 @@ class Checkpoints:
         if content is None and path is not None and Path(path).is_file():  # rank 0 has read it already
             content, self._read = self._read or read_checkpoint(Path(path)), None
         check_equal_on_all_ranks(
-            {"iteration to go on from": content["iteration"] if content else 0},
+            {"iteration to continue from": content["iteration"] if content else 0},
             remedy="every machine must see the same checkpoints: put output_dir on a file system they share",
         )
         pending = content is not None and self._restore(engine, content, Path(path))
@@ -155,7 +155,7 @@ class Checkpoints:
         return None
 
     def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> bool:
-        """Take up a checkpoint; returns whether the validation of its epoch is still to be made."""
+        """Load a checkpoint; returns whether the validation of its epoch has still to be run."""
         iteration, epoch, epoch_length = content["iteration"], content["epoch"], engine.state.epoch_length
         saved_length = content["epoch_length"]
         if epoch_length and saved_length != epoch_length:
@@ -169,7 +169,7 @@ class Checkpoints:
             )
         for name, target in self._sources(engine).items():
             if name not in content:
-                raise UserError(path, found=f"holds no {name!r}", remedy="it was written by another kind of run")
+                raise UserError(path, found=f"has no {name!r}", remedy="it was written by another kind of run")
             try:
                 unwrap_ddp(target).load_state_dict(_fitted(content[name], target))
             except (RuntimeError, ValueError, KeyError) as error:
@@ -189,8 +189,8 @@ class Checkpoints:
         samples, saved_samples = self._samples_a_step(), content.get("samples_a_step")
         if self.is_writer and None not in (samples, saved_samples) and samples != saved_samples:
             logger.warning(
-                "%s: written by a run of %d samples a step (processes x batch_size), this one takes %d: it goes on "
-                "with other samples than that one would have",
+                "%s: written by a run of %d samples per step (processes x batch_size), this one takes %d: it "
+                "continues with other samples than that one would have",
                 path,
                 saved_samples,
                 samples,
@@ -210,7 +210,8 @@ class Checkpoints:
             self._best_saved = best
             return
         logger.warning(
-            "%s: the best model so far (%s, of epoch %s) is not beside it; the best is sought among the epochs to come",
+            "%s: the best model so far (%s, of epoch %s) is not beside it; the best is chosen among the remaining "
+            "epochs",
             path, best, epoch,
         )  # fmt: skip
         self.evaluator.state.best_metric = self.evaluator.state.best_metric_epoch = -1
@@ -220,7 +221,7 @@ class Checkpoints:
 
     # -- what is saved -------------------------------------------------------------------------------------------
     def _sources(self, engine: Engine) -> dict[str, Stateful]:
-        """By name, everything with a state of its own; the loss function where it keeps something between steps."""
+        """By name, everything that has a state; the loss function where it keeps something between steps."""
         loss = getattr(engine, "loss_function", None)
         remembers = isinstance(loss, nn.Module) and "loss" not in self.save and len(loss.state_dict()) > 0
         return {**self.save, **({"loss": loss} if remembers else {})}
@@ -274,7 +275,7 @@ class Checkpoints:
         self._whole = True
         at_epoch_end = engine.state.iteration % engine.state.epoch_length == 0
         if at_epoch_end and world_size() > 1 and self.evaluator is not None:
-            # a process that waits in the validation for one that SIGTERM made leave may not get to saving
+            # a process that waits in the validation for one that SIGTERM stopped may not reach the saving
             self.write(engine)
         if any_process(self._termination.requested, getattr(engine.state, "device", None)) and not at_epoch_end:
             self._termination.requested = True
@@ -295,15 +296,15 @@ class Checkpoints:
             raise Preempted
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
-        """Save on SIGTERM, whatever it made fail first, and give lock and signal back."""
+        """Save on SIGTERM, whatever else it made fail, and release the lock and the signal handler."""
         preempted = self._termination.requested and self._whole and engine.state.iteration > 0
         try:
             if preempted:
                 if self._newest_name() != checkpoint_name(engine.state.iteration):
                     self.write(engine)
-                if self._newest_name() == checkpoint_name(engine.state.iteration):  # rank 0 may still be at it
+                if self._newest_name() == checkpoint_name(engine.state.iteration):  # rank 0 may still be doing it
                     logger.warning(
-                        "SIGTERM: saved at iteration %d; the same command with --resume auto goes on from there",
+                        "SIGTERM: saved at iteration %d; the same command with --resume auto continues from there",
                         engine.state.iteration,
                     )
         finally:
@@ -329,7 +330,7 @@ class Checkpoints:
 
 
 def _fitted(state: Any, target: Stateful) -> Any:
-    """What was saved, but with this run's choice of an optimiser's kernels: a GPU's fused one is none of a CPU's."""
+    """What was saved, but with this run's choice of an optimiser's kernels: a CPU does not have a GPU's fused one."""
     if not isinstance(target, torch.optim.Optimizer):
         return state
     groups = [

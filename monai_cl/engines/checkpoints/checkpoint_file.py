@@ -46,14 +46,15 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """``torch.save`` through a temporary file, fsync and rename: a kill leaves the old file or the new one.
 
     Raises:
-        UserError: the disk is full, read-only or gone; says so, and what of the run is left. Nothing is changed then.
+        UserError: the disk is full, read-only or gone; says so, and which checkpoints are left. Nothing is changed
+            then.
     """
     try:
         # where the folder has vanished a new one would lie on another disk
         with new_file(path, make_folder=False) as temporary, temporary.open("wb") as stream:
             torch.save(content, stream)
     except (OSError, RuntimeError) as error:
-        # torch turns the system's error into one of its own, "unexpected pos 704 vs 598"
+        # torch turns the system's error into its own, "unexpected pos 704 vs 598"
         system = error if isinstance(error, OSError) else error.__context__
         if not isinstance(system, OSError):
             raise
@@ -64,7 +65,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a run's checkpoint, checksums compared.
 
     Raises:
-        UserError: no such file, a damaged one, or one that is no checkpoint of a run.
+        UserError: no such file, a damaged one, or one that is not a checkpoint of a run.
     """
     if not path.is_file():
         raise UserError(path, found="no such checkpoint to resume from")
@@ -73,12 +74,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True) if fault is None else None
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(path, found=f"damaged, or no checkpoint of a run ({reason})") from error
+        raise UserError(path, found=f"damaged, or not a checkpoint of a run ({reason})") from error
     if fault is not None:
-        raise UserError(path, found=f"damaged, or no checkpoint of a run ({fault})")
+        raise UserError(path, found=f"damaged, or not a checkpoint of a run ({fault})")
     if not isinstance(content, dict) or not {"network", "iteration", "epoch", "epoch_length"} <= content.keys():
         raise UserError(
-            f"{path}: expected a run's checkpoint with network, iteration, epoch and epoch_length; found another file"
+            f"{path}: expected a run's checkpoint with network, iteration, epoch and epoch_length, found another file"
         )
     return content
 
@@ -91,23 +92,23 @@ def set_aside(path: Path) -> Path:
 
 
 def remove_left_overs(folder: Path) -> None:
-    """Delete half-written files of a killed process: each may be as large as a checkpoint. Hold the run's lock."""
+    """Delete partly written files of a killed process, each maybe as large as a checkpoint. Hold the run's lock."""
     for path in folder.glob(".*"):
         if _LEFT_OVER.match(path.name):
             _remove(path)
-            logger.info("removed %s, which a killed run left half-written", path)
+            logger.info("removed %s, which a killed run left partly written", path)
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and a file in it, so that a run does not learn after hours that it cannot save.
+    """Create the folder and a file in it, so that a run does not fail after hours because it cannot save.
 
     Raises:
-        UserError: it cannot be made, or nothing can be written into it.
+        UserError: it cannot be created, or nothing can be written into it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(folder, found=f"cannot be made ({error})", remedy="choose another --output_dir") from error
+        raise UserError(folder, found=f"cannot be created ({error})", remedy="choose another --output_dir") from error
     trial = folder / f".writable.{os.getpid()}.tmp"
     try:
         trial.write_bytes(b"1")
@@ -123,14 +124,14 @@ def check_writable(folder: Path) -> None:
 
 def _not_written(path: Path, error: OSError) -> str:
     kept = checkpoints_in(path.parent) if path.parent.is_dir() else []
-    whole = f"the last whole checkpoint is {kept[0].name}" if kept else "no checkpoint has been written yet"
+    whole = f"the last complete checkpoint is {kept[0].name}" if kept else "no checkpoint has been written yet"
     try:
         free = f"{shutil.disk_usage(path.parent).free / 2**30:.1f} GiB free"
     except OSError:
         free = "the folder is gone"
     return (
-        f"{path}: cannot be written ({error.strerror or error}; {free}); {whole}. Make room or bring the folder back, "
-        "then start the same command again: --resume auto goes on from there"
+        f"{path}: cannot be written ({error.strerror or error}; {free}); {whole}. Free space or restore the folder, "
+        "then start the same command again: --resume auto continues from there"
     )
 
 

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint that is named: where that may be done, and whether the best model comes along."""
+"""Resuming from a named checkpoint: where that is allowed, and whether the best model is copied too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MODEL = "model.pt"
 
 
 def require_no_other_run(path: Path, iteration: int, output_dir: Path) -> None:
-    """Refuse to go on from ``path``, written after ``iteration``, where checkpoints lie that the run would delete.
+    """Refuse to resume from ``path``, written after ``iteration``, where the run would delete existing checkpoints.
 
-    A run keeps the last few by number, whoever wrote them: among later ones its own would be deleted as soon as
-    written, and its own push out the earlier ones of another run.
+    A run keeps the last few by number, whichever run wrote them: its own would be deleted as soon as they are written
+    where later ones exist, or replace earlier ones of another run.
 
     Raises:
         UserError: later checkpoints of the same folder, any of another one.
@@ -27,22 +27,22 @@ def require_no_other_run(path: Path, iteration: int, output_dir: Path) -> None:
             raise UserError(
                 existing[0],
                 found=f"a checkpoint of another run than {path}, which would be lost",
-                remedy="go on with that run by --resume auto, or choose another --output_dir",
+                remedy="continue that run with --resume auto, or choose another --output_dir",
             )
         return
     newer = [other for other in existing if checkpoint_iteration(other) > iteration]
     if newer:
         raise UserError(
             newer[0],
-            found=f"newer than {path}, from which to go on",
+            found=f"newer than {path}, which was to be resumed",
             remedy=f"move it ({len(newer)} such) away, or choose another --output_dir",
         )
 
 
 def bring_best_model(path: Path, iteration: int, output_dir: Path, *, write: bool) -> bool:
-    """Copy ``model.pt`` from beside a checkpoint into the run's folder; returns whether the best model is at hand.
+    """Copy ``model.pt`` from beside a checkpoint into the run's folder; returns whether the best model is available.
 
-    It is not where the file is gone, nor, for another folder, where its run has gone on after ``iteration``, the
+    It is not where the file is missing, nor, for another folder, where its run has continued after ``iteration``, the
     checkpoint's: the file may be a later model then.
 
     Args:

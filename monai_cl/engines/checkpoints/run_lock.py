@@ -1,4 +1,4 @@
-"""One run a folder: two that write into the same one would overwrite each other's checkpoints."""
+"""One run per folder: two runs that write into one folder would overwrite each other's checkpoints."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ class RunLock:
             ) from error
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._lock.release()

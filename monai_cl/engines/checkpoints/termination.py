@@ -1,4 +1,4 @@
-"""SIGTERM, with which Slurm and others announce the end: noted when it comes, obeyed where the run's state is whole."""
+"""SIGTERM, which announces the end of a job: recorded when it arrives, handled when the state is consistent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_SAVED = 75
 
 
 class Preempted(SystemExit):
-    """Raised once a run has to leave; nobody's ``except Exception`` holds it up, and it sets the exit status."""
+    """Raised when a run has to stop; no ``except Exception`` catches it, and it sets the exit status."""
 
     def __init__(self) -> None:
         super().__init__(EXIT_SAVED)
@@ -25,7 +25,7 @@ class Preempted(SystemExit):
 
 
 class Termination:
-    """Whether SIGTERM has come since `watch`; outside the main thread it never has."""
+    """Whether SIGTERM has arrived since `watch`; always False outside the main thread."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -33,7 +33,7 @@ class Termination:
         self._watching = False
 
     def watch(self) -> None:
-        """Take SIGTERM over."""
+        """Install the handler for SIGTERM."""
         if not self._watching and threading.current_thread() is threading.main_thread():
             self.requested = False
             self._before = signal.signal(signal.SIGTERM, self._note)
@@ -42,7 +42,7 @@ class Termination:
             atexit.register(end_workers)
 
     def release(self) -> None:
-        """Give SIGTERM back to whoever had it."""
+        """Restore the previous handler of SIGTERM."""
         if self._watching:
             signal.signal(signal.SIGTERM, self._before if self._before is not None else signal.SIG_DFL)
             self._watching = False
@@ -52,10 +52,10 @@ class Termination:
 
 
 def ignore_sigterm_in_worker(worker: int) -> None:
-    """``worker_init_fn`` of a training's loader: its workers let SIGTERM pass.
+    """``worker_init_fn`` of a training's loader: its workers ignore SIGTERM.
 
-    Slurm sends it to all processes of a job. Workers that died of it would tear the training down in the middle of a
-    step, before it could save; as it is they end with the training.
+    Slurm sends it to all processes of a job. Workers that died of it would end the training in the middle of a step,
+    before it could save; this way they end with the training.
 
     Args:
         worker: the worker's number, as the loader gives it; not used.
@@ -66,7 +66,7 @@ def ignore_sigterm_in_worker(worker: int) -> None:
 def end_workers(seconds: float = 5.0) -> None:
     """Kill a loader's workers that have not ended by themselves after that many seconds.
 
-    One that hangs in a read lets SIGTERM pass, by which multiprocessing would end it, and then wait for it for ever.
+    One that hangs in a read ignores SIGTERM, by which multiprocessing would end it, and would be waited for forever.
     """
     until = time.monotonic() + seconds
     for worker in multiprocessing.active_children():

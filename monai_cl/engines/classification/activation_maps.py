@@ -1,4 +1,4 @@
-"""Where in a slice a classifier looks: Grad-CAM of its call, on a layer that still has a map to show."""
+"""Which parts of a slice a classifier uses: Grad-CAM of its decision, on a layer that still has a spatial map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai_cl.errors import UserError
 
 # a coarser map says no more than "left" or "right"
 SMALLEST_MAP = 7
-# divisible by every stride there is
+# divisible by every stride in use
 _MORE = 320
 
 
@@ -28,14 +28,14 @@ class CallLogits(nn.Module):
 
 
 def map_layer(network: nn.Module, image: Tensor, *, smallest: int = SMALLEST_MAP) -> str:
-    """Name of the module that gives the last map of at least ``smallest`` pixels a side, or the last map at all.
+    """Name of the module that gives the last map of at least ``smallest`` pixels per side, or the last map at all.
 
     Args:
         network: with ``backbone``; called with the image.
         image: (1, C, H, W).
 
     Raises:
-        UserError: a backbone that gives no map, such as a vision transformer.
+        UserError: a backbone without feature maps, such as a vision transformer.
     """
     sizes: dict[str, int] = {}
 
@@ -120,14 +120,14 @@ def class_activation(network: nn.Module, images: Tensor, *, positive: bool, laye
         layer: name of a module; None: `map_layer`.
 
     Returns:
-        (n, H, W) in [0, 1]: what speaks for the class, against the largest of each slice; 0 where nothing does.
+        (n, H, W) in [0, 1]: evidence for the class, relative to the largest of each slice; 0 where there is none.
 
     Source: Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
     layer = map_layer(network, images[:1]) if layer is None else layer
     stride = map_stride(network, layer, images[:1])
     trained = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
-    wrapped = CallLogits(network).train(network.training)  # MONAI puts all back into the wrapper's mode
+    wrapped = CallLogits(network).train(network.training)  # MONAI puts all modules back into the wrapper's mode
     inplace = {module: module.inplace for module in network.modules() if hasattr(module, "inplace")}
     try:
         network.requires_grad_(True)

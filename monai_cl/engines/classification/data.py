@@ -1,4 +1,4 @@
-"""The patients a classifier is trained and judged on: folds by patient, the same for probe and fine-tuning."""
+"""The patients a classifier is trained and evaluated on: folds by patient, the same for probe and fine-tuning."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
     Args:
         slices: of every scan of the list.
         data_list: for its own folds and for messages.
-        fold: number of the fold; None: no folds are made, and everybody with a class is in the test part.
+        fold: number of the fold; None: no folds are made, and every patient with a class is in the test part.
         training: which part.
         **options: which folds, see `patient_folds`: ``folds``, ``count``, ``seed``.
 
     Raises:
-        UserError: no such fold, or no fold for a training part: nobody would be left to judge it by.
+        UserError: no such fold, or no fold for a training part: no patient would be left to evaluate it on.
     """
     fold = fold_of(fold)
     if fold is None and training:

@@ -18,15 +18,15 @@ from monai_cl.errors import UserError
 def scan_items(
     volumes: str | Sequence[str], *, series_part: str | None = None, uneven_slices: str = "error"
 ) -> list[dict[str, str]]:
-    """Items of scans that are there, each with an ``id`` of its own (the name without its ending).
+    """Items of existing scans, each with a unique ``id`` (the name without its ending).
 
     Args:
-        volumes: files or DICOM series folders; one may be given as it is.
+        volumes: files or DICOM series folders; one may be given without a list.
         series_part: the acquisition to take of each series that holds several.
         uneven_slices: ``"error"`` or ``"interpolate"``, of DICOM series.
 
     Raises:
-        UserError: no scan, one that is missing, or two of one name.
+        UserError: no scan, a missing one, or two with one name.
     """
     paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
     if not paths:
@@ -53,12 +53,12 @@ class FindLiverMask(Transform):
             ``<id>_seg.nii.gz``); a folder of a segmentation bundle, or a mapping with that folder as ``bundle`` and
             overrides of its ``inference.yaml`` (``checkpoint``, …), which is then run on every scan.
         liver_label: value of the liver in the masks; None: masks hold nothing else, or the bundle says it.
-        volumes: all scans of the run, to tell that a mask is given for one only.
+        volumes: all scans of the run, to check that one mask comes with one scan.
         output_dir: masks that a bundle makes go to ``masks`` in it.
         device: where a bundle runs.
 
     Raises:
-        UserError: a mask that is missing, one file for several scans, a bundle that is none.
+        UserError: a mask that is missing, one file for several scans, a folder that is not a bundle.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One scan in memory with the face of a store, so that inference chooses and cuts slices by the code of training."""
+"""One scan in memory with the interface of a store, so that inference selects slices with the code of training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LoadedEntry:
 
     @property
     def voxels(self) -> dict[int, int]:
-        """Class -> number of `coordinates`: all there are, so that nobody looks for more."""
+        """Class -> number of `coordinates`: all of them, so that callers look for no more."""
         return {label: len(found) for label, found in self.levels.items()}
 
     def coordinates(self, class_id: int) -> np.ndarray:
@@ -48,7 +48,8 @@ class LoadedVolume:
         item: ``image`` path; optional ``label``, ``label_map``, ``id``, ``patient``.
 
     Raises:
-        UserError: what `monai_cl.data.store.conversion.convert` refuses: a damaged file, a mask on another grid, no HU.
+        UserError: what `monai_cl.data.store.conversion.convert` refuses: a damaged file, a mask on another grid, values
+            that are not HU.
     """
 
     def __init__(self, item: Mapping[str, Any]) -> None:
@@ -70,7 +71,7 @@ class LoadedVolume:
         )
 
     def entry(self, key: str = "") -> LoadedEntry:
-        """What is known of the scan."""
+        """The description of the scan."""
         return self._entry
 
     def read(self, key: str, box: Sequence[slice] | None = None, *, kind: str = "image") -> np.ndarray:

@@ -18,8 +18,8 @@ from monai_cl.networks.backbones import slice_encoder
 class ClassHead(nn.Linear):
     """Representation (…, F) to the logit of class 1 (…, 1), in float64.
 
-    In float64, for a probe on an encoder whose features hardly differ has weights of 1e4 and more, and the logit is a
-    small difference of large sums.
+    In float64, because a probe on an encoder whose features hardly differ has weights of 1e4 and more, and the logit is
+    a small difference of large sums.
     """
 
     def __init__(self, features: int) -> None:
@@ -50,7 +50,7 @@ def slice_classifier(
 
 
 def slice_probability(backbone: str | nn.Module = "tinynet", **options: Any) -> SliceProbability:
-    """A `slice_classifier` as it is deployed: slices in, one tensor with the probability of class 1 out.
+    """A `slice_classifier` for deployment: slices in, one tensor with the probability of class 1 out.
 
     Args:
         backbone: see `slice_encoder`.
@@ -89,7 +89,7 @@ def load_classifier(network: SliceEncoder, checkpoint: str | Path, *, probe: str
         probe: ``probe.npz`` of ``python -m monai_cl probe`` or of a run.
 
     Raises:
-        UserError: files that are missing, damaged or do not fit; names what does not.
+        UserError: files that are missing, damaged or do not fit; names what does not fit.
     """
     if probe is None:
         load_network(network, checkpoint)

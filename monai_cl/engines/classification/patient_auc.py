@@ -29,7 +29,7 @@ class PatientAUC(Metric):
         source: the data list, for messages.
 
     Attributes:
-        predictions: a row a patient, sorted by id: ``patient``, ``label``, ``probability``, ``n_slices``.
+        predictions: one row per patient, sorted by id: ``patient``, ``label``, ``probability``, ``n_slices``.
     """
 
     def __init__(self, *, source: str = "data list") -> None:
@@ -38,11 +38,11 @@ class PatientAUC(Metric):
         super().__init__()
 
     def reset(self) -> None:
-        """Forget the patients."""
+        """Start without patients."""
         self._scans: dict[int, tuple[str, int, list[float]]] = {}
 
     def iteration_completed(self, engine: Engine) -> None:
-        """Take up a scan."""
+        """Add a scan."""
         batch = engine.state.batch
         probabilities = slice_probabilities(engine.state.output["pred"])
         self.update((int(batch["number"][0]), batch["patient"][0], int(batch["label"][0]), probabilities))
@@ -58,7 +58,8 @@ class PatientAUC(Metric):
         Raises:
             UserError: a class other than 0 and 1, or one class only.
         """
-        # a scan that several processes measured comes once; in their order, a sum over slices is that of one process
+        # a scan measured by several processes is counted once; in their order, a sum over slices equals that of one
+        # process
         scans = [scan for _, scan in sorted(dict(gather(list(self._scans.items()))).items())]
         labels = {patient: label for patient, label, _ in scans}
         check_binary(labels, source=self.source)

@@ -1,4 +1,4 @@
-"""What inference leaves of every scan: probability, probability of every slice, pictures of the decisive ones."""
+"""The output of inference for every scan: probability, probability of every slice, pictures of the decisive slices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THRESHOLD = 0.5
 
 
 def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
-    """The slices that speak most for the scan's call, the most decisive first: highest, or lowest, probabilities."""
+    """The slices that support the scan's class most, the most decisive first: highest, or lowest, probabilities."""
     order = np.argsort(probability, kind="stable")
     return (order[::-1] if probability.mean() >= THRESHOLD else order)[:count]
 
@@ -28,7 +28,7 @@ def decisive_slices(probability: np.ndarray, *, count: int) -> np.ndarray:
 def scan_record(
     batch: Mapping[str, Any], logits: torch.Tensor, *, classes: Sequence[str], decisive: int
 ) -> dict[str, Any]:
-    """What is known of a scan after inference, as JSON can keep it.
+    """The result of a scan after inference, as JSON can hold it.
 
     Args:
         batch: one scan of `LoadSlices`, collated: ``slice``, ``z`` and ``depth`` (1, S), ``id``, ``file``, ``mask``.
@@ -58,8 +58,8 @@ def scan_record(
 class PredictionFiles:
     """Handler of an evaluator over `LoadSlices` whose ``pred`` are a classifier's logits (1, S, 1).
 
-    Leaves ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (a row a scan) and ``slices.csv``
-    (a row a slice), each as soon as a scan is done: a damaged one later in the row takes nothing away.
+    Writes ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (one row per scan) and
+    ``slices.csv`` (one row per slice), each as soon as a scan is done: a damaged scan later loses nothing.
 
     Args:
         network: the classifier.
@@ -118,7 +118,7 @@ class PredictionFiles:
         middle = images[:, images.shape[1] // 2]
         titles = [f"slice {row['slice']}: {row['probability']:.2f}" for row in rows]
         call = self.classes[int(mean >= THRESHOLD)]
-        title = f"probability of {self.classes[1]} {mean:.2f}; what speaks for {call}"
+        title = f"probability of {self.classes[1]} {mean:.2f}; evidence for {call}"
         return self.draw(middle.cpu().numpy(), maps.cpu().numpy(), titles=titles, title=title)
 
     def _tables(self) -> None:

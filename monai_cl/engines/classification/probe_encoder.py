@@ -1,4 +1,4 @@
-"""A frozen encoder probed on a list: features, cross-validated AUC, and the classifier that goes into use."""
+"""A frozen encoder probed on a list: features, cross-validated AUC, and the classifier to deploy."""
 
 from __future__ import annotations
 

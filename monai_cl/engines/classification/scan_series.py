@@ -40,7 +40,7 @@ def slice_series(slices: CTSlices, number: int) -> dict[str, Any]:
 
 
 class SliceSeries(Dataset):
-    """The scans of `CTSlices`, one a sample; a loader takes them one at a time, for they differ in length.
+    """The scans of `CTSlices`, one per sample; a loader takes them one at a time, because they differ in length.
 
     Args:
         slices: of all scans.
@@ -87,7 +87,7 @@ class SeriesInferer(Inferer):
     """Inferer: slices (B, S, C, H, W) through a network of slices, some at a time.
 
     Args:
-        output: the entry of the network's outputs that is wanted: ``embedding`` or ``representation``.
+        output: the entry of the network's outputs to use: ``embedding`` or ``representation``.
         batch_size: slices at once.
 
     Raises:
@@ -101,6 +101,6 @@ class SeriesInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """(B, S, F)."""
-        # a deployed network's forward gives one tensor; DistributedDataParallel knows no other method than forward
+        # a deployed network's forward gives one tensor; DistributedDataParallel wraps no other method than forward
         encode = getattr(network, "outputs", network)
         return torch.cat([encode(part, *args, **kwargs)[self.output] for part in inputs.split(self.batch_size, 1)], 1)

@@ -22,7 +22,7 @@ def accelerate(
         network: before it is wrapped for several processes.
         fused_attention: `torch.nn.functional.scaled_dot_product_attention` in MONAI's attention blocks, which then
             never hold the (tokens x tokens) matrix.
-        channels_last: weights with channels innermost, which Tensor Cores like; results pass the format on.
+        channels_last: weights with channels innermost, which suits Tensor Cores; results keep the format.
         compiled: `torch.compile` the forward, in place; the first step then takes a minute or more. Switches
             torch's ``donated_buffer`` off for the process, at some memory: measures may need the graph twice.
 
@@ -45,7 +45,7 @@ def accelerate(
 
 @contextmanager
 def utf8_locale() -> Iterator[None]:
-    """Files opened without an encoding are UTF-8: torch's compiler reads its templates so when it is first imported.
+    """Files opened without an encoding are UTF-8: torch's compiler reads its templates that way on import.
 
     A library may have reset the process's locale, and reading would fail where it meets a letter beyond ASCII.
     """

@@ -1,4 +1,4 @@
-"""Processes that were started differently would go on for hours, each with its own idea of the run: refuse them."""
+"""Processes that were started differently would run for hours with different configurations: refuse them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_equal_on_all_ranks(values: Mapping[str, Any], *, remedy: str) -> None:
     """Refuse processes that differ from process 0; all of them must call it, with anything that pickles.
 
     Args:
-        values: what it is called -> its value here.
+        values: name -> the value in this process.
         remedy: what the user can do.
 
     Raises:
@@ -53,7 +53,7 @@ def require_same_start() -> None:
 
 
 def versions() -> dict[str, str | None]:
-    """What has to be the same everywhere; a patch release of Python need not be."""
+    """What has to be the same everywhere; Python's patch release may differ."""
     found = installed_versions()
     found["python"] = ".".join(str(found["python"]).split(".")[:2])
     return {f"version of {name}": version for name, version in found.items()}

@@ -1,4 +1,4 @@
-"""What processes of one run exchange; each function works alone too."""
+"""What the processes of one run exchange; each function works in a single process too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mean_over_processes(values: Sequence[float]) -> list[float]:
 
 
 def any_process(flag: bool, device: torch.device | None = None) -> bool:
-    """Whether the flag is set in any process: all of them learn the same, at the same step; every one must call it."""
+    """Whether the flag is set in any process: the same answer for all, at the same step; every one must call it."""
     if world_size() == 1:
         return flag
     found = torch.tensor(int(flag), device=device if dist.get_backend() == "nccl" else "cpu")
@@ -43,7 +43,7 @@ def any_process(flag: bool, device: torch.device | None = None) -> bool:
 
 
 def on_rank_zero(function: Callable[[], T]) -> T:
-    """What a function gives on rank 0, for all processes; it runs there alone, and every process must call this.
+    """The result of a function on rank 0, for all processes; it runs only there, and every process must call this.
 
     Raises:
         UserError: where the function raised one on rank 0, in every process.
@@ -63,7 +63,7 @@ def on_rank_zero(function: Callable[[], T]) -> T:
 
 
 def require_single_process(what: str) -> None:
-    """Refuse to be one of several processes.
+    """Refuse to run as one of several processes.
 
     Args:
         what: what is about to run, as the message's subject, such as "the probe".
@@ -73,7 +73,7 @@ def require_single_process(what: str) -> None:
     """
     started = max(world_size(), int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1)
     if started > 1:
-        raise UserError(f"{what} is a matter of one process, and torchrun started {started}; run it without torchrun")
+        raise UserError(f"{what} runs in one process, but torchrun started {started}; run it without torchrun")
 
 
 def local_device() -> torch.device:
@@ -86,7 +86,7 @@ def local_device() -> torch.device:
 def shard_indices(count: int) -> list[int]:
     """Which of ``count`` cases this process measures: every world-size-th; all of them where some would have none.
 
-    An engine cannot run on no case, so that with fewer cases than processes each measures all.
+    An engine cannot run on zero cases: with fewer cases than processes each measures all.
 
     Args:
         count: number of cases that the processes divide.

@@ -29,7 +29,7 @@ def start_process_group(*, timeout: float = TIMEOUT) -> None:
     """
     report_errors()
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise UserError(f"process_timeout: expected a number of seconds > 0, got {timeout!r}")
+        raise UserError(f"process_timeout: expected a number of seconds > 0, found {timeout!r}")
     if "RANK" not in os.environ or dist.is_initialized():
         return
     local_rank = os.environ.setdefault("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
@@ -41,7 +41,7 @@ def start_process_group(*, timeout: float = TIMEOUT) -> None:
 
 
 def stop_process_group() -> None:
-    """Leave the group; networks that `distribute` wrapped for it cannot train any more."""
+    """Leave the group; networks that `distribute` wrapped for it can no longer train."""
     if not dist.is_initialized():
         return
     release_wrappers()
@@ -50,11 +50,11 @@ def stop_process_group() -> None:
 
 
 def _tell_ignite() -> None:
-    """Let ignite, through which MONAI's metrics gather, look at the group now that all processes are here.
+    """Let ignite, through which MONAI's metrics gather, join the group now that all processes are present.
 
-    By itself it does so in the first validation, by a group of its own with another time-out, in which the processes
-    that come first do not notice the loss of one that has yet to come. Under Slurm it takes the number among a
-    machine's processes from a variable that is the same for all of torchrun's.
+    By default it forms another group with another time-out in the first validation, in which the processes that arrive
+    first do not notice the loss of one that has yet to arrive. Under Slurm it takes the number among a machine's
+    processes from a variable that is the same for all of torchrun's.
     """
     if "SLURM_JOB_ID" in os.environ and "LOCAL_RANK" in os.environ:
         os.environ["SLURM_LOCALID"] = os.environ["LOCAL_RANK"]
@@ -62,7 +62,7 @@ def _tell_ignite() -> None:
 
 
 def backend() -> str:
-    """What processes exchange tensors by: nccl with CUDA, gloo without."""
+    """The backend for exchanging tensors: nccl with CUDA, gloo without."""
     return "nccl" if torch.cuda.is_available() else "gloo"
 
 

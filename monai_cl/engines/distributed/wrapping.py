@@ -1,4 +1,4 @@
-"""A network for several processes: DDP, its buffers, and the way back."""
+"""A network for several processes: wrapping in DDP, its buffers, and unwrapping."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _wrappers: weakref.WeakSet[nn.parallel.DistributedDataParallel] = weakref.WeakSe
 def distribute(network: nn.Module, device: torch.device, **acceleration: bool) -> nn.Module:
     """Bring a network to its device, and wrap it for data-parallel training where there are several processes.
 
-    Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP dies on them. One process
+    Parameters that never get a gradient (UNETR's ``norm_cross_attn``) are frozen first: DDP fails on them. One process
     freezes them too, so that its optimiser, and with it its checkpoint, fits several. On GPUs batch norms take their
     statistics from all processes, as one process with the whole batch would; PyTorch cannot on CPUs.
 
     Args:
-        network: bare.
+        network: not wrapped.
         device: of this process.
         acceleration: options of `accelerate`.
     """
@@ -50,7 +50,7 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.parallel.Distr
 
 
 def release_wrappers() -> None:
-    """Let every wrapper go of its group, before the group ends."""
+    """Make every wrapper release its group, before the group ends."""
     for wrapper in list(_wrappers):
         release_group(wrapper)
     _wrappers.clear()
@@ -59,7 +59,7 @@ def release_wrappers() -> None:
 def unwrap_ddp(network: T) -> T:
     """The network inside its DDP wrapper; anything else as it is.
 
-    For evaluators: processes have different numbers of cases, and a forward of the wrapper may wait for the others. And
+    For evaluators: processes have different numbers of cases, and the wrapper's forward may wait for the others. And
     for state dicts, whose names are then those of one process.
 
     Args:
@@ -74,7 +74,7 @@ class BroadcastBuffers:
     So that a validation divided among processes is that of the network which rank 0 saves.
 
     Args:
-        network: bare or wrapped.
+        network: wrapped or not.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and in what state it is."""
+"""One check and its state."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ OK, NOTE, WARNING, PROBLEM = STATES = ("ok", "note", "warning", "problem")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One check.
 
     Attributes:
-        name: what.
-        state: ``ok``; ``note``: good to know; ``warning``: slower or riskier than need be; ``problem``: it blocks.
+        name: what was checked.
+        state: ``ok``; ``note``: good to know; ``warning``: slower or riskier than necessary; ``problem``: it blocks.
         found: what is there.
         advice: what to do, unless all is well.
     """

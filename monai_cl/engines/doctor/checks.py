@@ -1,4 +1,4 @@
-"""What `python -m monai_cl doctor` looks at, one check after the other; none of them may end the others."""
+"""What `python -m monai_cl doctor` checks, one after the other; no failing check stops the others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from monai_cl.errors import UserError
 
 
 def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> Iterator[Check]:
-    """Call each by its name; one that fails becomes a problem of its own."""
+    """Run each check; one that fails is reported as a problem."""
     for name, check in checks.items():
         try:
             found = check()
-        except Exception as error:  # a broken installation can raise anything, and the other checks are still wanted
+        except Exception as error:  # a broken installation can raise anything, and the other checks should still run
             told = " ".join(str(error).split())[:300]
-            advice = "mend what the message names, then look again"
+            advice = "fix what the message names, then run the check again"
             yield Check(
                 name, PROBLEM, told if isinstance(error, UserError) else f"{type(error).__name__}: {told}", advice
             )
@@ -33,7 +33,7 @@ def diagnose(
     store: str | None = None,
     processes: int = 1,
 ) -> list[Check]:
-    """Look at everything a run needs.
+    """Check everything a run needs.
 
     Args:
         output_dir: where runs will write.
@@ -63,7 +63,7 @@ def blocks(checks: Sequence[Check]) -> bool:
 
 
 def as_text(checks: Sequence[Check]) -> str:
-    """A line a check; what to do stands under it."""
+    """One line per check, with what to do below it."""
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:

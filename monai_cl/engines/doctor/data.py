@@ -1,4 +1,4 @@
-"""A data list and a store, looked at quickly: headers and descriptions, not voxels."""
+"""A quick check of a data list and a store: headers and descriptions, not voxels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stored(store: str, data_list: str | None = None, data_root: str | None = Non
     try:
         opened = VolumeStore.open(store)
     except UserError as error:
-        # bundles make it on first use, and name what they cannot use
+        # bundles create it on first use, and name what they cannot use
         advice = f"bundles fill it on first use; ahead: {prepare_line(store, data_list)}"
         return [Check("store", NOTE, str(error), advice)]
     keys, damaged = opened.all_keys(), []

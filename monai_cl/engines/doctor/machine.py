@@ -12,7 +12,8 @@ from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, WARNING, Check
 GIB, MIB = 2**30, 2**20
 # two checkpoints, the best model, and the next checkpoint while it is written, 1.5 GiB each at the paper's size
 DISK = 6 * GIB
-# a loader's worker has two batches of two patches of 96³ float32 with labels under way, 30 MiB; four of them, and room
+# a loader's worker has two batches of two patches of 96³ float32 with labels in flight, 30 MiB; four workers, with a
+# margin
 SHARED = 256 * MIB
 
 
@@ -64,7 +65,7 @@ def shared_memory(processes: int = 1, *, place: str = "/dev/shm") -> Check:
 
 
 def folder(name: str, path: str) -> Check:
-    """Room in a folder and whether it can be written to; of one that is not there yet, its nearest parent."""
+    """Free space of a folder and whether it is writable; of one that does not exist yet, its nearest parent."""
     wanted = Path(path).absolute()
     place = next(parent for parent in (wanted, *wanted.parents) if parent.exists())
     if not place.is_dir():

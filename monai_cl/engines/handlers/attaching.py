@@ -66,23 +66,23 @@ def take_turn(engine: Engine, handler: Handler, turn: Turn) -> None:
 
 
 def keep_state(engine: Engine, name: str, source: Stateful) -> None:
-    """Let the checkpoints of a training hold what a handler counts, under a name of its own."""
+    """Store a handler's state in the checkpoints of a training, under its own name."""
     kept_states(engine)[name] = source
 
 
 def kept_states(engine: Engine) -> dict[str, Stateful]:
-    """What `keep_state` was told of, by name."""
+    """What was registered by `keep_state`, by name."""
     if not hasattr(engine, "_monai_cl_states"):
         engine._monai_cl_states = {}
     return engine._monai_cl_states
 
 
 def on_exception(engine: Engine, function: Callable[[Engine, BaseException], None]) -> None:
-    """Call ``function(engine, error)`` when an engine fails; the error goes on to be raised.
+    """Call ``function(engine, error)`` when an engine fails; the error is then raised.
 
-    Ignite leaves it to its handlers to raise the error again: the first that does keeps the others from being called,
-    and without one the error would be lost. Here all are called, last one first; where some raise an error of their
-    own, the last of these goes on instead. Ignite may report one error twice.
+    Ignite leaves it to its handlers to raise the error again: the first that does prevents the others from being
+    called, and without one the error would be lost. Here all are called, last one first; where some raise another
+    error, the last of these is raised instead. Ignite may report one error twice.
     """
     functions = getattr(engine, "_monai_cl_on_exception", None)
     if functions is None:
@@ -102,10 +102,10 @@ def _call_all(engine: Engine, error: BaseException) -> None:
 
 
 class ListedOutput:
-    """Handler, the last of a trainer's: puts the output of an iteration into a list of one.
+    """Handler, the last of a trainer's: puts the output of an iteration into a list of length one.
 
-    A batch's output is not taken apart here into one a sample (``decollate: false``), and so it is a dictionary. What
-    MONAI adds behind our handlers, such as those of ``--tracking mlflow``, reads the loss from a list's first entry.
+    A batch's output is not split into one per sample (``decollate: false``), and so it is a dictionary. What MONAI adds
+    after our handlers, such as those of ``--tracking mlflow``, reads the loss from a list's first entry.
     """
 
     def attach(self, engine: Engine) -> None:

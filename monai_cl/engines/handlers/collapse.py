@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def mean_cosine(embeddings: Tensor) -> float:
-    """Mean cosine over the pairs of different rows of (n, F): 1 when all point one way, about 0 when spread out.
+    """Mean cosine over the pairs of different rows of (n, F): 1 when all are parallel, about 0 when spread out.
 
     From the length of the sum of the unit vectors, ``(‖Σ ẑ‖² − n) / (n (n − 1))``, in float64: without the n² pairs.
 
@@ -37,15 +37,15 @@ class CollapseWatch:
     """Handler: logs mean cosine and effective rank of a run's embeddings and warns, once, when they have collapsed.
 
     The curves are ``mean_cosine/<key>`` and ``effective_rank/<key>``. An untrained TinyNet starts collapsed (cosine
-    ≈ 1.000), so that only a cosine which stays above the limit after the grace period counts. The effective rank is no
-    criterion: two classes, well separated, have rank 1.
+    ≈ 1.000), so only a cosine that stays above the limit after the grace period counts. The effective rank is not a
+    criterion: two well separated classes have rank 1.
 
     Args:
         recorder: the run's recorder, or None to warn only.
         keys: entries of ``engine.state.output["pred"]``, (…, F); the first one is watched.
         every: iterations between two measurements.
         limit: a mean cosine above it is a collapse.
-        grace: iterations at the start that are not judged.
+        grace: iterations at the start that are not checked.
 
     Raises:
         ValueError: an option out of its range.
@@ -73,11 +73,11 @@ class CollapseWatch:
         self.warned = False
 
     def state_dict(self) -> dict[str, bool]:
-        """Whether it has warned: a resumed run does not do so again."""
+        """Whether it has warned: a resumed run does not warn again."""
         return {"warned": self.warned}
 
     def load_state_dict(self, state: dict[str, bool]) -> None:
-        """Take it up."""
+        """Restore it."""
         self.warned = state["warned"]
 
     def attach(self, engine: Engine) -> None:

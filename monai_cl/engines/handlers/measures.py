@@ -20,7 +20,7 @@ def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
     rows = features.detach().float()
     if len(rows) > at_most:
         rows = rows[:: -(-len(rows) // at_most)]
-    if not bool(torch.isfinite(rows).all()):  # svdvals fails to converge; the guard is to speak, not it
+    if not bool(torch.isfinite(rows).all()):  # svdvals fails to converge; the guard should report this, not svdvals
         return float("nan")
     spectrum = torch.linalg.svdvals(rows - rows.mean(0))
     share = spectrum / spectrum.sum().clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""What a MixCL run shows of itself: every loss term, level-wise correlation, gradient norms, ranks, pictures."""
+"""The diagnostics of a MixCL run: every loss term, level-wise correlation, gradient norms, ranks, pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MixCLDiagnostics:
     the encoder and the effective rank of each projected level. Every ``images_every``: input and reconstruction slices.
 
     Args:
-        network: the bare `MixCLNet` (not its DDP wrapper).
+        network: the `MixCLNet` itself (not its DDP wrapper).
         loss: the `MixCLLoss` of the trainer.
         recorder: the run's recorder.
         every: iterations between gradient norms (each costs a backward per term); 0 switches them off.

@@ -17,7 +17,7 @@ from monai_cl.processes import writes
 
 
 class OverlayPictures:
-    """Handler: draws the first ``count`` cases of a validation as PNG beside ``results.json``; the last ones stay.
+    """Handler: draws the first ``count`` cases of a validation as PNG; those of the last validation stay.
 
     A `RunRecorder` that is given this handler names the files in ``results.json`` and shows them in TensorBoard.
 

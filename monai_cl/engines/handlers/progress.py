@@ -28,7 +28,7 @@ class LossProgress:
             return
         bar = ProgressBar(desc=self.what, persist=False, mininterval=1.0, dynamic_ncols=True)
         bar.attach(engine, output_transform=_loss if self.show_loss else None)
-        # or what is told of a failure would stand at the end of the bar's line
+        # or the report of a failure would be printed at the end of the bar's line
         on_exception(engine, lambda engine, error: close_bar(bar))
 
 

@@ -20,8 +20,8 @@ from monai_cl.transforms.seeding import seed_everything
 class AddressedRandomness:
     """Handler: before iteration k, the global generators are seeded from (seed, rank, k).
 
-    Those are torch's on every device (dropout), NumPy's and Python's: whatever a step draws from them does not depend
-    on what was drawn before, nor on where the run was interrupted.
+    Those are torch's on every device (dropout), NumPy's and Python's: what a step draws from them depends neither on
+    earlier draws nor on where the run was interrupted.
 
     Args:
         seed: the run's seed.
@@ -60,7 +60,7 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any]) -> None:
-    """Take up what `random_states` gave; the states of GPUs only where there are as many."""
+    """Restore what `random_states` returned; the states of GPUs only where their number is the same."""
     version, words, gauss_next = states["python"]
     random.setstate((version, tuple(words), gauss_next))
     kind, keys, position, has_gauss, gauss = states["numpy"]

@@ -1,4 +1,4 @@
-"""The record of a run: curves while it goes, ``results.json`` at its end."""
+"""The record of a run: curves while it runs, ``results.json`` at its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Pictures(Protocol):
-    """Something that leaves pictures of a validation."""
+    """Something that writes pictures of a validation."""
 
     files: list[Path]
 
@@ -34,7 +34,7 @@ class Pictures(Protocol):
 class RunRecorder:
     """Handler: collects scalar curves, mirrors them to TensorBoard, and writes ``results.json`` beside the checkpoints.
 
-    Its curves are part of the checkpoint (`state_dict`), so a resumed run's record is whole.
+    Its curves are part of the checkpoint (`state_dict`), so a resumed run's record is complete.
 
     Args:
         kind: ``pretraining`` or ``segmentation``.
@@ -83,7 +83,7 @@ class RunRecorder:
         self._trains = True
         self._writer: SummaryWriter | None = None
         self._iteration_now = 0
-        self._resumed: int | None = None  # the iteration a resumed run goes on from
+        self._resumed: int | None = None  # the iteration a resumed run continues from
         self._now: dict[str, float] = {}
         self._sums: dict[str, list[float]] = {}
         self.curves: dict[str, list[list[float]]] = {}
@@ -110,12 +110,12 @@ class RunRecorder:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the record of an interrupted run; another seed or data list than its own is warned of."""
+        """Restore the record of an interrupted run; warns if the seed or data list differs."""
         for what, own in (("seed", self.seed), ("data_list", self.data_list.get("sha256"))):
             if self.is_writer and state.get(what) is not None and own is not None and state[what] != own:
                 logger.warning(
-                    "%s: resumed with another %s (%s, and it was started with %s): the rest will not be what the "
-                    "uninterrupted run would have been",
+                    "%s: resumed with another %s (%s, but it was started with %s): the rest will differ from the "
+                    "uninterrupted run",
                     self.output_dir, what, own, state[what],
                 )  # fmt: skip
         self._resumed = self._iteration_now = int(state.get("iteration", 0))
@@ -127,7 +127,7 @@ class RunRecorder:
         self._seconds_before = state["seconds"]
 
     def forget_best(self) -> None:
-        """Of a run that goes on without its best model: what is best is decided anew."""
+        """For a run that continues without its best model: the best is chosen anew."""
         self.best = None
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class RunRecorder:
             self.evaluator.add_event_handler(Events.COMPLETED, self._validation_end, engine)
 
     def attach_evaluation(self, evaluator: Engine) -> None:
-        """Register on an evaluator that runs alone."""
+        """Register on an evaluator that runs without a trainer."""
         self._started, self._use_tensorboard = time.monotonic(), False
         self._trains = False
         evaluator.add_event_handler(Events.STARTED, self._validation_start)
@@ -154,9 +154,9 @@ class RunRecorder:
 
     @property
     def writer(self) -> SummaryWriter | None:
-        """TensorBoard's writer while the run goes (None on other ranks or when switched off)."""
+        """TensorBoard's writer during the run (None on other ranks or when switched off)."""
         if self._writer is None and self._use_tensorboard and self._started:
-            # a resumed run takes back what a killed one has shown of iterations that are now made again
+            # a resumed run removes events of iterations that a killed run logged and that are now run again
             again = None if self._resumed is None else self._resumed + 1
             self._writer = SummaryWriter(str(self.output_dir / "tensorboard"), purge_step=again)
         return self._writer
@@ -170,8 +170,8 @@ class RunRecorder:
     def add_to_mean(self, name: str, value: float) -> None:
         """Add to the mean, over iterations and processes, that becomes the curve's next point.
 
-        At most once a name and iteration; every process adds the same names. What is nan or infinite in any of them,
-        as in a step that was left out, does not count.
+        At most once per name and iteration; every process adds the same names. Values that are nan or infinite in any
+        of them, as in a skipped step, do not count.
         """
         self._now[name] = float(value)
 
@@ -195,7 +195,7 @@ class RunRecorder:
             self._add_means(engine.state.iteration)
 
     def _note_rate(self, engine: Engine) -> None:
-        """The rate of the step to come: when it is recorded, the schedule may have gone on."""
+        """The rate of the next step: when it is recorded, the schedule may have advanced."""
         if self.optimizer is not None:
             self._rate = float(self.optimizer.param_groups[-1]["lr"])
 
@@ -273,7 +273,7 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
 
     Args:
         details: (cases, organs) Dice; nan where the organ is absent from the truth.
-        cases: id and patient of each row; of a case that is there twice the first row counts.
+        cases: id and patient of each row; of a repeated case the first row counts.
         organs: name of each column.
 
     Returns:

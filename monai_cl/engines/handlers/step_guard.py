@@ -1,4 +1,4 @@
-"""What stands between a bad sample and the weights: a check of loss and gradients before every step."""
+"""Protects the weights from a bad sample: a check of loss and gradients before every step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from monai_cl.processes import writes
 logger = logging.getLogger(__name__)
 ACTIONS = ("stop", "skip")
 FILE = "non_finite.jsonl"
-_MOST = 10  # steps skipped one after the other until it is no single sample's fault
+_MOST = 10  # consecutive skipped steps after which a single sample is no longer the likely cause
 _TOLD = ("id", "id1", "id2", "patient", "slice", "dataset", "position")
 
 
@@ -32,16 +32,16 @@ class StepGuard:
 
     Between backward and the optimiser's step it looks at the loss and at the norm of all gradients. If either is not
     finite, in any process, the samples of the iteration (of all processes) are appended to ``non_finite.jsonl`` in
-    ``output_dir``, with the names of the parameters concerned. Then the run stops, or leaves this step out: weights,
-    optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten steps
-    left out one after the other the run stops in any case; a resumed run goes on counting.
+    ``output_dir``, with the names of the parameters concerned. Then the run stops, or skips this step: weights,
+    optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten
+    consecutive skipped steps the run stops in any case; a resumed run continues the count.
 
-    ``engine.state.step_skipped`` says whether the step of this iteration was left out: a momentum target does not move
-    then (`AfterStep`). The learning-rate schedule moves on, since it counts the iterations of the run.
+    ``engine.state.step_skipped`` says whether the step of this iteration was skipped: a momentum target does not move
+    then (`AfterStep`). The learning-rate schedule advances, since it counts the iterations of the run.
 
-    With float16 and AMP's loss scaling a gradient that overflows while the loss is finite is the scaler's to handle: it
-    leaves the step out and lowers the scale; the run stops after ten of those one after the other. With bfloat16 the
-    loss is not scaled.
+    With float16 and AMP's loss scaling a gradient that overflows while the loss is finite is handled by the scaler: it
+    skips the step and lowers the scale; the run stops after ten of those in a row. With bfloat16 the loss is not
+    scaled.
 
     Args:
         network: the trainer's network, whose gradients and buffers are watched.
@@ -49,7 +49,7 @@ class StepGuard:
         output_dir: of the run.
         non_finite: ``stop`` or ``skip``.
         gradient_clip: largest norm of all gradients together; None: as they are.
-        recorder: gets the curves ``gradient_norm`` (before clipping) and, where steps are left out, ``skipped_steps``.
+        recorder: gets the curves ``gradient_norm`` (before clipping) and, where steps are skipped, ``skipped_steps``.
         is_writer: whether this process writes; by default rank 0 does.
 
     Raises:
@@ -87,11 +87,11 @@ class StepGuard:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
 
     def state_dict(self) -> dict[str, int]:
-        """Steps left out so far, and one after the other up to now."""
+        """Steps skipped so far, and those skipped in a row up to now."""
         return {"skipped": self.skipped, "in_a_row": self._in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on counting from there."""
+        """Continue the count from there."""
         self.skipped, self._in_a_row = state["skipped"], state["in_a_row"]
 
     def _remember(self, engine: Engine) -> None:
@@ -106,7 +106,7 @@ class StepGuard:
         scaler = getattr(engine, "scaler", None)
         scaler = scaler if scaler is not None and scaler.is_enabled() else None
         if scaler is not None:
-            if bad_loss and gradients:  # or the scaler would step where gradients are finite all the same
+            if bad_loss and gradients:  # or the scaler would step where the gradients are finite nevertheless
                 gradients[0].fill_(math.inf)
             scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -128,7 +128,7 @@ class StepGuard:
         self._leave_out(engine, scaled=scaler is not None)
 
     def _leave_out(self, engine: Engine, *, scaled: bool) -> None:
-        """The optimiser passes over parameters without a gradient; the scaler has seen by itself what is wrong."""
+        """The optimiser skips parameters without a gradient; the scaler detects by itself what is wrong."""
         for name, buffer in self.network.named_buffers():
             if name in self._buffers:
                 buffer.copy_(self._buffers[name])
@@ -169,26 +169,26 @@ class StepGuard:
     def _message(self, engine: Engine, loss: float, norm: float, samples: list[dict[str, Any]]) -> str:
         found = f"loss {loss}" if not math.isfinite(loss) else f"a gradient of norm {norm}"
         ids = list(dict.fromkeys(str(v) for sample in samples for k, v in sample.items() if k in ("id", "id1", "id2")))
-        row = f", after {self._in_a_row} such steps one after the other" if self._in_a_row > 1 else ""
+        row = f", after {self._in_a_row} such steps in a row" if self._in_a_row > 1 else ""
         return (
-            f"{self.file}: iteration {engine.state.iteration} gave {found}{row}; it came from {', '.join(ids[:8])}"
-            f"{', …' if len(ids) > 8 else ''}. Nothing of it was learned. Look at these scans; if they are sound, "
-            "lower --learning_rate, set --gradient_clip 1 or switch --amp off; or pass over such steps with "
-            "--non_finite skip"
+            f"{self.file}: iteration {engine.state.iteration} gave {found}{row}; it came from "
+            f"{', '.join(ids[:8])}{', …' if len(ids) > 8 else ''}. The weights were not changed. Check these scans; "
+            "if they are intact, lower --learning_rate, set --gradient_clip 1 or switch --amp off; or skip such steps "
+            "with --non_finite skip"
         )
 
 
 def disable_scaler_for_bf16(engine: Engine) -> None:
     """Switch off the loss scaler that MONAI's trainers make for bfloat16 too, which has float32's range.
 
-    It would take every gradient that is not finite for an overflow of its own making, and pass over it in silence.
+    It would take every non-finite gradient for an overflow of its own, and silently skip it.
     """
     if getattr(engine, "scaler", None) is not None and engine.amp_kwargs.get("dtype") == torch.bfloat16:
         engine.scaler = torch.amp.GradScaler(enabled=False)
 
 
 def batch_samples(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Who is in a batch: of each sample its ids, place and whether its images are finite.
+    """The samples of a batch: ids, position and whether the images are finite.
 
     Args:
         batch: collated, as MONAI's trainer has it in ``engine.state.batch``.

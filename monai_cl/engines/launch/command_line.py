@@ -29,18 +29,18 @@ class Invocation:
     tracking: Any = None
 
     def merged_config(self) -> dict[str, Any]:
-        """The config as written: files merged in order, overrides on top, nothing resolved."""
+        """The config as written: files merged in order, overrides applied, nothing resolved."""
         parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
         for key, value in self.overrides.items():
             parser[key] = value
         return parser.get()
 
     def check_overrides(self) -> None:
-        """Refuse what MONAI would take silently: an override whose first key the config does not have, of another kind
-        of value than the config's, or of None.
+        """Refuse what MONAI would accept silently: an override whose first key the config does not have, of another
+        kind of value than the config's, or of None.
 
         Raises:
-            UserError: names the key, the nearest known one and the config file, or the value that stands there.
+            UserError: names the key, the nearest known one and the config file, or the value in the config.
         """
         parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
         known = set(parser.get()) | self._tracking_keys()
@@ -53,7 +53,7 @@ class Invocation:
             if head == "epochs" and ("iterations" in self.overrides or not _counts_epochs(parser.get("iterations"))):
                 raise UserError(
                     f"--epochs {value}",
-                    found="iterations is given as well and would hold",
+                    found="iterations is given as well and would be used",
                     remedy="give one of the two",
                 )
             if head == "method" and "@method_parts" not in str(parser.get("criterion", "@method_parts")):
@@ -64,12 +64,12 @@ class Invocation:
                 )
             if value is not None and (expected := type_fault(parser.get(key), value)):
                 raise UserError(
-                    f"--{key}: expected {expected} as in {self.config_files[-1]} ({parser.get(key)!r}), got {value!r}"
+                    f"--{key}: expected {expected} as in {self.config_files[-1]} ({parser.get(key)!r}), found {value!r}"
                 )
             if value is None and parser.get(key) is not None:
                 raise UserError(
-                    f"--{key} None: MONAI leaves such an option out and {parser.get(key)!r} would stay; write "
-                    f"--{key} none where the option knows that word (fold, resume), or null in a config of your own"
+                    f"--{key} None: MONAI ignores such an option and {parser.get(key)!r} would stay; write --{key} "
+                    "none where the option accepts that word (fold, resume), or null in a config of your own"
                 )
 
     def _tracking_keys(self) -> set[str]:
@@ -86,7 +86,7 @@ def _counts_epochs(iterations: Any) -> bool:
 
 
 def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
-    """Take this process's command line apart; None when it is no ``monai.bundle run`` (a test, a notebook).
+    """Take this process's command line apart; None when it is not a ``monai.bundle run`` (a test, a notebook).
 
     Args:
         arguments: the command line with the program first; default ``sys.argv``.
@@ -128,16 +128,16 @@ def _defaults(args_file: str) -> dict[str, Any]:
 _EXPRESSIONS = ("$", "@", "%")
 
 
-# words that stand for "not set", where an option knows them
+# words that mean "not set", where an option accepts them
 _UNSET = ("none", "null")
 
 
 def type_fault(default: Any, given: Any) -> str | None:
-    """What was expected in place of ``given``, or None where it may stand.
+    """What was expected instead of ``given``, or None where it is allowed.
 
     Args:
-        default: the value in the config; of an expression, a text or null nothing is known.
-        given: the value in its place; expressions and references are left to MONAI.
+        default: the value in the config; nothing is known about an expression, a text or null.
+        given: the value that replaces it; expressions and references are left to MONAI.
     """
     if isinstance(given, str) and (given.startswith(_EXPRESSIONS) or given.lower() in _UNSET):
         return None
@@ -145,11 +145,11 @@ def type_fault(default: Any, given: Any) -> str | None:
         return None if isinstance(given, bool) else "True or False"
     if isinstance(default, int):
         whole = isinstance(given, int) or (isinstance(given, float) and given.is_integer())
-        return None if whole and not isinstance(given, bool) else "a whole number"
+        return None if whole and not isinstance(given, bool) else "an integer"
     if isinstance(default, float):
         return None if isinstance(given, (int, float)) and not isinstance(given, bool) else "a number"
     if isinstance(default, list):
-        # an edge of three equal ones may be a number
+        # three equal edges may be given as one number
         return None if isinstance(given, (list, tuple, int, float)) and not isinstance(given, bool) else "a list"
     if isinstance(default, dict):
         return None if isinstance(given, dict) else "an object of options"

@@ -21,10 +21,10 @@ def report_errors() -> None:
 
 
 def user_error_in(error: BaseException | None) -> ValueError | None:
-    """The error a user can mend that an exception stems from, if any, along its causes.
+    """The error a user can fix that caused an exception, if any.
 
     That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
-    refused an option; but not one from within an engine's loop: there it is ours.
+    refused an option; but not one from within an engine's loop: that is a bug of ours.
     """
     return next((found for found in chain(error) if isinstance(found, UserError) or _refuses_an_option(found)), None)
 
@@ -39,7 +39,7 @@ def _refuses_an_option(error: BaseException) -> bool:
 
 def _one_line(error: ValueError) -> str:
     text = str(error)
-    if text.startswith("Caught ") and "Original Traceback" in text:  # a loader's worker puts its traceback in front
+    if text.startswith("Caught ") and "Original Traceback" in text:  # a loader's worker prepends its traceback
         text = text.rpartition(f"{type(error).__name__}: ")[2]
     return " ".join(text.split())
 
@@ -57,7 +57,7 @@ def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace:
 
 
 def _config() -> dict[str, Any]:
-    """The config of this run as written, or nothing where it cannot be had; asked only when something has failed."""
+    """The config of this run as written, or an empty one where it is unavailable; read only after a failure."""
     try:
         call = invocation()
         return call.merged_config() if call else {}

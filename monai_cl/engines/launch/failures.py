@@ -1,4 +1,4 @@
-"""What a failure that is no `UserError` means to a user: out of memory, a full disk, a folder that is gone."""
+"""What a failure other than a `UserError` means to a user: out of memory, a full disk, a missing folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GONE = {
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it stems from, each once."""
+    """An error and its causes, each once."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -53,8 +53,8 @@ def explain_failure(error: BaseException, config: Mapping[str, Any] | None = Non
             name = found.filename if isinstance(found.filename, str) else found.filename or "a file"
             name = name.decode(errors="replace") if isinstance(name, bytes) else name
             return (
-                f"{name}: {_GONE[found.errno]} ({found.strerror}); bring it back or make room, then start the same "
-                "command again: a training goes on from its last checkpoint with --resume auto"
+                f"{name}: {_GONE[found.errno]} ({found.strerror}); restore it or free space, then start the same "
+                "command again: a training continues from its last checkpoint with --resume auto"
             )
     return None
 
@@ -69,7 +69,7 @@ def _out_of_memory(found: BaseException, error: BaseException, config: Mapping[s
     validating = any("evaluator" in frame.f_globals.get("__name__", "") for e in chain(error) for frame in _frames(e))
     training = "batch_size" in config and not validating
     paths = [] if training else list(_paths(config, "sw_batch_size"))
-    # a network that has been trained is the size it is
+    # the size of a trained network cannot be changed
     usable = TRAINING_KEYS if training else () if "checkpoint" in config else TRAINING_KEYS[1:]
     keys = [*paths, *(key for key in usable if key in config)]
     lower = " or ".join(f"--{key}" + _now(config, key) for key in keys[:3]) or "the size of what it works on"
@@ -78,10 +78,7 @@ def _out_of_memory(found: BaseException, error: BaseException, config: Mapping[s
     where = "the GPU" if on_gpu else "this machine"
     what = "validating" if validating else "training" if training else "working"
     reason = " ".join(str(found).split("\n")[0].split())[:160]
-    return (
-        f"the memory of {where} does not suffice for {what}: lower {lower}{elsewhere} "
-        f"({reason or type(found).__name__})"
-    )
+    return f"out of memory on {where} for {what}: lower {lower}{elsewhere} ({reason or type(found).__name__})"
 
 
 def _worker_killed(text: str) -> str:
@@ -91,8 +88,8 @@ def _worker_killed(text: str) -> str:
             f"--num_workers ({text.splitlines()[0]})"
         )
     return (
-        "a worker of the loader was killed, most likely for want of memory: lower --num_workers "
-        f"({text.splitlines()[0]}); the same command with --resume auto goes on from the last checkpoint"
+        "a worker of the loader was killed, most likely for lack of memory: lower --num_workers "
+        f"({text.splitlines()[0]}); the same command with --resume auto continues from the last checkpoint"
     )
 
 
@@ -117,7 +114,7 @@ def _now(config: Mapping[str, Any], path: str) -> str:
     return "" if isinstance(value, str) and value[:1] in "@$" else f" (now {value})"
 
 
-# what gloo, nccl and the store that processes meet at say when one of them is gone or silent
+# what gloo, nccl and the rendezvous store report when a process is gone or silent
 _LOST = re.compile(
     r"Connection (closed|reset) by peer|Broken pipe|Timed out waiting \d+ms|gloo.*[Tt]imed? ?out|Socket Timeout"
     r"|caused pair closure"
@@ -126,15 +123,15 @@ _LOST = re.compile(
 
 
 def lost_process_in(error: BaseException | None) -> str | None:
-    """What to tell the user where an exception of one of several processes stems from the loss of another; or None."""
+    """What to report where an exception in one of several processes was caused by the loss of another; or None."""
     if not dist.is_initialized():
         return None
     for found in chain(error):
         text = " ".join(str(found).split())
         if isinstance(found, (RuntimeError, ConnectionError)) and _LOST.search(text):
             return (
-                f"process {dist.get_rank()} of {dist.get_world_size()} (on {socket.gethostname()}) "
-                f"lost another one, which has ended or hangs ({text[:160]}); look for its own message, above or on its "
-                "machine, mend that and start again with the same command: it goes on from the last checkpoint"
+                f"process {dist.get_rank()} of {dist.get_world_size()} (on {socket.gethostname()}) lost another one, "
+                f"which has ended or hangs ({text[:160]}); look for its own message, above or on its machine, fix "
+                "that and start the same command again: it continues from the last checkpoint"
             )
     return None

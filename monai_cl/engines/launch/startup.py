@@ -15,11 +15,11 @@ from monai_cl.shipped import is_installed, list_file, shipped_folder
 
 
 def preflight() -> None:
-    """Check the command line's overrides against the config, and report what a user can mend of this run in one line.
+    """Check the command line's overrides against the config, and report in one line what a user can fix.
 
-    MONAI's config parser wraps what goes wrong in an exception of its own with a long traceback. In a process
-    started by ``python -m monai.bundle run`` an exception that stems from a `UserError` prints that error alone;
-    want of memory, a full disk or a folder that is gone are explained likewise (`explain_failure`).
+    MONAI's config parser wraps errors in another exception with a long traceback. In a process started by
+    ``python -m monai.bundle run`` an exception caused by a `UserError` prints only that error; lack of memory, a full
+    disk or a missing folder are explained likewise (`explain_failure`).
     """
     silence_gpu_decoder()
     call = invocation()
@@ -36,7 +36,7 @@ def preflight() -> None:
     call.check_overrides()
     _check_places(call)
     if call.tracking is not None:
-        # MLflow reports its use to its makers unless told not to; it asks this before every report
+        # MLflow sends usage reports to its makers unless this is set; it is checked before every report
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
@@ -54,8 +54,8 @@ def _check_places(call: Invocation) -> None:
     if inside and is_installed(root):
         options = " and ".join(f"--{key} FOLDER" for key in inside)
         raise UserError(
-            f"{root} is part of the installed package; say where results go: {options}, "
-            f"or work in a copy of your own: python -m monai_cl bundle copy {Path(root).name} FOLDER"
+            f"{root} is part of the installed package; say where results go: {options}, or work in your own copy: "
+            f"python -m monai_cl bundle copy {Path(root).name} FOLDER"
         )
 
 

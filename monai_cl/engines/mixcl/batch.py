@@ -34,7 +34,7 @@ class MixCLPrepareBatch:
     def __init__(self, *, seed: int, views: Mapping[str, Any] | None = None) -> None:
         self.seed, self.views = int(seed), dict(views or {})
         try:
-            draw_view(np.random.default_rng(0), **self.views)  # refuses bad options here and not in the first step
+            draw_view(np.random.default_rng(0), **self.views)  # refuses bad options here, not in the first step
         except TypeError as error:
             raise UserError(f"views: {error}") from error
 

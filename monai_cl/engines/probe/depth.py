@@ -1,4 +1,4 @@
-"""How well frozen features tell where in the body a slice lies: ridge regression, tested on unseen patients."""
+"""How well frozen features predict where in the body a slice lies: ridge regression, tested on unseen patients."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def probe_depth(
 ) -> DepthResult:
     """Standardise → ridge regression of depth, its penalty chosen inside the training part by patient.
 
-    Labels are not looked at; slices without a depth are left out. R² is against the mean of the test part itself, so
-    guessing it gives 0, and less is possible.
+    Labels are not used; slices without a depth are left out. R² is against the mean of the test part itself, so
+    guessing that mean gives 0, and negative values are possible.
 
     Args:
         features: of every kept slice.
-        folds: folds of the patients, others than these may be in it; None makes them from the patients' ids.
+        folds: folds of the patients; may contain other patients too; None makes them from the patients' ids.
         fold_count: number of the folds that are made where ``folds`` is None.
         seed: of the folds that are made and of the inner folds.
         grid: penalties to try.
@@ -119,25 +119,25 @@ def fit_depth(
 
     Args:
         features: (n, F); depth: (n,); patient: (n,) of every slice.
-        grid, inner_folds, seed: see `probe_depth`. Of a single patient's slices the strongest penalty is taken.
+        grid, inner_folds, seed: see `probe_depth`. With a single patient the strongest penalty is used.
     """
     X, depth, patient = np.asarray(features, np.float64), np.asarray(depth, np.float64), np.asarray(patient).astype(str)
     grid = sorted(map(float, grid))
     names = np.unique(patient)
-    if len(names) < 2:  # nobody to choose by
+    if len(names) < 2:  # no other patient to choose by
         return DepthProbe(X, depth, grid[-1])
     inner = grouped_folds(patient.tolist(), count=min(inner_folds, len(names)), seed=seed).of(patient)
     errors = np.zeros(len(grid))
     for part in np.unique(inner):
         left = inner == part
         errors += ((_ridge(X[~left], depth[~left], X[left], grid) - depth[left, None]) ** 2).sum(0)
-    # of equals the strongest penalty, as for the classifier
+    # of equal scores the strongest penalty, as for the classifier
     alpha = grid[len(grid) - 1 - int(np.argmin(np.round(errors[::-1] / len(X), 12)))]
     return DepthProbe(X, depth, alpha)
 
 
 def _ridge(train: np.ndarray, target: np.ndarray, test: np.ndarray, grid: Sequence[float]) -> np.ndarray:
-    """Predictions (n_test, len(grid)), one column a penalty; the Gram matrix is made once for all."""
+    """Predictions (n_test, len(grid)), one column per penalty; the Gram matrix is computed once for all."""
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
 

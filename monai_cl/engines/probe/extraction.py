@@ -28,7 +28,7 @@ def extract_features(
     about: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> SliceFeatures:
-    """Features of every slice, in the order given; the encoder is left in the modes it was in.
+    """Features of every slice, in the order given; the encoder keeps its modes.
 
     Args:
         encoder: gives (B, F) for images (B, C, H, W); where it has a method ``represent``, that is called.
@@ -82,7 +82,7 @@ def _collect(rows: dict[str, list], batch: Mapping[str, Any], n: int) -> None:
     rows["patient"] += column("patient", "")
     rows["label"] += column("label", UNKNOWN)
     rows["depth"] += column("depth", float("nan"))
-    # numbered where there is nothing to tell them apart by
+    # numbered where nothing distinguishes them
     ids, numbers = column("id", ""), column("slice", None)
     for offset, (name, number) in enumerate(zip(ids, numbers)):
         rows["slice"].append(f"{name}:{before + offset if number is None else number}")

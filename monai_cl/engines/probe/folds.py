@@ -1,4 +1,4 @@
-"""Folds of patients, stratified by class: made from ids and a seed, kept in a file so that every method uses them."""
+"""Folds of patients, stratified by class: made from ids and a seed, kept in a file shared by all methods."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PatientFolds:
 
     Attributes:
         fold: patient -> number of the fold whose test part it is in, [0, count).
-        seed: what they were drawn with; None for folds made elsewhere.
+        seed: the seed they were drawn with; None for folds made elsewhere.
         source: the file they were read from, for messages.
     """
 
@@ -46,7 +46,7 @@ class PatientFolds:
 
     @property
     def sha256(self) -> str:
-        """Of the patients and their folds: equal for two runs that may be compared patient by patient."""
+        """A hash of the patients and their folds: equal for two runs that may be compared patient by patient."""
         return hashlib.sha256(json.dumps(self.parts).encode()).hexdigest()
 
     def of(self, patients: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ class PatientFolds:
                     f"the features lack {_named(unused)} of these folds, so that the result could not be compared "
                     "with others on them"
                 ),
-                remedy="complete the features, or make the folds anew",
+                remedy="complete the features, or make new folds",
             )
 
     def require_classes(self, labels: Mapping[str, int]) -> None:
@@ -84,7 +84,7 @@ class PatientFolds:
                     f"{self.source}: fold {number} ({_named(part)})",
                     expected=f"a patient of every class ({', '.join(map(str, classes))})",
                     found=f"none of class {lacking[0]}",
-                    remedy="make the folds anew, stratified by class",
+                    remedy="make new folds, stratified by class",
                 )
 
 
@@ -97,7 +97,7 @@ def stratified_folds(
         labels: patient -> class.
         count: number of folds.
         seed: of the shuffling.
-        source: the file that says the classes, for messages.
+        source: the file with the classes, for messages.
 
     Raises:
         ValueError: fewer than two folds.
@@ -128,7 +128,7 @@ def stratified_folds(
 def grouped_folds(
     patients: Collection[str], *, count: int = 5, seed: int = 0, source: str | os.PathLike = "folds"
 ) -> PatientFolds:
-    """Folds of patients of whom no class is known, from their sorted ids and the seed.
+    """Folds of patients without a known class, from their sorted ids and the seed.
 
     Args:
         patients: patient ids; repeated ones count once.

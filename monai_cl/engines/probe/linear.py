@@ -77,8 +77,8 @@ def fit_linear_probe(
     """Choose C by cross-validation over the patients given, then fit on all of them.
 
     C is the one of ``grid`` with the smallest log loss of left-out patients' mean probability (the classes weighing
-    the same where ``balanced``); of equals the smallest. Every patient weighs the same in the fit, however many slices
-    it has.
+    the same where ``balanced``); of equal ones the smallest. Every patient weighs the same in the fit, however many
+    slices it has.
 
     Args:
         features: (n, F), of the training part only.

@@ -1,4 +1,4 @@
-"""How well probabilities of patients tell two classes apart: AUC, intervals by patient, paired differences."""
+"""How well probabilities of patients separate two classes: AUC, intervals by patient, paired differences."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def auc_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the AUC, patients drawn with replacement within their class.
 
-    Within the class, so that no resample lacks one; the interval takes the numbers of both as given. It takes the
-    fitted models as given too: with few patients it is narrower than the truth (of shuffled labels the 95 % interval
-    held 0.5 in 23 of 30 trials with 40 patients, in 27 of 30 with 100).
+    Within the class, so that no resample lacks one; the numbers of both classes are taken as given. So are the fitted
+    models: with few patients it is narrower than the truth (of shuffled labels the 95 % interval held 0.5 in 23 of 30
+    trials with 40 patients, in 27 of 30 with 100).
 
     Args:
-        labels: (n,) 0 or 1, one a patient.
+        labels: (n,) 0 or 1, one per patient.
         probability: (n,), or (s, n) for s runs (seeds) on the same patients; then the interval is of their mean AUC.
         confidence: coverage, in (0, 1).
         resamples: number of resamples.
@@ -66,7 +66,7 @@ def check_binary(labels: dict[str, int], *, source: str) -> None:
                 f"{source}: patient {patient}",
                 expected="class 0 or 1",
                 found=label,
-                remedy="a probe tells two classes apart: map the labels in the data list",
+                remedy="a probe separates two classes: map the labels in the data list",
             )
 
 
@@ -79,8 +79,8 @@ def _resampled(labels: np.ndarray, probability: np.ndarray, *, resamples: int, s
     if set(np.unique(labels).tolist()) != {0, 1}:
         raise ValueError(f"labels must hold both 0 and 1, got {sorted(set(labels.tolist()))}")
     positive, negative = probability[:, labels == 1], probability[:, labels == 0]
-    # a resample's AUC is the mean over its pairs (positive, negative) of 1, 1/2 or 0: with the matrix of all pairs at
-    # hand, how often each patient was drawn weights its rows and columns
+    # a resample's AUC is the mean over its pairs (positive, negative) of 1, 1/2 or 0: given the matrix of all pairs,
+    # how often each patient was drawn weights its rows and columns
     wins = np.mean([np.sign(p[:, None] - q[None, :]) / 2 + 0.5 for p, q in zip(positive, negative)], axis=0)
     rng = np.random.default_rng(seed)
     n, m = wins.shape

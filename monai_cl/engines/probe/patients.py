@@ -1,4 +1,4 @@
-"""Frozen features judged by patient: a linear probe in stratified cross-validation, as the WSP paper does it."""
+"""Frozen features evaluated by patient: a linear probe in stratified cross-validation, as the WSP paper does it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai_cl.engines.probe.metrics import auc, auc_interval, balanced_accuracy,
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Out-of-fold predictions, one a patient, sorted by patient id.
+    """Out-of-fold predictions, one per patient, sorted by patient id.
 
     Attributes:
         patients: (p,) ids.

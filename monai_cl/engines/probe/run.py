@@ -18,7 +18,7 @@ from monai_cl.engines.probe.patients import ProbeResult, probe_patients
 from monai_cl.errors import UserError
 from monai_cl.files import write_atomically
 
-# what tables of several probes are made from; taken from the features' own description
+# used for tables of several probes; taken from the features' own description
 DESCRIPTION = ("method", "backbone", "sigma", "temperature", "cohort")
 
 
@@ -40,11 +40,11 @@ def run_probe(
     """Probe features and write everything a reader needs into ``output``.
 
     The depth probe is run where depths are known, on the same folds. ``probe.npz`` is a probe fitted on all labelled
-    patients, for scans to come; its quality is what the folds say.
+    patients, for new scans; its quality is estimated by the folds.
 
     Args:
         features: see `SliceFeatures`; their ``about`` names method and cohort.
-        output: folder, made where it is not there.
+        output: folder, created if absent.
         folds: folds of the patients; None makes them, see `probe_patients`. Those used are written to ``folds.json``.
         fold_count: number of the folds that are made where ``folds`` is None.
         seed: of the folds that are made, of the inner folds and of the bootstrap.

@@ -35,7 +35,7 @@ def segment_with_bundle(
     Args:
         bundle: its folder; the config must have the keys ``datalist`` and ``output_dir``, as MONAI's bundles do.
         image: the scan.
-        output_dir: folder for the mask; one that is there already from an earlier run is made anew.
+        output_dir: folder for the mask; an existing one from an earlier run is made again.
         organ: whose label id is wanted.
         device: where the network runs.
         overrides: of the config, such as ``checkpoint``.
@@ -44,7 +44,7 @@ def segment_with_bundle(
         the mask's file and the id of the organ in it.
 
     Raises:
-        UserError: no bundle, one without these keys or that does not segment the organ, or no mask came out.
+        UserError: not a bundle, one without these keys or that does not segment the organ, or no mask was written.
     """
     bundle, output_dir = Path(bundle).resolve(), Path(output_dir).resolve()
     if not is_bundle(bundle):

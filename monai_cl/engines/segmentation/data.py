@@ -31,14 +31,14 @@ def foreground_names(data_list: DataList) -> list[str]:
         data_list: list of one data set, whose ``labels`` name every id.
 
     Raises:
-        UserError: when ids have gaps: a network's output channels are numbered without any.
+        UserError: when ids have gaps: a network's output channels have none.
     """
     labels = data_list.labels
     ids = sorted(labels)
     if ids != list(range(len(ids))) or len(ids) < 2:
         raise UserError(
-            f"{data_list.path}: labels declares the ids {ids}; expected 0 (background), 1, 2, … without gaps. "
-            "Renumber them with a label_map in the list"
+            f"{data_list.path}: expected labels with the ids 0 (background), 1, 2, … without gaps, found {ids}; "
+            "renumber them with a label_map in the list"
         )
     return [labels[i] for i in ids[1:]]
 
@@ -49,7 +49,7 @@ def training_items(
     """Labelled training items of a fold, reduced to the nested label fraction.
 
     Args:
-        data_list: the list; every data set of it is divided by itself.
+        data_list: the list; each of its data sets is divided separately.
         fold: the fold that is kept for validation; None: all of the list's own ``training``.
         label_fraction: part of the training scans that is kept, in (0, 1]; a smaller part lies in every larger one.
         seed: decides which scans a fraction keeps.
@@ -62,7 +62,7 @@ def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str,
     """Labelled validation items of a fold: this process's share of them when there are several processes.
 
     Args:
-        data_list: the list; every data set of it is divided by itself.
+        data_list: the list; each of its data sets is divided separately.
         fold: the fold that validates; None: the list's own ``validation``.
     """
     items = _labelled(
@@ -74,10 +74,10 @@ def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str,
 def checked_items(
     items: Sequence[dict[str, Any]], *, store: str | Path, spacing: Sequence[float], prepare_workers: int = 1
 ) -> list[dict[str, Any]]:
-    """Validation items whose files are sound: prepared like the others, though they are validated on as they are.
+    """Validation items whose files are intact: prepared like the others, though they are validated on as they are.
 
-    A damaged scan or a label on another grid is so found before the first iteration, not after the first epoch. What
-    is prepared serves the folds in which these items train.
+    A damaged scan or a label on another grid is found before the first iteration this way, not after the first epoch.
+    The prepared volumes are used in the folds in which these items train.
 
     Args:
         items: validation items of a data list.

@@ -18,7 +18,7 @@ from monai_cl.data.dicom.kept_series import release
 class SaveDicomSegd(MapTransform):
     """Save a label map in its image's own space as ``<name>_<postfix>.dcm`` with the series it belongs to.
 
-    Stands after the transforms that invert and binarise a prediction.
+    To be placed after the transforms that invert and binarise a prediction.
 
     Args:
         keys: of label maps (1, X, Y, Z) with metadata: affine, and ``filename_or_obj``, the series' folder.
@@ -29,7 +29,7 @@ class SaveDicomSegd(MapTransform):
         allow_missing_keys: skip a key that the item does not have; by default it is an error.
 
     Raises:
-        UserError: when called: highdicom is not installed, or the scan is no DICOM series.
+        UserError: when called: highdicom is not installed, or the scan is not a DICOM series.
     """
 
     def __init__(

@@ -15,17 +15,17 @@ from monai_cl.errors import UserError
 def inference_items(
     volumes: str | Sequence[str], *, postfix: str = "seg", dicom_seg: bool = False, series_part: str | None = None
 ) -> list[dict[str, str]]:
-    """Items of volumes that are there and whose results `SaveImaged` will not write over each other.
+    """Items of existing volumes whose results `SaveImaged` will not write over each other.
 
     Args:
-        volumes: files or DICOM series folders; one may be given as it is.
+        volumes: files or DICOM series folders; one may be given without a list.
         postfix: of the results' names.
-        dicom_seg: a DICOM SEG is wanted of each, which refers to its series.
+        dicom_seg: a DICOM SEG is written for each, which refers to its series.
         series_part: the acquisition that is taken of each series.
 
     Raises:
         UserError: no volume, one that is missing, or two with one name for their results; with ``dicom_seg`` one that
-            is no DICOM series, before the first is segmented.
+            is not a DICOM series, before the first is segmented.
     """
     paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
     if not paths:

@@ -28,7 +28,7 @@ SLICES = Preparation(spacing=None, layout="slices")
 
 
 def patient_targets(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int | None]:
-    """(Data set, patient) -> class, or None where it is not known; the list has made sure that there is one only."""
+    """(Data set, patient) -> class, or None where it is not known; the list guarantees that there is only one."""
     return {(item["dataset"], item["patient"]): item.get("target") for item in items}
 
 
@@ -101,7 +101,7 @@ def list_slices(
 
 
 class PatientSlices(Dataset):
-    """Slices by global position: position g of iteration k is the sampler's g-th draw, whoever asks.
+    """Slices by global position: position g of iteration k is the sampler's g-th draw, in whichever process.
 
     Give it to a loader with a `PositionSampler` of the same batch size; views are addressed by the position, so that a
     slice drawn twice is seen in other views.
@@ -139,7 +139,7 @@ def patient_slices(
         slices: `CTSlices`.
         method: its name, for messages.
         targets: what its loss takes of a batch; None: as `SliceLoss` does.
-        batch_size: patients a process and iteration.
+        batch_size: patients per process and iteration.
         seed: of the run.
         balance: classes balanced, patients without a class left out. None: where any class is known.
         world_size: processes; None: of this run.
@@ -168,7 +168,7 @@ def patient_slices(
 
 
 def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[str, Any]:
-    """What ``results.json`` says of the slices of a list: as `describe`, with the scans and patients that count.
+    """The entry of the slices of a list in ``results.json``: as `describe`, with the scans and patients used.
 
     Args:
         data_list: the list that the slices are of.
@@ -184,6 +184,6 @@ def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[
         "patients_of_class": {str(target): known.count(target) for target in sorted(set(known))},
         "slices": len(slices),
     }
-    # a backbone may be a network of the user's
+    # a backbone may be a network of the user
     plain = {key: type(value).__name__ if isinstance(value, nn.Module) else value for key, value in more.items()}
     return describe(data_list, **own | plain)

@@ -1,4 +1,4 @@
-"""What a pre-trained encoder of slices tells of patients it has not seen: depth, against random initialisation."""
+"""What a pre-trained encoder of slices predicts for unseen patients: depth, against random initialisation."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def evaluate_slices(
 
     Args:
         network: as it was initialised; the checkpoint is loaded into it.
-        slices: of patients that the training did not see.
+        slices: of patients not used in training.
         checkpoint: ``model.pt`` of the training.
         device: where the network runs.
         output_dir: folder for the files.
         data_list: what `describe_slices` says of the slices; recorded.
         seed: seed of the random initialisation, recorded; also that of the depth probe's folds.
-        about: what the feature files say, see `SliceFeatures`.
+        about: description stored in the feature files, see `SliceFeatures`.
         folds: of patients, fewer where there are fewer patients.
         batch_size: slices of one forward pass.
         workers: processes that load slices; 0: this process loads them.
@@ -65,7 +65,7 @@ def evaluate_slices(
     if len(patients) < 2:
         raise UserError(
             data_list["path"],
-            expected="two patients or more to tell depth of the one from the other",
+            expected="two patients or more, to predict depth in one from the other",
             found=len(patients),
             remedy="add patients to the split, or choose another with --split",
         )
@@ -76,7 +76,7 @@ def evaluate_slices(
             load_network(network, checkpoint)
         suffix = "" if state == "trained" else "_random"
         note = dict(about or {})
-        if state == "random":  # nothing of what the encoder was trained with
+        if state == "random":  # none of the settings the encoder was trained with
             note = {"method": "random", "seed": seed} | {k: note[k] for k in ("backbone", "cohort") if k in note}
         features = extract_features(network, slices, about=note, **options)
         write_features(output_dir / f"features{suffix}.npz", features)

@@ -28,10 +28,10 @@ def encoder_origin(
         return {"method": method, "backbone": name, "seed": seed, **({"encoder": str(weights)} if weights else {})}
     encoder = Path(encoder)
     found: dict[str, Any] = {"method": encoder.resolve().parent.name, "backbone": name}
-    # of a checkpoint that was moved, its folder's name must do
+    # for a checkpoint that was moved, the name of its folder is used
     if (encoder.parent / FILE_NAME).is_file():
         results = read_results(encoder.parent)
-        # a pre-training describes itself in its data list, a classification beside it
+        # a pre-training is described in its data list, a classification beside it
         told = {**results["data_list"], **{key: results[key] for key in KNOWN if results.get(key) is not None}}
         found |= {key: told[key] for key in KNOWN if told.get(key) is not None}
         found["seed"] = results["seed"]

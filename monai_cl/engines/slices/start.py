@@ -1,4 +1,4 @@
-"""The standardised start of a pre-training on slices, from its own first slices."""
+"""The data-dependent initialisation of a pre-training on slices, from its own first slices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_cl.networks.modes import evaluation_mode
 def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = True, count: int = 128) -> None:
     """Scale the network's convolutions by slices spread evenly over the data set; see `standardise_convolutions`.
 
-    Every process of a run sees the same slices. A run that is resumed takes its weights from the checkpoint afterwards.
+    Every process of a run sees the same slices. A resumed run loads its weights from the checkpoint afterwards.
 
     Args:
         network: as it was initialised; changed in place.
@@ -42,7 +42,7 @@ def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = T
 
 @torch.no_grad()
 def dry_run(network: nn.Module, *, channels: int, size: int) -> None:
-    """Show a network of slices an empty one of the size of those to come; the network is left as it was.
+    """Run a network of slices once on an empty slice of the expected size; the network is left as it was.
 
     Args:
         network: with ``represent``.
@@ -60,10 +60,10 @@ def dry_run(network: nn.Module, *, channels: int, size: int) -> None:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) or "cuDNN" in str(error):
-            raise  # a GPU's faults are not the network's
+            raise  # errors of the GPU are not errors of the network
         raise UserError(
             "backbone",
             expected=f"a network of slices ({channels}, {size}, {size})",
-            found=f"one that does not take them ({' '.join(str(error).split())[:200]})",
+            found=f"one that does not accept them ({' '.join(str(error).split())[:200]})",
             remedy="correct backbone, image_size or neighbours",
         ) from error

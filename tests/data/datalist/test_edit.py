@@ -347,7 +347,7 @@ def test_label_values_far_apart():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.25])
 def test_label_values_refuse_what_is_not_an_integer(bad):
-    with pytest.raises(ValueError, match="1 voxel with no whole number"):
+    with pytest.raises(ValueError, match="1 voxel with a value that is not an integer"):
         label_values(np.array([0, 1, bad]))
 
 

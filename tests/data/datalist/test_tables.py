@@ -104,7 +104,7 @@ def test_mapping_goes_before_the_usual_words_for_unknown(write):
 def test_without_a_mapping_cells_are_classes(write):
     assert labels_of(write("id,stage\na,2\nb,3.0\nc,\n")).targets == {"a": 2, "b": 3}
     for cell in ("1.5", "-1", "high"):
-        with pytest.raises(UserError, match="expected whole numbers, found"):
+        with pytest.raises(UserError, match="expected integer numbers, found"):
             labels_of(write(f"id,stage\na,{cell}\n"))
 
 
@@ -187,7 +187,7 @@ def test_bad_mappings_are_refused(write, mapping):
 
 @pytest.mark.parametrize("skip", [-1, 1.0, True])
 def test_bad_skip_rows_are_refused(write, skip):
-    with pytest.raises(UserError, match="skip_rows must be a whole number"):
+    with pytest.raises(UserError, match="skip_rows must be an integer"):
         read_table(write("id\na\n"), skip_rows=skip)
 
 

@@ -1,4 +1,4 @@
-"""Validating the files behind a data list: each fault planted in a file comes out as one complaint that names it."""
+"""Validating the files behind a data list: each fault planted in a file is reported as one problem that names it."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_interpolated_labels(folder):
     array[0, 0, :2] = 0.5
     folder.seg(0, array)
     assert (
-        "expected whole numbers among the declared ids 0, 1, 2, found 2 voxels with no whole number"
+        "expected integer numbers among the declared ids 0, 1, 2, found 2 voxels with a value that is not an integer"
         in folder.complaint()
     )
 
@@ -240,7 +240,7 @@ def test_label_that_is_not_a_number(folder, value):
     array = organ().astype(np.float32)
     array[0, 0, 0] = value
     folder.seg(0, array)
-    assert "found 1 voxel with no whole number" in folder.complaint()
+    assert "found 1 voxel with a value that is not an integer" in folder.complaint()
 
 
 def test_nan_in_the_image(folder):

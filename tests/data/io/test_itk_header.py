@@ -151,7 +151,7 @@ def test_a_nifti_without_orientation_is_reported_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         first, again = read_volume(tmp_path / "a.nii.gz"), read_volume(tmp_path / "a.nii.gz")
     (record,) = caplog.records
-    assert f"{tmp_path / 'a.nii.gz'}: its header says no orientation; taken as NIfTI's default" in record.getMessage()
+    assert f"{tmp_path / 'a.nii.gz'}: its header gives no orientation; assuming NIfTI's default" in record.getMessage()
     np.testing.assert_array_equal(first.affine, again.affine)
 
 

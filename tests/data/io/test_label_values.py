@@ -1,4 +1,4 @@
-"""Values of label maps: whole numbers, counted; validation and preparation agree on what is one."""
+"""Values of label maps: integers, counted; validation and preparation agree on what is one."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def test_values_a_little_off_count_as_whole():
 
 @pytest.mark.parametrize("odd", [1.01, np.nan, np.inf])
 def test_what_is_not_an_integer_is_refused(odd):
-    with pytest.raises(ValueError, match="1 voxel with no whole number"):
+    with pytest.raises(ValueError, match="1 voxel with a value that is not an integer"):
         label_values(np.array([1.0, odd]))

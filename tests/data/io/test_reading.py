@@ -258,7 +258,7 @@ def _nifti_with(tmp_path, array=None, **fields):
         ({"sform_code": 1, "srow_x": [np.nan, 0, 0, 0]}, "finite affine"),
         ({"sform_code": 1, "srow_x": [4000, 0, 0, 0], "pixdim": [1, 4000, 1, 1, 0, 0, 0, 0]}, "unit must be mm"),
         ({"sform_code": 1, "pixdim": [1, 2, 1, 1, 0, 0, 0, 0]}, "one voxel spacing"),
-        ({"datatype": 128, "bitpix": 24}, "one number a voxel"),
+        ({"datatype": 128, "bitpix": 24}, "one value per voxel"),
         ({"magic": b"ni1"}, "single-file NIfTI"),
         ({"dim": [7, 32767, 32767, 32767, 32767, 32767, 32767, 32767]}, "truncated"),
         ({"dim": [3, 20, 16, 1200, 1, 1, 1, 1]}, "truncated"),
@@ -312,7 +312,7 @@ def test_a_damaged_or_colour_nrrd_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"a\.nrrd: expected a readable image"):
         read_volume(path)
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 5, 3), np.uint8), isVector=True), str(tmp_path / "c.nrrd"))
-    with pytest.raises(UserError, match=r"c\.nrrd: expected one number a voxel, found 3"):
+    with pytest.raises(UserError, match=r"c\.nrrd: expected one value per voxel, found 3"):
         read_volume(tmp_path / "c.nrrd")
 
 

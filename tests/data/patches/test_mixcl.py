@@ -130,7 +130,7 @@ def augmented() -> SegmentationPatches:
     return segmentation(transform=augmentation())
 
 
-# a spawned worker imports torch and MONAI anew: seconds
+# a spawned worker imports torch and MONAI again: seconds
 @pytest.mark.parametrize(
     ("make", "start_method", "workers"),
     [

@@ -71,7 +71,7 @@ def test_select_keeps_the_columns_together():
         ({"depth": [0.1, 0.9, 12.0, 0.5]}, r"patient b: depth: expected a number in \[0, 1\] \(or nan\), found 12"),
         ({"depth": ["head"] * 4}, "depth: expected numbers"),
         ({"patient": ["a", " ", "b", "c"]}, "slice a:2: expected a patient id, found none"),
-        ({"slice": ["1", "1", "1", "1"]}, "patient a: slice 1 comes twice"),
+        ({"slice": ["1", "1", "1", "1"]}, "patient a: slice 1 appears twice"),
     ],
 )
 def test_what_does_not_fit_is_reported(change, message):

@@ -1,4 +1,4 @@
-"""Verify finds what time, disks and killed runs do to a store; repair mends it from the sources."""
+"""Verify finds what time, disks and killed runs do to a store; repair fixes it from the sources."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_damaged_entry_made_again_has_the_name_of_what_its_source_holds_now(ro
     store, item, _ = rotten
     flip_a_bit(store.root / store.key(item) / "image.b2nd")
     (done,) = store.repair()
-    assert "for its source has changed" in done
+    assert "because its source has changed" in done
     assert store.verify() == []
     assert store.key(item) in store
 
@@ -180,7 +180,7 @@ def test_what_a_killed_run_left_is_swept_but_not_what_a_living_one_writes(store,
     with filelock.FileLock(lock):  # as processes of earlier versions hold it
         assert store.verify() == []
         assert is_claimed(store.root, key)
-    assert store.repair() == [f"{left}: removed the rest of a killed run"]
+    assert store.repair() == [f"{left}: removed what a killed run left"]
     assert not left.exists()
 
 

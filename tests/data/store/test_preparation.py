@@ -232,7 +232,7 @@ def test_a_run_killed_in_the_middle_of_a_volume_is_finished_by_the_next(tmp_path
     run = start(tmp_path, "killed", stuck="case2")
     await_file(tmp_path / "stuck", run)
     store = VolumeStore.open(tmp_path / "store")
-    assert store.verify() == [], "what a living run writes is no problem"
+    assert store.verify() == [], "what a running process writes is not a problem"
     run.send_signal(signal.SIGKILL)
     run.communicate(timeout=30)
     assert [store.entry(key).id for key in sorted(store.keys())] == ["case0", "case1"]

@@ -1,4 +1,4 @@
-"""The store gives back what was put in, box by box, and tells what it knows of it."""
+"""The store gives back what was put in, box by box, and reports what it knows about it."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_open_recalls_the_preparation(tmp_path):
         ({"spacing": (1, 1, -1)}, "spacing must be three lengths"),
         ({"layout": "cube"}, "layout must be one of"),
         ({"uneven_slices": "ignore"}, "uneven_slices must be"),
-        ({"antialias": "no"}, "antialias must be True or False, got 'no'"),
+        ({"antialias": "no"}, "antialias must be True or False, found 'no'"),
     ],
 )
 def test_a_preparation_is_checked(options, message):
@@ -337,7 +337,7 @@ class TestBadInput:
 
     def test_a_label_with_fractions(self, store, items):
         write_nifti(items[0]["label"], label_array().astype(np.float32) / 2, affine_of("LPS"))
-        self.refuse(store, items[0], r"case0_label.*expected whole label values, found \d\.5 and")
+        self.refuse(store, items[0], r"case0_label.*expected integer label values, found \d\.5 and")
 
     def test_label_values_beyond_int16(self, store, items):
         write_nifti(items[0]["label"], label_array().astype(np.int32) * 100_000, affine_of("LPS"))

@@ -247,7 +247,7 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
     TinyRun(tmp_path).go(epochs=1)
     run = TinyRun(tmp_path)
     run.checkpoints.save["recorder"] = run.schedule
-    with pytest.raises(UserError, match="holds no 'recorder'"):
+    with pytest.raises(UserError, match="has no 'recorder'"):
         run.go(epochs=2)
 
 
@@ -256,11 +256,11 @@ def test_another_number_of_samples_per_step_is_reported(tmp_path, caplog):
     same = TinyRun(tmp_path)
     same.sampler.batch_size, same.sampler.world_size = 1, 2  # two processes of half the batch take the same samples
     same.go(epochs=2)
-    assert "samples a step" not in caplog.text
+    assert "samples per step" not in caplog.text
     other = TinyRun(tmp_path)
     other.sampler.world_size = 3
     other.go(epochs=3)
-    assert "of 2 samples a step (processes x batch_size), this one takes 6" in caplog.text
+    assert "of 2 samples per step (processes x batch_size), this one takes 6" in caplog.text
 
 
 def test_another_epoch_length_is_refused(tmp_path):
@@ -284,7 +284,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint_file.torch, "save", full)
-    with pytest.raises(UserError, match=r"iteration=6\.pt: .*No space left.*iteration=4\.pt.*--resume auto goes on"):
+    with pytest.raises(UserError, match=r"iteration=6\.pt: .*No space left.*iteration=4\.pt.*--resume auto continues"):
         TinyRun(tmp_path).go(epochs=3)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -293,7 +293,7 @@ def test_a_file_appears_by_a_rename_when_it_is_whole(tmp_path, monkeypatch):
     renamed = []
 
     def rename(source, target):
-        assert not target.exists()  # nobody sees half a file under its name
+        assert not target.exists()  # a partial file never has the final name
         torch.load(source, weights_only=True)
         renamed.append(target.name)
         source.rename(target)
@@ -311,7 +311,7 @@ def test_an_interval_that_skips_the_end_still_saves_the_end(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file/run: cannot be made .*--output_dir"):
+    with pytest.raises(UserError, match=r"file/run: cannot be created .*--output_dir"):
         TinyRun(tmp_path / "file" / "run").go(epochs=1)
 
 

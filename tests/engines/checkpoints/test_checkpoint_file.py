@@ -105,7 +105,7 @@ def test_on_a_disk_that_fills_up_the_checkpoint_before_stays_and_the_run_continu
     assert lines[0].startswith(
         f"error: {disk}/run/checkpoint_iteration=6.pt: cannot be written (No space left on device"
     )
-    assert "the last whole checkpoint is checkpoint_iteration=4.pt" in lines[0]
+    assert "the last complete checkpoint is checkpoint_iteration=4.pt" in lines[0]
     assert lines[1:] == ["checkpoint_iteration=2.pt", "checkpoint_iteration=4.pt"]
     assert again.split() == ["checkpoint_iteration=6.pt", "checkpoint_iteration=8.pt", "model.pt"]
     whole = TinyRun(tmp_path / "whole", features=20000).go(epochs=4)
@@ -146,7 +146,9 @@ def test_a_weight_of_another_bit_is_not_a_checkpoint(tmp_path):
     data[len(data) // 2] ^= 4
     path.write_bytes(data)
     assert not torch.equal(torch.load(path, weights_only=True)["network"]["weight"], torch.ones(50_000))
-    with pytest.raises(UserError, match=r"iteration=4\.pt: damaged, or no checkpoint of a run \(the checksum of .* is"):
+    with pytest.raises(
+        UserError, match=r"iteration=4\.pt: damaged, or not a checkpoint of a run \(the checksum of .* is"
+    ):
         read_checkpoint(path)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM in this process: the run saves, leaves with its status, and goes on to the same end."""
+"""SIGTERM in this process: the run saves, exits with its status, and continues to the same result."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_a_segmentation_bundle_makes_the_mask(bundle, scan, tmp_path):
     found = FindLiverMask(str(bundle), output_dir=tmp_path / "out")(item)
     assert found["label_map"] == {2: 1}
     assert LoadSlices(**OPTIONS)(found)["slice"].tolist() == [1, 2, 3, 4, 5, 6, 7]
-    # made anew, with the options of this run
+    # made again, with the options of this run
     none = FindLiverMask({"bundle": str(bundle), "threshold": 3000}, output_dir=tmp_path / "out")(item)
     with pytest.raises(UserError, match="found an empty mask"):
         LoadSlices(**OPTIONS)(none)

@@ -107,7 +107,7 @@ def test_the_compiler_is_imported_under_any_locale():
 
 
 class Small(torch.nn.Module):
-    """A network of a class of its own: the compiler passes over torch's containers."""
+    """A network of a separate class: the compiler passes over torch's containers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -80,7 +80,7 @@ def test_a_group_is_joined_once_and_left(group_of_one):
     assert idist.backend() == torch.distributed.get_backend()
     stop_process_group()
     assert not torch.distributed.is_initialized()
-    assert idist.backend() is None  # MONAI's metrics go on in one process
+    assert idist.backend() is None  # MONAI's metrics continue in one process
 
 
 def test_a_group_is_joined_in_a_shell_that_slurm_gave(monkeypatch, request):
@@ -145,5 +145,5 @@ def test_a_process_without_a_gpu_of_its_own_learns_how_many_there_are():
 
 @pytest.mark.parametrize("timeout", [0, -1, "soon", True, float("nan")])
 def test_a_time_out_is_a_number_of_seconds(timeout):
-    with pytest.raises(UserError, match="process_timeout: expected a number of seconds > 0, got"):
+    with pytest.raises(UserError, match="process_timeout: expected a number of seconds > 0, found"):
         start_process_group(timeout=timeout)

@@ -156,8 +156,8 @@ def work(rank: int, folder: str) -> None:
     found["auc"] = auc_of(shard_indices(len(SCANS)))
     found["auc of all"] = auc_of(list(range(len(SCANS))))
     found["means"] = mean_over_processes([rank, 3.0])
-    found["same"] = refusal(check_equal_on_all_ranks, {"seed": 1}, remedy="mend it")
-    found["other"] = refusal(check_equal_on_all_ranks, {"seed": 1, "config key batch_size": 2 + rank}, remedy="mend it")
+    found["same"] = refusal(check_equal_on_all_ranks, {"seed": 1}, remedy="fix it")
+    found["other"] = refusal(check_equal_on_all_ranks, {"seed": 1, "config key batch_size": 2 + rank}, remedy="fix it")
     found["refused by the first"] = refusal_of_the_first()
     found["alone"] = refusal(require_single_process, "the probe")
     os.chdir(Path(folder, f"machine{rank}"))  # each sees a folder of its own under the same name
@@ -253,7 +253,7 @@ def test_processes_that_differ_are_refused_on_all_of_them(ranks):
         assert rank["same"] == ""
         assert rank["other"].startswith("config key batch_size: process 1 (on ")
         assert "has 3, process 0 (on " in rank["other"]
-        assert rank["other"].endswith("has 2; mend it")
+        assert rank["other"].endswith("has 2; fix it")
 
 
 def test_an_error_of_the_first_process_reaches_all_with_its_parts(ranks):
@@ -270,7 +270,7 @@ def test_an_error_of_the_first_process_reaches_all_with_its_parts(ranks):
 
 def test_a_machine_that_does_not_see_the_checkpoint_is_named(ranks, folder):
     for rank in ranks:
-        assert rank["unseen"].startswith("iteration to go on from: process 1 (on ")
+        assert rank["unseen"].startswith("iteration to continue from: process 1 (on ")
         assert "has 0, process 0 (on " in rank["unseen"]
         assert rank["unseen"].endswith(
             "has 2; every machine must see the same checkpoints: put output_dir on a file system they share"
@@ -280,7 +280,7 @@ def test_a_machine_that_does_not_see_the_checkpoint_is_named(ranks, folder):
 
 
 def test_work_of_one_process_is_refused_to_several(ranks):
-    assert ranks[1]["alone"] == "the probe is a matter of one process, and torchrun started 2; run it without torchrun"
+    assert ranks[1]["alone"] == "the probe runs in one process, but torchrun started 2; run it without torchrun"
     require_single_process("the probe")
 
 

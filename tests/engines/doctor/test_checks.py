@@ -1,4 +1,4 @@
-"""What the doctor says of machines that it is told of, and of this one."""
+"""What the doctor reports about described machines, and about this one."""
 
 from __future__ import annotations
 

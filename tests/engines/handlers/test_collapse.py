@@ -29,7 +29,7 @@ class Curves:
 
 
 def run(watch: CollapseWatch, steps: list[torch.Tensor]) -> None:
-    """A trainer whose network gives these embeddings, one a step."""
+    """A trainer whose network gives these embeddings, one per step."""
     engine = Engine(lambda _, z: {"pred": {"embedding": z, "representation": z.flatten(0, 1)[:, :3]}})
     watch.attach(engine)
     engine.run(steps)

@@ -287,7 +287,7 @@ def test_tensorboard_does_not_show_twice_what_a_killed_run_had_shown_already(tmp
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seed": 4}, "another seed (4, and it was started with 3)"),
+        ({"seed": 4}, "another seed (4, but it was started with 3)"),
         ({"data_list": {"sha256": "b"}}, "another data_list"),
     ],
 )

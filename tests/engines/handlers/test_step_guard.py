@@ -139,7 +139,7 @@ def test_a_loss_that_is_not_finite_counts_though_the_gradient_is(tmp_path):
 def test_ten_bad_steps_in_a_row_stop_even_a_run_that_skips(tmp_path):
     run = Guarded(tmp_path, [NAN] * 40, batch=2, non_finite="skip")
     before = run.state()
-    with pytest.raises(UserError, match="iteration 10 gave loss nan, after 10 such steps one after the other"):
+    with pytest.raises(UserError, match="iteration 10 gave loss nan, after 10 such steps in a row"):
         run.trainer.run()
     assert [row["action"] for row in rows(tmp_path)] == ["skipped"] * 9 + ["stopped"]
     weights = {name: tensor for name, tensor in before.items() if "running" not in name and "num" not in name}
@@ -160,12 +160,12 @@ def with_scaler(run: Guarded, scale: float) -> torch.amp.GradScaler:
     return scaler
 
 
-# autocast to CUDA, and MONAI's own scaler, complain on a CPU
+# autocast to CUDA, and MONAI's own scaler, warn on a CPU
 on_cpu = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
 
 def resumed(folder: Path, values: Sequence[float]) -> Guarded:
-    """A run of two epochs that was interrupted after the first, about to go on."""
+    """A run of two epochs that was interrupted after the first, about to continue."""
     Guarded(folder, values, batch=2, non_finite="skip").trainer.run()
     run = Guarded(folder, values, batch=2, non_finite="skip")
     run.trainer.state.max_epochs = 2
@@ -182,7 +182,7 @@ def test_a_resumed_run_continues_counting_bad_steps_in_a_row(tmp_path):
     Guarded(tmp_path, [1, 2] + [NAN] * 12, batch=2, non_finite="skip").trainer.run()
     run = Guarded(tmp_path, [NAN] * 14, batch=2, non_finite="skip")
     run.trainer.state.max_epochs = 2
-    with pytest.raises(UserError, match="iteration 11 gave loss nan, after 10 such steps one after the other"):
+    with pytest.raises(UserError, match="iteration 11 gave loss nan, after 10 such steps in a row"):
         run.trainer.run()
 
 

@@ -100,7 +100,7 @@ def test_none_is_refused_where_monai_would_keep_the_configs_value(tmp_path):
     path = tmp_path / "train.yaml"
     path.write_text("fold: 0\nencoder: null\n")
     with pytest.raises(
-        UserError, match="--fold None: MONAI leaves such an option out and 0 would stay; write --fold none"
+        UserError, match="--fold None: MONAI ignores such an option and 0 would stay; write --fold none"
     ):
         call("--config_file", str(path), "--fold", "None").check_overrides()
     call("--config_file", str(path), "--encoder", "None", "--fold", "none").check_overrides()
@@ -123,7 +123,7 @@ def test_epochs_beside_iterations_are_refused_since_one_would_be_ignored(tmp_pat
     path.write_text("epochs: 2\nepoch_length: 5\niterations: $@epochs * @epoch_length\n")
     for words in (("--epochs", "3"), ("--iterations", "20"), ("--epochs", "3", "--epoch_length", "2")):
         call("--config_file", str(path), *words).check_overrides()
-    with pytest.raises(UserError, match="--epochs 3: iterations is given as well and would hold"):
+    with pytest.raises(UserError, match="--epochs 3: iterations is given as well and would be used"):
         call("--config_file", str(path), "--epochs", "3", "--iterations", "20").check_overrides()
     path.write_text("epochs: 2\niterations: 10\n")  # a config of the user's
     with pytest.raises(UserError, match="--epochs 3: iterations is given as well"):

@@ -1,4 +1,4 @@
-"""Failures that are no user errors, told in one line that says what to do."""
+"""Failures that are not user errors, reported in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_in_a_validation_the_windows_at_once_are_the_key():
     with pytest.raises(torch.OutOfMemoryError) as caught:
         evaluator.run()
     line = explain_failure(caught.value, CONFIG)
-    assert "the GPU does not suffice for validating: lower --validate#inferer#sw_batch_size (now 4) or" in line
+    assert "out of memory on the GPU for validating: lower --validate#inferer#sw_batch_size (now 4) or" in line
     assert "--batch_size" not in line.replace("sw_batch_size", "")
     trained = explain_failure(caught.value, {**CONFIG, "checkpoint": "model.pt", "invert_device": "@device"})
     assert "sw_batch_size (now 4), or set --invert_device cpu (" in trained

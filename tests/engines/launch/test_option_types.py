@@ -24,7 +24,7 @@ def test_what_is_allowed_is_accepted(default, given):
 @pytest.mark.parametrize(
     ("default", "given", "expected"),
     [
-        *((2000, given, "a whole number") for given in ("ten", 1.5, True, [3], "", "10 ")),
+        *((2000, given, "an integer") for given in ("ten", 1.5, True, [3], "", "10 ")),
         *((0.1, given, "a number") for given in ("a little", False, [0.1], {"a": 1})),
         *((False, given, "True or False") for given in (0, 1, "no", "yes", [])),
         *(([1, 2, 3], given, "a list") for given in ("1,2,3", True, {"a": 1})),

@@ -1,4 +1,4 @@
-"""What a run checks first, and how it tells the user what is wrong: in one line."""
+"""What a run checks first, and how it reports to the user what is wrong: in one line."""
 
 from __future__ import annotations
 

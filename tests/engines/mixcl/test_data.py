@@ -39,7 +39,7 @@ def write_case(folder, name: str, *, seed: int = 0, affine=None) -> dict[str, st
 
 
 def write_list(folder, **content):
-    """A list of two labelled cases in two folds, unless told otherwise."""
+    """A list of two labelled cases in two folds by default."""
     if "training" not in content and "datasets" not in content:
         content["training"] = [{**write_case(folder, f"c{i}", seed=i), "fold": i} for i in range(2)]
     document = {"name": "set", "labels": LABELS, **content}
@@ -205,7 +205,7 @@ def _list_of(folder, case, **content) -> str:
 
 
 def test_naming_results_makes_no_folder(tmp_path, monkeypatch):
-    # MONAI's naming makes one in the current folder unless it is told not to
+    # MONAI's naming creates one in the current folder unless this is set
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "scan.nii.gz").touch()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -60,7 +60,7 @@ def sample_anatomy(rng: np.random.Generator, *, tumours: str | None = None) -> A
         hu["liver"] -= rng.uniform(15, 45)
     scale = float(np.clip(rng.normal(1, 0.06), 0.87, 1.14))
     warp = tuple(CosineSum.random(rng, rms=r, wavelengths=(170, 380), terms=8) for r in (4.0, 4.0, 5.0))
-    # one stream an organ: changing or adding one leaves the others as they were
+    # one stream per organ: changing or adding one leaves the others as they were
     base = int(rng.integers(2**62))
     draws = [Draw(np.random.default_rng([base, number]), scale) for number in range(len(_ORGANS) + 2)]
     trunk = sample_trunk(draws[0], hu)

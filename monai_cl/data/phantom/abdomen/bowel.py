@@ -1,4 +1,5 @@
-"""What nobody annotates and networks confuse with organs: small bowel, colon, duodenum, mesentery, veins, crura."""
+"""Structures that are not annotated and that networks confuse with organs: small bowel, colon, duodenum, mesentery,
+veins, crura."""
 
 from __future__ import annotations
 

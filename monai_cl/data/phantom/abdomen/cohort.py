@@ -1,4 +1,4 @@
-"""Write the synthetic cohort: NIfTI files in one folder a data set, and the JSON data lists beside them."""
+"""Write the synthetic cohort: NIfTI files in one folder per data set, and the JSON data lists beside them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def write_cohort(
     """Write ``cases`` synthetic cases of every data set, and three data lists.
 
     Args:
-        output: folder to make. It appears complete or not at all; in a folder that is there already, the lists come
-            last, so that a list never names a file that is missing.
+        output: folder to create. It appears complete or not at all; in an existing folder, the lists are written last,
+            so that a list never names a missing file.
         cases: cases per data set. Case i is the same however many are asked for.
         seed: of the whole cohort.
         spacing: geometric mean voxel spacing in mm.

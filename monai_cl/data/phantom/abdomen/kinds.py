@@ -37,7 +37,7 @@ class Kind:
         return table[labels]
 
 
-# The spleen is annotated in no pre-training set: a study needs an organ that pre-training never saw labelled.
+# The spleen is annotated in none of the pre-training sets: a study needs an organ that pre-training never saw labelled.
 KINDS: dict[str, Kind] = {
     "liver": Kind(0, "synthetic_liver", {1: "liver", 2: "liver tumour"}, {4: 1, 8: 2}, "liver", ("LAS", "RAS", "LPS")),
     # left and right kidneys share an id and slices come first, as in KiTS

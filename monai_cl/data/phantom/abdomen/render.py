@@ -37,7 +37,7 @@ def render(
         painted structure that covers more than half of it.
 
     Raises:
-        ValueError: for a shape or an affine that is no 3D grid, or negative noise.
+        ValueError: for a shape or an affine that is not a 3D grid, or negative noise.
     """
     shape, affine = _checked_grid(shape, affine)
     if noise < 0 or noise_length < 0:

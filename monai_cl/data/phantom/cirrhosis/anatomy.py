@@ -21,7 +21,7 @@ def sample_patient(rng: np.random.Generator, scanner: np.random.Generator, shape
     """Draw a patient around a liver and spleen of a given shape.
 
     Args:
-        rng: of the patient; nothing but ``shape`` tells the stage.
+        rng: of the patient; nothing but ``shape`` depends on the stage.
         scanner: draws the contrast phase, which belongs to the examination.
         shape: of liver and spleen.
     """

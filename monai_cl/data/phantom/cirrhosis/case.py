@@ -33,7 +33,7 @@ class CirrhosisCase:
         affine: (4, 4) voxel -> RAS mm, diagonal.
         stage: 0-4, the truth.
         grade: radiological grade 0-3, a noisy reading of the stage.
-        histology: 0 (stage 0-2) or 1 (stage 3-4); None in the cohort "grades", of whom nobody had a biopsy.
+        histology: 0 (stage 0-2) or 1 (stage 3-4); None in the cohort "grades", none of whom had a biopsy.
         shape: the true shape of liver and spleen.
         phase: contrast phase, noise: HU; they do not depend on the stage.
     """
@@ -67,10 +67,10 @@ def cirrhosis_case(
 
     Args:
         seed: of the cohort, >= 0.
-        index: of the patient, >= 0. He depends on (seed, cohort, index) and the options only.
-        cohort: "grades": many patients, mostly healthy, with a grade; "histology": few, of every stage alike. The
-            patients of one are not those of the other.
-        size: pixels a side; the field of view does not depend on it.
+        index: of the patient, >= 0. The patient depends on (seed, cohort, index) and the options only.
+        cohort: "grades": many patients, mostly healthy, with a grade; "histology": few, evenly over the stages. The two
+            cohorts have no patient in common.
+        size: pixels per side; the field of view does not depend on it.
         slices: least and most number of slices, from the kidneys to above the diaphragm.
         stage: ask for a stage; the same patient otherwise.
 

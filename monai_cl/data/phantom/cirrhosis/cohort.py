@@ -35,11 +35,11 @@ def write_cirrhosis_cohort(
     """Write ``patients`` with a grade and ``biopsies`` others with histology.
 
     Args:
-        output: folder to make; it appears complete or not at all.
+        output: folder to create; it appears complete or not at all.
         patients: of the weak-label cohort. Patient i is the same however many are asked for.
         biopsies: of the probe cohort, of other patients; in 5 folds (fewer when there are fewer of a class).
         seed: of the whole cohort.
-        size: pixels a side of the axial slices.
+        size: pixels per side of the axial slices.
         workers: processes; the files do not depend on it.
         overwrite: replace a cohort that is there (other files of the folder stay).
         progress: show a progress bar.

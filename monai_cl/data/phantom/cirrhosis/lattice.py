@@ -17,7 +17,7 @@ class AxialLattice(Lattice):
 
     Args:
         heights: (S,) z of the slices, mm, evenly spaced.
-        size: pixels a side.
+        size: pixels per side.
         pixel: mm.
         shift: (x, y) of the patient's midline against the centre of the field of view, mm.
         roll: degrees about the body axis.

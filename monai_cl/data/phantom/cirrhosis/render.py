@@ -18,8 +18,8 @@ def render_slices(
     """Draw the slices of ``lattice``.
 
     Args:
-        patient: whom.
-        lattice: where.
+        patient: the patient to draw.
+        lattice: the slices to draw.
         rng: draws the noise only.
         noise: standard deviation in HU.
 

@@ -1,4 +1,4 @@
-"""What cirrhosis does to a synthetic liver and spleen, and what radiology and histology say of it.
+"""What cirrhosis does to a synthetic liver and spleen, and what radiology and histology report.
 
 Nothing here is measured on patients: directions follow the textbook (a nodular surface, a small right and a large
 caudate and left lobe, a large spleen), amounts are chosen so that no single coarse sign decides.

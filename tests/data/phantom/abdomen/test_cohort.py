@@ -134,7 +134,7 @@ def test_the_command_prints_the_lists(tmp_path, capsys):
     ("options", "match"),
     [
         (dict(cases=0), "cases must be >= 1, got 0"),
-        (dict(cases=2.5), "cases must be a whole number, got 2.5"),
+        (dict(cases=2.5), "cases must be an integer, got 2.5"),
         (dict(spacing="fine"), "spacing must be a number of mm, got 'fine'"),
         (dict(seed=-2), "seed must be >= 0, got -2"),
         (dict(spacing=0.1), "spacing must be between 0.5 and 12 mm, got 0.1"),

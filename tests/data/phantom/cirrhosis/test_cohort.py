@@ -135,7 +135,7 @@ def test_what_is_there_is_kept_unless_overwritten(tmp_path):
     ("options", "message"),
     [
         ({"patients": 0}, "patients must be >= 1, got 0"),
-        ({"biopsies": 1.5}, "biopsies must be a whole number, got 1.5"),
+        ({"biopsies": 1.5}, "biopsies must be an integer, got 1.5"),
         ({"size": 8}, "size must be >= 16, got 8"),
         ({"seed": -1}, "seed must be >= 0, got -1"),
         ({"workers": 0}, "workers must be >= 1, got 0"),
