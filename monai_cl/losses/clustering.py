@@ -79,7 +79,8 @@ def swapped_prediction_loss(
         scores: for each of the V crops the cosines of its embeddings and the prototypes, (B, K); of unit vectors.
         assign: A, the crops that give codes.
         temperature: τ.
-        epsilon: ε, and iterations: of :func:`sinkhorn`.
+        epsilon: ε of :func:`sinkhorn`.
+        iterations: of :func:`sinkhorn`.
         queue: for each crop of ``assign`` the scores of earlier embeddings against today's prototypes, (Q, K); this
             process's part. They take part in the codes only.
         reduction: ``mean`` over A or their ``sum``.

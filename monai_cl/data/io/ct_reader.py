@@ -71,7 +71,15 @@ class CTReader(ImageReader):
 
 
 class LoadScand(MapTransform):
-    """``LoadImaged`` with `CTReader`, set as the item says under ``series_part`` and ``uneven_slices``."""
+    """``LoadImaged`` with `CTReader`, set as the item says under ``series_part`` and ``uneven_slices``.
+
+    Args:
+        keys: of the paths; each becomes an image (X, Y, Z) with MONAI's metadata.
+        allow_missing_keys: pass over absent keys.
+
+    Raises:
+        UserError: when called, see :func:`read_volume`.
+    """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
