@@ -11,12 +11,14 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
 from monai.bundle import ConfigParser
 
 from monai_cl.data import Preparation, VolumeStore, load_data_list, read_results, read_volume, to_ras
 from monai_cl.engines import seed_weights
 from monai_cl.engines.classification.loaded_volume import loaded_slices
 from monai_cl.engines.segmentation.data import image_preprocessing
+from monai_cl.errors import UserError
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
 from tests.bad_input.doors import INFERENCE, command
 from tests.bad_input.world import World
@@ -115,7 +117,12 @@ def _result(folder: Path, image: str) -> np.ndarray:
 
 
 def _liver_slices(item: dict[str, Any]) -> tuple[list[int], np.ndarray]:
-    slices = loaded_slices({**item, "label_map": {1: 1}}, size=32)
+    liver = {**item, "label_map": {1: 1}}
+    if not (read_volume(item["label"]).array == 1).any():
+        with pytest.raises(UserError, match="found an empty mask"):  # no slice can be chosen by it
+            loaded_slices(liver)
+        return [], np.empty(0)
+    slices = loaded_slices(liver, size=32)
     drawn = [slices[number] for number in range(len(slices))]
     return [one["slice"] for one in drawn], np.stack([np.asarray(one["image"]) for one in drawn])
 
