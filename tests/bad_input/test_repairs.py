@@ -26,8 +26,6 @@ FAST = {"a label stored in another order of axes, on the same grid", "an oblique
 
 
 def _marks(case: Case) -> list:
-    if case.name == "a volume of one slice":
-        return [pytest.mark.slow, pytest.mark.xfail(reason="SaveImaged writes one slice as a 2-D NIfTI", strict=True)]
     return [] if case.name in FAST else [pytest.mark.slow]
 
 
