@@ -36,7 +36,7 @@ def doctor_command(
     from monai_cl.engines.doctor import checks as checkup
 
     if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
-        raise UserError(f"--processes: expected an integer >= 1, found {processes!r}")
+        raise UserError("--processes", expected="an integer >= 1", found=f"{processes!r}")
     checks = checkup.diagnose(
         output_dir=str(output_dir),
         data_list=None if data_list is None else str(data_list),

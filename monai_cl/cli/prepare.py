@@ -47,7 +47,7 @@ def prepare_command(
     from monai_cl.data import Preparation, load_data_list, prepare
 
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise UserError(f"--workers: expected an integer >= 1, found {workers!r}")
+        raise UserError("--workers", expected="an integer >= 1", found=f"{workers!r}")
     try:
         preparation = Preparation(_spacing(spacing), layout, antialias)
     except ValueError as error:
@@ -144,7 +144,7 @@ def _spacing(value: Any) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         steps = ()
     if len(steps) != 3:
-        raise UserError(f'--spacing: expected three lengths in mm such as 1.5,1.5,2.0 or "native", found {value!r}')
+        raise UserError("--spacing", expected='three lengths in mm such as 1.5,1.5,2.0 or "native"', found=f"{value!r}")
     return steps
 
 

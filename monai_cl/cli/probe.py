@@ -53,7 +53,7 @@ def probe_command(
             "probe", expected="files of different names", found=f"{twice[0]}.npz more than once", remedy="rename one"
         )
     if method is not None and len(paths) > 1:
-        raise UserError("--method: expected one features file, which it names, found several")
+        raise UserError("--method", expected="one features file, which it names", found="several")
     if fold_count < 2:
         raise UserError("--fold_count", expected="2 or more", found=fold_count)
     root = Path(str(output))

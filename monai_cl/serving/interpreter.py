@@ -125,7 +125,7 @@ def check_port(host: str, port: int) -> None:
         UserError: not a port number, a port in use, or an address this machine does not have.
     """
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-        raise UserError(f"--port: expected an integer from 1 to 65535, found {port!r}")
+        raise UserError("--port", expected="an integer from 1 to 65535", found=f"{port!r}")
     try:
         with socket.create_server((str(host), port)):
             pass

@@ -39,7 +39,7 @@ class DropoutTask(BundleInferTask):
 
     def __init__(self, path: str, conf: Mapping[str, str], *, rate: float = 0.2) -> None:
         if not 0 < rate < 1:
-            raise UserError(f"uncertainty_dropout: expected a rate above 0 and below 1, found {rate}")
+            raise UserError("uncertainty_dropout", expected="a rate above 0 and below 1", found=rate)
         self.rate = rate
         super().__init__(
             path,

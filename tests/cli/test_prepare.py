@@ -75,7 +75,7 @@ def test_wrong_options_are_named(data_list, tmp_path, options, message):
 
 def test_skipped_volumes_are_reported_with_their_reason(data_list, tmp_path, capsys):
     Path(tmp_path / "case1.nii.gz").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"tiny\.json: 1 of 3 volumes cannot be prepared, named above"):
+    with pytest.raises(UserError, match=r"tiny\.json: 1 of 3 volumes cannot be prepared, listed above"):
         prepare_command(data_list, store=str(tmp_path / "s"), progress=False)
     said = capsys.readouterr().out
     assert "2 prepared, 0 already there, 1 skipped" in said

@@ -43,7 +43,7 @@ def test_a_ct_passes(array):
         (CT.clip(-57, 164), "not in HU", "no value of -60 or below (-57 to"),
         (CT.astype(np.uint16), "not in HU", "no value of -60 or below"),
         (CT.astype(np.int32) * 300 + 100_000, "not in HU", "of the voxels above it"),
-        (CT.clip(-1024, -600), "no tissue", "air alone (-1024 to -600 HU)"),
+        (CT.clip(-1024, -600), "no tissue", "only air (-1024 to -600 HU)"),
     ],
 )
 def test_what_is_none_is_reported(array, kind, found):

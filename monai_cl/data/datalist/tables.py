@@ -183,7 +183,7 @@ def _check_mapping(mapping: Mapping[Any, int | None] | None) -> dict[str, int | 
         raise UserError(f'mapping must be value -> class such as {{"0": 0, "5": 1}}, got {mapping!r}')
     for key, target in mapping.items():
         if target is not None and (isinstance(target, bool) or not isinstance(target, int) or target < 0):
-            raise UserError(f"mapping: expected a class of 0, 1, 2, ... or null for {key!r}, found {target!r}")
+            raise UserError("mapping", expected=f"a class of 0, 1, 2, ... or null for {key!r}", found=f"{target!r}")
     return {str(key).strip().casefold(): target for key, target in mapping.items()}
 
 

@@ -75,7 +75,7 @@ class LoadScand(MapTransform):
 
     Args:
         keys: of the paths; each becomes an image (X, Y, Z) with MONAI's metadata.
-        allow_missing_keys: pass over absent keys.
+        allow_missing_keys: skip absent keys.
 
     Raises:
         UserError: when called, see :func:`read_volume`.

@@ -79,7 +79,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(path, found=f"damaged, or not a checkpoint of a run ({fault})")
     if not isinstance(content, dict) or not {"network", "iteration", "epoch", "epoch_length"} <= content.keys():
         raise UserError(
-            f"{path}: expected a run's checkpoint with network, iteration, epoch and epoch_length, found another file"
+            path, expected="a run's checkpoint with network, iteration, epoch and epoch_length", found="another file"
         )
     return content
 

@@ -29,7 +29,7 @@ def start_process_group(*, timeout: float = TIMEOUT) -> None:
     """
     report_errors()
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise UserError(f"process_timeout: expected a number of seconds > 0, found {timeout!r}")
+        raise UserError("process_timeout", expected="a number of seconds > 0", found=f"{timeout!r}")
     if "RANK" not in os.environ or dist.is_initialized():
         return
     local_rank = os.environ.setdefault("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))

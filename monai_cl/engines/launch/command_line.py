@@ -64,7 +64,9 @@ class Invocation:
                 )
             if value is not None and (expected := type_fault(parser.get(key), value)):
                 raise UserError(
-                    f"--{key}: expected {expected} as in {self.config_files[-1]} ({parser.get(key)!r}), found {value!r}"
+                    f"--{key}",
+                    expected=f"{expected} as in {self.config_files[-1]} ({parser.get(key)!r})",
+                    found=f"{value!r}",
                 )
             if value is None and parser.get(key) is not None:
                 raise UserError(

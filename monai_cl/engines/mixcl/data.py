@@ -25,8 +25,10 @@ def class_counts(data_list: DataList) -> list[int]:
         ids = sorted(dataset.labels)
         if ids != list(range(len(ids))):
             raise UserError(
-                f"{data_list.path}: data set {dataset.name!r}: expected the label ids 0 … {len(ids) - 1} without "
-                f"gaps, found {ids}; renumber them with a label_map in the list"
+                f"{data_list.path}: data set {dataset.name!r}",
+                expected=f"the label ids 0 … {len(ids) - 1} without gaps",
+                found=ids,
+                remedy="renumber them with a label_map in the list",
             )
         counts.append(len(ids))
     return counts

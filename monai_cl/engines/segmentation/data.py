@@ -37,8 +37,10 @@ def foreground_names(data_list: DataList) -> list[str]:
     ids = sorted(labels)
     if ids != list(range(len(ids))) or len(ids) < 2:
         raise UserError(
-            f"{data_list.path}: expected labels with the ids 0 (background), 1, 2, … without gaps, found {ids}; "
-            "renumber them with a label_map in the list"
+            data_list.path,
+            expected="labels with the ids 0 (background), 1, 2, … without gaps",
+            found=ids,
+            remedy="renumber them with a label_map in the list",
         )
     return [labels[i] for i in ids[1:]]
 

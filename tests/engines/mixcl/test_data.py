@@ -58,7 +58,7 @@ def test_class_counts_have_the_background_and_keep_the_order_of_the_sets(tmp_pat
 @pytest.mark.parametrize("function", [class_counts, foreground_names])
 def test_a_gap_in_the_ids_is_refused_with_the_list_and_the_ids(tmp_path, function):
     content = write_list(tmp_path, labels={"0": "background", "2": "liver"})
-    with pytest.raises(UserError, match=r"list\.json: .*\[0, 2\].*without gaps.*label_map"):
+    with pytest.raises(UserError, match=r"list\.json: .*without gaps, found \[0, 2\]; .*label_map"):
         function(content)
 
 
