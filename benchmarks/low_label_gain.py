@@ -10,7 +10,7 @@ pre-training; spleen and stomach never were.
     python benchmarks/low_label_gain.py table --output runs/gain
 
 A seed changes initial weights, patches, views and the one labelled case. Results are appended to
-``results.jsonl``; what is there is not computed again, so a killed study goes on.
+``results.jsonl``; what is there is not computed again, so a killed study continues.
 """
 
 from __future__ import annotations

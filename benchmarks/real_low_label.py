@@ -11,8 +11,8 @@ original image space. Every piece is a run of the project's own bundles, so it i
     python benchmarks/real_low_label.py table --output runs/real
 
 A seed changes weights, patches and views; decoders of one seed start alike whatever the encoder, hence the pairing.
-What is finished is not run again, and what was killed goes on from its checkpoint. `real_lists.py` says which folder of
-data is expected.
+What is finished is not run again, and what was killed continues from its checkpoint. `real_lists.py` says which folder
+of data is expected.
 """
 
 from __future__ import annotations

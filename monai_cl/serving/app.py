@@ -89,7 +89,7 @@ class BundleApp(MONAILabelApp):
             raise MONAILabelException(MONAILabelError.INFERENCE_ERROR, failure_message(error)) from error
 
     def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Score anew, in the background. The server does it, also when a training has ended, for only the server knows
+        """Score again, in the background. The server does it, also when a training has ended, for only the server knows
         what is running; the process of a task asks for nothing."""
         return super().async_scoring(method, params) if self._server_mode else {}
 

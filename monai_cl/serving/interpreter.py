@@ -15,7 +15,7 @@ from monai_cl.errors import UserError
 from monai_cl.serving.guard.origins import is_loopback
 
 FOLDER = ".venv-monailabel"
-# how `monai_cl.serving.web` is told, for a command line is seen by everybody on the machine
+# how `monai_cl.serving.web` gets it, because every user of the machine can see a command line
 HOST_VARIABLE, TOKEN_VARIABLE = "MONAI_CL_LABEL_HOST", "MONAI_CL_LABEL_TOKEN"
 SHORTEST_TOKEN = 16
 _PROBE = """

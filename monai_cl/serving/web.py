@@ -76,8 +76,8 @@ class AppNames:
 
 
 def _start_task(request: dict[str, Any], method: str, callback: Callable | None = None, debug: bool = False) -> Any:
-    """MONAI Label's start of a task. Where a training ends, scores are made anew; a scoring that has yet to begin is
-    not put into the queue again."""
+    """MONAI Label's start of a task. Where a training ends, scores are computed again; a scoring that has yet to begin
+    is not put into the queue again."""
     waiting = (task for task in tasks(method) if task["status"] == "SUBMITTED" and task["request"] == request)
     if method == "scoring" and (task := next(waiting, None)):
         return task

@@ -337,7 +337,7 @@ GEOMETRY = [
     ),
     Case(
         "geometry",
-        "a .nrrd in a unit that is no length",
+        "a .nrrd in a unit that is not a length",
         SCAN,
         itk("bad.nrrd", _nrrd_line(b"space origin", b'space units: "pixel" "pixel" "pixel"')),
         ("bad.nrrd", "a metric length", "correct the header"),

@@ -1,4 +1,4 @@
-"""Several acquisitions under one Series Instance UID: told apart by what their headers say, never mixed."""
+"""Several acquisitions under one Series Instance UID: distinguished by their headers, never mixed."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _mixed(one: np.ndarray, two: np.ndarray, keyword: str) -> bool:
 
 
 def _passes(values: list[str], positions: np.ndarray) -> list[str] | None:
-    """A name a slice for passes over the stack one after the other, all values of one before those of the next."""
+    """One name per slice for passes over the stack in turn, all values of one before those of the next."""
     try:
         numbers = [float(value) for value in values]
     except ValueError:

@@ -23,7 +23,7 @@ def are_even(path: Path, names: Sequence[str], positions: np.ndarray, *, uneven_
         path: of the series.
         names: of its slices.
         positions: (n,) mm along the normal, ascending.
-        uneven_slices: ``"interpolate"``, ``"error"``, or ``"refuse"`` where interpolation is no remedy.
+        uneven_slices: ``"interpolate"``, ``"error"``, or ``"refuse"`` where interpolation does not help.
     """
     if (np.diff(positions) <= _DUPLICATE_MM).all():
         raise UserError(

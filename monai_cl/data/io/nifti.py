@@ -231,7 +231,7 @@ def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) 
             qform = Grid(shape, scale @ affine)
             apart = sform.corner_distance(qform)
         except (ValueError, nib.spatialimages.HeaderDataError) as error:
-            stated, apart, rounding = f"a qform that is no rotation ({error})", np.inf, 0.0
+            stated, apart, rounding = f"a qform that is not a rotation ({error})", np.inf, 0.0
         else:
             stated = f"a qform with the first voxel at {_place(qform)} mm"
         # a rotation that is off by some radians moves a corner by as many times its distance

@@ -97,7 +97,7 @@ class VolumeStore:
 
         Args:
             item: see :meth:`add`.
-            again: hash the sources anew: neither size nor time tell of a disk's damage.
+            again: hash the sources again: neither size nor time reveals damage on the disk.
 
         Raises:
             UserError: a source is not there.

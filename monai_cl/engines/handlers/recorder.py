@@ -127,7 +127,7 @@ class RunRecorder:
         self._seconds_before = state["seconds"]
 
     def forget_best(self) -> None:
-        """For a run that continues without its best model: the best is chosen anew."""
+        """For a run that continues without its best model: the best is chosen again."""
         self.best = None
 
     # -- events --------------------------------------------------------------------------------------------------

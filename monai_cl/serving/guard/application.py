@@ -1,4 +1,4 @@
-"""What stands before MONAI Label: it hands on only requests whose every parameter has been found good, written anew.
+"""What stands before MONAI Label: it hands on only requests whose every parameter has been checked, written again.
 
 MONAI Label 0.8.5 takes names from a request into paths as they are. So what it gets is not what a client sent: query
 and body are parsed here, checked, and encoded again, and there is no second reading of them that could differ.
@@ -59,7 +59,7 @@ class Guard:
             await request.close()
 
     async def _answer(self, request: Request) -> ASGIApp:
-        """What answers: a response of our own, or MONAI Label with the request written anew."""
+        """What answers: a response of our own, or MONAI Label with the request written again."""
         self._check_source(request)
         segments = path_segments(request)
         own = await self._log_in(request, segments) if self.token is not None else None

@@ -21,7 +21,7 @@ def is_loopback(host: str) -> bool:
 class ServerAddress:
     """Where a server listens, and what a client may therefore call it in ``Host``.
 
-    A web page that has its own name resolve to this address (DNS rebinding) is told apart by the name.
+    A web page that has its own name resolve to this address (DNS rebinding) is recognised by the name.
 
     Args:
         host: address or name given at the start.

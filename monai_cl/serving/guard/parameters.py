@@ -38,7 +38,7 @@ class Names(Protocol):
 
 
 def path_segments(request: Request) -> list[str]:
-    """Of the path as it was sent, each decoded by itself: an encoded slash is no slash."""
+    """Of the path as it was sent, each decoded by itself: an encoded slash is not a slash."""
     raw = request.scope.get("raw_path") or request.scope["path"].encode()
     segments = [_text(part) for part in raw.removeprefix(b"/").removesuffix(b"/").split(b"/")]
     for segment in segments:

@@ -1,4 +1,4 @@
-"""The body of a request as it was sent, and as MONAI Label gets it: parsed once, then written anew."""
+"""The body of a request as it was sent, and as MONAI Label gets it: parsed once, then written again."""
 
 from __future__ import annotations
 

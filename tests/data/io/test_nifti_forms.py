@@ -97,5 +97,5 @@ def test_a_sign_of_zero_counts_as_one(tmp_path):
 
 def test_a_quaternion_that_is_not_a_rotation_is_refused(tmp_path):
     path = write(tmp_path / "ct.nii", AFFINE, AFFINE, quatern_b=0.9, quatern_c=0.9)
-    with pytest.raises(UserError, match=r"found a qform that is no rotation \(.*\) and an sform with it at"):
+    with pytest.raises(UserError, match=r"found a qform that is not a rotation \(.*\) and an sform with it at"):
         read_volume(path)

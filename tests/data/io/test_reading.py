@@ -372,10 +372,6 @@ class TestDicom:
         (folder / "DICOMDIR").write_bytes(b"\0" * 200)
         assert read_volume(folder).array.shape == (20, 16, 12)
 
-    def test_one_slice_is_a_volume_of_one_slice(self, tmp_path):
-        folder = write_dicom(tmp_path / "ct", ct_array()[..., :1], [7.0])
-        assert read_volume(folder).array.shape == (20, 16, 1)
-
     def test_a_missing_slice_is_named_with_its_neighbours(self, tmp_path):
         folder = write_dicom(tmp_path / "ct", ct_array()[..., :4], [0, 2, 6, 8])
         with pytest.raises(UserError, match=r"a gap of 4\.000 mm instead of 2\.000 mm between slice.*1 missing"):
