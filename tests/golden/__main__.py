@@ -1,7 +1,7 @@
 """Record what the checkout computes, prints and writes, and compare it after a change that must not alter any of it.
 
-    python -m tests.golden write /work/golden      # at the old commit
-    python -m tests.golden compare /work/golden    # at the new one; exit status 1 on any difference
+    python -m tests.golden write FOLDER      # at the old commit
+    python -m tests.golden compare FOLDER    # at the new one; exit status 1 on any difference
 
 Run both on one machine with the same packages: numbers are compared exactly. ``write`` leaves a JSON file per section,
 and in ``artefacts`` a store, data sets and interrupted runs that ``compare`` opens and continues: do not move the
