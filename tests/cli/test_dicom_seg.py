@@ -48,4 +48,4 @@ def test_an_image_is_not_a_label_map(scan, tmp_path, capsys):
     image = write_nifti(tmp_path / "image.nii.gz", label_array() / np.float32(3))
     with pytest.raises(SystemExit, match="2"):
         main(["dicom_seg", str(image), str(scan[0]), "--organs", "['spleen']"])
-    assert "expected integer numbers" in capsys.readouterr().err
+    assert "expected integers" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             if fault := segment_fault(item[key], names, dataset.label_map):
                 complain("segment names", *fault)
         except (UserError, OSError, MemoryError) as error:
-            complain("unreadable file", *_reason(str(error) or type(error).__name__, item[key]))
+            complain("unreadable file", *_reason(error, item[key]))
         if len(grids) == 2 and not grids["image"].same_as(grids["label"]):
             expected = f"the grid of {dataset.relative(item['image'])} ({grids['image']})"
             remedy = "resample the label to the image's grid, or correct its header"

@@ -59,4 +59,4 @@ def named_unit(path: Path, field: str, name: str) -> float:
 @lru_cache(maxsize=4096)
 def warn_of_default_directions(path: Path, default: str) -> None:
     """Log, once a file, that its header has no orientation and what it is taken for."""
-    logger.warning("%s: its header says no orientation; taken as %s", path, default)
+    logger.warning("%s: its header gives no orientation; assuming %s", path, default)

@@ -237,7 +237,8 @@ class VolumeStore:
                 "voxels": {str(value): number for value, number in voxels.items()},
                 "has_label": converted.label is not None,
                 "source": {kind: asdict(source) for kind, source in slot.sources.items()}
-                | {"label_map": map_pairs(item.get("label_map")), "reading": reading_options(item)},
+                | {"label_map": map_pairs(item.get("label_map"))}
+                | ({"reading": reading} if (reading := reading_options(item)) else {}),
                 "preparation": json.loads(json.dumps(asdict(self.preparation))),
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }

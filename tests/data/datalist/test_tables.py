@@ -104,7 +104,7 @@ def test_mapping_goes_before_the_usual_words_for_unknown(write):
 def test_without_a_mapping_cells_are_classes(write):
     assert labels_of(write("id,stage\na,2\nb,3.0\nc,\n")).targets == {"a": 2, "b": 3}
     for cell in ("1.5", "-1", "high"):
-        with pytest.raises(UserError, match="expected integer numbers, found"):
+        with pytest.raises(UserError, match="expected integers, found"):
             labels_of(write(f"id,stage\na,{cell}\n"))
 
 

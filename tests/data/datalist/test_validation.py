@@ -225,7 +225,7 @@ def test_interpolated_labels(folder):
     array[0, 0, :2] = 0.5
     folder.seg(0, array)
     assert (
-        "expected integer numbers among the declared ids 0, 1, 2, found 2 voxels with a value that is not an integer"
+        "expected integers among the declared ids 0, 1, 2, found 2 voxels with a value that is not an integer"
         in folder.complaint()
     )
 
