@@ -31,7 +31,8 @@ OURS = sorted(file for name in ("monai_cl", "benchmarks", "data_lists") for file
 READS_CONFIGS = {
     *("engines/launch/command_line.py", "engines/segmentation/bundle.py", "engines/launch/exported_config.py"),
     "engines/launch/method_parts.py",
-    *("serving/app_folder.py", "serving/segmentation_task.py", "serving/training_task.py"),
+    *("serving/app_folder.py", "serving/replacement.py"),
+    *("serving/segmentation_task.py", "serving/training_task.py"),
 }
 
 
@@ -91,8 +92,8 @@ def test_bundles_use_no_loader_that_unpickles():
     for file in sorted((ROOT / "bundles").glob("*/configs/**/*.*")):
         text = file.read_text(encoding="ascii")  # MONAI reads it in the locale's encoding
         assert [word for word in unsafe if word in text] == [], file
-        readers = re.findall(r"_target_: LoadImaged\n(?:.*\n)?\s+reader: (.*)", text)
-        assert readers == ["$monai_cl.data.CTReader"] * text.count("_target_: LoadImaged"), file
+        reader = r"_target_: LoadImaged\n(?:.*\n)?\s+reader:(?: \$|\n\s+_target_: )(\S+)"
+        assert re.findall(reader, text) == ["monai_cl.data.CTReader"] * text.count("_target_: LoadImaged"), file
 
 
 class Touch:

@@ -282,7 +282,7 @@ def test_open_recalls_the_preparation(tmp_path):
         ({"spacing": (1, 1, -1)}, "spacing must be three lengths"),
         ({"layout": "cube"}, "layout must be one of"),
         ({"uneven_slices": "ignore"}, "uneven_slices must be"),
-        ({"antialias": "no"}, "antialias must be True or False, found 'no'"),
+        ({"antialias": "no"}, "antialias must be True or False, got 'no'"),
     ],
 )
 def test_a_preparation_is_checked(options, message):
