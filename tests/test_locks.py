@@ -77,10 +77,16 @@ def test_a_forked_child_neither_holds_the_lock_nor_closes_files_of_its_own_for_i
     held = lock._handle
     child = os.fork()
     if child == 0:
-        taken = os.open(tmp_path, os.O_RDONLY)  # gets the number that the lock's handle had
-        lock.release()
-        os.fstat(taken)
-        os._exit(0 if taken == held else 1)
+        status = 1
+        try:
+            os.fstat(held)
+        except OSError:  # closed on forking
+            os.dup2(os.open(tmp_path, os.O_RDONLY), held)  # a file of the child's own gets that number
+            lock.release()
+            os.fstat(held)
+            status = 0
+        finally:
+            os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
     with pytest.raises(Busy):
         Lock(tmp_path).acquire()

@@ -240,7 +240,7 @@ def _supervised(
 def _all_views(what: str, stacked: Tensor, *, pairs: int) -> PairViews:
     """The views of something that has the rows of V2 too."""
     if stacked.shape[0] != COUNT * pairs:
-        raise ValueError(f"{what} must have {COUNT} rows a pair ({NAMES}), {COUNT * pairs}, got {stacked.shape[0]}")
+        raise ValueError(f"{what} must have {COUNT} rows per pair ({NAMES}), {COUNT * pairs}, got {stacked.shape[0]}")
     return unstack(stacked, pairs)
 
 
