@@ -28,6 +28,7 @@ def folder(shell, tmp_path_factory) -> Path:
     return home / "tutorial"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_step_leaves_what_the_text_says(folder):
     assert (folder / "ct" / "pretraining.json").is_file()
