@@ -67,7 +67,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(path, found="no such checkpoint file", remedy="pass the encoder.pt that export_encoder wrote")
+        raise UserError(path, found="no such checkpoint file", remedy="correct the path")
     if fault := checksum_error(path):
         raise UserError(
             path,

@@ -123,3 +123,12 @@ def test_a_source_without_encoder_writes_nothing(tmp_path):
     with pytest.raises(UserError, match=r"no UNETR encoder to export, nothing under vit\.\*"):
         export_encoder(tmp_path / "model.pt", tmp_path / "encoder.pt")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.pt"]
+
+
+@pytest.mark.parametrize("read", [read_weights, export_encoder], ids=["read_weights", "export_encoder"])
+def test_an_absent_checkpoint_is_named_with_advice_that_fits_every_reader(tmp_path, read):
+    absent = tmp_path / "model.pt"
+    arguments = (absent, tmp_path / "encoder.pt") if read is export_encoder else (absent,)
+    with pytest.raises(UserError, match=r"model\.pt: no such checkpoint file; correct the path$"):
+        read(*arguments)
+    assert list(tmp_path.iterdir()) == []
