@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ignite.engine import Engine
     from ignite.handlers.tqdm_logger import ProgressBar
     from monai.networks.blocks.selfattention import SABlock
     from torch import nn
@@ -86,6 +87,17 @@ def silence_gpu_decoder() -> None:
 
     warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+
+
+def attached_handlers(engine: Engine, event: Any) -> list[Any]:
+    """What an engine calls on an event, in this order: the object of a bound method, or the callable itself.
+
+    Of Ignite: `Engine._event_handlers`, and ``_parent`` of a handler of an event with a filter.
+    Replaced by: a public list of an engine's handlers.
+    """
+    functions = [entry[0] for entry in engine._event_handlers[event]]
+    functions = [function._parent() if hasattr(function, "_parent") else function for function in functions]
+    return [getattr(function, "__self__", function) for function in functions]
 
 
 def close_bar(bar: ProgressBar) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.handlers.tqdm_logger import ProgressBar
 from monai.networks.blocks.selfattention import SABlock
 from torch import nn
@@ -34,6 +34,22 @@ def test_a_wrapper_is_released_from_its_group_and_from_what_holds_it(one_process
     assert held == {"process_group", "reducer", "logger"}
     compat.release_group(wrapper)
     assert wrapper.process_group is wrapper.reducer is wrapper.logger is None
+
+
+def test_handlers_are_listed_in_their_order_whatever_their_event_filters():
+    class Called:
+        def method(self, engine):
+            pass
+
+        def __call__(self, engine):
+            pass
+
+    engine, first, second, third = Engine(lambda engine, batch: None), Called(), Called(), Called()
+    engine.add_event_handler(Events.EPOCH_COMPLETED, first.method)
+    engine.add_event_handler(Events.EPOCH_COMPLETED(every=2), second)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, second)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, third)
+    assert compat.attached_handlers(engine, Events.EPOCH_COMPLETED) == [first, second, third]
 
 
 @pytest.fixture

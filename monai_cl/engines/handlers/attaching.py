@@ -7,6 +7,9 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from ignite.engine import Engine, Events
+from monai.handlers import LrScheduleHandler, ValidationHandler
+
+from monai_cl.compat import attached_handlers
 
 
 class Handler(Protocol):
@@ -59,10 +62,28 @@ def take_turn(engine: Engine, handler: Handler, turn: Turn) -> None:
     name = type(handler).__name__
     if not hasattr(engine, "_monai_cl_turns"):
         engine._monai_cl_turns = {}
+        engine.add_event_handler(Events.STARTED, _check_turns_of_others)
     late = [other for other, its_turn in engine._monai_cl_turns.items() if its_turn > turn]
     if late:
         raise ValueError(f"the handler {name} must be attached before {', '.join(late)}: correct the order of handlers")
     engine._monai_cl_turns[name] = turn
+
+
+def _check_turns_of_others(engine: Engine) -> None:
+    """MONAI's schedule and validation must come before what saves their state; they know of no turns themselves.
+
+    Raises:
+        ValueError: one of them comes after a handler that saves.
+    """
+    saving = {name for name, turn in engine._monai_cl_turns.items() if turn >= Turn.SAVE}
+    for event in (Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED):
+        before = None
+        for handler in attached_handlers(engine, event):
+            name = type(handler).__name__
+            if name in saving:
+                before = before or name
+            elif before and isinstance(handler, (LrScheduleHandler, ValidationHandler)):
+                raise ValueError(f"the handler {name} must be attached before {before}: correct the order of handlers")
 
 
 def keep_state(engine: Engine, name: str, source: Stateful) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.engines import Evaluator
+from monai.handlers import LrScheduleHandler, ValidationHandler
 
 from monai_cl.engines import AfterStep, Checkpoints, CollapseWatch, ListedOutput, LossProgress, RunRecorder
 from monai_cl.engines.checkpoints.termination import Preempted
+from monai_cl.engines.handlers import attaching
 from monai_cl.engines.handlers.attaching import on_exception
 from tests.engines.runs import TinyRun
 
@@ -115,3 +118,29 @@ def test_a_handler_that_comes_too_late_is_refused(tmp_path, order, late, others)
         there[name].attach(engine)
     with pytest.raises(ValueError, match=f"the handler {late} must be attached before {others}: correct the order"):
         there[last].attach(engine)
+
+
+def monai_handlers() -> dict[str, Any]:
+    network = torch.nn.Linear(1, 1)
+    schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD(network.parameters(), lr=1), 1)
+    validator = object.__new__(Evaluator)  # is not run
+    return {
+        "LrScheduleHandler": LrScheduleHandler(schedule, print_lr=False, epoch_level=False),
+        "ValidationHandler": ValidationHandler(interval=2, validator=validator),
+    }
+
+
+@pytest.mark.parametrize("late", ["LrScheduleHandler", "ValidationHandler"])
+def test_a_schedule_or_validation_of_monai_after_the_checkpoints_is_refused_at_the_start(tmp_path, late):
+    engine, there = Engine(lambda engine, batch: None), handlers(tmp_path) | monai_handlers()
+    for name in ("RunRecorder", "Checkpoints", late):
+        there[name].attach(engine)
+    with pytest.raises(ValueError, match=f"the handler {late} must be attached before Checkpoints: correct the order"):
+        engine.run([0])
+
+
+def test_a_schedule_and_a_validation_of_monai_before_the_checkpoints_are_accepted(tmp_path):
+    engine, there = Engine(lambda engine, batch: None), handlers(tmp_path) | monai_handlers()
+    for name in ("LrScheduleHandler", "ValidationHandler", "RunRecorder", "Checkpoints"):
+        there[name].attach(engine)
+    attaching._check_turns_of_others(engine)
