@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,21 +17,49 @@ from monai_cl.mixcl_views import COUNT, NAMES, PairViews, unstack
 TERMS = ("identity", "label", "reconstruction", "supervised")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MixCLOptions:
+    """Which levels, voxels and classes the terms take, and how; keyword arguments of `mixcl_terms` and `MixCLLoss`.
+
+    Args:
+        offdiag_weight: λ of the identity term.
+        center: subtract each channel's mean in the identity term first.
+        identity_levels: indices of the levels the identity term takes; None: all.
+        identity_per_channel: divide each level by its channel count, leave out levels with fewer voxels than
+            channels, see `identity_terms`.
+        label_level: index of the level whose voxels are compared ("the 2-nd layer").
+        temperature: τ of the label term.
+        background: class id of the background in the label term.
+        per_anchor: as in `label_consistency_loss`.
+        class_counts: C_k of every data set, background included; the supervised term needs it.
+
+    Raises:
+        ValueError: a negative λ, or τ not above 0.
+    """
+
+    offdiag_weight: float = 0.005
+    center: bool = False
+    identity_levels: Sequence[int] | None = None
+    identity_per_channel: bool = False
+    label_level: int = 1
+    temperature: float = 0.1
+    background: int = 0
+    per_anchor: bool = False
+    class_counts: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        require_weight("offdiag_weight", self.offdiag_weight)
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {self.temperature}")
+
+
 def mixcl_terms(
     outputs: Mapping[str, Tensor | Sequence[Tensor]],
     targets: Mapping[str, Tensor],
     *,
     terms: Sequence[str] = ("identity", "label", "reconstruction"),
-    offdiag_weight: float = 0.005,
-    center: bool = False,
-    identity_levels: Sequence[int] | None = None,
-    identity_per_channel: bool = False,
-    label_level: int = 1,
-    temperature: float = 0.1,
-    background: int = 0,
-    per_anchor: bool = False,
-    class_counts: Sequence[int] | None = None,
     diagnostics: dict[str, Tensor] | None = None,
+    **options: Any,
 ) -> dict[str, Tensor]:
     """The unweighted terms of MixCL's total, attached to the graph; only those named in ``terms`` are computed.
 
@@ -43,19 +72,10 @@ def mixcl_terms(
             P2; ``voxels1``, ``voxels2``: (B, K) flat row-major indices into the grid of the label level, −1 is
             padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,).
         terms: names among ``identity``, ``label``, ``reconstruction``, ``supervised``.
-        offdiag_weight: λ of the identity term.
-        center: subtract each channel's mean in the identity term first.
-        identity_levels: indices of the levels the identity term takes; None: all.
-        identity_per_channel: divide each level by its channel count, leave out levels with fewer voxels than
-            channels.
-        label_level: index of the level whose voxels are compared ("the 2-nd layer").
-        temperature: τ of the label term.
-        background: class id of the background in the label term.
-        per_anchor: as in `label_consistency_loss`.
-        class_counts: C_k of every data set, background included; the supervised term needs it.
         diagnostics: filled, where given, with detached scalars: per level ``identity/<l>``,
             ``identity_diagonal/<l>`` (mean C_ii) and ``identity_offdiagonal/<l>`` (mean |C_ij|, j ≠ i), and
             ``label_positive_share``, the share of pairs that had a positive voxel pair.
+        options: those of `MixCLOptions`.
 
     Returns:
         Name -> scalar. The label term is the mean over all B pairs, where a pair without a positive counts as 0.
@@ -63,33 +83,40 @@ def mixcl_terms(
     Raises:
         ValueError: an unknown term, a part of ``outputs`` or ``targets`` that a term needs and is not there, or
             parts that do not fit each other.
+        TypeError: an unknown option.
     """
+    chosen = MixCLOptions(**options)
     unknown = [name for name in terms if name not in TERMS]
     if unknown:
         raise ValueError(f"terms must be among {', '.join(TERMS)}, got {', '.join(unknown)}")
     log = {} if diagnostics is None else diagnostics
     found: dict[str, Tensor] = {}
     if "identity" in terms:
-        levels = _levels(outputs, identity_levels, "identity")
-        batch = _batch_size(targets, levels, label_level)
+        levels = _levels(outputs, chosen.identity_levels, "identity")
+        batch = _batch_size(targets, levels, chosen.label_level)
         views = {index: unstack(z, batch) for index, z in levels.items()}
         found["identity"] = _identity(
             views,
             log,
-            offdiag_weight=offdiag_weight,
-            center=center,
-            per_channel=identity_per_channel,
+            offdiag_weight=chosen.offdiag_weight,
+            center=chosen.center,
+            per_channel=chosen.identity_per_channel,
         )
     if "label" in terms:
-        features = _levels(outputs, (label_level,), "label")[label_level]
+        features = _levels(outputs, (chosen.label_level,), "label")[chosen.label_level]
         found["label"] = _label(
-            features, targets, log, temperature=temperature, background=background, per_anchor=per_anchor
+            features,
+            targets,
+            log,
+            temperature=chosen.temperature,
+            background=chosen.background,
+            per_anchor=chosen.per_anchor,
         )
     if "reconstruction" in terms:
         prediction = _part(outputs, "outputs", "reconstruction", "reconstruction")
         found["reconstruction"] = reconstruction_loss(prediction, _part(targets, "targets", "clean", "reconstruction"))
     if "supervised" in terms:
-        found["supervised"] = _supervised(outputs, targets, class_counts)
+        found["supervised"] = _supervised(outputs, targets, chosen.class_counts)
     return found
 
 
@@ -101,15 +128,7 @@ class MixCLLoss(nn.Module):
         label_weight: α, weight of the label term.
         reconstruction_weight: β, weight of the reconstruction term.
         supervised_weight: γ, weight of the supervised term; 0 in the paper.
-        offdiag_weight: λ of the identity term, see :func:`mixcl_terms`.
-        center: subtract each channel's mean in the identity term first.
-        identity_levels: indices of the levels the identity term takes; None: all.
-        identity_per_channel: divide each level's identity term by its channel count, see :func:`identity_terms`.
-        label_level: index of the level whose voxels are compared.
-        temperature: τ of the label term.
-        background: class id of the background in the label term.
-        per_anchor: as in :func:`label_consistency_loss`.
-        class_counts: C_k of every data set, background included; the supervised term needs it.
+        options: those of `MixCLOptions`.
 
     Attributes:
         terms: the unweighted terms of the last call, attached to the graph (for the gradient norm of each term).
@@ -127,15 +146,7 @@ class MixCLLoss(nn.Module):
         label_weight: float = 0.01,
         reconstruction_weight: float = 0.01,
         supervised_weight: float = 0.0,
-        offdiag_weight: float = 0.005,
-        center: bool = False,
-        identity_levels: Sequence[int] | None = None,
-        identity_per_channel: bool = False,
-        label_level: int = 1,
-        temperature: float = 0.1,
-        background: int = 0,
-        per_anchor: bool = False,
-        class_counts: Sequence[int] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.weights = {
@@ -148,22 +159,9 @@ class MixCLLoss(nn.Module):
             require_weight(f"{name}_weight", weight)
         if not any(self.weights.values()):
             raise ValueError("at least one weight must be > 0, got 0 for every term")
-        if supervised_weight > 0 and class_counts is None:
+        self.options = asdict(MixCLOptions(**options))
+        if supervised_weight > 0 and self.options["class_counts"] is None:
             raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
-        require_weight("offdiag_weight", offdiag_weight)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}")
-        self.options: dict[str, Any] = {
-            "offdiag_weight": offdiag_weight,
-            "center": center,
-            "identity_levels": identity_levels,
-            "identity_per_channel": identity_per_channel,
-            "label_level": label_level,
-            "temperature": temperature,
-            "background": background,
-            "per_anchor": per_anchor,
-            "class_counts": class_counts,
-        }
         self.terms: dict[str, Tensor] = {}
         self.diagnostics: dict[str, Tensor] = {}
 
