@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import edt
 import numpy as np
 import torch
 from torch import Tensor
+
+from monai_cl.transforms.region_distance import region_distance
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -43,7 +44,7 @@ def boundary_weight_map(labels: Array, *, mu: float = 8.0, epsilon: float = 0.05
     weights = np.full(array.shape, epsilon, dtype=np.float32)
     regions = _regions_from_one(array)
     if regions is not None:
-        distance = edt.edt(regions, black_border=False)
+        distance = region_distance(regions)
         weights += 0.5 * np.sqrt(distance) * np.exp(-distance / mu)
     if isinstance(labels, Tensor):
         return torch.from_numpy(weights).to(labels.device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging.config
+import re
 from pathlib import Path
 
 import monai
@@ -68,9 +70,14 @@ def test_versions_are_those_of_the_package_and_of_what_is_tested(bundle):
     assert content["monai_version"] == monai.__version__
     lines = (BUNDLES.parent / "constraints.txt").read_text(encoding="utf-8").lower().splitlines()
     tested = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
-    named = {"torch": content["pytorch_version"], "numpy": content["numpy_version"]}
-    for package, version in {**named, **content.get("required_packages_version", {})}.items():
+    packages = dict(content["required_packages_version"])
+    assert packages.pop("monai-cl") == monai_cl.__version__
+    packages |= {"torch": content["pytorch_version"], "numpy": content["numpy_version"], "monai": monai.__version__}
+    for package, version in packages.items():
         assert version == tested[package.lower()].split("+")[0].strip(), package
+    # whoever installs what the metadata names can run the bundle
+    required = [text for text in importlib.metadata.requires("monai-cl") if "extra ==" not in text]
+    assert {package.lower() for package in packages} == {re.match(r"[\w.-]+", text)[0].lower() for text in required}
 
 
 @pytest.mark.parametrize("bundle", ALL)

@@ -133,7 +133,6 @@ def probe_patients(
     fold, probability, chosen = folds.of(patient), np.full(len(X), np.nan), []
     for number in range(folds.count):
         train, test = fold != number, fold == number
-        assert not set(patient[train].tolist()) & set(patient[test].tolist())
         fitted = fit_linear_probe(
             X[train], patient[train], y[train], grid=grid, inner_folds=inner_folds, balanced=balanced, seed=seed
         )
