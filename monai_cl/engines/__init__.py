@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.after_step": ("AfterStep", "MomentumUpdate"),
         "handlers.attaching": ("ListedOutput",),
         "handlers.collapse": ("CollapseWatch",),
+        "handlers.loss_diagnostics": ("LossDiagnostics",),
         "handlers.measures": ("effective_rank", "gradient_norms"),
         "handlers.mixcl_diagnostics": ("MixCLDiagnostics",),
         "handlers.overlays": ("OverlayPictures",),

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from monai_cl.losses.queue import EmbeddingQueue
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
 REDUCTIONS = ("mean", "sum")
@@ -70,6 +71,7 @@ def swapped_prediction_loss(
     queue: Sequence[Tensor] | None = None,
     reduction: str = "mean",
     group: dist.ProcessGroup | None = None,
+    diagnostics: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """``mean_{i in A} 1/(V-1) Σ_{v≠i} mean_b -Σ_k q_bk^(i) log p_bk^(v)`` with ``p = softmax(s/τ)`` (Eq. 1-2).
 
@@ -86,6 +88,10 @@ def swapped_prediction_loss(
         reduction: ``mean`` over A or their ``sum``.
         group: as in :func:`sinkhorn`. The loss is a mean over this process's samples: with as many rows on every rank
             the mean of the ranks' gradients is that of one process.
+        diagnostics: filled, where given, with detached scalars of this process's codes, means over A:
+            ``code_perplexity`` exp of the mean entropy of a code (near K with a loss at log K: collapse),
+            ``prototypes_in_use``, the number that are some sample's largest, ``prototype_mass_min`` and
+            ``prototype_mass_max``, the least and largest sum of a prototype over B/K.
 
     Returns:
         A scalar, float32 or float64.
@@ -96,7 +102,7 @@ def swapped_prediction_loss(
     """
     _check(scores, assign, queue, temperature=temperature, reduction=reduction)
     batch = len(scores[0])
-    terms = []
+    terms, codes = [], []
     with no_autocast(scores[0]):
         log_p = [torch.log_softmax(at_least_float32(s) / temperature, dim=1) for s in scores]
         for number, i in enumerate(assign):
@@ -104,10 +110,100 @@ def swapped_prediction_loss(
             if queue is not None:
                 rows = torch.cat([rows, queue[number].detach().to(rows)])
             q = sinkhorn(rows, epsilon=epsilon, iterations=iterations, group=group)[:batch]
+            codes.append(q)
             others = [v for v in range(len(scores)) if v != i]
             terms.append(torch.stack([-(q * log_p[v]).sum(dim=1).mean() for v in others]).mean())
         total = torch.stack(terms).sum()
+    if diagnostics is not None:
+        diagnostics |= _describe_codes(torch.stack(codes))
     return total if reduction == "sum" else total / len(terms)
+
+
+def _describe_codes(q: Tensor) -> dict[str, Tensor]:
+    """Of codes (A, B, K)."""
+    mass = q.mean(dim=1) * q.shape[2]  # (A, K), over B/K
+    in_use = torch.zeros_like(mass).scatter_(1, q.argmax(dim=2), 1.0).sum(dim=1)
+    return {
+        "code_perplexity": torch.special.entr(q).sum(dim=2).mean(dim=1).exp().mean(),
+        "prototypes_in_use": in_use.mean(),
+        "prototype_mass_min": mass.amin(dim=1).mean(),
+        "prototype_mass_max": mass.amax(dim=1).mean(),
+    }
+
+
+class SwappedPredictionLoss(nn.Module):
+    """:func:`swapped_prediction_loss` as a module, with a queue of earlier embeddings where one is asked for.
+
+    Called with ``scores`` (N, V, K), ``embedding`` (N, V, F) of unit length and ``prototypes`` (K, F), as
+    `monai_cl.networks.ClusteringNet` gives them. In a step the codes come from the queue as it was before it;
+    ``after_step()`` pushes the step's embeddings.
+
+    Args:
+        assign: A, the views that give codes.
+        temperature: τ.
+        epsilon: ε of the codes.
+        iterations: of :func:`sinkhorn`.
+        reduction: ``mean`` over A or their ``sum``.
+        queue_length: rows of the queue, rounded down to whole batches; 0: none.
+        queue_start: the first step, from 0, whose embeddings enter the queue.
+        group: the processes that share the prototypes; None for all.
+
+    Attributes:
+        diagnostics: of the last call, see :func:`swapped_prediction_loss`; ``queue_fill`` beside a queue, 0 to 1.
+
+    Raises:
+        ValueError: a negative length or start; from a call, as :func:`swapped_prediction_loss`.
+    """
+
+    outputs, targets, gathers = ("scores", "embedding", "prototypes"), (), False
+
+    def __init__(
+        self,
+        *,
+        assign: Sequence[int] = (0, 1),
+        temperature: float = 0.1,
+        epsilon: float = 0.03,
+        iterations: int = 3,
+        reduction: str = "mean",
+        queue_length: int = 0,
+        queue_start: int = 0,
+        group: dist.ProcessGroup | None = None,
+    ) -> None:
+        super().__init__()
+        if queue_length < 0:
+            raise ValueError(f"queue_length must be >= 0, got {queue_length}")
+        self.assign, self.options = (
+            tuple(assign),
+            {
+                "temperature": temperature,
+                "epsilon": epsilon,
+                "iterations": iterations,
+                "reduction": reduction,
+                "group": group,
+            },
+        )
+        self.queue = EmbeddingQueue(queue_length, start=queue_start, group=group) if queue_length else None
+        self.diagnostics: dict[str, Tensor] = {}
+        self._newest: Tensor | None = None
+
+    def forward(self, scores: Tensor, embeddings: Tensor, prototypes: Tensor) -> Tensor:
+        """The loss of a batch, a scalar."""
+        self.diagnostics = {}
+        queued = None if self.queue is None else self.queue.scores(prototypes.detach())
+        total = swapped_prediction_loss(
+            scores.unbind(dim=1), assign=self.assign, queue=queued, diagnostics=self.diagnostics, **self.options
+        )
+        if self.queue is not None:
+            self._newest = embeddings.detach()[:, list(self.assign)].transpose(0, 1)
+            rows = self.queue.rows.shape[1] if self.queue.rows.ndim == 3 else 1
+            self.diagnostics["queue_fill"] = self.queue.filled / rows
+        return total
+
+    def after_step(self) -> None:
+        """Push the embeddings of a step that the optimiser took: those of a step left out may not be finite."""
+        if self.queue is not None and self._newest is not None:
+            self.queue.push(self._newest)
+            self._newest = None
 
 
 def _total_rows(scores: Tensor, group: dist.ProcessGroup | None) -> int:

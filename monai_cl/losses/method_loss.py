@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -71,3 +71,17 @@ class MethodLoss(nn.Module):
             if any(name not in given for name in names):
                 raise ValueError(f"{self.name} needs {where} {', '.join(names)}, got {', '.join(given) or 'none'}")
         return self.loss(*(outputs[name] for name in self.outputs), *(targets[name] for name in self.targets))
+
+    @property
+    def diagnostics(self) -> Mapping[str, Tensor]:
+        """Detached scalars of the last call, of a loss that gives some."""
+        return getattr(self._bare, "diagnostics", {})
+
+    def after_step(self) -> None:
+        """Pass on that the optimiser has stepped, to a loss that keeps something between steps."""
+        if hasattr(self._bare, "after_step"):
+            self._bare.after_step()
+
+    @property
+    def _bare(self) -> Any:
+        return self.loss.loss if isinstance(self.loss, GatheredLoss) else self.loss

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slice_transfer": ("load_slice_encoder",),
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),
+        "prototypes": ("ClusteringNet", "Prototypes", "clustering_network"),
     },
     # names of earlier versions, which exported configs may hold
     former={

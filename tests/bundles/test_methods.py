@@ -193,6 +193,10 @@ def parts(method: str) -> MethodParts:
     given = {
         "lists": Classes(), "encoder": slice_encoder(backbone, head=()), "head_norm": None, "iterations": 4, "seed": 0,
         "sigma": 0.1, "temperature": 0.1, "momentum": 0.9, "views": {},
+        "clustering": {
+            "prototypes": 5, "epsilon": 0.05, "iterations": 3, "queue_length": 0, "queue_start": 0,
+            "freeze_iterations": 0,
+        },
     }  # fmt: skip
     return MethodParts(method, bundle_root=BUNDLES / PRETRAINING, given=given)
 
@@ -216,7 +220,7 @@ def divided(rank: int, folder: str) -> None:
         made = parts(method)
         outputs, targets = outputs_and_targets(made)
         value = MethodLoss(made["criterion"])(
-            {name: tensor[own] for name, tensor in outputs.items()},
+            {name: tensor[own] if len(tensor) == WORLD * N else tensor for name, tensor in outputs.items()},
             {name: tensor[own] for name, tensor in targets.items()},
         )
         value.backward()

@@ -1,17 +1,20 @@
-"""What a network does to itself after a step of the optimiser: move a momentum target, normalise prototypes."""
+"""What network and loss do beside a step of the optimiser: move a momentum target, freeze prototypes, fill a queue."""
 
 from __future__ import annotations
 
 from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
 from torch import nn
 
 from monai_cl.engines.handlers.attaching import Turn, take_turn
 
 
 class AfterStep:
-    """Handler: calls the network's ``after_step()``, if it has one, when the optimiser has stepped.
+    """Handler: calls ``before_step()`` and ``after_step()`` of the network, and ``after_step()`` of the trainer's loss.
 
-    Where `StepGuard` left the step out it is not called: a target stays, and its momentum too, which counts the moves.
+    Each is called where it exists: before a step of the optimiser when the gradients are there, and behind it. Where
+    `StepGuard` left the step out nothing is called behind it: a target stays, and its momentum too, which counts the
+    moves.
 
     Args:
         network: the bare network (not its DDP wrapper).
@@ -23,12 +26,23 @@ class AfterStep:
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, before the checkpoints, so that they hold what it did."""
         take_turn(engine, self, Turn.STEP)
-        if hasattr(self.network, "after_step"):
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self._call)
+        if hasattr(self.network, "before_step"):
+            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._before)
+        if any(hasattr(part, "after_step") for part in self._parts(engine)):
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._after)
 
-    def _call(self, engine: Engine) -> None:
-        if not getattr(engine.state, "step_skipped", False):
-            self.network.after_step()
+    def _parts(self, engine: Engine) -> list[object]:
+        return [self.network, getattr(engine, "loss_function", None)]
+
+    def _before(self, engine: Engine) -> None:
+        self.network.before_step()
+
+    def _after(self, engine: Engine) -> None:
+        if getattr(engine.state, "step_skipped", False):
+            return
+        for part in self._parts(engine):
+            if hasattr(part, "after_step"):
+                part.after_step()
 
 
 MomentumUpdate = AfterStep

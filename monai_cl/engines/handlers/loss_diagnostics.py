@@ -1,0 +1,28 @@
+"""What a loss says of its last call, as curves."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+
+from monai_cl.engines.handlers.attaching import Turn, take_turn
+from monai_cl.engines.handlers.recorder import RunRecorder
+
+
+class LossDiagnostics:
+    """Handler: logs the scalars in ``diagnostics`` of the trainer's loss, where it has some.
+
+    Args:
+        recorder: the run's recorder.
+    """
+
+    def __init__(self, *, recorder: RunRecorder) -> None:
+        self.recorder = recorder
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer, before the recorder."""
+        take_turn(engine, self, Turn.STEP)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+
+    def _add(self, engine: Engine) -> None:
+        for name, value in getattr(engine.loss_function, "diagnostics", {}).items():
+            self.recorder.add_to_mean(name, float(value))

@@ -1,0 +1,97 @@
+"""Embeddings of earlier steps, the same on all ranks: more samples for the codes than one batch has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from monai_cl.losses.gather import gather_with_gradient
+
+
+class EmbeddingQueue(nn.Module):
+    """The last embeddings of the crops that give codes, newest first, without gradient, in float32.
+
+    Every rank holds the whole queue, so that codes do not depend on the number of ranks and a checkpoint resumes on
+    another. It is filled from step ``start`` on and used once it is full.
+
+    Args:
+        length: rows asked for; rounded down to whole batches (of all ranks).
+        start: the first step, from 0, whose embeddings are pushed.
+        group: the processes; None for all.
+
+    Raises:
+        ValueError: ``length`` below 1 or ``start`` below 0.
+
+    Source: Caron et al. (SwAV), NeurIPS 2020, section 3.2; lengths in Ghesu et al., arXiv 2201.01283, Table I.
+    """
+
+    rows: Tensor
+    filled: Tensor
+    steps: Tensor
+
+    def __init__(self, length: int, *, start: int = 0, group: dist.ProcessGroup | None = None) -> None:
+        super().__init__()
+        if length < 1 or start < 0:
+            raise ValueError(f"length must be >= 1 and start >= 0, got {length} and {start}")
+        self.length, self.start, self.group = length, start, group
+        self.register_buffer("rows", torch.empty(0))
+        self.register_buffer("filled", torch.tensor(0))
+        self.register_buffer("steps", torch.tensor(0))
+
+    @property
+    def full(self) -> bool:
+        """Whether it has been filled once."""
+        return self.rows.ndim == 3 and int(self.filled) == self.rows.shape[1]
+
+    def scores(self, prototypes: Tensor) -> list[Tensor] | None:
+        """Cosines of this rank's share of the rows (every W-th of W ranks) with today's prototypes.
+
+        Args:
+            prototypes: (K, F), of unit length.
+
+        Returns:
+            (Q, K) for each crop; None before the queue is full.
+        """
+        if not self.full:
+            return None
+        rank, world = (dist.get_rank(self.group), dist.get_world_size(self.group)) if _together() else (0, 1)
+        self.rows = self.rows.to(prototypes.device)
+        return [rows[rank::world] @ prototypes.T for rows in self.rows]
+
+    @torch.no_grad()
+    def push(self, embeddings: Tensor) -> None:
+        """Put the embeddings of a step in front, those of all ranks.
+
+        Args:
+            embeddings: (A, B, F): crops that give codes, samples of this rank, features.
+
+        Raises:
+            ValueError: a queue shorter than the batch of all ranks.
+        """
+        step = int(self.steps)
+        self.steps += 1
+        if step < self.start:
+            return
+        by_sample = embeddings.detach().float().transpose(0, 1).contiguous()
+        newest = gather_with_gradient(by_sample, group=self.group).transpose(0, 1)
+        batch = newest.shape[1]
+        if self.rows.ndim != 3:
+            if self.length < batch:
+                raise ValueError(
+                    f"queue_length must be 0 or at least {batch}, the batch of all processes, got {self.length}"
+                )
+            self.rows = newest.new_zeros(newest.shape[0], self.length // batch * batch, newest.shape[2])
+        self.rows = torch.cat([newest, self.rows.to(newest.device)], dim=1)[:, : self.rows.shape[1]].contiguous()
+        self.filled.fill_(min(int(self.filled) + batch, self.rows.shape[1]))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # its size is known from the first batch on
+        self.rows = torch.empty_like(state_dict.get(prefix + "rows", self.rows))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _together() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,143 @@
+"""Prototypes of unit length, and the encoder that is trained to agree on them: online clustering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
+from monai_cl.networks.encoder import SliceEncoder
+from monai_cl.networks.heads import projection_head
+from monai_cl.networks.projected import ProjectedEncoder
+
+
+class Prototypes(nn.Module):
+    """K directions that unit vectors are compared with: a linear map without bias, its rows of unit length.
+
+    The rows are set to unit length in place at the start of each forward in training: it is no part of the graph.
+
+    Args:
+        features: F, size of the embeddings.
+        count: K.
+
+    Raises:
+        ValueError: a number below 1.
+
+    Source: Caron et al. (SwAV), NeurIPS 2020; the first rows are uniform on the sphere.
+    """
+
+    def __init__(self, features: int, count: int) -> None:
+        super().__init__()
+        if features < 1 or count < 1:
+            raise ValueError(f"features and count must be >= 1, got {features} and {count}")
+        self.weight = nn.Parameter(l2_normalize(torch.randn(count, features)))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Cosines.
+
+        Args:
+            embeddings: z of unit length, (…, F).
+
+        Returns:
+            (…, K), float32 or better.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.weight.copy_(l2_normalize(self.weight))
+        with no_autocast(embeddings):
+            return at_least_float32(embeddings) @ self.weight.T
+
+
+class ClusteringNet(ProjectedEncoder):
+    """An encoder whose embeddings, of unit length, are compared with prototypes.
+
+    Args:
+        encoder: without a head, or with one.
+        head: see `ProjectedEncoder`.
+        prototypes: K.
+        freeze_iterations: steps at the start in which the prototypes stay: their gradient is dropped, so that they
+            feel neither momentum nor weight decay.
+
+    Raises:
+        ValueError: ``freeze_iterations`` below 0, or a head without a linear layer.
+
+    Source: Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283.
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        encoder: SliceEncoder,
+        head: nn.Module | None = None,
+        *,
+        prototypes: int,
+        freeze_iterations: int = 0,
+    ) -> None:
+        super().__init__(encoder, head)
+        if freeze_iterations < 0:
+            raise ValueError(f"freeze_iterations must be >= 0, got {freeze_iterations}")
+        last = [module for module in self.head.modules() if isinstance(module, nn.Linear)]
+        if not last:
+            raise ValueError("head must end in a linear layer, as projection_head makes it")
+        self.prototypes = Prototypes(last[-1].out_features, prototypes)
+        self.freeze_iterations = freeze_iterations
+        self.register_buffer("steps", torch.tensor(0))
+
+    def forward(self, images: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+        """Encode crops; those of one size go through the encoder together.
+
+        Args:
+            images: (B, C, H, W), (N, V, C, H, W), or a list of the latter, one for each size of crop.
+
+        Returns:
+            ``representation`` (…, F) and ``embedding`` (…, E) of unit length, crops in the given order; in training
+            also ``scores`` (…, K) and, without gradient, ``prototypes`` (K, E).
+        """
+        sizes = [images] if isinstance(images, Tensor) else list(images)
+        parts = [super(ClusteringNet, self).forward(crops) for crops in sizes]
+        outputs = (
+            {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
+            if len(parts) > 1
+            else parts[0]
+        )
+        with no_autocast(outputs["embedding"]):
+            outputs["embedding"] = l2_normalize(at_least_float32(outputs["embedding"]))
+        if self.training:
+            outputs["scores"] = self.prototypes(outputs["embedding"])
+            outputs["prototypes"] = self.prototypes.weight.detach()
+        return outputs
+
+    def before_step(self) -> None:
+        """Drop the gradient of frozen prototypes: a parameter without one is left out by the optimiser."""
+        if int(self.steps) < self.freeze_iterations:
+            self.prototypes.weight.grad = None
+
+    def after_step(self) -> None:
+        """Count the steps; a resumed run freezes as long as an uninterrupted one."""
+        self.steps += 1
+
+
+def clustering_network(
+    encoder: SliceEncoder,
+    sizes: Sequence[int] | None = None,
+    *,
+    prototypes: int,
+    norm: bool = True,
+    freeze_iterations: int = 0,
+) -> ClusteringNet:
+    """A `ClusteringNet` from plain options, as a config gives them.
+
+    Args:
+        encoder: from `slice_encoder` with ``head=()``.
+        sizes: of the head behind the representation F; None takes F, 128, as the paper.
+        prototypes: K.
+        norm: batch norm in the head.
+        freeze_iterations: see `ClusteringNet`.
+    """
+    features = encoder.representation_size
+    chosen = (features, 128) if sizes is None else tuple(sizes)
+    head = projection_head((features, *chosen), norm=norm)
+    return ClusteringNet(encoder, head, prototypes=prototypes, freeze_iterations=freeze_iterations)
