@@ -185,10 +185,13 @@ class SwappedPredictionLoss(nn.Module):
         self.queue = EmbeddingQueue(queue_length, start=queue_start, group=group) if queue_length else None
         self.diagnostics: dict[str, Tensor] = {}
         self._newest: Tensor | None = None
+        self._checked = False
 
     def forward(self, scores: Tensor, embeddings: Tensor, prototypes: Tensor) -> Tensor:
         """The loss of a batch, a scalar."""
         self.diagnostics = {}
+        if not self._checked:
+            self._check_count(len(scores), len(prototypes))
         queued = None if self.queue is None else self.queue.scores(prototypes.detach())
         total = swapped_prediction_loss(
             scores.unbind(dim=1), assign=self.assign, queue=queued, diagnostics=self.diagnostics, **self.options
@@ -204,6 +207,18 @@ class SwappedPredictionLoss(nn.Module):
         if self.queue is not None and self._newest is not None:
             self.queue.push(self._newest)
             self._newest = None
+
+    def _check_count(self, rows: int, prototypes: int) -> None:
+        """Where there are more prototypes than embeddings, the codes cannot use them all."""
+        together = _several(self.options["group"])
+        batch = rows * (dist.get_world_size(self.options["group"]) if together else 1)
+        queued = 0 if self.queue is None else self.queue.length // batch * batch
+        if prototypes > batch + queued:
+            raise ValueError(
+                f"{prototypes} prototypes for {batch + queued} embeddings, {batch} of the batch of all processes and "
+                f"{queued} of the queue: take fewer prototypes, a larger batch or a longer queue"
+            )
+        self._checked = True
 
 
 def _total_rows(scores: Tensor, group: dist.ProcessGroup | None) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.heads import projection_head
 from monai_cl.networks.projected import ProjectedEncoder
@@ -32,7 +32,7 @@ class Prototypes(nn.Module):
         super().__init__()
         if features < 1 or count < 1:
             raise ValueError(f"features and count must be >= 1, got {features} and {count}")
-        self.weight = nn.Parameter(l2_normalize(torch.randn(count, features)))
+        self.weight = nn.Parameter(normalize(torch.randn(count, features), dim=1))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Cosines.
@@ -41,13 +41,13 @@ class Prototypes(nn.Module):
             embeddings: z of unit length, (…, F).
 
         Returns:
-            (…, K), float32 or better.
+            (…, K), in the precision of the weights.
         """
         if self.training:
             with torch.no_grad():
-                self.weight.copy_(l2_normalize(self.weight))
-        with no_autocast(embeddings):
-            return at_least_float32(embeddings) @ self.weight.T
+                self.weight.copy_(normalize(self.weight, dim=1))
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            return embeddings.to(self.weight.dtype) @ self.weight.T
 
 
 class ClusteringNet(ProjectedEncoder):
@@ -103,8 +103,7 @@ class ClusteringNet(ProjectedEncoder):
             if len(parts) > 1
             else parts[0]
         )
-        with no_autocast(outputs["embedding"]):
-            outputs["embedding"] = l2_normalize(at_least_float32(outputs["embedding"]))
+        outputs["embedding"] = normalize(outputs["embedding"], dim=-1)
         if self.training:
             outputs["scores"] = self.prototypes(outputs["embedding"])
             outputs["prototypes"] = self.prototypes.weight.detach()

@@ -17,6 +17,7 @@ METHODS = {
     "imagenet": "ImageNet",
     "simclr": "SimCLR",
     "byol": "BYOL",
+    "clustering": "online clustering",
     "supcon": "SupCon",
     "depth_aware": "depth-aware",
     "wsp": "WSP",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.engines.utils import IterationEvents
 from torch import nn
 
 from monai_cl.engines import AfterStep
@@ -35,6 +36,44 @@ def test_the_target_follows_the_stepped_network():
     assert seen == pytest.approx([momentum_at(k, iterations=10, start=0.9) for k in range(3)])
     torch.testing.assert_close(net.momentum.target.head[0].weight, expected)
     assert (expected - net.online.head[0].weight).abs().max() > 1e-6
+
+
+class Queued(nn.Module):
+    """A loss that keeps something between steps."""
+
+    pushed = 0
+
+    def after_step(self) -> None:
+        self.pushed += 1
+
+
+class Freezing(nn.Linear):
+    """A network that changes its gradient before the step."""
+
+    def before_step(self) -> None:
+        self.weight.grad = None
+
+
+def test_the_network_is_asked_before_the_step_and_the_loss_behind_it_unless_the_step_is_left_out():
+    network, loss = Freezing(1, 1), Queued()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0, weight_decay=1.0)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+    def step(engine: Engine, batch: int) -> None:
+        engine.state.step_skipped = batch == 1
+        network(torch.ones(1, 1)).sum().backward()
+        engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        if not engine.state.step_skipped:
+            optimizer.step()
+
+    engine = Engine(step)
+    engine.register_events(*IterationEvents)
+    engine.loss_function = loss
+    AfterStep(network=network).attach(engine)
+    engine.run([0, 1, 2])
+    assert torch.equal(network.weight, before["weight"])
+    assert not torch.equal(network.bias, before["bias"])
+    assert loss.pushed == 2
 
 
 def test_a_network_without_anything_to_do_is_left_alone():
