@@ -34,19 +34,21 @@ def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
     """
     from pathlib import Path
 
+    from monai_cl.data.records.model_record import record_of_results
     from monai_cl.data.records.results import read_results
     from monai_cl.networks import export_encoder
 
     about: dict[str, Any] = {"checkpoint": str(checkpoint)}
-    record = Path(checkpoint).parent / "results.json"
-    if record.is_file():
-        results = read_results(record)
+    file, record = Path(checkpoint).parent / "results.json", None
+    if file.is_file():
+        results = read_results(file)
+        record = record_of_results(results)
         about |= {
             k: results.get(k) for k in ("bundle", "name", "created", "seed", "iterations", "git_commit", "versions")
         }
         about["data_list"] = results["data_list"]
         about["config"] = results["config"]
-    path = export_encoder(checkpoint, output, about=about)
+    path = export_encoder(checkpoint, output, about=about, record=record)
     echo(f"wrote {path} and {path.with_suffix('.json')}")
 
 

@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "mixcl_net": ("MixCLNet",),
         "transfer": ("export_encoder", "load_encoder"),
+        "weights_file": ("read_about", "save_weights"),
+        "description": ("describe_network",),
         "tinynet": ("TinyNet",),
         "resnet": ("grey_convolution", "load_imagenet", "slice_resnet18"),
         "heads": ("predictor", "projection_head"),

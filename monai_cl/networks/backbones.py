@@ -67,4 +67,6 @@ def slice_encoder(
     layers = projection_head((size, *sizes), norm=head_norm) if sizes else None
     encoder = SliceEncoder(network, layers, mean=mean, std=std)
     encoder.representation_size = size
+    name = backbone if isinstance(backbone, str) else type(backbone).__name__
+    encoder.arguments = {"backbone": name, "in_channels": in_channels, "width": width}
     return encoder

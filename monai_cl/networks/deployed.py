@@ -65,4 +65,6 @@ def slice_representation(backbone: str | nn.Module = "tinynet", **options: Any) 
         ValueError, UserError: see `slice_encoder`.
     """
     made = slice_encoder(backbone, **options)
-    return SliceRepresentation(made.backbone, mean=float(made.mean), std=float(made.std))
+    deployed = SliceRepresentation(made.backbone, mean=float(made.mean), std=float(made.std))
+    deployed.arguments = made.arguments
+    return deployed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import pack, reduce, unpack
@@ -32,6 +32,7 @@ class SliceEncoder(nn.Module):
         mean: Tensor
         std: Tensor
         representation_size: int
+        arguments: dict[str, Any]  # of `slice_encoder`, for the record in its files of weights
 
     def __init__(
         self, backbone: nn.Module, head: nn.Module | None = None, *, mean: float = MEAN, std: float = STD

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
 from monai_cl.networks.archive import checksum_error
+from monai_cl.networks.description import describe_network
+from monai_cl.networks.weights_file import read_about, save_weights
 
 ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
 _WRAPPERS = ("network", "model", "state_dict", "net")
@@ -168,14 +170,21 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
 
 
 def export_encoder(
-    source: nn.Module | str | Path, output: str | Path, *, about: Mapping[str, Any] | None = None
+    source: nn.Module | str | Path,
+    output: str | Path,
+    *,
+    about: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the encoder of a pre-trained network as ``encoder.pt`` with a JSON of the same stem beside it.
+
+    The record of the model (`read_about`) goes with it, as kind ``encoder``.
 
     Args:
         source: a `MixCLNet`, a UNETR, or a checkpoint file of one.
         output: the file to write; its folder must exist. The JSON goes to ``output`` with suffix ``.json``.
         about: what the JSON says about the training: data list, preset, iterations, seed, versions, …
+        record: of the model, where the source is a file without one, see `monai_cl.data.model_record`.
 
     Raises:
         UserError: when the source holds no UNETR encoder. Nothing is written then.
@@ -183,9 +192,11 @@ def export_encoder(
     output = Path(output)
     if isinstance(source, nn.Module):
         weights = {bare_name(name): tensor for name, tensor in source.state_dict().items()}
-        origin = type(source).__name__
+        origin, carried = type(source).__name__, None
     else:
         weights, origin = read_weights(source), str(source)
+        carried = read_about(source)
+    record = carried or record or ({"network": describe_network(source)} if isinstance(source, nn.Module) else {})
     encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights).items()}
     absent = [prefix for prefix in ENCODER_PREFIXES if not any(name.startswith(prefix) for name in encoder)]
     if absent:
@@ -194,8 +205,7 @@ def export_encoder(
         raise UserError(output, found=f"the folder {output.parent} does not exist", remedy="create it first")
     note = {"format": 1, "keys": "monai.networks.nets.UNETR", "tensors": len(encoder), **dict(about or {})}
     text = json.dumps(note, indent=1, default=str)
-    with new_file(output) as temporary, temporary.open("wb") as stream:
-        torch.save(encoder, stream)
+    save_weights(encoder, output, {**record, "kind": "encoder", "organs": None})
     with new_file(output.with_suffix(".json")) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return output

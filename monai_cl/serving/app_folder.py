@@ -17,6 +17,7 @@ from monai_cl.data.records.results import read_results
 from monai_cl.engines import dry_run, export_config, load_classifier, load_network
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_atomically
+from monai_cl.networks import read_about, save_weights
 from monai_cl.shipped import bundle_folder
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
@@ -100,7 +101,10 @@ def lay_out_app(
                 shutil.copyfile(source / "configs" / file, staged / "configs" / file)
         network = _loaded_network(staged / "configs" / "inference.yaml", weights, task=task, probe=probe)
         (staged / "models").mkdir()
-        torch.save(network.state_dict(), staged / "models" / "model.pt")
+        about = read_about(weights)
+        if about is not None and probe is not None:
+            about = {**about, "kind": "classification"}
+        save_weights(network.state_dict(), staged / "models" / "model.pt", about)
         _write_metadata(source, staged)
         # before the bundle, whose presence means that the app is complete
         if not (app / "main.py").exists():

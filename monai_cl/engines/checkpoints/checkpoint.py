@@ -39,7 +39,8 @@ class Checkpoints:
     """Handler: saves a run's state at the end of epochs, keeps two and the best, and resumes from the newest good one.
 
     Files in ``output_dir``: ``checkpoint_iteration=N.pt`` (everything a resumed run needs), ``model.pt`` (the
-    network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end).
+    network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end). Both carry
+    the record of the model (`monai_cl.networks.read_about`) where a recorder is among what is saved.
 
     A checkpoint holds what ``save`` names, iteration and epoch, best metric and its epoch, AMP's scaler, buffers of the
     engine's loss function (a queue), the state of handlers (`keep_state`), and the states of the global random
@@ -240,8 +241,19 @@ class Checkpoints:
         """Write ``model.pt`` if this epoch's validation is the best so far."""
         best, _ = self._best()
         if self.is_writer and best is not None and best != self._best_saved:
-            save_atomically(unwrap_ddp(self.save["network"]).state_dict(), self.output_dir / MODEL)
+            self._write_model(engine)
             self._best_saved = best
+
+    def _write_model(self, engine: Engine) -> None:
+        state = unwrap_ddp(self.save["network"]).state_dict()
+        save_atomically(state, self.output_dir / MODEL, self._about(engine))
+
+    def _about(self, engine: Engine) -> dict[str, Any] | None:
+        """The record of the model at this iteration, where the run has a recorder that makes one."""
+        for source in self.save.values():
+            if hasattr(source, "model_record"):
+                return source.model_record(engine.state.iteration)
+        return None
 
     def write(self, engine: Engine) -> None:
         """Write the checkpoint of this iteration, then remove the oldest."""
@@ -263,7 +275,7 @@ class Checkpoints:
             "random": random_states(),
             **{name: unwrap_ddp(source).state_dict() for name, source in self._sources(engine).items()},
         }
-        save_atomically(content, self.output_dir / checkpoint_name(iteration))
+        save_atomically(content, self.output_dir / checkpoint_name(iteration), self._about(engine))
         for old in checkpoints_in(self.output_dir)[self.keep :]:
             old.unlink()
 
@@ -320,7 +332,7 @@ class Checkpoints:
             if self._newest_name() != checkpoint_name(engine.state.iteration):
                 self.write(engine)
             if self._best_saved is None:
-                save_atomically(unwrap_ddp(self.save["network"]).state_dict(), self.output_dir / MODEL)
+                self._write_model(engine)
         self._termination.release()
         self._lock.release()
 

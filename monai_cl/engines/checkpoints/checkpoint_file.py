@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from monai_cl.errors import UserError
-from monai_cl.files import new_file
 from monai_cl.networks.archive import checksum_error
+from monai_cl.networks.weights_file import save_weights
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint_iteration=(\d+)\.pt$")
@@ -42,8 +42,13 @@ def checkpoint_iteration(path: Path) -> int:
     return int(match[1])
 
 
-def save_atomically(content: Mapping[str, Any], path: Path) -> None:
-    """``torch.save`` through a temporary file, fsync and rename: a kill leaves the old file or the new one.
+def save_atomically(content: Mapping[str, Any], path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """`save_weights` through a temporary file, fsync and rename: a kill leaves the old file or the new one.
+
+    Args:
+        content: a state dict, or a checkpoint of a run.
+        path: the file.
+        about: the record of the model, see `save_weights`.
 
     Raises:
         UserError: the disk is full, read-only or gone; says so, and which checkpoints are left. Nothing is changed
@@ -51,8 +56,7 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """
     try:
         # where the folder has vanished a new one would lie on another disk
-        with new_file(path, make_folder=False) as temporary, temporary.open("wb") as stream:
-            torch.save(content, stream)
+        save_weights(content, path, about, make_folder=False)
     except (OSError, RuntimeError) as error:
         # torch turns the system's error into its own, "unexpected pos 704 vs 598"
         system = error if isinstance(error, OSError) else error.__context__

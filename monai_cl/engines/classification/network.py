@@ -58,7 +58,9 @@ def slice_probability(backbone: str | nn.Module = "tinynet", **options: Any) -> 
             options.
     """
     made = slice_classifier(backbone, **options)
-    return SliceProbability(made.backbone, made.head, mean=float(made.mean), std=float(made.std))
+    deployed = SliceProbability(made.backbone, made.head, mean=float(made.mean), std=float(made.std))
+    deployed.arguments = made.arguments
+    return deployed
 
 
 def set_probe(network: SliceEncoder, probe: LinearProbe, *, source: str | Path = "probe") -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from monai_cl.data import CTSlices, write_features
+from monai_cl.data import CTSlices, model_record, write_features
 from monai_cl.engines.checkpoints.checkpoint import save_atomically
 from monai_cl.engines.classification.network import set_probe
 from monai_cl.engines.distributed.collectives import require_single_process
@@ -19,7 +19,7 @@ from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.engines.probe.patients import ProbeResult
 from monai_cl.engines.probe.run import describe_probe, run_probe
 from monai_cl.errors import UserError
-from monai_cl.networks import SliceEncoder
+from monai_cl.networks import SliceEncoder, describe_network
 
 
 def probe_encoder(
@@ -37,6 +37,8 @@ def probe_encoder(
     draw_roc: Callable[..., bytes] | None = None,
     draw_pca: Callable[..., bytes] | None = None,
     tensorboard: bool = False,
+    model: Mapping[str, Any] | None = None,
+    training_scans: Sequence[Mapping[str, Any]] | None = None,
 ) -> ProbeResult:
     """Probe, and leave ``model.pt``: the encoder with the probe fitted on all patients as its head.
 
@@ -54,6 +56,8 @@ def probe_encoder(
         draw_roc: `monai_cl.report.roc_figure`, see `run_probe`; None: no picture.
         draw_pca: `monai_cl.report.pca_figure`, see `run_probe`; None: no picture.
         tensorboard: configs of version 0.1.0 pass False; the embedding projector is gone.
+        model: ``preprocessing`` of the model's record; None: ``model.pt`` carries no record.
+        training_scans: of the model's record, see `monai_cl.engines.RunRecorder`.
 
     Raises:
         UserError: what `run_probe` refuses, several processes, or ``tensorboard``.
@@ -81,6 +85,19 @@ def probe_encoder(
         draw_pca=draw_pca,
     )
     set_probe(network, LinearProbe.load(output_dir / "probe.npz"))
-    save_atomically(network.state_dict(), output_dir / "model.pt")
+    record = None
+    if model is not None:
+        record = model_record(
+            kind="classification",
+            bundle="cirrhosis_classification",
+            method=note.get("method"),
+            network=describe_network(network),
+            preprocessing=model.get("preprocessing"),
+            data_list=data_list,
+            scans=training_scans,
+            iterations=0,
+            seed=seed,
+        )
+    save_atomically(network.state_dict(), output_dir / "model.pt", record)
     print(describe_probe(result.metrics()))
     return result

@@ -15,11 +15,13 @@ from ignite.engine import Engine, Events
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from monai_cl.data.records.model_record import model_record
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.launch.command_line import invocation
+from monai_cl.networks import describe_network
 from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,10 @@ class RunRecorder:
         output_dir: the run's folder.
         seed: the run's seed.
         data_list: what the run was trained on: path, sha256, fold, label_fraction, training_cases.
+        training_scans: of the model's record: ``id``, ``patient``, ``fingerprint``, … of every scan that is trained on;
+            None: the ids in ``data_list``.
+        model: of the model's record: ``network``, the network itself; ``preprocessing``, what its input is; ``preset``,
+            how it is trained. None: no record is written into the files of weights.
         initialisation: ``scratch`` or the encoder file.
         optimizer: its learning rate is recorded.
         evaluator: validation engine, whose metric ``val_mean_dice`` and per-case details are recorded.
@@ -61,6 +67,8 @@ class RunRecorder:
         output_dir: str | Path,
         seed: int,
         data_list: Mapping[str, Any],
+        training_scans: Sequence[Mapping[str, Any]] | None = None,
+        model: Mapping[str, Any] | None = None,
         initialisation: str = "scratch",
         optimizer: torch.optim.Optimizer | None = None,
         evaluator: Engine | None = None,
@@ -76,6 +84,7 @@ class RunRecorder:
         self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
         self.name = name or self.output_dir.resolve().name
         self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
+        self.training_scans, self.model = training_scans, model
         self._rate: float | None = None
         self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
         self.interval, self.is_writer = int(interval), writes(is_writer)
@@ -129,6 +138,28 @@ class RunRecorder:
     def forget_best(self) -> None:
         """For a run that continues without its best model: the best is chosen again."""
         self.best = None
+
+    # -- record of the model, for its files ------------------------------------------------------------------------
+    def model_record(self, iteration: int) -> dict[str, Any] | None:
+        """What the files of weights carry, see `monai_cl.data.model_record`; None where ``model`` was not given.
+
+        Args:
+            iteration: steps behind the weights.
+        """
+        if self.model is None:
+            return None
+        return model_record(
+            kind=self.kind,
+            bundle=self.bundle,
+            method=self.model.get("preset"),
+            network=describe_network(self.model["network"]),
+            preprocessing=self.model.get("preprocessing"),
+            organs=self.organs,
+            data_list=self.data_list,
+            scans=self.training_scans,
+            iterations=iteration,
+            seed=self.seed,
+        )
 
     # -- events --------------------------------------------------------------------------------------------------
     def attach(self, engine: Engine) -> None:
