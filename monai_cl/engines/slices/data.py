@@ -153,7 +153,11 @@ def patient_slices(
         found = "none of the patients has one" if known == {None} else "balance=false takes patients without one too"
         raise UserError(
             f"method {method}: expected patients with a target, but {found}; add targets to the data list"
-            + (", or use --balance True" if known != {None} else ", or use --method depth_aware, simclr, byol or clustering")
+            + (
+                ", or use --balance True"
+                if known != {None}
+                else ", or use --method depth_aware, simclr, byol or clustering"
+            )
         )
     balanced = known != {None} if balance is None else balance
     sampler = PatientSampler(
