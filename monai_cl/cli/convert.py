@@ -12,6 +12,8 @@ def convert_command(
     series: str | None = None,
     series_part: str | None = None,
     uneven_slices: str = "error",
+    like: str | None = None,
+    form: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a scan (DICOM series, NRRD, MetaImage, NIfTI) as one NIfTI file, which every command and bundle takes.
@@ -28,24 +30,36 @@ def convert_command(
         series: Series Instance UID, where the folder holds several.
         series_part: the acquisition, where the series holds several, such as AcquisitionNumber=2.
         uneven_slices: "error", or "interpolate" slices that are missing or lie unevenly.
+        like: scan on whose grid a label map is written, each voxel with the value of the nearest one; the options
+            above are then those of the scan.
+        form: "sform" or "qform": which of the two to keep of a NIfTI file in which they contradict each other.
         overwrite: replace a file that is there.
     """
     from pathlib import Path
 
+    from monai_cl.data.io.label_reading import label_on_grid
     from monai_cl.data.io.nifti_output import write_volume
     from monai_cl.data.io.reading import read_volume
 
     if uneven_slices not in ("error", "interpolate"):
         raise UserError(f'--uneven_slices: expected "error" or "interpolate", got {uneven_slices!r}')
+    if form not in (None, "sform", "qform"):
+        raise UserError("--form", expected="sform or qform", found=f"{form!r}")
     if Path(str(output)).exists() and not overwrite:
         raise UserError(
             output, expected="no such file", found="one", remedy="name another, or pass --overwrite to replace it"
         )
     volume = read_volume(
-        str(source),
+        str(source if like is None else like),
         series=None if series is None else str(series),
         series_part=None if series_part is None else str(series_part),
         uneven_slices=uneven_slices,
+        form=form if like is None else None,
     )
+    left_out = 0
+    if like is not None:
+        volume, left_out = label_on_grid(read_volume(str(source), form=form), str(like), volume.grid)
     path = write_volume(str(output), volume)
     echo(f"wrote {path}: {volume.grid}")
+    if left_out:
+        echo(f"{left_out} labelled voxels of {source} lie outside {like} and are left out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from monai_cl.cli.commands import main
 from monai_cl.data import read_volume
-from tests.data.volume_files import affine_of, ct_array, rotated, write_dicom, write_itk, write_nifti
+from tests.data.volume_files import affine_of, ct_array, label_array, rotated, write_dicom, write_itk, write_nifti
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "f4", "f8", "i8"])
@@ -40,6 +41,37 @@ def test_a_tilted_gantry_is_kept_and_the_qform_switched_off(tmp_path, capsys):
     assert int(found.header["qform_code"]) == 0
     np.testing.assert_allclose(read_volume(tmp_path / "out.nii").affine, volume.affine, atol=1e-5)
     assert "shape 20x16x12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [1, -1])
+def test_a_label_map_goes_onto_the_grid_of_a_scan_without_leaving_its_anatomy(tmp_path, capsys, value):
+    """Against the definition: the value of the nearest voxel in the world."""
+    scan, label = rotated(affine_of("LPS", (2.0, 1.5, 3.0)), (0, 0, 9)), affine_of("SAR", (1.0, 2.0, 1.5), (-30, 2, 5))
+    array = np.random.default_rng(0).integers(0, 3, (40, 24, 28)).astype(np.int16) * value
+    write_nifti(tmp_path / "scan.nii.gz", ct_array((16, 20, 12)), scan)
+    write_itk(tmp_path / "label.nrrd", array, label)
+    words = ["convert", tmp_path / "label.nrrd", tmp_path / "new.nii.gz", "--like", tmp_path / "scan.nii.gz"]
+    main([str(word) for word in words])
+    found = read_volume(tmp_path / "new.nii.gz")
+    assert found.grid.same_as(read_volume(tmp_path / "scan.nii.gz").grid, any_axes=False)
+    places = np.linalg.solve(label, scan @ np.c_[np.argwhere(np.ones(found.array.shape)), np.ones(found.array.size)].T)
+    expected = [
+        array[tuple(place)] if (place >= 0).all() and (place < array.shape).all() else 0
+        for place in np.rint(places[:3].T).astype(int)
+    ]
+    np.testing.assert_array_equal(found.array.ravel(), expected)
+    assert found.array.any()
+    assert "labelled voxels of" in capsys.readouterr().out  # some lie outside the scan
+
+
+def test_a_label_of_another_place_is_not_taken_for_an_empty_one(tmp_path, capsys):
+    write_nifti(tmp_path / "scan.nii.gz", ct_array(), affine_of("LPS"))
+    write_nifti(tmp_path / "label.nii.gz", label_array(), affine_of("LPS", origin=(500, 0, 0)))
+    words = ["convert", tmp_path / "label.nii.gz", tmp_path / "new.nii.gz", "--like", tmp_path / "scan.nii.gz"]
+    with pytest.raises(SystemExit):
+        main([str(word) for word in words])
+    assert re.search(r"expected a label of .*scan.nii.gz, found none of its \d+ labelled", capsys.readouterr().err)
+    assert not (tmp_path / "new.nii.gz").exists()
 
 
 def test_a_single_slice_stays_a_volume(tmp_path):

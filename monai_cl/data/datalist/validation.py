@@ -15,6 +15,7 @@ from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.grid import Grid
+from monai_cl.data.io.label_reading import grid_remedy
 from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.data.io.segment_names import segment_fault
 from monai_cl.errors import UserError
@@ -139,7 +140,8 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             complain("unreadable file", *_reason(error, item[key]))
         if len(grids) == 2 and not grids["image"].same_as(grids["label"]):
             expected = f"the grid of {dataset.relative(item['image'])} ({grids['image']})"
-            remedy = "resample the label to the image's grid, or correct its header"
+            shapes = {grid.to_ras().shape for grid in grids.values()}
+            remedy = grid_remedy(item["label"], item["image"], drawn_on_it=len(shapes) == 1)
             complain("different grid", expected, str(grids["label"]), remedy)
     return problems
 

@@ -6,6 +6,7 @@ Everything that sets a label beside its image reads it here: preparation, valida
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 
 import numpy as np
@@ -60,14 +61,66 @@ def _check_same_grid(label: Volume, image: str | os.PathLike, grid: Grid) -> Non
             label.path,
             expected=f"the grid of {image}, shape {expected.shape} (RAS)",
             found=f"shape {found.shape}",
-            remedy="resample the label to its image",
+            remedy=grid_remedy(label.path, image, drawn_on_it=False),
         )
     raise UserError(
         label.path,
         expected=f"the grid of {image} to within {grid.tolerance:.3f} mm",
         found=f"corners {expected.corner_distance(found):.3f} mm apart (other affine)",
-        remedy="resample the label to its image or correct its header",
+        remedy=grid_remedy(label.path, image),
     )
+
+
+def grid_remedy(label: str | os.PathLike | None, image: str | os.PathLike, *, drawn_on_it: bool = True) -> str:
+    """What to do about a label on another grid than its image: which of its voxels and its header is right decides.
+
+    Args:
+        label, image: their files.
+        drawn_on_it: whether it may have been drawn on the image's voxels, which takes equal shapes.
+    """
+    command = f"python -m monai_cl convert {shlex.quote(f'{label}')} NEW.nii.gz --like {shlex.quote(f'{image}')}"
+    if not drawn_on_it:
+        return f"resample the label to its image, if it is a label of this scan: {command}"
+    return (
+        f"resample the label to its image, if its header is right: {command}; give it the header of the image only if "
+        "it was drawn on the voxels of this image"
+    )
+
+
+def label_on_grid(label: Volume, image: str | os.PathLike, grid: Grid) -> tuple[Volume, int]:
+    """A label map on the grid of an image: in each voxel the value of the label's nearest voxel, 0 outside the label.
+
+    Args:
+        label: the label map, anywhere in the world.
+        image: file of the image, for messages.
+        grid: of the image.
+
+    Returns:
+        the label, and the number of its labelled voxels that lie outside the image.
+
+    Raises:
+        UserError: values that are not integers or beyond int16; no labelled voxel lies in the image.
+    """
+    values = _narrow(_integers(label), label)
+    back = np.linalg.solve(label.affine, grid.affine)  # voxel of the image -> voxel of the label
+    columns = np.indices(grid.shape[:2])
+    array = np.zeros(grid.shape, values.dtype)
+    for z in range(grid.shape[2]):  # a plane at a time: indices take eight times the memory of the voxels
+        place = np.tensordot(back[:3, :2], columns, 1) + (back[:3, 2] * z + back[:3, 3])[:, None, None]
+        place = np.rint(place).astype(np.int64)
+        inside = ((place >= 0) & (place < np.reshape(values.shape, (3, 1, 1)))).all(axis=0)
+        array[..., z][inside] = values[tuple(place[:, inside])]
+    labelled = np.argwhere(values)
+    if len(labelled) and not array.any():
+        raise UserError(
+            label.path,
+            expected=f"a label of {image}",
+            found=f"none of its {len(labelled)} labelled voxels in it",
+            remedy="give the label of this scan",
+        )
+    place = np.rint(np.linalg.solve(grid.affine, label.affine)[:3] @ np.c_[labelled, np.ones(len(labelled))].T)
+    outside = int(((place < 0) | (place >= np.reshape(grid.shape, (3, 1)))).any(axis=0).sum())
+    return Volume(array, grid.affine, label.path), outside
 
 
 def _integers(label: Volume) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import shlex
 import zlib
 from pathlib import Path
 
@@ -58,11 +59,15 @@ def nifti_grid(path: Path) -> Grid:
     return Grid(shape, affine)
 
 
-def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_nifti(path: Path, *, form: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read a NIfTI-1 or NIfTI-2 file.
 
     The bytes come from exactly this file, compressed or not according to its first bytes, so a sibling ``x.nii`` is
     never taken for ``x.nii.gz``. Integer voxels without scaling stay integers; scaled ones become float64.
+
+    Args:
+        path: the file.
+        form: ``"sform"`` or ``"qform"``, to read the affine from, where a header contradicts itself.
 
     Returns:
         array in file order, any number of axes, and the affine voxel -> RAS mm (4, 4): sform, else qform, else the
@@ -89,10 +94,14 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             path, expected="a readable NIfTI file", cause=error, remedy="export or download it again"
         ) from error
-    _check_spacings_agree(path, header, affine)
+    if form is None:
+        _check_spacings_agree(path, header, affine)
+    else:
+        affine = _form(path, header, form)
     unit = nifti_unit(path, header["xyzt_units"])
     affine[:3] *= unit
-    _check_forms_agree(path, header, unit)
+    if form is None:
+        _check_forms_agree(path, header, unit)
     if header["sform_code"] == 0 and header["qform_code"] == 0:
         warn_of_default_directions(path, "NIfTI's default, x to the left, y to the front")
     return array, affine
@@ -179,7 +188,7 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
             path,
             expected=f"voxels after the header, a vox_offset of {header.single_vox_offset} or more",
             found=f"{header['vox_offset']:g}",
-            remedy="write the file again",
+            remedy="export it again from its source; a copy of this file would hold wrong voxels",
         )
     if file_size < expected:
         raise UserError(
@@ -205,18 +214,21 @@ def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarr
     if header["sform_code"] == 0 or not (np.isfinite(stated) & (stated > 0)).all() or not (found > 0).all():
         return
     if not np.allclose(stated, found, rtol=_SPACING_RATIO):
+        remedy = f"look which of them fits the anatomy: {_form_command(path, 'sform')} keeps the sform's"
+        if header["qform_code"]:
+            remedy += ", --form qform keeps pixdim"
         raise UserError(
             path,
             expected="one voxel spacing",
             found=f"{np.round(stated, 4).tolist()} mm as pixdim and {np.round(found, 4).tolist()} mm in the sform",
-            remedy="correct the header",
+            remedy=f"{remedy}; or export it again",
         )
 
 
 def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) -> None:
     """nibabel believes the sform, ITK and its viewers the qform; where the two differ, somebody must decide.
 
-    ``l2_normalize``: mm in the header's own.
+    ``unit``: mm in the header's unit of length.
     """
     shape = tuple(map(int, header.get_data_shape()[:3]))
     if header["sform_code"] == 0 or header["qform_code"] == 0 or len(shape) < 3 or 0 in shape:
@@ -239,20 +251,30 @@ def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) 
         if apart <= sform.tolerance + rounding * extent:
             return
     far = f", up to {apart:.4g} mm apart" if np.isfinite(apart) else ""
-    name = path.name.removesuffix(".gz").removesuffix(".nii")
-    command = (
-        f"import nibabel as nib; image = nib.load({path.name!r}); image.set_qform(None); "
-        f"nib.save(image, {name + '_sform.nii.gz'!r})"
-    )
     raise UserError(
         path,
         expected="a qform and an sform that agree",
         found=f"{stated} and an sform with it at {_place(sform)} mm{far}",
         remedy=(
-            f'look which of them fits the anatomy: python -c "{command}" keeps the sform, with image.set_sform(None) '
-            "in place of image.set_qform(None) it keeps the qform"
+            f"look which of them fits the anatomy: {_form_command(path, 'sform')} keeps the sform, --form qform keeps "
+            "the qform"
         ),
     )
+
+
+def _form_command(path: Path, form: str) -> str:
+    return f"python -m monai_cl convert {shlex.quote(str(path))} NEW.nii.gz --form {form}"
+
+
+def _form(path: Path, header: nib.Nifti1Header, form: str) -> np.ndarray:
+    """The one form of a header (4, 4), in its unit of length; raises UserError where it is switched off or none."""
+    try:
+        if header[f"{form}_code"] != 0:
+            return _qform(header)[0] if form == "qform" else np.asarray(header.get_sform(), dtype=float)
+        found = "it switched off"
+    except (ValueError, nib.spatialimages.HeaderDataError) as error:
+        found = f"none ({error})"
+    raise UserError(path, expected=f"a {form}" if form == "qform" else "an sform", found=found, remedy="take the other")
 
 
 def _qform(header: nib.Nifti1Header) -> tuple[np.ndarray, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_cl.data.grid import Grid
-from monai_cl.data.io.formats import format_of
+from monai_cl.data.io.formats import NIFTI, format_of
 from monai_cl.errors import UserError
 
 # a voxel spacing outside this is a damaged header or another unit
@@ -53,6 +53,7 @@ def read_volume(
     series: str | None = None,
     series_part: str | None = None,
     uneven_slices: str = "error",
+    form: str | None = None,
 ) -> Volume:
     """Read a 3D volume.
 
@@ -61,6 +62,7 @@ def read_volume(
         series: Series Instance UID, where a folder holds several.
         series_part: the acquisition to take of a DICOM series with several, such as ``"AcquisitionNumber=2"``.
         uneven_slices: ``"error"`` or ``"interpolate"``, for DICOM (see :func:`read_dicom_series`).
+        form: ``"sform"`` or ``"qform"``: the one to believe of a NIfTI header that contradicts itself.
 
     Returns:
         the volume in file order; integers stay integers, CT values are HU. A trailing axis of length one is dropped.
@@ -75,7 +77,9 @@ def read_volume(
         )
     format = format_of(path)
     options = {"series": series, "series_part": series_part, "uneven_slices": uneven_slices}
-    array, affine = format.read_voxels(path, **(options if format.is_series else {}))
+    if form is not None and format is not NIFTI:
+        raise UserError(path, expected="a NIfTI file, which has a qform and an sform", found=f"{format.name}")
+    array, affine = format.read_voxels(path, **(options if format.is_series else {"form": form} if form else {}))
     array = _three_axes(path, array)
     _check_affine(path, affine)
     return Volume(array, affine, path)

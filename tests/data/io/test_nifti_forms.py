@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_cl.cli.commands import main
 from monai_cl.data import read_volume
 from monai_cl.data.io.reading import read_grid
 from monai_cl.errors import UserError
@@ -41,24 +42,46 @@ def test_forms_that_differ_are_refused_with_both_and_how_far_they_are_apart(tmp_
     path = write(tmp_path / "ct.nii", MOVED, AFFINE)
     match = (
         r"ct\.nii: expected a qform and an sform that agree, found a qform with the first voxel at \(-7, 11, 3\) mm "
-        r"and an sform with it at \(35, 11, 3\) mm, up to 42 mm apart; look which of them fits the anatomy: python -c"
+        r"and an sform with it at \(35, 11, 3\) mm, up to 42 mm apart; look which of them "
+        r"fits the anatomy: python -m monai_cl convert \S+ NEW\.nii\.gz --form sform keeps the sform"
     )
     with pytest.raises(UserError, match=match):
         read(path)
 
 
-@pytest.mark.parametrize(("sform", "qform"), [(MOVED, AFFINE), (TILTED, TILTED)], ids=["moved", "tilted"])
-def test_the_remedy_keeps_the_voxels_and_the_form_that_is_wanted(tmp_path, sform, qform):
-    path = write(tmp_path / "ct.nii", sform, qform)
+@pytest.mark.parametrize("name", ["ct.nii", "a $(name) of 'two'.nii.gz"])
+@pytest.mark.parametrize(
+    ("sform", "qform", "kept"),
+    [
+        (MOVED, AFFINE, ("sform", "qform")),
+        (TILTED, TILTED, ("sform", "qform")),
+        (np.diag([2, 2, 2, 1]) @ AFFINE, AFFINE, ("sform", "qform")),  # two spacings as well
+    ],
+    ids=["moved", "tilted", "two spacings"],
+)
+def test_the_remedy_keeps_the_voxels_and_the_form_that_is_wanted(tmp_path, monkeypatch, sform, qform, kept, name):
+    path = write(tmp_path / "ct.nii", sform, qform, scl_slope=0.5, scl_inter=-1024)
+    if name.endswith(".gz"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress((tmp_path / "ct.nii").read_bytes()))
     stated = {"sform": sform, "qform": nib.load(path).get_qform()}
     with pytest.raises(UserError) as error:
         read_volume(path)
-    command = re.search(r'python -c "(.*?)" keeps the sform', str(error.value))[1]
-    for code, kept in ((command, "sform"), (command.replace("set_qform(None)", "set_sform(None)"), "qform")):
-        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
-        found = read_volume(tmp_path / "ct_sform.nii.gz")
-        np.testing.assert_allclose(found.affine, stated[kept], atol=1e-5)
-        np.testing.assert_array_equal(found.array, ct_array())
+    command = re.search(r"anatomy: python -m monai_cl (convert .*? --form sform) keeps the sform", str(error.value))[1]
+    assert "--form qform keeps" in str(error.value)
+    monkeypatch.chdir(tmp_path)
+    for number, form in enumerate(kept):
+        words = shlex.split(command.replace("NEW", f"new{number}").replace("--form sform", f"--form {form}"))
+        main(words)
+        found = read_volume(tmp_path / f"new{number}.nii.gz")
+        np.testing.assert_allclose(found.affine, stated[form], atol=1e-5)
+        np.testing.assert_array_equal(found.array, ct_array() / 2 - 1024)
+
+
+def test_a_form_that_is_not_there_cannot_be_kept(tmp_path):
+    path = write(tmp_path / "ct.nii", MOVED, AFFINE, codes=(1, 0))
+    with pytest.raises(UserError, match=r"ct\.nii: expected a qform, found it switched off; take the other"):
+        read_volume(path, form="qform")
 
 
 @pytest.mark.parametrize("codes", [(1, 0), (0, 1)])
