@@ -107,7 +107,7 @@ class Demo:
         """
         path = self.output / "demo.json"
         wanted = json.loads(json.dumps({"seed": self.seed, **asdict(self.size)}))
-        remedy = "name another folder with --output, or remove this one"
+        remedy = "name another folder with --output"
         if not path.exists():
             if any(self.output.glob("*/results.json")) or (self.output / "cohort").exists():
                 raise UserError(

@@ -12,6 +12,7 @@ def doctor_command(
     output_dir: str = ".",
     data_list: str | None = None,
     data_root: str | None = None,
+    allow_outside: bool = False,
     store: str | None = None,
     processes: int = 1,
     licences: bool = False,
@@ -28,6 +29,7 @@ def doctor_command(
         output_dir: where runs will write.
         data_list: JSON file to look at; headers only.
         data_root: folder the list's paths start from; default: the folder of the list.
+        allow_outside: trust a list whose paths or links leave data_root.
         store: folder of prepared volumes to look at.
         processes: that torchrun is to start on this machine (--nproc_per_node).
         licences: only list the licences of all packages that are needed to run, as a Markdown table.
@@ -50,6 +52,7 @@ def doctor_command(
         output_dir=str(output_dir),
         data_list=None if data_list is None else str(data_list),
         data_root=None if data_root is None else str(data_root),
+        allow_outside=allow_outside,
         store=None if store is None else str(store),
         processes=processes,
     )

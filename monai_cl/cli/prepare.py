@@ -45,6 +45,7 @@ def prepare_command(
         allow_outside: trust a list whose paths or links leave data_root.
     """
     from monai_cl.data import Preparation, load_data_list, prepare
+    from monai_cl.data.store.preparation import INCOMPLETE
 
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise UserError("--workers", expected="an integer >= 1", found=f"{workers!r}")
@@ -57,7 +58,12 @@ def prepare_command(
     )
     items = [item for split in _names(splits) for item in content.items(split)]
     if not items:
-        raise UserError(data_list, expected=f"items under {', '.join(_names(splits))}", found="none")
+        raise UserError(
+            data_list,
+            expected=f"items under {', '.join(_names(splits))}",
+            found="none",
+            remedy="correct the list, or name other parts with --splits",
+        )
     with _cluster(dask) as processes:
         result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
     echo(result.summary())
@@ -65,7 +71,7 @@ def prepare_command(
         raise UserError(
             data_list,
             found=f"{len(result.skipped)} of {len(items)} volumes cannot be prepared, listed above with the reason",
-            remedy="fix them or remove them from the list",
+            remedy=INCOMPLETE[0].lower() + INCOMPLETE[1:],
         )
 
 

@@ -38,7 +38,9 @@ def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[st
         wrong += report.other_shape
         of_slices = any(name.startswith(("backbone.", "encoder.")) for name in place)
         options = (
-            "method, backbone, width, neighbours" if of_slices else "patch_size, feature_size, hidden_size, data_list"
+            "method, backbone, width, neighbours"
+            if of_slices
+            else "patch_size, feature_size, hidden_size; organs or data_list"
         )
         raise UserError(
             f"{checkpoint}: does not fit this network: {', '.join(wrong[:3])}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_cl.data import DataList, Preparation, PreparedItems, load_data_list, prepare
 from monai_cl.data.datalist.items import describe_item
+from monai_cl.data.store.preparation import INCOMPLETE
 from monai_cl.errors import UserError
 
 
@@ -74,13 +75,12 @@ def prepare_all(
     """
     if not items:
         raise UserError(
-            f"store {store}", found="nothing to prepare, the data list selects no item", remedy="check fold and split"
+            f"store {store}",
+            found="nothing to prepare, the data list selects no item",
+            remedy="correct the fold or the list",
         )
     done = prepare(items, store, preparation, workers=workers)
     if done.skipped:
         lines = "; ".join(f"{describe_item(item)}: {reason}" for item, reason in done.skipped)
-        raise UserError(
-            f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. Fix them or remove them from the "
-            "list"
-        )
+        raise UserError(f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. {INCOMPLETE}")
     return done

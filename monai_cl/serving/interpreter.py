@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -48,7 +49,7 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
             chosen,
             expected="the interpreter of MONAI Label's virtual environment",
             found="none",
-            remedy="make it with `make monailabel`, or name it with --python",
+            remedy="make it with `make monailabel` in a checkout, or name it with --python",
         )
     try:
         done = subprocess.run(
@@ -62,7 +63,7 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
             chosen,
             expected="an environment with MONAI Label",
             found="one without",
-            remedy="make it with `make monailabel`, or name another interpreter with --python",
+            remedy="make it with `make monailabel` in a checkout, or name another interpreter with --python",
         )
     if not found["monai_cl"]:
         raise UserError(
@@ -130,8 +131,9 @@ def check_port(host: str, port: int) -> None:
         with socket.create_server((str(host), port)):
             pass
     except OSError as error:
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         raise UserError(
-            f"{host}:{port}: cannot listen there ({error.strerror or error}); try another --port"
+            f"{host}:{port}", found=f"cannot listen there ({error.strerror or error})", remedy=f"try another {other}"
         ) from error
 
 

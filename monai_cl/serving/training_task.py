@@ -71,7 +71,7 @@ class TrainingTask(BundleTrainTask):
         self.start: str | None = None
         super().__call__(self.request, datastore)
         if not (self.run / FILE_NAME).is_file():
-            raise UserError(self.run, found="the training did not finish", remedy="the lines above say why")
+            raise UserError(self.run, found="the training did not finish", remedy="the server's log says why")
         return self._compare()
 
     def _compare(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class TrainingTask(BundleTrainTask):
                 )
             )
         if not items:
-            raise UserError("expected submitted labels to train on, found none; submit one first")
+            raise UserError("training", expected="submitted labels", found="none", remedy="submit one first")
         return items
 
     def _organs(self) -> list[str]:

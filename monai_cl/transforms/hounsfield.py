@@ -72,5 +72,5 @@ def _not_finite(array: np.ndarray) -> tuple[str, str, str, str] | None:
         "not a number",
         "finite HU in every voxel",
         voxels,
-        "replace them by air (-1024) in the file, or export it again",
+        "export it again; where they lie outside the body, replace them by air (-1024)",
     )

@@ -219,14 +219,18 @@ LISTS = [
         ("gone.nii.gz", "found nothing", "gone.nii.gz"),
     ),
     Case(
-        "lists", "a scan twice", LIST, _again, ("training[3].image", "every image once", "the one of training[2] again")
+        "lists",
+        "a scan twice",
+        LIST,
+        _again,
+        ("training[3].image", "every image once", "the one of training[2] again", "remove one of the two"),
     ),
     Case(
         "lists",
         "one scan under two names",
         ("datalist validate",),
         _copy,
-        ("copy.nii.gz", "every image once", "the content of training[2].image"),
+        ("copy.nii.gz", "every image once", "the content of training[2].image", "remove one of the two"),
     ),
     Case(
         "lists",
@@ -241,6 +245,21 @@ LISTS = [
         LIST,
         lambda world: document(validation=[{**world.document["training"].pop(), "patient": "good"}])(world),
         ("validation[0]", 'patient "good" in training only', "keep the scans of a patient together"),
+    ),
+    Case(
+        "lists",
+        "a patient in training and in the test set",
+        LIST,
+        lambda world: document(test=[{**world.document["training"].pop(), "patient": "good"}])(world),
+        ("test[0]", 'patient "good" in training only', "take those in training out, so that the test set stays whole"),
+    ),
+    Case(
+        "lists",
+        "a scan in training and in the test set",
+        LIST,
+        lambda world: document(test=[dict(world.bad)])(world),
+        ("test[0].image", "every image once", "remove training[2], so that the test set keeps its scans"),
+        problems=2,
     ),
     Case(
         "lists",
@@ -296,7 +315,7 @@ LISTS = [
         "backslashes in a path",
         LIST,
         item({"image": "ct\\bad.nii.gz"}),
-        ("training[2].image", "with backslashes", "write the path from there"),
+        ("training[2].image", "with backslashes", "write it with forward slashes"),
     ),
     Case(
         "lists",

@@ -132,7 +132,7 @@ WEIGHTS = [
         "a results.json cut in the middle",
         ("report",),
         results(lambda text: text[: len(text) // 2]),
-        ("results.json", "expected JSON as a run writes it", "run again or remove the file"),
+        ("results.json", "expected JSON as a run writes it", "copy it again, or leave the folder of this run out"),
     ),
     Case(
         "weights",

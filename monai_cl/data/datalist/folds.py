@@ -121,7 +121,10 @@ def split_folds(
     for i, patient in enumerate(patients):
         items_of.setdefault(patient, Counter())[repr(strata[i]) if strata is not None else ""] += 1
     if len(items_of) < folds:
-        raise UserError(f"expected at least as many patients as folds ({folds}), found {len(items_of)} patients")
+        raise UserError(
+            f"expected at least as many patients as folds ({folds}), found {len(items_of)} patients; "
+            f"{fewer_folds(len(items_of))}"
+        )
 
     def card(patient: str) -> tuple[str, int, bytes]:
         keys = items_of[patient]
@@ -133,6 +136,11 @@ def split_folds(
     first = int.from_bytes(_draw(seed, "first fold", "")[:4], "big")
     fold_of = {patient: (first + place) % folds for place, patient in enumerate(dealt)}
     return [fold_of[patient] for patient in patients]
+
+
+def fewer_folds(available: int) -> str:
+    """What to do where there are more folds than the ``available`` patients: two folds are the fewest."""
+    return f"use at most {available} folds, or add patients" if available >= 2 else "add patients"
 
 
 def _draw(seed: int, address: str, patient: str) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.datalist.folds import fewer_folds
 from monai_cl.data.datalist.tables import TableLabels, read_label_table
 from monai_cl.errors import UserError
 
@@ -62,14 +63,19 @@ def check_class_sizes(targets: Mapping[str, int | None], *, folds: int, where: s
             members.setdefault(target, []).append(patient)
     if len(members) < 2:
         found = f"class {next(iter(members))} only" if members else "none"
-        raise UserError(where, expected="patients of at least two classes", found=f"{found} ({len(targets)} patients)")
+        raise UserError(
+            where,
+            expected="patients of at least two classes",
+            found=f"{found} ({len(targets)} patients)",
+            remedy="add patients of another one",
+        )
     for target, patients in sorted(members.items()):
         if len(patients) < folds:
             raise UserError(
                 where,
                 expected=f"at least {folds} patients of every class, one per fold",
                 found=f"{len(patients)} of class {target} ({_some(patients)})",
-                remedy="use fewer folds or add patients",
+                remedy=fewer_folds(len(patients)),
             )
 
 

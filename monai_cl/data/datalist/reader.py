@@ -232,7 +232,11 @@ class ListReader:
     ) -> None:
         remedy = None
         if kind == "outside":
-            remedy = "set data_root and write the path from there, or trust the list and --allow_outside True"
+            remedy = "write the path from the folder of the data (data_root; of a bundle, dataset_dir)"
+            if "backslashes" in found:  # allowed or not, they lead nowhere on other systems
+                remedy = "write it with forward slashes, from the folder of the data"
+            else:
+                remedy = f"{'move it there' if file is None else remedy}, or trust the list with --allow_outside True"
         self.problems.append(Problem(kind, str(path), place, expected, found, file=file, remedy=remedy))
 
 

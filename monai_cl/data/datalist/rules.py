@@ -48,7 +48,17 @@ def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
                 expected = "every image in one data set only"
                 found = f"the image of {first_place} of data set {owner.name} again"
                 file = dataset.relative(item["image"])
-                yield Problem("duplicate item", dataset.list_file, f"{place}.image", expected, found, file=file)
+                remedy = remove_one(place, first_place)
+                where = f"{place}.image"
+                yield Problem("duplicate item", dataset.list_file, where, expected, found, file=file, remedy=remedy)
+
+
+def remove_one(place: str, first_place: str) -> str:
+    """Which of two items to take out of a list: a test set keeps its own."""
+    in_test = [".test[" in f".{where}" for where in (place, first_place)]
+    if in_test[0] == in_test[1]:
+        return "remove one of the two"
+    return f"remove {first_place if in_test[0] else place}, so that the test set keeps its scans"
 
 
 def _at(dataset: DataSet, key: str) -> str:
@@ -73,14 +83,16 @@ def _label_problems(dataset: DataSet) -> Iterator[Problem]:
         first = organs.setdefault(organ.lower(), label)
         if first != label:
             found = f'"{organ}" for the ids {first} and {label}'
-            remedy = "to merge them, name it once and use label_map"
+            remedy = "to merge them, name it once, and give every value its id under label_map"
             yield problem("repeated name", f"labels.{label}", "another organ for each id", found, remedy)
         if label > LARGEST_LABEL:
-            yield problem("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label))
+            remedy = 'declare a smaller id, and map every value of the files under "label_map"'
+            yield problem("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label), remedy)
     for value, label in (dataset.label_map or {}).items():
         if label not in dataset.labels:
             ids = ", ".join(map(str, dataset.labels))
-            yield problem("label map", f"label_map.{value}", f"one of the ids of labels ({ids})", str(label))
+            remedy = 'correct it, or declare it under "labels"'
+            yield problem("label map", f"label_map.{value}", f"one of the ids of labels ({ids})", str(label), remedy)
 
 
 def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -91,16 +103,28 @@ def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
         first = images.setdefault(item["image"], place)
         if first != place:
             found = f"the one of {first} again"
-            yield Problem("duplicate item", dataset.list_file, f"{place}.image", "every image once", found, file=file)
+            remedy, where = remove_one(place, first), f"{place}.image"
+            yield Problem(
+                "duplicate item", dataset.list_file, where, "every image once", found, file=file, remedy=remedy
+            )
             continue  # its id repeats, too
         first = ids.setdefault(item["id"], place)
         if first != place:
             found = f'"{item["id"]}" of {first} again'
-            yield Problem("duplicate item", dataset.list_file, f"{place}.id", "every id once", found, file=file)
+            remedy = 'give one of them another "id"'
+            where = f"{place}.id"
+            yield Problem("duplicate item", dataset.list_file, where, "every id once", found, file=file, remedy=remedy)
         if item["image"] == item.get("label"):
             expected, found = "an image and its label map", "the same file twice"
             remedy = "name the label's own file"
             yield Problem("same file", dataset.list_file, place, expected, found, file=file, remedy=remedy)
+
+
+def _keep_together(*parts: str) -> str:
+    if "test" in parts:
+        other = next(part for part in parts if part != "test")
+        return f"keep the scans of a patient together: take those in {other} out, so that the test set stays whole"
+    return "keep the scans of a patient together"
 
 
 def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -119,7 +143,7 @@ def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
                 expected,
                 f"the patient in {part} too",
                 file=dataset.relative(item["image"]),
-                remedy="keep the scans of a patient together",
+                remedy=_keep_together(part, first_part),
             )
 
 
@@ -131,7 +155,8 @@ def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
         found = f"none here ({len(without)} of {len(training)} items have none)"
         place, item = without[0]
         file = dataset.relative(item["image"])
-        yield Problem("missing fold", dataset.list_file, place, expected, found, file=file)
+        remedy = "give the others one too: the fold of their patient, where they have one"
+        yield Problem("missing fold", dataset.list_file, place, expected, found, file=file, remedy=remedy)
 
 
 def _target_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -142,7 +167,8 @@ def _target_problems(dataset: DataSet) -> Iterator[Problem]:
         if "target" in item and str(item["target"]) not in targets:
             expected = f"one of the targets {', '.join(targets)}"
             file = dataset.relative(item["image"])
-            yield Problem("target", dataset.list_file, f"{place}.target", expected, str(item["target"]), file=file)
+            where, found, remedy = f"{place}.target", str(item["target"]), 'correct it, or name it under "targets"'
+            yield Problem("target", dataset.list_file, where, expected, found, file=file, remedy=remedy)
 
 
 def _patient_target_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -155,7 +181,8 @@ def _patient_target_problems(dataset: DataSet) -> Iterator[Problem]:
         if item["target"] != first:
             expected = f'target {first} for patient "{item["patient"]}", as at {first_place}'
             found, file = str(item["target"]), dataset.relative(item["image"])
-            yield Problem("two targets", dataset.list_file, f"{place}.target", expected, found, file=file)
+            remedy, where = 'correct one of them, or the "patient" of the item', f"{place}.target"
+            yield Problem("two targets", dataset.list_file, where, expected, found, file=file, remedy=remedy)
 
 
 def _count_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -166,4 +193,5 @@ def _count_problems(dataset: DataSet) -> Iterator[Problem]:
         declared, count = dataset.document.get(key), len(dataset.splits[split])
         if declared is not None and declared != count:
             expected = f"{count}, the number of {split} items"
-            yield Problem("wrong count", dataset.list_file, _at(dataset, key), expected, str(declared))
+            remedy = "complete the items; if none is missing, correct the number"
+            yield Problem("wrong count", dataset.list_file, _at(dataset, key), expected, str(declared), remedy=remedy)

@@ -14,6 +14,7 @@ from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.problems import Problem
+from monai_cl.data.datalist.rules import remove_one
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.label_reading import grid_remedy
 from monai_cl.data.io.reading import read_grid, read_volume
@@ -155,7 +156,7 @@ def _image_faults(array: np.ndarray) -> Iterator[tuple[str, ...]]:
 
 
 def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
-    from monai_cl.data.io.label_values import label_values, present_labels, voxels
+    from monai_cl.data.io.label_values import UNDECLARED, label_values, present_labels, voxels
 
     declared = ", ".join(map(str, sorted(dataset.labels)))
     try:
@@ -177,7 +178,7 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
             "label values",
             f"values among the declared ids {declared}",
             found,
-            'declare them under "labels", or say under "label_map" what they mean',
+            UNDECLARED,
         )
     if not present_labels(values, dataset.label_map):
         held = "" if dataset.label_map is None else f" (the file's values {', '.join(map(str, values))} map to 0)"
@@ -185,7 +186,8 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
             "empty label",
             "at least one labelled voxel",
             f"background only{held}",
-            'take "label" out of the item, or the item out of the list',
+            'name the right file; where the scan has none of these organs, take "label" out of the item, which is then '
+            "neither learnt from nor evaluated",
         )
 
 
@@ -243,4 +245,5 @@ def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
                     f"every {key} once",
                     found,
                     file=dataset.relative(file),
+                    remedy=remove_one(where, first_where) if key == "image" else "name the label's own file",
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -82,8 +84,8 @@ def choose_part(
         expected="one acquisition in the series",
         found=f"{len(set(names))}: {_listed(names, what)}",
         remedy=(
-            f'choose one, by "series_part": "{min(names)}" in its item of the data list or by --series_part '
-            f'"{min(names)}"'
+            f'choose one, by "series_part": {json.dumps(min(names))} in its item of the data list, or by --series_part '
+            f"{shlex.quote(min(names))} for inference, convert and dicom_seg"
         ),
     )
 

@@ -144,7 +144,7 @@ def _not_negative(values: np.ndarray, label: Volume) -> np.ndarray:
             label.path,
             expected="label values of 0 and more",
             found=int(values.min()),
-            remedy="give the label map, not the image, or say under label_map what the values mean",
+            remedy="give the label map, not the image, or say under label_map what each value is (others become 0)",
         )
     return values
 
@@ -155,5 +155,8 @@ def _narrow(values: np.ndarray, label: Volume) -> np.ndarray:
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
             return values.astype(dtype)
     raise UserError(
-        label.path, expected="label values of at most 32767", found=high, remedy="name the wanted ones in label_map"
+        label.path,
+        expected="label values of at most 32767",
+        found=high,
+        remedy="name the wanted ones in label_map, others become 0",
     )

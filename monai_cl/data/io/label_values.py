@@ -9,6 +9,10 @@ import numpy as np
 
 from monai_cl.errors import UserError
 
+UNDECLARED = (
+    'declare them under "labels", or say under "label_map" what each value of the file is (those it leaves out become '
+    "background)"
+)
 _COUNTABLE = 1 << 20  # a wider range of values than this is sorted instead of counted
 
 
@@ -79,5 +83,5 @@ def check_label_ids(item: Mapping[str, Any], values: Iterable[int]) -> None:
             item["label"],
             expected=f"values among the declared ids {', '.join(map(str, declared))}",
             found=f"{', '.join(map(str, unknown[:8]))}{' and more' if len(unknown) > 8 else ''}",
-            remedy='declare them under "labels", or say under "label_map" what they mean',
+            remedy=UNDECLARED,
         )

@@ -65,7 +65,8 @@ def segment_fault(
     return (
         f"segments named as the list names their values ({expected})",
         f"the names {found} in the file",
-        'correct "labels", say under "label_map" which value is which organ, or rename the segments',
+        'correct "labels", say under "label_map" which value is which organ (those it leaves out become '
+        "background), or rename the segments",
     )
 
 

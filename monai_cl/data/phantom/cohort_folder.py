@@ -41,12 +41,10 @@ def cohort_folder(output: Path, *, lists: Mapping[str, str], overwrite: bool) ->
     if output.exists() and not output.is_dir():
         raise UserError(output, expected="a folder to write the cohort to", found="a file", remedy="give another name")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise UserError(
-            output,
-            expected="a new or empty folder",
-            found="files in it",
-            remedy="give another folder, or overwrite to replace the cohort there",
-        )
+        remedy = "give another folder"
+        if all((output / name).is_file() for name in lists.values()):
+            remedy += ", or --overwrite True to replace the cohort there"
+        raise UserError(output, expected="a new or empty folder", found="files in it", remedy=remedy)
     # built beside the final place, so that the last step is a rename on one file system
     building = temporary_name(output)
     building.mkdir(parents=True)

@@ -21,6 +21,7 @@ from monai_cl.errors import UserError
 from monai_cl.files import write_atomically
 
 FILE_NAME = "results.json"
+_NOT_READ = "copy it again, or leave the folder of this run out"
 
 
 def run_record(
@@ -131,12 +132,10 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
             path,
             expected="JSON as a run writes it",
             found=f"something else ({error})",
-            remedy="run again or remove the file",
+            remedy=_NOT_READ,
         ) from error
     except RecursionError as error:
-        raise UserError(
-            path, expected="JSON as a run writes it", found="endless nesting", remedy="remove the file"
-        ) from error
+        raise UserError(path, expected="JSON as a run writes it", found="endless nesting", remedy=_NOT_READ) from error
     check_results(results, where=str(path))
     return results
 

@@ -110,6 +110,6 @@ def choose_slices(store: VolumeStore, key: str, *, label: int | None = None, fra
             f"patient {entry.patient}: {path}",
             expected=f"label {label} in the mask to choose slices by",
             found=list(entry.classes) or "an empty mask",
-            remedy="correct the mask, or take it out of the list to use the middle of the volume",
+            remedy="correct the mask, or take the mask out of its item to use the middle of the volume",
         )
     return central_fraction(present, fraction)

@@ -247,7 +247,7 @@ class CTSlices(Dataset):
             f"patient {volume.patient}: {source}",
             expected=f"an image in slice {middle} (of {entry.shape[2]} from the feet)",
             found=f"one value, {value} HU, all over the window {self.window}",
-            remedy="is the file damaged or cut? Correct it or take it out of the list",
+            remedy="is the file damaged or cut? Copy or export it again, or take it out of the list and report that",
         )
 
     def _image(self, volume: SliceVolume, middle: int) -> torch.Tensor:

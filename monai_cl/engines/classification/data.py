@@ -106,5 +106,10 @@ def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> Pa
                 remedy="correct the data list",
             )
     if sorted(set(fold.values())) != list(range(max(fold.values()) + 1)):
-        raise UserError(data_list.path, expected="folds 0, 1, … without gaps", found=sorted(set(fold.values())))
+        raise UserError(
+            data_list.path,
+            expected="folds 0, 1, … without gaps",
+            found=sorted(set(fold.values())),
+            remedy="number them anew in the list, or leave --folds out to make new ones",
+        )
     return PatientFolds(fold, None, str(data_list.path))

@@ -68,6 +68,7 @@ class PatientAUC(Metric):
                 self.source,
                 expected="patients of class 0 and 1 for an AUC",
                 found=f"{len(labels)} of class {next(iter(labels.values()), 'none')} only",
+                remedy="add patients of the other one",
             )
         values = np.array([value for _, _, own in scans for value in own])
         names, means, counts = patient_means(values, np.array([patient for patient, _, own in scans for _ in own]))

@@ -30,6 +30,7 @@ def diagnose(
     output_dir: str = ".",
     data_list: str | None = None,
     data_root: str | None = None,
+    allow_outside: bool = False,
     store: str | None = None,
     processes: int = 1,
 ) -> list[Check]:
@@ -38,6 +39,7 @@ def diagnose(
     Args:
         output_dir: where runs will write.
         data_list, data_root: a list to look at; None: none.
+        allow_outside: trust a list whose paths or links leave its root.
         store: a store to look at; None: none.
         processes: that one machine is to run.
     """
@@ -50,10 +52,12 @@ def diagnose(
         "output folder": lambda: machine.folder("output folder", output_dir),
     }
     if data_list is not None:
-        checks["data list"] = lambda: data.listed(data_list, data_root)
+        checks["data list"] = lambda: data.listed(data_list, data_root=data_root, allow_outside=allow_outside)
     if store is not None:
         checks["store"] = lambda: machine.folder("store", store)
-        checks["prepared volumes"] = lambda: data.stored(store, data_list, data_root)
+        checks["prepared volumes"] = lambda: data.stored(
+            store, data_list, data_root=data_root, allow_outside=allow_outside
+        )
     return list(run_checks(checks))
 
 

@@ -173,8 +173,8 @@ class StepGuard:
         return (
             f"{self.file}: iteration {engine.state.iteration} gave {found}{row}; it came from "
             f"{', '.join(ids[:8])}{', …' if len(ids) > 8 else ''}. The weights were not changed. Check these scans; "
-            "if they are intact, lower --learning_rate, set --gradient_clip 1 or switch --amp off; or skip such steps "
-            "with --non_finite skip"
+            "if they are intact, lower --learning_rate, set --gradient_clip 1 or --amp False; or skip such steps with "
+            "--non_finite skip"
         )
 
 

@@ -48,7 +48,7 @@ def explain_failure(error: BaseException, config: Mapping[str, Any] | None = Non
         if _is_memory(found):
             return _out_of_memory(found, error, config or {})
         if isinstance(found, RuntimeError) and "DataLoader worker" in str(found) and "killed by signal" in str(found):
-            return _worker_killed(str(found))
+            return _worker_killed(str(found), config or {})
         if isinstance(found, OSError) and found.errno in _GONE and (found.filename or found.errno == errno.ENOSPC):
             name = found.filename if isinstance(found.filename, str) else found.filename or "a file"
             name = name.decode(errors="replace") if isinstance(name, bytes) else name
@@ -81,15 +81,17 @@ def _out_of_memory(found: BaseException, error: BaseException, config: Mapping[s
     return f"out of memory on {where} for {what}: lower {lower}{elsewhere} ({reason or type(found).__name__})"
 
 
-def _worker_killed(text: str) -> str:
+def _worker_killed(text: str, config: Mapping[str, Any]) -> str:
+    number = next(_paths(config, "num_workers"), "num_workers")  # at the top where it is an option of training
     if "Bus error" in text or "shared memory" in text:
         return (
             "a worker of the loader ran out of shared memory: raise /dev/shm (docker run --shm-size=8g), or lower "
-            f"--num_workers ({text.splitlines()[0]})"
+            f"--{number} ({text.splitlines()[0]})"
         )
+    again = "; the same command with --resume auto continues from the last checkpoint" if "resume" in config else ""
     return (
-        "a worker of the loader was killed, most likely for lack of memory: lower --num_workers "
-        f"({text.splitlines()[0]}); the same command with --resume auto continues from the last checkpoint"
+        f"a worker of the loader was killed, most likely for lack of memory: lower --{number} "
+        f"({text.splitlines()[0]}){again}"
     )
 
 

@@ -28,7 +28,7 @@ def class_counts(data_list: DataList) -> list[int]:
                 f"{data_list.path}: data set {dataset.name!r}",
                 expected=f"the label ids 0 … {len(ids) - 1} without gaps",
                 found=ids,
-                remedy="renumber them with a label_map in the list",
+                remedy="renumber them with a label_map that names every value of the files",
             )
         counts.append(len(ids))
     return counts
@@ -63,7 +63,7 @@ def mixcl_patches(
         raise UserError(
             data_list.path,
             found=f"no item with image and label under {split!r}",
-            remedy="MixCL learns from labelled volumes",
+            remedy="name labels in the list: MixCL learns from labelled volumes",
         )
     done = prepare_all(items, store, Preparation(spacing=spacing, antialias=antialias), workers=prepare_workers)
     grouped: dict[str, list[str]] = {dataset.name: [] for dataset in data_list.datasets}

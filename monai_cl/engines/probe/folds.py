@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_cl.data.datalist.folds import fewer_folds
 from monai_cl.errors import UserError
 from monai_cl.files import write_atomically
 
@@ -62,7 +63,7 @@ class PatientFolds:
                 self.source,
                 expected="folds that cover every patient",
                 found=f"none for {_named(without)}",
-                remedy="make the folds from these features, or give the file that was made for these patients",
+                remedy="leave --folds out to make new ones, or give the file that was made for these patients",
             )
         if unused:
             raise UserError(
@@ -71,7 +72,7 @@ class PatientFolds:
                     f"the features lack {_named(unused)} of these folds, so that the result could not be compared "
                     "with others on them"
                 ),
-                remedy="complete the features, or make new folds",
+                remedy="complete the features, or leave --folds out to make new ones",
             )
 
     def require_classes(self, labels: Mapping[str, int]) -> None:
@@ -84,7 +85,7 @@ class PatientFolds:
                     f"{self.source}: fold {number} ({_named(part)})",
                     expected=f"a patient of every class ({', '.join(map(str, classes))})",
                     found=f"none of class {lacking[0]}",
-                    remedy="make new folds, stratified by class",
+                    remedy="leave --folds out to make new ones, stratified by class",
                 )
 
 
@@ -118,7 +119,7 @@ def stratified_folds(
                 f"{source}: class {number}",
                 expected=f"at least {count} patients, one for each fold",
                 found=f"{len(members)} ({_named(members, bare=True)})",
-                remedy="use fewer folds or add patients",
+                remedy=fewer_folds(len(members)),
             )
     splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
     splits = splitter.split(np.zeros((len(patients), 1)), [labels[patient] for patient in patients])
@@ -149,7 +150,7 @@ def grouped_folds(
             source,
             expected=f"at least {count} patients, one for each fold",
             found=f"{len(patients)} ({_named(patients, bare=True)})",
-            remedy="use fewer folds or add patients",
+            remedy=fewer_folds(len(patients)),
         )
     return _from_splits(patients, KFold(count, shuffle=True, random_state=seed).split(patients), seed)
 
@@ -179,7 +180,9 @@ def read_folds(path: str | os.PathLike) -> PatientFolds:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: expected a file of folds, cannot be read ({error.strerror})") from error
+        raise UserError(
+            path, found=f"cannot be read ({error.strerror})", remedy="correct --folds, or leave it out to make new ones"
+        ) from error
     except ValueError as error:
         raise UserError(path, expected="folds as JSON", found=f"something else ({error})") from error
     parts = content.get("folds") if isinstance(content, dict) else None
@@ -188,13 +191,17 @@ def read_folds(path: str | os.PathLike) -> PatientFolds:
             path,
             expected='{"schema": 1, "folds": [[patients], ...]} with two folds or more, none empty',
             found=f"{str(content)[:80]}",
+            remedy="give the folds.json of a probe, or leave --folds out to make new ones",
         )
     fold: dict[str, int] = {}
     for number, part in enumerate(parts):
         for patient in map(str, part):
             if patient in fold:
                 raise UserError(
-                    f"{path}: patient {patient}", expected="one fold", found=f"{fold[patient]} and {number}"
+                    f"{path}: patient {patient}",
+                    expected="one fold",
+                    found=f"{fold[patient]} and {number}",
+                    remedy="take the patient out of one of them, or leave --folds out to make new ones",
                 )
             fold[patient] = number
     seed = content.get("seed")

@@ -132,7 +132,7 @@ def _choose(features, patients, labels, *, grid, inner_folds, balanced, seed) ->
             "probe",
             expected="two patients or more of each class in a training part",
             found=smallest,
-            remedy="use more folds, or add patients",
+            remedy="give each class three patients or more, and use three folds or more",
         )
     inner = stratified_folds(classes, count=min(inner_folds, smallest), seed=seed)
     fold = inner.of(patients)

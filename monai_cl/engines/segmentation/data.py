@@ -40,7 +40,7 @@ def foreground_names(data_list: DataList) -> list[str]:
             data_list.path,
             expected="labels with the ids 0 (background), 1, 2, … without gaps",
             found=ids,
-            remedy="renumber them with a label_map in the list",
+            remedy="renumber them with a label_map that names every value of the files",
         )
     return [labels[i] for i in ids[1:]]
 
@@ -98,7 +98,9 @@ def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -
     labelled = [item for item in items if "label" in item]
     if not labelled:
         raise UserError(
-            data_list.path, found=f"the {what} holds no item with image and label", remedy="check --fold and the list"
+            data_list.path,
+            found=f"the {what} holds no item with image and label",
+            remedy="name another --fold, or add labels to the list",
         )
     return labelled
 

@@ -43,7 +43,7 @@ def test_list_has_folds_and_counts(tmp_path):
 def test_a_class_with_fewer_patients_than_folds_is_refused(tmp_path):
     classes = {f"P{i}": "0" for i in range(9)} | {"Q1": "1"}
     options = dict(patient="id", value="stage")
-    with pytest.raises(UserError, match=r"stages.csv: expected at least 5 .* found 1 of class 1 \(Q1\); use fewer"):
+    with pytest.raises(UserError, match=r"stages.csv: expected at least 5 .* found 1 of class 1 \(Q1\); add patients"):
         list_from_list(table(tmp_path, classes), scans(*classes), **options)
     made = list_from_list(table(tmp_path, classes), scans(*classes), folds=None, **options)
     assert len(made.document["training"]) == 10

@@ -111,7 +111,7 @@ WRONG = {
     ),
     "map from a word": (GOOD | {"label_map": {"x": 1}}, 'integers in quotes, 0 or more, found "x"'),
     "absolute path": (training({"image": "/d/a.nii.gz"}), "training[0].image: /d/a.nii.gz: expected a relative path"),
-    "windows path": (training({"image": "C:/a.nii.gz"}), "found the absolute path 'C:/a.nii.gz'; set data_root"),
+    "windows path": (training({"image": "C:/a.nii.gz"}), "found the absolute path 'C:/a.nii.gz'; write the path from"),
     "home path": (training({"image": "~/a.nii.gz"}), "found the absolute path '~/a.nii.gz'"),
     "path out of root": (
         training({"image": "x/../../a.nii.gz"}),

@@ -173,7 +173,7 @@ def test_same_scan_under_two_names(folder, read_voxels):
     text = folder.complaint(read_voxels=read_voxels)
     assert text == (
         "list.json: training[2].image: ct/2.nii.gz: expected every image once, "
-        "found the content of training[0].image (ct/0.nii.gz) again"
+        "found the content of training[0].image (ct/0.nii.gz) again; remove one of the two"
     )
 
 
@@ -209,7 +209,8 @@ def test_label_values_that_are_not_declared(folder):
     folder.seg(1, array)
     assert folder.complaint() == (
         "list.json: training[1].label: seg/1.nii.gz: expected values among the declared ids 0, 1, 2, "
-        'found 7 (2 voxels), 9 (1 voxel); declare them under "labels", or say under "label_map" what they mean'
+        'found 7 (2 voxels), 9 (1 voxel); declare them under "labels", or say under "label_map" what each value of the '
+        "file is (those it leaves out become background)"
     )
 
 

@@ -99,5 +99,5 @@ def test_a_file_of_another_form_is_reported(tmp_path, content, message):
 
 
 def test_a_missing_file_is_reported(tmp_path):
-    with pytest.raises(UserError, match=r"folds\.json: expected a file of folds, cannot be read"):
+    with pytest.raises(UserError, match=r"folds\.json: cannot be read .*; correct --folds, or leave it out"):
         read_folds(tmp_path / "folds.json")
