@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bad_input.advice import advice_faults, advice_in
 from tests.bad_input.case import GROUPS, Case
 from tests.bad_input.document import PAGE, page
 from tests.bad_input.doors import DOORS
@@ -29,6 +30,7 @@ def test_it_is_refused_in_one_line_or_repaired(case: Case, tmp_path, request):
         assert found.error is not None, f"{door} took it: {found.shown}"
         for part in case.names:
             assert part in found.shown, f"{door} does not say {part!r}: {found.shown}"
+        assert advice_faults(advice_in(found.shown), [door]) == []
         if door == "datalist validate" and "listed above" in found.error:
             words = f"{case.problems} problem" + ("s" if case.problems > 1 else "")
             assert f": {words}, listed above" in found.error, found.shown

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from monai_cl.engines import slice_classifier
+from tests.bad_input.advice import advice_faults, advice_in
 from tests.bad_input.case import Case
 from tests.bad_input.cases_runs import RUNS
 from tests.bad_input.world import World
@@ -69,6 +70,7 @@ def test_a_run_is_refused_in_one_line_before_it_writes(case: Case, door: str, la
     assert finished.last_error_line.startswith("error: "), finished.err[-3000:]
     for part in case.names:
         assert part in finished.last_error_line, finished.last_error_line
+    assert advice_faults(advice_in(finished.last_error_line), [door]) == []
     assert not [path for path in world.out.rglob("*") if path.is_file()]
     assert [path.name for path in (tmp_path / "cwd").iterdir()] == []
     json.dumps(sorted(world.stored()))  # the store is whole, whatever is in it
