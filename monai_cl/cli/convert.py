@@ -14,12 +14,14 @@ def convert_command(
     uneven_slices: str = "error",
     like: str | None = None,
     form: str | None = None,
+    rectify: bool = False,
+    label_map: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a scan (DICOM series, NRRD, MetaImage, NIfTI) as one NIfTI file, which every command and bundle takes.
 
-    Voxels and geometry stay as they are, in HU and mm; a DICOM series is one file afterwards, of one acquisition and of
-    equal steps.
+    Voxels and geometry stay as they are, in HU and mm, unless `rectify` resamples them; a DICOM series is one file
+    afterwards, of one acquisition and of equal steps.
 
     Example:
         python -m monai_cl convert /data/new/scan scan.nii.gz --uneven_slices interpolate
@@ -33,6 +35,8 @@ def convert_command(
         like: scan on whose grid a label map is written, each voxel with the value of the nearest one; the options
             above are then those of the scan.
         form: "sform" or "qform": which of the two to keep of a NIfTI file in which they contradict each other.
+        rectify: resample a sheared grid (a tilted gantry) to right angles, which every viewer shows as they are.
+        label_map: the scan is a label map: `rectify` takes the nearest voxel and does not interpolate.
         overwrite: replace a file that is there.
     """
     from pathlib import Path
@@ -40,6 +44,7 @@ def convert_command(
     from monai_cl.data.io.label_reading import label_on_grid
     from monai_cl.data.io.nifti_output import write_volume
     from monai_cl.data.io.reading import read_volume
+    from monai_cl.data.io.rectify import rectified, sheared_message
 
     if uneven_slices not in ("error", "interpolate"):
         raise UserError(f'--uneven_slices: expected "error" or "interpolate", got {uneven_slices!r}')
@@ -59,6 +64,10 @@ def convert_command(
     left_out = 0
     if like is not None:
         volume, left_out = label_on_grid(read_volume(str(source), form=form), str(like), volume.grid)
+    if rectify:
+        volume = rectified(volume, nearest=label_map or like is not None)
+    elif said := sheared_message(output, volume.affine, remedy="--rectify resamples it"):
+        echo(f"note: {said}")
     path = write_volume(str(output), volume)
     echo(f"wrote {path}: {volume.grid}")
     if left_out:

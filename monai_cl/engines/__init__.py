@@ -61,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "validation_items",
         ),
         "segmentation.dicom_output": ("SaveDicomSegd",),
+        "segmentation.result_files": ("ResultFiles", "ResultRecords"),
         "segmentation.inference_data": ("inference_items", "volumes_in"),
         "segmentation.network": ("parameter_groups", "segmentation_unetr"),
         "slices.batch": ("SlicePrepareBatch",),

@@ -7,7 +7,7 @@ from typing import Any
 
 from monailabel.tasks.infer.bundle import BundleInferTask
 
-from monai_cl.data.datalist.items import item_id
+from monai_cl.data.io.result_names import result_name
 from monai_cl.engines.classification.prediction_files import scan_record
 
 DECISIVE = 4
@@ -28,7 +28,7 @@ class ClassificationTask(BundleInferTask):
 
     def run_pre_transforms(self, data: dict[str, Any], transforms: Sequence[Any]) -> dict[str, Any]:
         """The request's own keys stay: MONAI Label looks at them later."""
-        scan = item_id({"image": data["image"]})
+        scan = result_name(data["image"])
         return {**data, **super().run_pre_transforms({**data, "id": scan, "patient": scan}, transforms)}
 
     def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[None, Any]:

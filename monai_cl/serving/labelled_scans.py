@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from monai_cl.data.io.label_values import whole_values
-from monai_cl.data.io.reading import read_volume
+from monai_cl.data.io.nifti_output import write_volume
+from monai_cl.data.io.reading import Volume, read_volume
 from monai_cl.errors import UserError
 from monai_cl.files import write_atomically
 from monai_cl.serving.segment_values import organ_values
@@ -54,8 +54,7 @@ def labelled_scan(
     for value, organ in mapped.items():
         renumbered[values == value] = organ
     file = Path(folder) / f"{name}.nii.gz"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(renumbered, found.affine), file)
+    write_volume(file, Volume(renumbered, found.affine))
     return {"id": name, "image": str(image), "label": str(file)}
 
 

@@ -67,11 +67,11 @@ def take(world: World) -> Outcome:
     options |= {"iterations": 1, "epoch_length": 1, "batch_size": 3, "overlay_cases": 3}
     options |= {"validate#dataset_data": "@train#dataset_data"}
     train = INFERENCE.with_name("train.yaml")
-    _run([train], options)
-    _run([train, INFERENCE.with_name("evaluate.yaml")], options)
+    run_config([train], options)
+    run_config([train, INFERENCE.with_name("evaluate.yaml")], options)
     maps = world.out / "maps"
     options = {"datalist": [item["image"]], "checkpoint": str(run / "model.pt"), "output_dir": str(maps)}
-    _run([INFERENCE], options | {"organs": list(ORGANS.values())[1:]})
+    run_config([INFERENCE], options | {"organs": list(ORGANS.values())[1:]})
     results, evaluation = read_results(run), read_results(run / "evaluation")
     return Outcome(
         image=store.read(key),
@@ -87,17 +87,19 @@ def take(world: World) -> Outcome:
     )
 
 
-def _run(files: list[Path], options: dict[str, Any]) -> None:
-    """A config as MONAI runs it, in this process."""
+def run_config(files: list[Path], options: dict[str, Any]) -> str:
+    """A config as MONAI runs it, in this process; returns what it printed."""
     parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
     for key, value in {**SIZE, **options}.items():
         parser[key] = value
+    shown = io.StringIO()
     # not the preflight, which is about the process
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(io.StringIO()):
         seed_weights(0)
         parser["initialize"] = [text for text in parser["initialize"] if "preflight" not in text]
         parser.get_parsed_content("initialize")
         parser.get_parsed_content("run")
+    return shown.getvalue()
 
 
 def _dice(results: dict[str, Any]) -> dict[str, float | None]:
@@ -107,7 +109,7 @@ def _dice(results: dict[str, Any]) -> dict[str, float | None]:
 
 def _result(folder: Path, image: str) -> np.ndarray:
     """The only label map, on the grid of its scan; its header says one place."""
-    (file,) = folder.iterdir()
+    (file,) = folder.glob("*.nii.gz")
     found, scan = read_volume(file), read_volume(image)
     assert found.grid.same_as(scan.grid, any_axes=False)
     header = nib.load(file).header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from monai_cl.data.dicom import parts, stated
+from monai_cl.data.dicom import kinds, parts, stated
 from monai_cl.errors import UserError
 from monai_cl.files import check_name
 
-_SERIES_UID, _DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
+logger = logging.getLogger(__name__)
+
+_SERIES_UID, _DESCRIPTION, _MODALITY, _SOP_CLASS = "0020|000e", "0008|103e", "0008|0060", "0008|0016"
 _TAGS = stated.TAGS | parts.TAGS
 # media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
 _IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
@@ -29,6 +32,7 @@ class SliceHeader:
         series: Series Instance UID, or "".
         description: of the series, or "".
         modality: such as ``"CT"``, or "".
+        sop_class: UID of the kind of object, or "".
         origin: (3,), LPS mm, of the first voxel.
         direction: (3, 3), columns are the image axes in LPS.
         spacing: mm along the image axes.
@@ -41,6 +45,7 @@ class SliceHeader:
     series: str
     description: str
     modality: str
+    sop_class: str
     origin: np.ndarray
     direction: np.ndarray
     spacing: tuple[float, ...]
@@ -73,18 +78,12 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
         series_part: the acquisition to take where the series has several (see :func:`choose_part`).
 
     Raises:
-        UserError: no image, several series, several acquisitions, other sizes or directions among the slices, a damaged
-            file, DICOM SEG, a header that does not state its geometry, or of CT, how its values become HU.
+        UserError: no image (what there is instead is named by kind), several series, several acquisitions, other sizes
+            or directions among the slices, a damaged file, a header that does not state its geometry, or of CT, how its
+            values become HU.
     """
     slices = _one_series(path, _scan(path), series)
     first = slices[0]
-    if first.modality == "SEG":
-        raise UserError(
-            first.path,
-            expected="a CT image",
-            found="DICOM SEG",
-            remedy="convert the segmentation to NIfTI or NRRD first",
-        )
     if len(slices) == 1 and first.is_multi_frame:
         return slices
     for item in slices:
@@ -108,8 +107,27 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _scan(path: Path) -> list[SliceHeader]:
+    """The images among the files; what else there is of DICOM is reported by kind, alone it is refused."""
     files = files_of(path)
-    slices = [found for file in files if (found := _read_header(file)) is not None]
+    slices: list[SliceHeader] = []
+    others: list[tuple[Path, str]] = []
+    for file in files:
+        found = _read_header(file)
+        kind = kinds.other_kind(found.sop_class if found else _stored_class(file))
+        if kind is not None:
+            others.append((file, kind))
+        if found is not None and (kind is None or (kind == kinds.SECONDARY_CAPTURE and found.has_position)):
+            slices.append(found)
+    images = [item for item in slices if kinds.other_kind(item.sop_class) is None]
+    slices = images or slices
+    left_out = [(file, kind) for file, kind in others if file not in {item.path for item in slices}]
+    if not slices and left_out:
+        raise UserError(
+            path,
+            expected="a DICOM image",
+            found=kinds.listed_kinds(left_out),
+            remedy="name the series that it belongs to",
+        )
     if not slices:
         raise UserError(
             path,
@@ -117,6 +135,8 @@ def _scan(path: Path) -> list[SliceHeader]:
             found=f"no DICOM image among {len(files)} files in it",
             remedy="name the folder of the series itself",
         )
+    if left_out:
+        logger.warning("%s: passed over %s", path, kinds.listed_kinds(left_out))
     return slices
 
 
@@ -145,6 +165,7 @@ def _read_header(file: Path) -> SliceHeader | None:
         series=tag(_SERIES_UID),
         description=tag(_DESCRIPTION),
         modality=tag(_MODALITY),
+        sop_class=tag(_SOP_CLASS),
         origin=np.array(reader.GetOrigin()),
         direction=np.array(reader.GetDirection()).reshape(3, 3),
         spacing=tuple(reader.GetSpacing()),
@@ -168,15 +189,11 @@ def _as_stated(item: SliceHeader) -> SliceHeader:
 
 def _claims_to_be_an_image(file: Path) -> bool:
     """Whether the file's meta header says "image": an unreadable report or plan may be skipped, a slice may not."""
-    with file.open("rb") as handle:
-        start = handle.read(1024)
-    if start[128:132] != b"DICM":
-        return False
-    at = start.find(b"\x02\x00\x02\x00UI")  # (0002,0002) Media Storage SOP Class UID, explicit little endian
-    if at < 0:
-        return False
-    length = int.from_bytes(start[at + 6 : at + 8], "little")
-    return start[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace") in _IMAGE_CLASSES
+    return kinds.stored_class(file) in _IMAGE_CLASSES
+
+
+def _stored_class(file: Path) -> str:
+    return "" if file.name == "DICOMDIR" or file.name.startswith(".") else kinds.stored_class(file)
 
 
 def _one_series(path: Path, slices: list[SliceHeader], series: str | None) -> list[SliceHeader]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 
 from monai_cl.data.io.reading import Volume
 from monai_cl.errors import UserError
@@ -17,10 +17,15 @@ from monai_cl.files import write_atomically
 _TYPES = {"b": (np.uint8,), "u": (np.uint8, np.uint16, np.uint32), "i": (np.int8, np.int16, np.int32)}
 
 
-def write_volume(output: str | os.PathLike, volume: Volume) -> Path:
+def write_volume(output: str | os.PathLike, volume: Volume, *, description: str = "") -> Path:
     """Write a volume as .nii or .nii.gz; voxels and affine are those of the volume.
 
     The qform is the sform, or switched off where the affine is sheared (a tilted gantry), which it cannot say.
+
+    Args:
+        output: the file; folders above it are made.
+        volume: (X, Y, Z), or (X, Y, Z, C) of several channels.
+        description: for the header, at most 79 characters.
 
     Raises:
         UserError: another ending, or integers that do not fit 32 bits.
@@ -34,8 +39,9 @@ def write_volume(output: str | os.PathLike, volume: Volume) -> Path:
     image.set_qform(volume.affine, code=1)
     if not np.allclose(image.get_qform(), volume.affine, atol=1e-3 * min(volume.spacing)):
         image.set_qform(None, code=0)
+    image.header["descrip"] = description.encode()
     content = image.to_bytes()
-    write_atomically(output, gzip.compress(content, 6, mtime=0) if output.name.lower().endswith(".gz") else content)
+    write_atomically(output, igzip.compress(content, 2, mtime=0) if output.name.lower().endswith(".gz") else content)
     return output
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
+from monai_cl.data.io.nifti_output import write_volume
+from monai_cl.data.io.reading import Volume
 from monai_cl.errors import UserError
 from monai_cl.files import temporary_name
 
@@ -73,13 +74,7 @@ def write_synthetic_case(
     paths = {kind: f"{kind}s/{name}.nii.gz" for kind in ("image", "label")}
     for kind, array in (("image", image), ("label", label)):
         path = folder / paths[kind]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nifti = nib.Nifti1Image(array, affine)
-        nifti.header.set_xyzt_units("mm")
-        nifti.set_sform(affine, code="scanner")
-        nifti.set_qform(affine, code="scanner")
-        nifti.header["descrip"] = f"synthetic, {made_by}".encode()
-        nib.save(nifti, path)
+        write_volume(path, Volume(array, affine), description=f"synthetic, {made_by}")
     return paths
 
 

@@ -9,40 +9,49 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
-from monai_cl.data.datalist.items import item_id, reading_options
+from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.io.formats import FILE_ENDINGS
+from monai_cl.data.io.result_names import result_names
 from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
+from monai_cl.engines.segmentation.result_files import ResultFiles
 from monai_cl.errors import UserError
 
 
 def scan_items(
-    volumes: str | Sequence[str], *, series_part: str | None = None, uneven_slices: str = "error"
+    volumes: str | Sequence[str],
+    *,
+    series_part: str | None = None,
+    uneven_slices: str = "error",
+    output_dir: str | Path | None = None,
+    overwrite: bool = False,
 ) -> list[dict[str, str]]:
-    """Items of existing scans, each with a unique ``id`` (the name without its ending).
+    """Items of existing scans, each with a unique ``id`` (see `result_names`); one that is given twice is one item.
 
     Args:
         volumes: files or DICOM series folders; one may be given without a list.
         series_part: the acquisition to take of each series that holds several.
         uneven_slices: ``"error"`` or ``"interpolate"``, of DICOM series.
+        output_dir: where `PredictionFiles` will write; None: nothing is known of it.
+        overwrite: whether results of other scans, and edited ones, may be replaced there.
 
     Raises:
-        UserError: no scan, a missing one, or two with one name.
+        UserError: no scan, a missing one, or a result that may not be replaced.
     """
     paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
     if not paths:
         raise UserError("datalist", expected="scans", found="none", remedy="pass --datalist \"['scan.nii.gz']\"")
-    named: dict[str, str] = {}
+    paths = list(dict.fromkeys(paths))
     for path in paths:
-        name = item_id({"image": path})
         if not Path(path).exists():
             raise UserError(path, expected="a scan", found="no such file or folder", remedy="correct --datalist")
-        if name in named:
-            raise UserError(
-                path, found=f"has the name of {named[name]}, and so would its results", remedy="rename one of them"
-            )
-        named[name] = path
+    if output_dir is not None:
+        # <id>.json is the record and the result
+        pictures = ["_gradcam.png"]
+        files = ResultFiles(output_dir, postfix="", endings=pictures, series_part=series_part, overwrite=overwrite)
+        files.start(paths)
+    named = result_names(paths, series_part=series_part)
     options = reading_options({"series_part": series_part, "uneven_slices": uneven_slices})
-    return [{"image": path, "id": name, "patient": name, **options} for name, path in named.items()]
+    return [{"image": path, "id": name, "patient": name, **options} for path, name in named.items()]
 
 
 class FindLiverMask(Transform):

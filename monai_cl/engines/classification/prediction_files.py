@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from monai_cl.data.io.result_records import read_record, scan_identity, write_record
 from monai_cl.data.records.csv_rows import csv_text
 from monai_cl.engines.classification.activation_maps import class_activation
 from monai_cl.engines.classification.patient_auc import slice_probabilities
@@ -55,11 +55,19 @@ def scan_record(
     }
 
 
+def _predictions_in(folder: Path) -> list[dict[str, Any]]:
+    """The records of earlier runs, in the order of their ids."""
+    needed = {"id", "file", "probability", "call", "slices", "checkpoint"}
+    records = [read_record(file) for file in sorted(folder.glob("*.json"))]
+    return [record for record in records if record is not None and needed <= record.keys()]
+
+
 class PredictionFiles:
     """Handler of an evaluator over `LoadSlices` whose ``pred`` are a classifier's logits (1, S, 1).
 
-    Writes ``<id>.json`` and ``<id>_gradcam.png`` of every scan, ``predictions.csv`` (one row per scan) and
-    ``slices.csv`` (one row per slice), each as soon as a scan is done: a damaged scan later loses nothing.
+    Writes ``<id>.json``, which also says whose it is (`write_record`), and ``<id>_gradcam.png`` of every scan,
+    ``predictions.csv`` (one row per scan) and ``slices.csv`` (one row per slice), each as soon as a scan is done: a
+    damaged scan later loses nothing. The tables keep the scans of earlier runs whose ``<id>.json`` are in the folder.
 
     Args:
         network: the classifier.
@@ -69,6 +77,7 @@ class PredictionFiles:
         draw: `monai_cl.report.class_activation_figure`; handed in, so that engines do not depend on the report.
         pictures: decisive slices in a picture; 0: no pictures.
         layer: see `class_activation`.
+        series_part: the acquisition that is taken of each series; recorded.
     """
 
     def __init__(
@@ -81,6 +90,7 @@ class PredictionFiles:
         draw: Callable[..., bytes] | None = None,
         pictures: int = 4,
         layer: str | None = None,
+        series_part: str | None = None,
     ) -> None:
         if len(classes) != 2:
             raise ValueError(f"classes must name class 0 and 1, got {list(classes)}")
@@ -88,7 +98,8 @@ class PredictionFiles:
             raise ValueError(f"pictures must be >= 0, got {pictures}")
         self.network, self.output_dir, self.classes = network, Path(output_dir), tuple(map(str, classes))
         self.checkpoint, self.draw, self.pictures, self.layer = checkpoint, draw, int(pictures), layer
-        self.scans: list[dict[str, Any]] = []
+        self.series_part = series_part
+        self.scans: list[dict[str, Any]] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on an evaluator."""
@@ -107,9 +118,12 @@ class PredictionFiles:
             scan["picture"] = f"{scan['id']}_gradcam.png"
             content = self._picture(engine.state.output["image"][0][chosen.tolist()], [rows[i] for i in chosen], mean)
             write_atomically(self.output_dir / scan["picture"], content)
-        text = json.dumps(scan, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(self.output_dir / f"{scan['id']}.json", text.encode("utf-8"))
-        self.scans.append(scan)
+        if self.scans is None:
+            self.scans = _predictions_in(self.output_dir)
+        self.scans = [one for one in self.scans if one["id"] != scan["id"]] + [scan]
+        identity = scan_identity(scan["file"], series_part=self.series_part)
+        pictures = [self.output_dir / scan["picture"]] if scan["picture"] else []
+        write_record(self.output_dir / f"{scan['id']}.json", identity, pictures, more=scan)
         self._tables()
         print(f"{scan['id']}: probability of {self.classes[1]} {mean:.3f}, {len(rows)} slices", flush=True)
 
@@ -129,12 +143,13 @@ class PredictionFiles:
                 "probability": f"{scan['probability']:.6f}",
                 "call": scan["call"],
                 "n_slices": len(scan["slices"]),
+                "checkpoint": scan["checkpoint"],
             }
-            for scan in self.scans
+            for scan in self.scans or ()
         ]
         slices = [
             {"id": scan["id"], **row, "probability": f"{row['probability']:.6f}"}
-            for scan in self.scans
+            for scan in self.scans or ()
             for row in scan["slices"]
         ]
         for name, rows in (("predictions.csv", scans), ("slices.csv", slices)):

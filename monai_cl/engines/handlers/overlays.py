@@ -12,6 +12,7 @@ from nibabel.orientations import apply_orientation, io_orientation
 
 from monai_cl.data import read_volume
 from monai_cl.data.io.ct_reader import reading_of
+from monai_cl.data.io.result_names import file_name
 from monai_cl.files import write_atomically
 from monai_cl.processes import writes
 
@@ -62,7 +63,7 @@ class OverlayPictures:
             ]
             spacing = nib.affines.voxel_sizes(volume.affine)[np.argsort(orientation[:, 0])]
             png = self.draw(*arrays, spacing=spacing, labels=self.labels, window=self.window)
-            path = self.folder / f"{item['id']}.png"
+            path = self.folder / f"{file_name(str(item['id']))}.png"
             write_atomically(path, png)
             if path not in self.files:
                 self.files.append(path)

@@ -12,7 +12,8 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from monai_cl.data.slices.features import UNKNOWN, SliceFeatures, write_features
+from monai_cl.data.io.result_records import scan_identity
+from monai_cl.data.slices.features import UNKNOWN, SliceFeatures, read_features, write_features
 from monai_cl.data.slices.pixels import collate_slices
 from monai_cl.errors import UserError
 from monai_cl.networks.modes import evaluation_mode
@@ -93,26 +94,57 @@ class FeatureFile:
 
     Args:
         path: the ``.npz`` file, see `monai_cl.data.write_features`.
-        about: what made the features.
+        about: what made the features; the file also says of which scans they are (:func:`scan_identity`).
+        series_part: the acquisition that is taken of each series; recorded.
+        overwrite: replace a file with features of other scans.
+
+    Raises:
+        UserError: when the run starts: features of other scans are in the file.
     """
 
-    def __init__(self, path: str | Path, *, about: Mapping[str, Any] | None = None) -> None:
-        self.path, self.about = Path(path), dict(about or {})
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        about: Mapping[str, Any] | None = None,
+        series_part: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path, self.about, self.series_part, self.overwrite = Path(path), dict(about or {}), series_part, overwrite
         self._parts: list[tuple[np.ndarray, ...]] = []
+        self._scans: dict[str, dict[str, str | None]] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Register on an evaluator."""
+        """Register on an evaluator over a dataset of items with ``id`` and ``image``."""
+        engine.add_event_handler(Events.STARTED, self._check)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _check(self, engine: Engine) -> None:
+        if self.overwrite or not self.path.exists():
+            return
+        here = {str(item["id"]): item["image"] for item in engine.state.dataloader.dataset.data}
+        there = read_features(self.path).about.get("scans") or {"scans that it does not name": {}}
+        for name, scan in there.items():
+            own = scan_identity(here[name], series_part=self.series_part) if name in here else {}
+            if any(own.get(key) != scan.get(key, "") for key in ("sha256", "series_part")):
+                raise UserError(
+                    self.path,
+                    expected="no features, or those of the scans of this run",
+                    found=f"those of {name}",
+                    remedy="name another output_dir, or pass --overwrite true to replace them",
+                )
 
     def _collect(self, engine: Engine) -> None:
         batch, features = engine.state.batch, engine.state.output["pred"][0].float().cpu().numpy()
         n = len(features)
+        self._scans[batch["id"][0]] = scan_identity(batch["file"][0], series_part=self.series_part)
         names = np.array([f"{batch['id'][0]}:{number}" for number in batch["slice"][0].tolist()])
         patient, label = np.full(n, batch["patient"][0]), np.full(n, int(batch["label"][0]))
         self._parts.append((features, patient, label, batch["depth"][0].numpy(), names))
 
     def _write(self, engine: Engine) -> None:
-        features = SliceFeatures(*(np.concatenate(column) for column in zip(*self._parts)), about=self.about)
+        about = {**self.about, "scans": self._scans}
+        features = SliceFeatures(*(np.concatenate(column) for column in zip(*self._parts)), about=about)
         write_features(self.path, features)
         print(f"{len(features)} slices of {len(set(features.patient.tolist()))} patients: {self.path}")

@@ -11,6 +11,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_cl.data.io.formats import FILE_ENDINGS
+from monai_cl.data.io.result_records import own_results
 from monai_cl.errors import UserError
 
 CONFIGS = ("inference.yaml", "inference.yml", "inference.json")
@@ -58,8 +59,9 @@ def segment_with_bundle(
             file, expected=f"the key {absent[0]!r}", found="none", remedy=f"it has {', '.join(sorted(config))}"
         )
     label = _organ_id({**config, **given}, bundle / "configs" / "metadata.json", organ=organ)
-    for old in _masks_in(output_dir):
-        old.unlink()
+    own = own_results(output_dir) if output_dir.is_dir() else set()
+    for old in (*_masks_in(output_dir), *(output_dir / name for name in own)):
+        old.unlink(missing_ok=True)
     workflow = ConfigWorkflow(
         config_file=str(file),
         logging_file=False,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
-from monai.data.utils import create_file_basename
 from monai.transforms import MapTransform
 
 from monai_cl.data import write_dicom_seg
 from monai_cl.data.dicom.kept_series import release
+from monai_cl.engines.segmentation.result_files import ResultFiles
 
 
 class SaveDicomSegd(MapTransform):
@@ -25,6 +25,7 @@ class SaveDicomSegd(MapTransform):
         organs: names of the values 1, 2, …
         output_dir: folder for the files.
         output_postfix: of their names.
+        results: names the files, in place of ``output_dir`` and ``output_postfix``.
         model: name of the model, recorded as the algorithm.
         allow_missing_keys: skip a key that the item does not have; by default it is an error.
 
@@ -37,13 +38,15 @@ class SaveDicomSegd(MapTransform):
         keys: KeysCollection,
         *,
         organs: Sequence[str],
-        output_dir: str | Path,
+        output_dir: str | Path = ".",
         output_postfix: str = "seg",
+        results: ResultFiles | None = None,
         model: str = "monai_cl",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.organs, self.output_dir, self.postfix = list(organs), Path(output_dir), output_postfix
+        self.organs = list(organs)
+        self.results = results or ResultFiles(output_dir, postfix=output_postfix)
         self.model = model
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -51,10 +54,9 @@ class SaveDicomSegd(MapTransform):
             found = data[key]
             source = str(found.meta["filename_or_obj"])
             labels = np.asarray(found.cpu())[0].round().astype(np.int64)
-            name = create_file_basename(self.postfix, source, self.output_dir, separate_folder=False)
             series_part = str(found.meta.get("series_part") or "") or None
             write_dicom_seg(
-                f"{name}.dcm",
+                self.results.path(source, ".dcm"),
                 labels,
                 np.asarray(found.affine.cpu()),
                 source=source,

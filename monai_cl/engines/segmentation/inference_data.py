@@ -5,43 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai.data.utils import create_file_basename
-
+from monai_cl.data.dicom.kinds import SECONDARY_CAPTURE, listed_kinds, other_kind, stored_class
 from monai_cl.data.dicom.source import open_source
 from monai_cl.data.io.formats import DICOM, FILE_ENDINGS
-from monai_cl.errors import UserError
+from monai_cl.data.io.result_records import own_results
+from monai_cl.engines.segmentation.result_files import ResultFiles
+from monai_cl.errors import UserError, echo
 
 
 def inference_items(
-    volumes: str | Sequence[str], *, postfix: str = "seg", dicom_seg: bool = False, series_part: str | None = None
+    volumes: str | Sequence[str],
+    *,
+    postfix: str = "seg",
+    dicom_seg: bool = False,
+    series_part: str | None = None,
+    results: ResultFiles | None = None,
 ) -> list[dict[str, str]]:
-    """Items of existing volumes whose results `SaveImaged` will not write over each other.
+    """Items of existing volumes, whose results may be written; one that is given twice is one item.
 
     Args:
         volumes: files or DICOM series folders; one may be given without a list.
-        postfix: of the results' names.
+        postfix: not used; for configs of earlier versions.
         dicom_seg: a DICOM SEG is written for each, which refers to its series.
         series_part: the acquisition that is taken of each series.
+        results: the files that are to be written; None: nothing is known of them.
 
     Raises:
-        UserError: no volume, one that is missing, or two with one name for their results; with ``dicom_seg`` one that
-            is not a DICOM series, before the first is segmented.
+        UserError: before the first is segmented: no volume, or one that is missing; with ``dicom_seg`` one that is not
+            a DICOM series; with ``results`` what may not be replaced.
     """
     paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
     if not paths:
         raise UserError("datalist", expected="volumes", found="none", remedy="pass --datalist \"['volume.nii.gz']\"")
-    named: dict[str, str] = {}
+    paths = list(dict.fromkeys(paths))
     for path in paths:
         if not Path(path).exists():
             raise UserError(path, found="no such volume", remedy="correct --datalist")
-        name = Path(create_file_basename(postfix, path, "", makedirs=False)).name
-        if name in named:
-            raise UserError(
-                path,
-                found=f"its result would be called {name}, as that of {named[name]}",
-                remedy="rename one, or run them apart with an output_dir each",
-            )
-        named[name] = path
+    if results is not None:
+        results.start(paths)
     if dicom_seg:
         _require_series(paths, series_part)
     return [{"image": path} for path in paths]
@@ -49,6 +50,9 @@ def inference_items(
 
 def volumes_in(folder: str | Path) -> list[str]:
     """CT volumes of a folder: NIfTI, NRRD and MetaImage files in it, sub-folders with DICOM slices, or its own slices.
+
+    What an inference has written there is not a scan: the records beside the results name them, and they are passed
+    over, which is said.
 
     A file counts as a DICOM slice by its content, whatever its name: archives export slices without ``.dcm``.
 
@@ -64,10 +68,15 @@ def volumes_in(folder: str | Path) -> list[str]:
             folder, found="no such folder", remedy="pass --dataset_dir FOLDER or --datalist \"['volume.nii.gz']\""
         )
     there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    found = [path for path in there if path.is_file() and path.name.lower().endswith(FILE_ENDINGS)]
+    files = [path for path in there if path.is_file() and path.name.lower().endswith(FILE_ENDINGS)]
+    own = own_results(folder)
+    passed = [path.name for path in files if path.name in own]
+    found = [path for path in files if path.name not in own]
     found += [path for path in there if path.is_dir() and _holds_dicom(path)]
     if not found and _holds_dicom(folder):
         found = [folder]
+    if passed:
+        echo(f"{folder}: passed over {len(passed)} results of earlier runs: {', '.join(passed)}")
     if not found:
         raise UserError(folder, expected=f"volumes ({', '.join(FILE_ENDINGS)}) or DICOM series folders", found="none")
     return [str(path) for path in found]
@@ -83,8 +92,20 @@ def _require_series(paths: Sequence[str], series_part: str | None) -> None:
 
 
 def _holds_dicom(folder: Path) -> bool:
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return any(_is_dicom(path) for path in files if path.name != "DICOMDIR")
+    """Whether a folder holds DICOM images; says so where it holds other DICOM objects alone."""
+    own, others = own_results(folder), []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "DICOMDIR" or path.name in own or not path.is_file():
+            continue
+        if not _is_dicom(path):
+            continue
+        kind = other_kind(stored_class(path))
+        if kind in (None, SECONDARY_CAPTURE):  # a capture may have a place like a slice: reading it will tell
+            return True
+        others.append((path, kind))
+    if others:
+        echo(f"{folder}: passed over {listed_kinds(others)}")
+    return False
 
 
 def _is_dicom(path: Path) -> bool:

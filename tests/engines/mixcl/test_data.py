@@ -221,14 +221,10 @@ def test_items_of_an_inference_are_the_volumes_in_their_order(tmp_path):
     assert inference_items(paths[0]) == [{"image": paths[0]}]
 
 
-@pytest.mark.parametrize(
-    "names", [("p1/ct.nii.gz", "p2/ct.nii.gz"), ("ct.nii.gz", "ct.nrrd"), ("1.2.840.7", "1.2.840.8"), ("a", "a")]
-)
-def test_results_of_one_name_are_refused_before_anything_runs(tmp_path, names):
-    for name in names:
-        (tmp_path / name).mkdir(parents=True, exist_ok=True)
-    with pytest.raises(UserError, match=f"{names[1]}: its result would be called .*_seg, as that of .*{names[0]}; "):
-        inference_items([str(tmp_path / name) for name in names])
+def test_a_scan_that_is_given_twice_is_one_item(tmp_path):
+    scan = str(tmp_path / "a.nii.gz")
+    Path(scan).touch()
+    assert inference_items([scan, scan]) == [{"image": scan}]
 
 
 def test_an_inference_without_volumes_or_with_a_missing_one_is_refused(tmp_path):
