@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.collapse": ("CollapseWatch",),
         "handlers.loss_diagnostics": ("LossDiagnostics",),
         "handlers.measures": ("effective_rank", "gradient_norms"),
+        "handlers.meta_labels": ("MetaLabelDiagnostics", "MetaLabelPace"),
         "handlers.mixcl_diagnostics": ("MixCLDiagnostics",),
         "handlers.overlays": ("OverlayPictures",),
         "handlers.progress": ("LossProgress",),

@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "clustering": ("SwappedPredictionLoss", "sinkhorn", "swapped_prediction_loss"),
         "queue": ("EmbeddingQueue",),
         "self_paced": ("self_paced_loss", "self_paced_minimum", "self_paced_weight"),
+        "meta_label": ("MetaLabelLoss",),
         "byol": ("BYOLLoss", "byol_loss"),
         "cross_entropy": ("CrossEntropyLoss",),
         "method_loss": ("DeclaredLoss", "MethodLoss"),

@@ -7,6 +7,7 @@ with meta-labels", NeurIPS 2021, Eq. 1-4.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -84,21 +85,75 @@ def self_paced_loss(
     Raises:
         ValueError: as :func:`supcon_loss` and :func:`self_paced_weight`.
     """
+    pairs = positive_pairs(embeddings, labels, gamma=gamma, mode=mode, temperature=temperature)
+    return pairs.loss(rescale=rescale), pairs.mean_weight
+
+
+@dataclass(frozen=True)
+class PositivePairs:
+    """The pairs of views with one meta-label, among all pairs (NV, NV) in the order ``rearrange("n v -> (n v)")``.
+
+    Attributes:
+        losses: ℓ_ij of the positive pairs, 0 elsewhere.
+        weights: w_ij of the positive pairs without gradient, 0 elsewhere.
+        shares: 1/|P(i)| on P(i), 0 elsewhere.
+        positive: whether j is in P(i).
+        counted: (NV,), whether anchor i has a positive.
+    """
+
+    losses: Tensor
+    weights: Tensor
+    shares: Tensor
+    positive: Tensor
+    counted: Tensor
+
+    def loss(self, *, rescale: bool = False) -> Tensor:
+        """The loss of :func:`self_paced_loss`, a scalar."""
+        with no_autocast(self.losses):
+            total = (self.shares * self.weights * self.losses).sum(dim=1).sum() / self.counted.sum().clamp(min=1)
+            return total / torch.where(self.mean_weight > 0, self.mean_weight, 1) if rescale else total
+
+    @property
+    def mean_weight(self) -> Tensor:
+        """Mean w over the positive pairs, a scalar; 0 where there is none."""
+        return self.weights.sum() / self.positive.sum().clamp(min=1)
+
+
+def positive_pairs(
+    embeddings: Tensor, labels: Tensor, *, gamma: float, mode: str = "linear", temperature: float = 0.07
+) -> PositivePairs:
+    """ℓ and w of every positive pair; arguments and errors of :func:`self_paced_loss`.
+
+    Args:
+        embeddings: V views of N slices, (N, V, F).
+        labels: (N,) integers.
+        gamma: γ.
+        mode: see :func:`self_paced_weight`.
+        temperature: τ.
+    """
     _check_pace(gamma, mode)
     log_p = log_probabilities(embeddings, temperature=temperature)
     if labels.shape != embeddings.shape[:1]:
         raise ValueError(f"labels must be ({embeddings.shape[0]},), one per slice, got {tuple(labels.shape)}")
     log_same = log_same_label(own_classes(labels.to(embeddings.device)), views=embeddings.shape[1])
     with no_autocast(embeddings):
-        share, counted = normalised_rows(log_same.to(log_p.dtype))  # 1/|P(i)| on P(i)
-        positive = (share > 0) & counted[:, None]
-        log_p = torch.where(positive, log_p, 0)
-        weight = torch.where(positive, self_paced_weight(-log_p, gamma, mode), 0)
-        total = -(torch.where(positive, share, 0) * weight * log_p).sum(dim=1).sum() / counted.sum().clamp(min=1)
-        mean_weight = weight.sum() / positive.sum().clamp(min=1)
-        if rescale:
-            total = total / torch.where(mean_weight > 0, mean_weight, 1)
-    return total, mean_weight
+        shares, counted = normalised_rows(log_same.to(log_p.dtype))  # 1/|P(i)| on P(i)
+        positive = (shares > 0) & counted[:, None]
+        losses = -torch.where(positive, log_p, 0)
+        weights = torch.where(positive, self_paced_weight(losses, gamma, mode), 0)
+        return PositivePairs(losses, weights, torch.where(positive, shares, 0), positive, counted)
+
+
+def pace(progress: float, gamma: tuple[float, float], power: float = 0.5) -> float:
+    """``γ = γ0 + (γ1 - γ0)(e/E)^p``.
+
+    Args:
+        progress: e/E, the part of the training that is done, in [0, 1].
+        gamma: γ0 and γ1, > 0.
+        power: p.
+    """
+    first, last = gamma
+    return first + (last - first) * progress**power
 
 
 def own_classes(labels: Tensor) -> Tensor:

@@ -42,3 +42,20 @@ def gradient_norms(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> 
         squares = [g.float().square().sum() for g in gradients if g is not None]
         norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
     return norms
+
+
+def flat_gradients(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, Tensor]:
+    """The gradient of each term that has one, over all ``parameters``, (P,) float32. The graph is kept.
+
+    Args:
+        terms: name -> scalar on the graph.
+        parameters: P numbers in all; one that a term does not depend on has gradient 0.
+    """
+    found = {}
+    for name, term in terms.items():
+        if term.requires_grad:
+            gradients = torch.autograd.grad(
+                term, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            found[name] = torch.cat([gradient.float().flatten() for gradient in gradients])
+    return found

@@ -1,0 +1,111 @@
+"""A run with meta-labels: the pace of each iteration; each label's terms, and whether their gradients agree."""
+
+from __future__ import annotations
+
+import logging
+from itertools import combinations
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+
+from monai_cl.engines.handlers.attaching import Turn, take_turn
+from monai_cl.engines.handlers.measures import flat_gradients
+from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.losses import MetaLabelLoss
+from monai_cl.processes import rank, world_size
+
+logger = logging.getLogger(__name__)
+
+
+class MetaLabelPace:
+    """Handler: sets the loss's ``progress`` to e/E, from the iteration alone, so that a resumed run has the same pace.
+
+    Args:
+        loss: the `MetaLabelLoss`; another loss is left alone.
+        iterations: of the whole run; E is ``iterations / epoch_length``.
+        epoch_length: iterations of an epoch, within which the pace stays.
+    """
+
+    def __init__(self, *, loss: nn.Module, iterations: int, epoch_length: int) -> None:
+        self.loss, self.iterations, self.epoch_length = loss, int(iterations), int(epoch_length)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        take_turn(engine, self, Turn.STEP)
+        if isinstance(self.loss, MetaLabelLoss):
+            engine.add_event_handler(Events.ITERATION_STARTED, self._set)
+
+    def _set(self, engine: Engine) -> None:
+        epoch = (engine.state.iteration - 1) // self.epoch_length
+        self.loss.progress = epoch * self.epoch_length / self.iterations
+
+
+class MetaLabelDiagnostics:
+    """Handler: logs what explains a run with meta-labels through the run's recorder.
+
+    Each iteration ``meta_label/<name>`` (L_k) and the loss's diagnostics. Every ``every`` iterations, on the encoder
+    and over all processes: ``encoder_gradient/<name>``, the norm of λ_k L_k's gradient, and
+    ``gradient_cosine/<name>,<name>`` between the gradients of two labels: below 0 they contradict each other. A label
+    all of whose pairs have weight 0 for a whole epoch is warned of, once.
+
+    Args:
+        network: has the ``encoder`` (not its DDP wrapper).
+        loss: the `MetaLabelLoss`; nothing is logged of another loss.
+        recorder: the run's recorder.
+        every: iterations between gradients (each costs a backward per label); 0 switches them off.
+    """
+
+    def __init__(self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50) -> None:
+        self.network, self.loss, self.recorder, self.every = network, loss, recorder, int(every)
+        self._dead: dict[str, bool] = {}
+        self._warned: set[str] = set()
+
+    def attach(self, engine: Engine) -> None:
+        """Register between loss and backward; before the recorder."""
+        take_turn(engine, self, Turn.STEP)
+        if isinstance(self.loss, MetaLabelLoss):
+            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._before_backward)
+            engine.add_event_handler(Events.EPOCH_STARTED, lambda: self._dead.clear())
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._warn)
+
+    def _before_backward(self, engine: Engine) -> None:
+        for name, term in self.loss.terms.items():
+            self.recorder.add_to_mean(f"meta_label/{name}", float(term.detach()))
+            self._dead[name] = self._dead.get(name, True) and self.loss.diagnostics[f"mean_weight/{name}"] == 0
+        for name, value in self.loss.diagnostics.items():
+            self.recorder.add_to_mean(name, value)
+        iteration = engine.state.iteration
+        if self.every and (iteration - 1) % self.every == 0:
+            gradients = self._gradients()
+            for name, gradient in gradients.items():
+                norm = self.loss.weights[name] * float(gradient.norm())
+                self.recorder.add(f"encoder_gradient/{name}", iteration, norm)
+            for one, other in combinations(gradients, 2):
+                cosine = torch.cosine_similarity(gradients[one], gradients[other], dim=0)
+                self.recorder.add(f"gradient_cosine/{one},{other}", iteration, float(cosine))
+
+    def _gradients(self) -> dict[str, Tensor]:
+        parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
+        gradients = flat_gradients(self.loss.terms, parameters)
+        for gradient in gradients.values() if world_size() > 1 else ():
+            dist.all_reduce(gradient)
+            gradient /= world_size()
+        return gradients
+
+    def _warn(self, engine: Engine) -> None:
+        for name, dead in self._dead.items():
+            if dead and name not in self._warned and rank() == 0:
+                self._warned.add(name)
+                told = self.loss.diagnostics
+                logger.warning(
+                    "meta_labels.%s: no pair had a weight above 0 in epoch %d: gamma is %.2f, the mean loss of its "
+                    "pairs %.2f, log|P| %.2f. Raise its first gamma",
+                    name,
+                    engine.state.epoch,
+                    told[f"gamma/{name}"],
+                    told[f"mean_pair_loss/{name}"],
+                    told[f"floor/{name}"],
+                )

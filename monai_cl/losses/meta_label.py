@@ -1,0 +1,161 @@
+"""Contrast by several meta-labels at once: slice position, patient, phase, …, each with its own weight and pace.
+
+After Peng, Wang, Desrosiers, Pedersoli, "Self-paced contrastive learning for semi-supervised medical image segmentation
+with meta-labels", NeurIPS 2021, Eq. 4.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_cl.errors import UserError
+from monai_cl.losses.self_paced import MODES, PositivePairs, pace, positive_pairs, self_paced_minimum
+from monai_cl.processes import writes
+
+logger = logging.getLogger(__name__)
+UNITS = ("absolute", "log_pairs")
+_PAPERS_PAIRS = 59  # NV - 1 of the batch that the paper's γ are for: 10 scans, 3 parts, 2 views
+
+
+@dataclass(frozen=True)
+class _Term:
+    """λ, and γ at the first and after the last epoch (None: ∞)."""
+
+    weight: float
+    gamma: tuple[float, float] | None
+
+
+class MetaLabelLoss(nn.Module):
+    """``Σ_k λ_k L_k`` over the meta-labels k, L_k of :func:`self_paced_loss`.
+
+    Called with an embedding (N, V, F) of every meta-label, then with its labels (N,) of every one, integers, the same
+    number meaning the same class on every process, below 0 for not known. The pace follows `progress`, which the run
+    sets from its iteration, so that a resumed run goes on at the pace of an uninterrupted one.
+
+    Args:
+        meta_labels: name -> ``weight`` λ (1) and ``gamma``: (γ0, γ1), or None for no self-pacing (γ = ∞). Other entries
+            say where the label comes from and are not looked at.
+        mode: ``linear`` or ``hard``, see `self_paced_weight`.
+        pace_power: p, see `pace`.
+        temperature: τ.
+        rescale: divide by the mean weight of the positive pairs.
+        gamma_unit: ``absolute``, or ``log_pairs``: γ times log(NV - 1)/log 59, for batches of another size than the
+            paper's.
+
+    Attributes:
+        outputs, targets, gathers: see `DeclaredLoss`; ``embedding_<name>`` and ``label_<name>``.
+        progress: part of the training that is done, in [0, 1).
+        weights: name -> λ.
+        terms: name -> L_k of the last call, on the graph.
+        diagnostics: of the last call, numbers by ``<quantity>/<name>``: ``gamma``, ``mean_weight``, ``minimum`` (F_γ),
+            ``mean_pair_loss`` (ℓ), ``floor`` (log|P|), ``positives`` per anchor, ``dead_pairs`` (share with w = 0).
+
+    Raises:
+        ValueError: no meta-label, all weights 0, an option out of its range.
+    """
+
+    gathers = True
+
+    def __init__(
+        self,
+        meta_labels: Mapping[str, Mapping[str, Any]],
+        *,
+        mode: str = "linear",
+        pace_power: float = 0.5,
+        temperature: float = 0.07,
+        rescale: bool = False,
+        gamma_unit: str = "absolute",
+    ) -> None:
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+        if gamma_unit not in UNITS:
+            raise ValueError(f"gamma_unit must be one of {', '.join(UNITS)}, got {gamma_unit!r}")
+        for name, value in (("pace_power", pace_power), ("temperature", temperature)):
+            if not value > 0:
+                raise ValueError(f"{name} must be > 0, got {value}")
+        self._terms = {name: _term(name, **dict(entry)) for name, entry in meta_labels.items()}
+        if not any(term.weight for term in self._terms.values()):
+            raise ValueError(f"meta_labels must have one with a weight > 0, got {dict(meta_labels)}")
+        self.outputs = tuple(f"embedding_{name}" for name in self._terms)
+        self.targets = tuple(f"label_{name}" for name in self._terms)
+        self.weights = {name: term.weight for name, term in self._terms.items()}
+        self.mode, self.pace_power, self.temperature = mode, float(pace_power), float(temperature)
+        self.rescale, self.gamma_unit = bool(rescale), gamma_unit
+        self.progress = 0.0
+        self.terms: dict[str, Tensor] = {}
+        self.diagnostics: dict[str, float] = {}
+        self._checked: set[str] = set()
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The loss, a scalar; see the class for its arguments.
+
+        Raises:
+            UserError: a pace that ends below log|P|, where no pair of a perfect cluster counts.
+            ValueError: another number of tensors, and as `self_paced_loss`.
+        """
+        if len(tensors) != 2 * len(self._terms):
+            raise ValueError(f"expected {', '.join(self.outputs + self.targets)}, got {len(tensors)} tensors")
+        self.terms, self.diagnostics = {}, {}
+        embeddings, labels = tensors[: len(self._terms)], tensors[len(self._terms) :]
+        for (name, term), z, y in zip(self._terms.items(), embeddings, labels, strict=True):
+            unit = math.log(z.shape[0] * z.shape[1] - 1) / math.log(_PAPERS_PAIRS)
+            unit = unit if self.gamma_unit == "log_pairs" else 1.0
+            gamma = math.inf if term.gamma is None else unit * pace(self.progress, term.gamma, self.pace_power)
+            pairs = positive_pairs(z, y, gamma=gamma, mode=self.mode, temperature=self.temperature)
+            self.terms[name] = pairs.loss(rescale=self.rescale)
+            found = _statistics(pairs, gamma, self.mode)
+            if name not in self._checked and term.gamma is not None and term.weight:
+                self._checked.add(name)
+                _check_floor(name, [unit * value for value in term.gamma], floor=found["floor"])
+            self.diagnostics |= {f"{quantity}/{name}": value for quantity, value in found.items()}
+        return torch.stack([self.weights[name] * term for name, term in self.terms.items()]).sum()
+
+
+@torch.no_grad()
+def _statistics(pairs: PositivePairs, gamma: float, mode: str) -> dict[str, float]:
+    losses = pairs.losses[pairs.positive]
+    positives = float(pairs.positive.sum() / pairs.counted.sum().clamp(min=1))
+    found = {
+        "mean_weight": float(pairs.mean_weight),
+        "mean_pair_loss": float(losses.mean()) if len(losses) else math.nan,
+        "floor": math.log(positives) if positives else math.nan,
+        "positives": positives,
+        "dead_pairs": float((pairs.weights[pairs.positive] == 0).float().mean()) if len(losses) else math.nan,
+    }
+    if math.isfinite(gamma):
+        minimum = self_paced_minimum(pairs.losses, gamma, mode)
+        mean = (pairs.shares * minimum).sum() / pairs.counted.sum().clamp(min=1)
+        found |= {"gamma": gamma, "minimum": float(mean)}
+    return found
+
+
+def _check_floor(name: str, gamma: Sequence[float], *, floor: float) -> None:
+    """Refuse a γ1, and warn of a γ0, at which no pair of a perfect cluster counts."""
+    where, need = f"meta_labels.{name}.gamma", f"above log|P| = {floor:.2f}, the least loss of a perfect cluster"
+    if gamma[1] <= floor:
+        raise UserError(
+            where,
+            expected=f"a last value {need}",
+            found=f"{gamma[1]:g}",
+            remedy="raise it: the better a cluster, the fewer of its pairs would count",
+        )
+    if gamma[0] <= floor and writes(None):
+        logger.warning("%s: starts at %g, which is not %s: few pairs count at first", where, gamma[0], need)
+
+
+def _term(name: str, *, weight: float = 1.0, gamma: Sequence[float] | None = None, **_: Any) -> _Term:
+    if not weight >= 0 or math.isinf(weight):
+        raise ValueError(f"meta_labels.{name}.weight must be >= 0, got {weight}")
+    if gamma is None:
+        return _Term(float(weight), None)
+    if isinstance(gamma, str) or not isinstance(gamma, Sequence) or len(gamma) != 2 or not all(g > 0 for g in gamma):
+        raise ValueError(f"meta_labels.{name}.gamma must be two numbers > 0 or null, got {gamma!r}")
+    return _Term(float(weight), (float(gamma[0]), float(gamma[1])))
