@@ -25,6 +25,7 @@ class Stream(IntEnum):
     TRANSFORM = 7
     PATIENTS = 8
     STEP = 9
+    PARTS = 10
 
 
 def address_seed(seed: int, *address: int) -> int:

@@ -1,0 +1,151 @@
+"""What is known of a slice without an expert: where in the scan it lies, whose it is, any field of the data list."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from monai_cl.data.slices.ct_slices import CTSlices, SliceVolume
+from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
+POSITION, PATIENT = "position", "patient"
+UNKNOWN = -1
+# slices this much further apart than their pixels are the scan's own direction
+_THICK = 1.5
+
+
+def position_parts(affine: np.ndarray, count: int, parts: int) -> np.ndarray:
+    """Part ``⌊S (i + ½)/n⌋`` of every slice, i counted from the feet: the n slices in S parts of equal size.
+
+    Args:
+        affine: (4, 4) voxel -> RAS mm; slices run along the third array axis, in either direction.
+        count: n.
+        parts: S.
+
+    Returns:
+        (n,) int64 in [0, S), by array index.
+
+    Raises:
+        ValueError: no slice or part, or a third array axis that does not run along the body.
+    """
+    step = float(np.asarray(affine)[2, 2])
+    if count < 1 or parts < 1 or step == 0:
+        raise ValueError(f"expected slices along the body and parts, got {count} slices {step} mm apart, {parts} parts")
+    from_feet = np.arange(count) if step > 0 else np.arange(count)[::-1]
+    return (2 * from_feet + 1) * parts // (2 * count)  # in integers: a boundary is not left to rounding
+
+
+def slice_parts(slices: CTSlices, parts: int) -> np.ndarray:
+    """Part of every kept slice, counted over all slices of its scan.
+
+    Args:
+        slices: of prepared volumes.
+        parts: S, see `position_parts`.
+
+    Returns:
+        (len(slices),) int64.
+
+    Raises:
+        UserError: a scan whose slices lie along another axis than the body's.
+    """
+    return np.concatenate([_parts(slices, volume, parts) for volume in slices.volumes])
+
+
+def meta_labels_of(
+    slices: CTSlices, items: Sequence[Mapping[str, Any]], meta_labels: Mapping[str, Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+    """The meta-labels of every slice, as numbers that mean the same on every process.
+
+    Args:
+        slices: of prepared volumes.
+        items: the data list's items of the volumes, in their order.
+        meta_labels: name -> ``field``: ``position`` (with ``parts``), ``patient``, or a key of the items or of their
+            ``meta``; None or absent: the name itself. Other entries are not looked at.
+
+    Returns:
+        name -> (len(slices),) int64; -1 where an item lacks the field or has null.
+
+    Raises:
+        UserError: a field that no item has, or whose values are lists or objects; as `slice_parts`.
+        ValueError: ``parts`` below 1.
+    """
+    if len(items) != len(slices.volumes):
+        raise ValueError(f"items must be those of {len(slices.volumes)} volumes, got {len(items)}")
+    found = {}
+    for name, entry in meta_labels.items():
+        field = entry.get("field") or name
+        if field == POSITION:
+            found[name] = slice_parts(slices, int(entry.get("parts", 3)))
+        else:
+            of_scan = _numbers([_value(volume, item, field) for volume, item in zip(slices.volumes, items)], field)
+            found[name] = np.repeat(of_scan, [len(volume.slices) for volume in slices.volumes])
+    return found
+
+
+class MetaLabelledSlices(Dataset):
+    """Slices with their meta-labels under ``label_<name>``, int64.
+
+    Args:
+        slices: `CTSlices`.
+        labels: name -> (len(slices),), from `meta_labels_of`.
+    """
+
+    def __init__(self, slices: CTSlices, labels: Mapping[str, np.ndarray]) -> None:
+        self.slices = slices
+        self.labels = {f"label_{name}": torch.from_numpy(np.asarray(own)) for name, own in labels.items()}
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """As `CTSlices`, with the meta-labels."""
+        return {**self.slices[index], **{key: own[index] for key, own in self.labels.items()}}
+
+
+def _parts(slices: CTSlices, volume: SliceVolume, parts: int) -> np.ndarray:
+    entry = slices.store.entry(volume.key)
+    thickest = int(np.argmax(entry.spacing))
+    if entry.spacing[thickest] > _THICK * entry.spacing[2]:
+        raise UserError(
+            f"patient {volume.patient}: {volume.id}",
+            expected="slices along the body axis (third axis in RAS)",
+            found=f"slices along axis {'xyz'[thickest]}: spacing {tuple(round(s, 2) for s in entry.spacing)} mm",
+            remedy="write the scan with its slices along z, its short axis as z for a stack through the heart",
+        )
+    return position_parts(entry.affine, entry.shape[2], parts)[volume.slices]
+
+
+def _value(volume: SliceVolume, item: Mapping[str, Any], field: str) -> Any:
+    if field == PATIENT:
+        return volume.patient  # with the data set's name where there are several
+    value = item[field] if item.get(field) is not None else (item.get("meta") or {}).get(field)
+    if isinstance(value, (list, dict)):
+        raise UserError(
+            f"item {item.get('id', volume.id)}: {field}", expected="a number or a word", found=f"{value!r:.60}"
+        )
+    return value
+
+
+def _numbers(values: Sequence[Any], field: str) -> np.ndarray:
+    """0, 1, … by the order of the values' texts, -1 for None."""
+    known = sorted({str(value) for value in values if value is not None})
+    absent = sum(value is None for value in values)
+    if not known:
+        raise UserError(
+            f"meta-label {field}",
+            expected=f"items with {field!r}, beside their image or in their meta",
+            found=f"none among {len(values)}",
+            remedy="add it to the data list, or leave it out of meta_labels",
+        )
+    if absent:
+        logger.warning(
+            "meta-label %s: %d of %d scans have none: each is a class of its own", field, absent, len(values)
+        )
+    number = {value: i for i, value in enumerate(known)}
+    return np.array([UNKNOWN if value is None else number[str(value)] for value in values], dtype=np.int64)
