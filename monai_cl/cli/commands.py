@@ -110,7 +110,7 @@ class Commands:
     doctor = staticmethod(doctor_command)
     demo = staticmethod(demo_command)
     bundle = BundleCommands()
-    phantom = staticmethod(phantom_command)
+    phantom = phantom_command
     cirrhosis = staticmethod(cirrhosis_command)
     datalist = ListCommands()
     convert = staticmethod(convert_command)

@@ -1,18 +1,16 @@
-"""``python -m monai_cl phantom | cirrhosis``: synthetic cohorts, to try everything without patient data."""
+"""``python -m monai_cl phantom [cine] | cirrhosis``: synthetic cohorts, to try everything without patient data."""
 
 from __future__ import annotations
 
 from monai_cl.errors import echo
 
 
-def phantom_command(
-    output: str, *, cases: int = 6, seed: int = 0, spacing: float = 3.0, workers: int = 1, overwrite: bool = False
-) -> None:
+class PhantomCommand:
     """Write a synthetic abdominal CT cohort of partly annotated data sets, with their data lists.
 
     Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
     pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
-    lists pretraining.json, target.json and spleen.json.
+    lists pretraining.json, target.json and spleen.json. `phantom cine` writes cardiac MR.
 
     Example:
         python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
@@ -25,11 +23,72 @@ def phantom_command(
         workers: processes to use.
         overwrite: replace a cohort that is there.
     """
-    from monai_cl.data.phantom.abdomen.cohort import write_cohort
 
-    lists = write_cohort(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
-    for name, path in lists.items():
-        echo(f"{name:12} {path}")
+    def __call__(
+        self,
+        output: str,
+        *,
+        cases: int = 6,
+        seed: int = 0,
+        spacing: float = 3.0,
+        workers: int = 1,
+        overwrite: bool = False,
+    ) -> None:
+        from monai_cl.data.phantom.abdomen.cohort import write_cohort
+
+        lists = write_cohort(output, cases=cases, seed=seed, spacing=spacing, workers=workers, overwrite=overwrite)
+        for name, path in lists.items():
+            echo(f"{name:12} {path}")
+
+    __call__.__doc__ = __doc__  # Fire shows the class's, the checks of a command line read the method's
+
+    def cine(
+        self,
+        output: str,
+        *,
+        patients: int = 40,
+        validation: int = 5,
+        test: int = 15,
+        seed: int = 0,
+        size: int = 96,
+        position_noise: float = 1.0,
+        workers: int = 1,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a synthetic cohort of short-axis cardiac MR, two scans a patient, with its data list cine.json.
+
+        Example:
+            python -m monai_cl phantom cine --output /data/cine --patients 40
+
+        Args:
+            output: folder to create; it must be new or empty, or see --overwrite.
+            patients: patients to learn from, two scans each.
+            validation: further patients for validation.
+            test: further patients for the test.
+            seed: the same seed writes the same files.
+            size: pixels per side.
+            position_noise: probability that up to two slices lie beyond an end of the heart; 0: none.
+            workers: processes to use.
+            overwrite: replace a cohort that is there.
+        """
+        from monai_cl.data.phantom.cine.cohort import write_cine_cohort
+
+        lists = write_cine_cohort(
+            output,
+            patients=patients,
+            validation=validation,
+            test=test,
+            seed=seed,
+            size=size,
+            position_noise=position_noise,
+            workers=workers,
+            overwrite=overwrite,
+        )
+        for name, path in lists.items():
+            echo(f"{name:12} {path}")
+
+
+phantom_command = PhantomCommand()
 
 
 def cirrhosis_command(

@@ -120,7 +120,8 @@ def find_command(commands: Any, words: list[str]) -> tuple[list[str], Any]:
             break
         command = getattr(command, word)
         named.append(word)
-    return named, command
+    # a group that is a command itself
+    return named, command.__call__ if callable(command) and not inspect.isroutine(command) else command
 
 
 @dataclass

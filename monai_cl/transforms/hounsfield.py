@@ -23,7 +23,7 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
     Returns:
         a short fixed word for programs, what was expected, what was found, what to do; None if nothing is wrong.
     """
-    if array.dtype.kind == "f" and (fault := _not_finite(array)):
+    if array.dtype.kind == "f" and (fault := not_finite(array)):
         return fault
     low, high = float(array.min()), float(array.max())
     shown = f"{low:g} to {high:g}"
@@ -60,7 +60,12 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
     return None
 
 
-def _not_finite(array: np.ndarray) -> tuple[str, str, str, str] | None:
+def not_finite(array: np.ndarray) -> tuple[str, str, str, str] | None:
+    """Voxels that are no numbers, in the form of `hounsfield_fault`; None where there are none.
+
+    Args:
+        array: voxels of any modality.
+    """
     bad = ~np.isfinite(array)
     count = int(np.count_nonzero(bad))
     if not count:

@@ -22,7 +22,10 @@ from monai_cl.networks import MixCLNet
 GROUPS = {"bundle", "datalist", "store"}
 COMMANDS = sorted(name for name in dir(Commands) if not name.startswith("_") and name not in GROUPS)
 SUBCOMMANDS = sorted(
-    (group, name) for group in GROUPS for name in dir(getattr(Commands, group)) if not name.startswith("_")
+    (group, name)
+    for group in {*GROUPS, "phantom"}
+    for name in dir(getattr(Commands, group))
+    if not name.startswith("_")
 )
 
 

@@ -51,6 +51,15 @@ class DataSet:
         return os.path.relpath(file, self.root)
 
     @property
+    def is_ct(self) -> bool:
+        """Whether its ``modality`` is CT, as it is where none is named."""
+        modality = self.document.get("modality", "CT")
+        return all(
+            str(one).strip().upper().startswith("CT")
+            for one in (modality.values() if isinstance(modality, dict) else [modality])
+        )
+
+    @property
     def classes(self) -> dict[int, str]:
         """The foreground of ``labels``."""
         return {label: name for label, name in self.labels.items() if label != 0}

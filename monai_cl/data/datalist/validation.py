@@ -129,7 +129,9 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             if read_voxels:
                 volume = read_volume(item[key], **(reading_options(item) if key == "image" else {}))
                 grids[key] = volume.grid
-                faults = _image_faults(volume.array) if key == "image" else _label_faults(volume.array, dataset)
+                faults = (
+                    _image_faults(volume.array, dataset) if key == "image" else _label_faults(volume.array, dataset)
+                )
                 for fault in faults:
                     complain(*fault)
             elif (grid := read_grid(item[key])) is not None:
@@ -147,10 +149,10 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
     return problems
 
 
-def _image_faults(array: np.ndarray) -> Iterator[tuple[str, ...]]:
-    from monai_cl.transforms.hounsfield import hounsfield_fault
+def _image_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
+    from monai_cl.transforms.hounsfield import hounsfield_fault, not_finite
 
-    fault = hounsfield_fault(array)
+    fault = hounsfield_fault(array) if dataset.is_ct else not_finite(array)
     if fault is not None:
         yield fault
 

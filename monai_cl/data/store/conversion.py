@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from monai_cl.errors import UserError
 from monai_cl.transforms.hounsfield import hounsfield_fault
 
 LAYOUTS = ("volume", "slices")
+INTENSITIES = ("hounsfield", "percentiles")
+PERCENTILES, PERCENTILE_RANGE = (1, 99), (0.0, 1000.0)
+"""Of a scan that is no CT: the percentiles of its voxels, and the values they are stored as."""
 # raise when a change of this code makes other voxels out of the same source
 _REVISION = 1
 
@@ -31,12 +34,16 @@ class Preparation:
         layout: ``"volume"`` for crops, ``"slices"`` for axial slices.
         antialias: average over the output voxel when going coarser (linear as the paper otherwise).
         uneven_slices: ``"error"`` or ``"interpolate"``, for DICOM series.
+        intensity: ``"hounsfield"``: the values of a CT, which are checked; ``"percentiles"``: of MR and others, whose
+            units differ from scan to scan, the 1st and 99th percentile of each become 0 and 1000, and values beyond are
+            clipped.
     """
 
     spacing: tuple[float, float, float] | None = (1.5, 1.5, 2.0)
     layout: str = "volume"
     antialias: bool = False
     uneven_slices: str = "error"
+    intensity: str = "hounsfield"
 
     def __post_init__(self) -> None:
         if self.spacing is not None:
@@ -50,17 +57,26 @@ class Preparation:
             raise ValueError(f"antialias must be True or False, got {self.antialias!r}")
         if self.uneven_slices not in ("error", "interpolate"):
             raise ValueError(f'uneven_slices must be "error" or "interpolate", got {self.uneven_slices!r}')
+        if self.intensity not in INTENSITIES:
+            raise ValueError(f"intensity must be one of {INTENSITIES}, got {self.intensity!r}")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its fields, without ``intensity`` for CT: as before there were other modalities."""
+        fields = asdict(self)
+        return {name: fields[name] for name in fields if name != "intensity" or self.intensity != "hounsfield"}
 
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that differ between preparations."""
-        content = json.dumps([_REVISION, asdict(self)], sort_keys=True)
+        content = json.dumps([_REVISION, self.parameters], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
 class Converted:
-    """Arrays (X, Y, Z) in RAS: ``image`` int16 HU, ``label`` uint8 or int16 or None, ``affine`` voxel -> mm."""
+    """Arrays (X, Y, Z) in RAS: ``image`` int16 (HU, or see `Preparation`), ``label`` uint8 or int16 or None,
+    ``affine`` voxel -> mm."""
 
     image: np.ndarray
     label: np.ndarray | None
@@ -79,7 +95,10 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     """
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
     image, label = read_volume(item["image"], **options), None
-    _check_hounsfield(image)
+    if preparation.intensity == "hounsfield":
+        _check_hounsfield(image)
+    else:
+        image = replace(image, array=by_percentiles(image.array, where=image.path))
     if item.get("label"):
         where = {"image": item["image"], "grid": image.grid, "uneven_slices": options["uneven_slices"]}
         label = to_ras(read_label(item["label"], label_map=item.get("label_map"), **where))
@@ -92,6 +111,30 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         label=np.ascontiguousarray(label.array) if label is not None else None,
         affine=image.affine,
     )
+
+
+def by_percentiles(array: np.ndarray, *, where: object) -> np.ndarray:
+    """A scan of any modality on one scale: its 1st percentile becomes 0, its 99th 1000, values beyond are clipped.
+
+    Args:
+        array: (X, Y, Z) numbers.
+        where: the file, for messages.
+
+    Returns:
+        float32, the same shape.
+
+    Raises:
+        UserError: voxels that are not finite, or no difference between the percentiles.
+    """
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(where, expected="finite voxels", found="NaN or infinity", remedy="correct the file")
+    low, high = np.percentile(array, PERCENTILES)
+    if not high > low:
+        raise UserError(
+            where, expected="an image", found=f"the value {low:g} in nearly all voxels", remedy="correct the file"
+        )
+    return np.clip((array - low) / (high - low), 0, 1) * np.float32(PERCENTILE_RANGE[1])
 
 
 def _hounsfield(array: np.ndarray) -> np.ndarray:

@@ -72,7 +72,7 @@ class VolumeStore:
         if path.exists():
             _read_description(path)
         else:
-            write_json(path, {"format": FORMAT, "preparation": asdict(store.preparation)})
+            write_json(path, {"format": FORMAT, "preparation": store.preparation.parameters})
         return store
 
     @classmethod
@@ -239,7 +239,7 @@ class VolumeStore:
                 "source": {kind: asdict(source) for kind, source in slot.sources.items()}
                 | {"label_map": map_pairs(item.get("label_map"))}
                 | ({"reading": reading} if (reading := reading_options(item)) else {}),
-                "preparation": json.loads(json.dumps(asdict(self.preparation))),
+                "preparation": json.loads(json.dumps(self.preparation.parameters)),
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }
             if self.preparation.layout == "slices":

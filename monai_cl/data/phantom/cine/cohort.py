@@ -1,0 +1,100 @@
+"""Write the synthetic cine cohort: NIfTI with ventricles and myocardium outlined, and one data list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai_cl.data.datalist.json_files import format_json
+from monai_cl.data.phantom.cine.case import LABELS, cine_patient
+from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, write_synthetic_case
+from monai_cl.errors import UserError
+
+_FOLDER = "synthetic_cine"
+_LISTS = {"cine": "cine.json"}
+_LEAST = {"patients": 1, "validation": 0, "test": 0, "seed": 0, "size": 16, "workers": 1}
+
+
+def write_cine_cohort(
+    output: str | Path,
+    *,
+    patients: int = 40,
+    validation: int = 5,
+    test: int = 15,
+    seed: int = 0,
+    size: int = 96,
+    position_noise: float = 1.0,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Path]:
+    """Write short-axis stacks of synthetic patients, two scans each: end-diastole and end-systole.
+
+    Args:
+        output: folder to create; it appears complete or not at all.
+        patients: to learn from. Patient i is the same however many are asked for.
+        validation, test: further patients of those splits.
+        seed: of the whole cohort.
+        size: pixels per side.
+        position_noise: see `cine_patient`.
+        workers: processes; the files do not depend on it.
+        overwrite: replace a cohort that is there (other files of the folder stay).
+        progress: show a progress bar.
+
+    Returns:
+        "cine" -> ``cine.json``; every scan has its labels, and ``phase`` and ``kind`` of the heart in ``meta``.
+
+    Raises:
+        UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    counts = {"training": patients, "validation": validation, "test": test}
+    require_whole_numbers(
+        _LEAST,
+        {"patients": patients, "validation": validation, "test": test, "seed": seed, "size": size, "workers": workers},
+    )
+    if not 0 <= position_noise <= 1:
+        raise UserError(f"position_noise must be in [0, 1], got {position_noise}")
+    output = Path(output).expanduser().absolute()
+    with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
+        # each split has its own seeds, so that its patients do not depend on the number of the others
+        jobs = [(split, number) for split, count in counts.items() for number in range(count)]
+        done = Parallel(n_jobs=workers, return_as="generator")(
+            delayed(_write_patient)(building, split, number, seed, size, position_noise) for split, number in jobs
+        )
+        bar = tqdm(done, total=len(jobs), desc="synthetic cine", unit="patient", disable=not progress)
+        items: dict[str, list[dict[str, Any]]] = {split: [] for split in counts}
+        for (split, _), found in zip(jobs, bar, strict=True):
+            items[split] += found
+        document = {
+            "name": _FOLDER,
+            "description": "Synthetic. Short-axis cardiac MR at end-diastole and end-systole, ventricles outlined.",
+            "source": f"synthetic, monai_cl phantom cine seed {seed}",
+            "licence": "Apache-2.0",
+            "modality": "MR",
+            "labels": {"0": "background", **{str(label): name for label, name in LABELS.items()}},
+            "root": _FOLDER,
+            **{split: own for split, own in items.items() if own or split == "training"},
+        }
+        (building / _LISTS["cine"]).write_text(format_json(document), encoding="utf-8")
+    return {name: output / file for name, file in _LISTS.items()}
+
+
+def _write_patient(
+    root: Path, split: str, number: int, seed: int, size: int, position_noise: float
+) -> list[dict[str, Any]]:
+    index = number + 100_000 * ("training", "validation", "test").index(split)
+    patient, scans = cine_patient(seed, index, size=size, position_noise=position_noise)
+    name, made_by = f"{split}_{number:03d}", f"monai_cl phantom cine seed {seed}"
+    return [
+        {
+            **write_synthetic_case(
+                root / _FOLDER, f"{name}_{phase}", scan.image, scan.label, scan.affine, made_by=made_by
+            ),
+            "patient": name,
+            "meta": {"synthetic": True, "phase": phase, "kind": patient.kind},
+        }
+        for phase, scan in scans.items()
+    ]
