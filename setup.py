@@ -1,4 +1,4 @@
-"""Puts bundles, data lists and the tested versions into the wheel, inside the package; all else is in setup.cfg."""
+"""Puts bundles, data lists, studies and the tested versions into the wheel, inside the package; all else is in setup.cfg."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHIPPED = ("bundles", "data_lists", "constraints.txt")
+SHIPPED = ("bundles", "data_lists", "studies", "constraints.txt")
 RESULTS = {"models", "eval", "store"}  # what runs leave in a checkout's bundle
 
 

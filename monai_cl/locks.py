@@ -71,6 +71,11 @@ class Lock:
         _held.add(self)
         return True
 
+    @property
+    def handle(self) -> int | None:
+        """The open file while the lock is held; a child that inherits it (``pass_fds``) holds the lock as well."""
+        return self._handle
+
     def release(self) -> None:
         """Give the lock back; does nothing where it is not held."""
         if self._handle is not None:

@@ -1,4 +1,4 @@
-"""Bundles and data lists that come with the project: beside the package in a checkout, inside it when installed."""
+"""Bundles, data lists and studies that come with the project: beside the package in a checkout, inside it when installed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ METADATA_SCHEMA = Path(__file__).with_name("metadata_schema.json")
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder ``bundles`` or ``data_lists``, or the file ``constraints.txt``.
+    """The folder ``bundles``, ``data_lists`` or ``studies``, or the file ``constraints.txt``.
 
-    A wheel has both inside the package; a checkout has them beside it, where they can be edited.
+    A wheel has them inside the package; a checkout has them beside it, where they can be edited.
     """
     inside = PACKAGE / name
     return inside if inside.exists() else PACKAGE.parent / name
@@ -61,6 +61,20 @@ def list_file(name: str) -> Path:
         UserError: no list of that name; names the nearest, or all.
     """
     return shipped_folder("data_lists") / f"{_known(name.removesuffix('.json'), list_names(), what='data list')}.json"
+
+
+def study_names() -> list[str]:
+    """Names of the studies, sorted."""
+    return sorted(file.stem for file in shipped_folder("studies").glob("*.yaml"))
+
+
+def study_file(name: str) -> Path:
+    """YAML file of a study.
+
+    Raises:
+        UserError: no study of that name; names the nearest, or all.
+    """
+    return shipped_folder("studies") / f"{_known(name, study_names(), what='study')}.yaml"
 
 
 def _known(name: str, names: list[str], *, what: str) -> str:

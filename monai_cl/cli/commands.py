@@ -17,6 +17,7 @@ from monai_cl.cli.monailabel import monailabel_command
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
 from monai_cl.cli.probe import probe_command
 from monai_cl.cli.report import report_command
+from monai_cl.cli.study import StudyCommands
 from monai_cl.cli.synthetic import cirrhosis_command, phantom_command
 from monai_cl.cli.words import check_words, help_words, typed_words
 from monai_cl.errors import UserError, echo, escape_control_characters
@@ -117,6 +118,7 @@ class Commands:
     prepare = staticmethod(prepare_command)
     store = StoreCommands()
     probe = staticmethod(probe_command)
+    study = StudyCommands()
     export_encoder = staticmethod(export_encoder_command)
     export_config = staticmethod(export_config_command)
     dicom_seg = staticmethod(dicom_seg_command)

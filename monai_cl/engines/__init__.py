@@ -65,6 +65,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.result_files": ("ResultFiles", "ResultRecords"),
         "segmentation.inference_data": ("inference_items", "volumes_in"),
         "segmentation.network": ("parameter_groups", "segmentation_unetr"),
+        "segmentation.presets": ("fine_tuning_preset", "strong_epochs"),
         "slices.batch": ("SlicePrepareBatch",),
         "slices.data": ("PatientSlices", "class_count", "describe_slices", "list_slices", "patient_slices"),
         "slices.evaluation": ("evaluate_slices",),

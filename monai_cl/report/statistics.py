@@ -95,3 +95,31 @@ def _wilcoxon(differences: np.ndarray) -> float:
 
     # values equal up to rounding must be ties: scipy takes the exact distribution for ranks without ties only
     return float(wilcoxon(np.round(differences, 12)).pvalue)
+
+
+def nested_interval(
+    differences: np.ndarray, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of the mean of paired differences: seeds are resampled, and cases within them.
+
+    Args:
+        differences: (seeds, cases); nan where a case has no pair for a seed.
+        confidence: coverage, in (0, 1).
+        resamples: of seeds and cases.
+        seed: of the bootstrap.
+
+    Returns:
+        the interval; None with fewer than `MINIMUM_PAIRS` pairs.
+    """
+    if np.isfinite(differences).sum() < MINIMUM_PAIRS:
+        return None
+    rng = np.random.default_rng(seed)
+    seeds, cases = differences.shape
+    means = np.full(resamples, np.nan)
+    for i in range(resamples):
+        drawn = differences[rng.integers(seeds, size=seeds)][:, rng.integers(cases, size=cases)]
+        known = drawn[np.isfinite(drawn)]
+        if len(known):  # a resample may hit no pair
+            means[i] = known.mean()
+    low, high = np.nanquantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from monai_cl.data.sampling.positions import Stream, permutation
+from monai_cl.transforms.warp import WarpParameters, apply_warp, source_box
 
 AIR = -1024  # HU, outside the volume
 BODY = -1  # the store's key of voxels inside the body
@@ -49,6 +53,38 @@ def sample_centre(entry: Any, rng: np.random.Generator, *, foreground_probabilit
     kind = BODY
     if foreground and len(entry.classes):
         kind = entry.classes[rng.integers(len(entry.classes))]
+    return sample_voxel_of(entry, rng, kind)
+
+
+def class_in_turn(visit: int, classes: Sequence[int], *, foreground_probability: float, seed: int, case: int) -> int:
+    """The class on whose voxel a case's crop is centred at its ``visit``, or `BODY`; every class comes in its turn.
+
+    Of any n visits that follow each other, ``foreground_probability · n`` (rounded up or down) are centred on a class.
+    These go through all classes of the case, each time in another order, so that a class of few voxels is as frequent as
+    the others in a short run too.
+
+    Args:
+        visit: how often the case was drawn before.
+        classes: the case's foreground classes; none always gives `BODY`.
+        foreground_probability: share of the crops that are centred on a class, in [0, 1].
+        seed: the run's seed.
+        case: index of the case: each has its own orders.
+    """
+    turn = math.floor(visit * foreground_probability)
+    if not len(classes) or math.floor((visit + 1) * foreground_probability) == turn:
+        return BODY
+    lap, place = divmod(turn, len(classes))
+    return int(classes[permutation(seed, lap, len(classes), case, Stream.SEGMENTATION)[place]])
+
+
+def sample_voxel_of(entry: Any, rng: np.random.Generator, kind: int) -> tuple[int, ...]:
+    """A voxel of a class of a case, or of its body; any voxel where there is none.
+
+    Args:
+        entry: the case's `StoreEntry`.
+        rng: where the draw comes from.
+        kind: a class of the case, or `BODY`.
+    """
     coordinates = entry.coordinates(kind)
     if len(coordinates) == 0:
         return tuple(int(rng.integers(s)) for s in entry.shape)
@@ -83,6 +119,27 @@ def read_crop(
     # astype copies: the store's arrays may be read-only, which torch does not know
     scaled = torch.from_numpy(image.astype(np.float32)).clamp_(lower, upper).sub_(lower).div_(upper - lower)
     return scaled[None], torch.from_numpy(label.astype(np.int16))[None]
+
+
+def read_warped_crop(
+    store: Any, key: str, start: Sequence[int], warp: WarpParameters, *, window: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Image and label of a warped crop; what the warp needs beyond the crop is read from the volume.
+
+    Args:
+        store: a `VolumeStore`.
+        key: of the case.
+        start: first voxel of the crop before the warp, which has the size of the crop.
+        warp: what is done to both.
+        window: (lower, upper) HU, clipped and scaled to [0, 1].
+
+    Returns:
+        as `read_crop`.
+    """
+    origin, size = source_box(warp)
+    image, label = read_crop(store, key, [s + o for s, o in zip(start, origin)], size, window=window)
+    image, label = apply_warp(image, label, warp, origin=origin)
+    return image.clamp_(0, 1), label  # interpolation rounds
 
 
 def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:

@@ -11,13 +11,13 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from monai_cl.data.patches.crops import crop_size, crop_start, hu_window, label_dtype, read_crop, sample_centre
+from monai_cl.data.patches.crops import crop_size, crop_start, hu_window, label_dtype, read_warped_crop, sample_centre
 from monai_cl.data.patches.segmentation import SegmentationPatches
 from monai_cl.data.sampling.case_order import CaseOrder
 from monai_cl.data.sampling.positions import Stream, address_generator, address_rng
 from monai_cl.errors import UserError
 from monai_cl.transforms.voxel_sampling import boundary_weight_map, sample_voxels
-from monai_cl.transforms.warp import apply_warp, random_warp, source_box
+from monai_cl.transforms.warp import random_warp
 
 __all__ = ["MixCLPatches", "SegmentationPatches"]
 
@@ -153,11 +153,7 @@ class MixCLPatches(Dataset):
         centre = sample_centre(entry, rng, foreground_probability=self.foreground_probability)
         start = crop_start(centre, self.patch_size, entry.shape)
         warp = random_warp(rng, patch_size=self.patch_size, spacing=entry.spacing, **self.warp)
-        origin, size = source_box(warp)
-        first = tuple(s + o for s, o in zip(start, origin))
-        image, label = read_crop(self.store, key, first, size, window=self.window)
-        image, label = apply_warp(image, label, warp, origin=origin)
-        return image.clamp_(0, 1), label  # interpolation rounds
+        return read_warped_crop(self.store, key, start, warp, window=self.window)
 
     def _voxels(self, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         stride = self.levels_stride

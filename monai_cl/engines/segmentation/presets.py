@@ -1,0 +1,84 @@
+"""Recipes of fine-tuning: one key in a config, a table of plain values here.
+
+``paper`` is MixCL's fine-tuning. ``strong`` is the recipe to compare starts with: one that fits few labelled scans.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from typing import Any
+
+from monai_cl.errors import UserError
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "epochs": 10,
+        "learning_rate": 1e-4,
+        "warmup": 0,
+        "gradient_clip": None,
+        "foreground_probability": 0.6667,
+        "classes_in_turn": False,
+        "warp": None,
+        "augmentation_probability": 0.2,
+        # prob of each further change of intensity, in the order of the config
+        "noise": 0.0,
+        "blur": 0.0,
+        "brightness": 0.0,
+        "low_resolution": 0.0,
+        "gamma": 0.0,
+        "batch_dice": False,
+        "include_background": True,
+    },
+    "strong": {
+        "epochs": None,  # by the number of labelled scans
+        "learning_rate": 1e-3,
+        "warmup": 100,
+        "gradient_clip": 1.0,
+        "foreground_probability": 0.6667,
+        "classes_in_turn": True,
+        # degrees, fraction; the shape of a body is changed, its sides are not: nothing is mirrored
+        "warp": {"affine_probability": 0.5, "elastic_probability": 0.0, "rotation": 30.0, "scale": 0.25},
+        "augmentation_probability": 0.0,
+        "noise": 0.1,
+        "blur": 0.2,
+        "brightness": 0.15,
+        "low_resolution": 0.25,
+        "gamma": 0.3,
+        "batch_dice": True,
+        "include_background": False,
+    },
+}
+
+
+def fine_tuning_preset(name: str, *, cases: int) -> dict[str, Any]:
+    """The values of a recipe, by the names of the segmentation bundles' keys.
+
+    Args:
+        name: ``paper`` or ``strong``.
+        cases: labelled scans to train on, which decide how long ``strong`` trains.
+
+    Returns:
+        A new dictionary.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if name not in _PRESETS:
+        near = difflib.get_close_matches(str(name), list(_PRESETS), n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(_PRESETS)}"
+        raise UserError("--preset", found=f"no recipe of fine-tuning is called {name!r}", remedy=remedy)
+    preset = copy.deepcopy(_PRESETS[name])
+    if preset["epochs"] is None:
+        preset["epochs"] = strong_epochs(cases)
+    return preset
+
+
+def strong_epochs(cases: int) -> int:
+    """Epochs of 200 iterations for a number of labelled scans: 20 (4,000 iterations) for one, 3 more for each further
+    one, at most 125 (25,000 iterations).
+
+    Args:
+        cases: labelled scans, at least 1.
+    """
+    return min(20 + 3 * (max(cases, 1) - 1), 125)

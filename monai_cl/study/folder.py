@@ -1,0 +1,114 @@
+"""A study on the disk: a folder for each cell, and what is known of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_cl.errors import UserError
+from monai_cl.files import write_json
+from monai_cl.locks import Busy, Lock
+from monai_cl.study.expansion import Cell
+
+DONE, FAILED, RUNNING, STARTED, OPEN = "done", "failed", "running", "started", "open"
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """``cells/STEP-IDENTITY``: ``cell.json`` what it computes, ``log.txt``, ``output`` its results, and ``done.json``
+    or ``failed.json``, each written whole."""
+
+    path: Path
+
+    @property
+    def output(self) -> Path:
+        """What the command writes to."""
+        return self.path / "output"
+
+    @property
+    def log(self) -> Path:
+        """Its standard output and error, of all starts."""
+        return self.path / "log.txt"
+
+    def lock(self) -> Lock:
+        """Held while the cell runs."""
+        return Lock(self.path / "lock")
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """``done`` or ``failed``; None where it is absent."""
+        try:
+            return json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(self.path / f"{name}.json", cause=error, remedy="delete the folder of this cell") from error
+
+    def is_done(self) -> bool:
+        """Whether the cell has its results."""
+        return (self.path / "done.json").is_file()
+
+    def state(self) -> str:
+        """One of done, running, failed, started (and killed), open."""
+        if self.is_done():
+            return DONE
+        if not self.path.is_dir():
+            return OPEN
+        lock = self.lock()
+        try:
+            lock.acquire()
+        except Busy:
+            return RUNNING
+        finally:
+            lock.release()
+        return FAILED if (self.path / "failed.json").is_file() else STARTED
+
+    def finish(self, *, seconds: float) -> None:
+        """Write ``done.json``."""
+        write_json(self.path / "done.json", {"seconds": round(seconds, 3)})
+        (self.path / "failed.json").unlink(missing_ok=True)
+
+    def fail(self, *, status: int, reason: str) -> None:
+        """Write ``failed.json``."""
+        write_json(self.path / "failed.json", {"status": status, "reason": reason})
+
+
+class StudyFolder:
+    """The cells of a study below one folder, which may hold cells of earlier versions of the study too.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path).resolve()
+
+    @property
+    def memory(self) -> Path:
+        """Digests of inputs, with the size and time of their files."""
+        return self.path / "inputs"
+
+    def of(self, cell: Cell) -> CellFolder:
+        """Where a cell is."""
+        return CellFolder(self.path / "cells" / cell.name)
+
+    def others(self, cells: Mapping[str, Cell]) -> list[str]:
+        """Names of the folders of cells that do not belong to the study as it is now."""
+        known = {cell.name for cell in cells.values()}
+        found = self.path / "cells"
+        return sorted(path.name for path in found.iterdir() if path.name not in known) if found.is_dir() else []
+
+    def describe(self, cell: Cell) -> None:
+        """Write ``cell.json``, whose digest is the cell's identity, for the reader."""
+        write_json(self.of(cell).path / "cell.json", {"identity": cell.identity, **cell.content})
+
+    def seconds(self, cells: Mapping[str, Cell]) -> dict[str, list[float]]:
+        """Step -> how long each of its finished cells took."""
+        found: dict[str, list[float]] = {}
+        for cell in cells.values():
+            if (record := self.of(cell).record("done")) is not None:
+                found.setdefault(cell.step, []).append(float(record["seconds"]))
+        return found

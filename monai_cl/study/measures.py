@@ -1,0 +1,68 @@
+"""What a finished cell says: a value for each case, or one number."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_cl.errors import UserError
+from monai_cl.study.definition import Measure
+
+
+def read_measure(folder: Path, measure: Measure, *, organs: Sequence[str] = ()) -> dict[str, float]:
+    """Case -> value; a number without cases is that of the one case ``""``.
+
+    Dice of a case is the mean over its organs; organs that its truth lacks do not count, nor does a case without any.
+
+    Args:
+        folder: output of a cell.
+        measure: what to read.
+        organs: for Dice, which; empty: all.
+
+    Raises:
+        UserError: the file or the metric in it is absent, or no case has one of the organs.
+    """
+    file = folder / measure.file
+    results = read_results_file(file)
+    if measure.metric == "dice":
+        return _dice(file, results, organs)
+    value: Any = results
+    for key in measure.metric.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(file, expected=f"a number {measure.metric}", found=f"{value!r}")
+    return {"": float(value)}
+
+
+def read_results_file(file: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UserError: it is absent or something else.
+    """
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(file, expected="the results of a cell", cause=error) from error
+    if not isinstance(results, dict):
+        raise UserError(file, expected="a JSON object", found=type(results).__name__)
+    return results
+
+
+def _dice(file: Path, results: Mapping[str, Any], organs: Sequence[str]) -> dict[str, float]:
+    metrics = results.get("metrics") or {}
+    found: dict[str, float] = {}
+    known: set[str] = set()
+    for case in metrics.get("per_case") or ():
+        known |= case["dice"].keys()
+        values = [v for organ, v in case["dice"].items() if v is not None and (not organs or organ in organs)]
+        if values:
+            found[str(case["id"])] = math.fsum(values) / len(values)
+    if absent := [organ for organ in organs if organ not in known]:
+        raise UserError(file, expected=f"Dice of {absent[0]!r}", found=", ".join(sorted(known)) or "no case")
+    if not found:
+        raise UserError(file, expected="Dice of cases (metrics: per_case)", found="none")
+    return found

@@ -1,0 +1,188 @@
+"""A study's table as it stands: from the cells that are done to Markdown, CSV and HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from monai_cl.report.style import STYLE
+from monai_cl.report.tables import NOTHING, Table, escape_markdown
+from monai_cl.study.definition import Column, StudyDefinition
+from monai_cl.study.expansion import Expansion, Point
+from monai_cl.study.folder import StudyFolder
+from monai_cl.study.measures import read_measure, read_results_file
+from monai_cl.study.table import Difference, Mean, difference_of, mean_of, pooled
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table.
+
+    Attributes:
+        study: its definition.
+        means: (arm, column) -> what was measured.
+        differences: (control, arm, column) -> likewise.
+        notes: what a reader has to know: what is missing, and why.
+    """
+
+    study: StudyDefinition
+    means: dict[tuple[str, str], Mean]
+    differences: dict[tuple[str, str, str], Difference]
+    notes: tuple[str, ...]
+
+    def tables(self) -> list[Table]:
+        """Means first, then a table of differences for each control."""
+        columns = list(self.study.columns)
+        rows = [(arm, *(self._mean(arm, column) for column in columns)) for arm in self.study.arms]
+        found = [Table(self.study.name, ("arm", *columns), tuple(rows), self.notes)]
+        if self.study.published:
+            rows = [(arm, *(self._published(arm, column) for column in columns)) for arm in self.study.published]
+            notes = (self.study.source,) if self.study.source else ()
+            found.append(Table("Published", ("arm", *columns), tuple(rows), notes))
+        for control in self.study.controls:
+            others = [arm for arm in self.study.arms if arm != control]
+            rows = [(arm, *(self._difference(control, arm, column) for column in columns)) for arm in others]
+            note = "Pairs of the same seed and case; 95 % bootstrap over seeds and cases; in brackets wins and losses."
+            found.append(Table(f"Difference to {control}", ("arm", *columns), tuple(rows), (note,)))
+        return found
+
+    def markdown(self) -> str:
+        """All tables, for a README or an issue."""
+        about = f"{escape_markdown(self.study.about)}\n\n" if self.study.about else ""
+        return about + "\n".join(table.markdown() for table in self.tables())
+
+    def html(self) -> str:
+        """One page that opens without a network."""
+        title = escape(self.study.name)
+        body = "".join(table.html() for table in self.tables())
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>\n'
+            f"<style>{STYLE}</style></head>\n<body><main>\n<h1>{title}</h1>\n<p>{escape(self.study.about)}</p>\n"
+            f"{body}</main></body>\n</html>\n"
+        )
+
+    def csv(self) -> str:
+        """A line for each arm, column and control, numbers in full, in the units of the results."""
+        stream = io.StringIO()
+        write = csv.writer(stream, lineterminator="\n").writerow
+        write(
+            ("arm", "column", "mean", "sd", "seeds", "cases", "published")
+            + ("control", "difference", "low", "high", "wins", "losses", "pairs")
+        )
+        for arm, column in itertools.product(self.study.arms, self.study.columns):
+            mean = self.means[arm, column]
+            published = self.study.published.get(arm, {}).get(column)
+            start = (arm, column, mean.mean, mean.deviation, mean.seeds, mean.cases, published)
+            controls = [control for control in self.study.controls if control != arm]
+            for control in controls or [None]:
+                if control is None:
+                    write((*start, *[None] * 7))
+                    continue
+                found = self.differences[control, arm, column]
+                low, high = found.interval or (None, None)
+                write((*start, control, found.mean, low, high, found.wins, found.losses, found.pairs))
+        return stream.getvalue()
+
+    def _mean(self, arm: str, column: str) -> str:
+        found = self.means[arm, column]
+        if found.mean is None:
+            return NOTHING
+        spread = "" if found.deviation is None else f" ± {self._number(found.deviation)}"
+        return f"{self._number(found.mean)}{spread}"
+
+    def _published(self, arm: str, column: str) -> str:
+        value = self.study.published[arm].get(column)
+        if value is None:
+            return NOTHING
+        return " ± ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    def _difference(self, control: str, arm: str, column: str) -> str:
+        found = self.differences[control, arm, column]
+        if found.mean is None:
+            return NOTHING
+        text = self._number(found.mean, sign=True)
+        if found.interval is not None:
+            text += f" [{', '.join(self._number(value, sign=True) for value in found.interval)}]"
+        return f"{text} ({found.wins} : {found.losses})"
+
+    def _number(self, value: float, *, sign: bool = False) -> str:
+        measure = self.study.measure
+        text = f"{measure.scale * value:{'+' if sign else ''}.{measure.decimals}f}"
+        return (text.lstrip("+-") if float(text) == 0 else text).replace("-", "−")
+
+
+def summarise(
+    study: StudyDefinition, expansion: Expansion, folder: StudyFolder, *, resamples: int = 10_000
+) -> Summary:
+    """The table from the cells that are done.
+
+    Args:
+        study: its definition.
+        expansion: its cells; others that lie in the folder do not count.
+        folder: where they lie.
+        resamples: of the bootstrap.
+    """
+    measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
+    means, differences = {}, {}
+    for label, column in study.columns.items():
+        values = {arm: _values(arm, column, measured, study, expansion, folder) for arm in study.arms}
+        means |= {(arm, label): mean_of(found) for arm, found in values.items()}
+        for control, arm in itertools.product(study.controls, study.arms):
+            if arm != control:
+                differences[control, arm, label] = difference_of(values[arm], values[control], resamples=resamples)
+    return Summary(study, means, differences, tuple(_notes(study, expansion, folder, measured)))
+
+
+def _is_done(identity: str, expansion: Expansion, folder: StudyFolder) -> bool:
+    return folder.of(expansion.cells[identity]).is_done()
+
+
+def _values(
+    arm: str,
+    column: Column,
+    measured: Sequence[Point],
+    study: StudyDefinition,
+    expansion: Expansion,
+    folder: StudyFolder,
+) -> dict[Any, dict]:
+    parts = []
+    for point in measured:
+        if point.arm == arm and point.setting in column.settings:
+            output = folder.of(expansion.cells[expansion.points[point]]).output
+            values = read_measure(output, study.measure, organs=column.organs)
+            parts.append((point.seed, (point.setting, point.fold), values))
+    return pooled(parts)
+
+
+def _notes(
+    study: StudyDefinition, expansion: Expansion, folder: StudyFolder, measured: Sequence[Point]
+) -> list[str]:
+    seeds, folds = ", ".join(map(str, study.seeds)), ", ".join(map(str, study.folds))
+    notes = [f"{len(measured)} of {len(expansion.points)} places measured; seeds {seeds}; folds {folds}."]
+    if len(study.seeds) > 1:
+        notes.append("± is the standard deviation between seeds.")
+    commits = set()
+    for point in measured:
+        output = folder.of(expansion.cells[expansion.points[point]]).output
+        commits.add(str(read_results_file(output / study.measure.file).get("git_commit")))
+    if len(commits) > 1:
+        notes.append(f"Cells were run with the code of several commits: {', '.join(sorted(commits))}.")
+    for cell in expansion.cells.values():
+        place = folder.of(cell)
+        if not place.is_done() and (record := place.record("failed")) is not None:
+            uses = [p for p, identity in expansion.points.items() if cell.identity in _chain(identity, expansion)]
+            shown = "; ".join(f"{p.arm}, {p.setting}, fold {p.fold}, seed {p.seed}" for p in uses[:3])
+            more = f" and {len(uses) - 3} more" if len(uses) > 3 else ""
+            notes.append(f"Failed: {cell.name} ({shown}{more}): {record['reason']}")
+    return notes
+
+
+def _chain(identity: str, expansion: Expansion) -> set[str]:
+    """A cell and all that it needs."""
+    needs = expansion.cells[identity].needs.values()
+    return {identity}.union(*(_chain(needed, expansion) for needed in needs))

@@ -1,0 +1,39 @@
+"""The recipes of fine-tuning."""
+
+from __future__ import annotations
+
+import pytest
+
+from monai_cl.engines import fine_tuning_preset, strong_epochs
+from monai_cl.errors import UserError
+
+
+def test_the_paper_s_recipe_is_that_of_the_paper():
+    paper = fine_tuning_preset("paper", cases=30)
+    assert (paper["epochs"], paper["learning_rate"], paper["augmentation_probability"]) == (10, 1e-4, 0.2)
+    assert not any(paper[key] for key in ("warmup", "gradient_clip", "classes_in_turn", "warp", "noise", "gamma"))
+
+
+def test_both_recipes_name_the_same_keys():
+    assert fine_tuning_preset("paper", cases=1).keys() == fine_tuning_preset("strong", cases=1).keys()
+
+
+def test_strong_mirrors_nothing_and_is_stable():
+    strong = fine_tuning_preset("strong", cases=1)
+    assert strong["augmentation_probability"] == 0  # flips and quarter turns
+    assert strong["warmup"] > 0
+    assert strong["gradient_clip"] > 0
+
+
+def test_more_labelled_scans_train_longer_up_to_a_limit():
+    assert [strong_epochs(n) for n in (1, 2, 24, 1000)] == [20, 23, 89, 125]
+
+
+def test_a_preset_may_be_changed_without_changing_the_next():
+    fine_tuning_preset("strong", cases=1)["warp"]["rotation"] = 0
+    assert fine_tuning_preset("strong", cases=1)["warp"]["rotation"] == 30
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match=r"'srtong'; did you mean strong\?"):
+        fine_tuning_preset("srtong", cases=1)
