@@ -1,4 +1,4 @@
-"""Bundles, data lists and studies that come with the project: beside the package in a checkout, inside it when installed."""
+"""Bundles, data lists and studies of the project: beside the package in a checkout, inside it when installed."""
 
 from __future__ import annotations
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_cl.errors import UserError, echo
-
-if TYPE_CHECKING:
-    from monai_cl.study import StudyDefinition, StudyFolder
-    from monai_cl.study.expansion import Expansion
 
 
 class StudyCommands:
@@ -129,7 +125,7 @@ class StudyCommands:
             echo(f"  {len(others)} cells of other versions of the study, not counted: {others[0]} …")
 
 
-def _open(study: str, output: str | None, inputs: Any) -> tuple[StudyDefinition, StudyFolder, Expansion]:
+def _open(study: str, output: str | None, inputs: Any) -> tuple[Any, Any, Any]:
     from pathlib import Path
 
     from monai_cl.shipped import study_file
@@ -166,9 +162,7 @@ def _threads(threads: int | None, workers: int) -> int | None:
     return max(1, cores // workers)
 
 
-def _write_slurm(
-    slurm: str, definition: StudyDefinition, folder: StudyFolder, count: int, tasks: int, inputs: dict | None
-) -> str:
+def _write_slurm(slurm: str, definition: Any, folder: Any, count: int, tasks: int, inputs: dict | None) -> str:
     from pathlib import Path
 
     from monai_cl.files import write_atomically

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "definition": ("StudyDefinition", "load_study"),
-        "expansion": ("Cell", "Point", "expand"),
+        "expansion": ("Cell", "Expansion", "Point", "expand"),
         "folder": ("StudyFolder",),
         "running": ("run_cells",),
         "slurm": ("slurm_script",),

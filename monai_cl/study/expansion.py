@@ -82,7 +82,9 @@ def expand(study: StudyDefinition, *, memory: Path | None = None) -> Expansion:
         UserError: a name in braces that stands for nothing, steps that need each other in a circle, no such bundle.
     """
     beside = study.path.parent
-    inputs = {name: input_digest(input_path(value, beside=beside), memory=memory) for name, value in study.inputs.items()}
+    inputs = {
+        name: input_digest(input_path(value, beside=beside), memory=memory) for name, value in study.inputs.items()
+    }
     configs: dict[tuple, str] = {}
 
     def config_of(step: Step, options: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ from monai_cl.study.folder import StudyFolder
 from monai_cl.study.measures import read_measure, read_results_file
 from monai_cl.study.table import Difference, Mean, difference_of, mean_of, pooled
 
+_CONTROL = ("control", "difference", "low", "high", "wins", "losses", "pairs")
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -70,10 +72,7 @@ class Summary:
         """A line for each arm, column and control, numbers in full, in the units of the results."""
         stream = io.StringIO()
         write = csv.writer(stream, lineterminator="\n").writerow
-        write(
-            ("arm", "column", "mean", "sd", "seeds", "cases", "published")
-            + ("control", "difference", "low", "high", "wins", "losses", "pairs")
-        )
+        write(("arm", "column", "mean", "sd", "seeds", "cases", "published", *_CONTROL))
         for arm, column in itertools.product(self.study.arms, self.study.columns):
             mean = self.means[arm, column]
             published = self.study.published.get(arm, {}).get(column)
@@ -81,7 +80,7 @@ class Summary:
             controls = [control for control in self.study.controls if control != arm]
             for control in controls or [None]:
                 if control is None:
-                    write((*start, *[None] * 7))
+                    write((*start, *[None] * len(_CONTROL)))
                     continue
                 found = self.differences[control, arm, column]
                 low, high = found.interval or (None, None)
@@ -116,9 +115,7 @@ class Summary:
         return (text.lstrip("+-") if float(text) == 0 else text).replace("-", "−")
 
 
-def summarise(
-    study: StudyDefinition, expansion: Expansion, folder: StudyFolder, *, resamples: int = 10_000
-) -> Summary:
+def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, *, resamples: int = 10_000) -> Summary:
     """The table from the cells that are done.
 
     Args:
@@ -159,9 +156,7 @@ def _values(
     return pooled(parts)
 
 
-def _notes(
-    study: StudyDefinition, expansion: Expansion, folder: StudyFolder, measured: Sequence[Point]
-) -> list[str]:
+def _notes(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, measured: Sequence[Point]) -> list[str]:
     seeds, folds = ", ".join(map(str, study.seeds)), ", ".join(map(str, study.folds))
     notes = [f"{len(measured)} of {len(expansion.points)} places measured; seeds {seeds}; folds {folds}."]
     if len(study.seeds) > 1:

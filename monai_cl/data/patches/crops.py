@@ -60,8 +60,8 @@ def class_in_turn(visit: int, classes: Sequence[int], *, foreground_probability:
     """The class on whose voxel a case's crop is centred at its ``visit``, or `BODY`; every class comes in its turn.
 
     Of any n visits that follow each other, ``foreground_probability · n`` (rounded up or down) are centred on a class.
-    These go through all classes of the case, each time in another order, so that a class of few voxels is as frequent as
-    the others in a short run too.
+    These go through all classes of the case, each time in another order, so that a class of few voxels is as frequent
+    as the others in a short run too.
 
     Args:
         visit: how often the case was drawn before.

@@ -1,0 +1,184 @@
+"""Cells run once, whoever is killed: real processes with tiny commands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from monai_cl.errors import UserError
+from monai_cl.study import run_cells
+from monai_cl.study.commands import command_of
+from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
+from monai_cl.study.running import estimated_hours
+from monai_cl.study.slurm import slurm_script
+from tests.study.studies import TINY, opened, written
+
+# a cell that notes each start, waits for a file where one is named, and ends
+CELL = """import json, pathlib, sys, time
+output, log, wait = sys.argv[1:4]
+with open(log, "a") as stream:
+    stream.write(output.split("/")[-2] + "\\n")
+while wait != "-" and not pathlib.Path(wait).exists():
+    time.sleep(0.02)
+json.dump({"metrics": {"auc": 0.5}}, open(output + "/results.json", "w"))
+"""
+
+
+def noted(tmp_path: Path, *, wait: str = "-", **changes) -> dict:
+    words = ["python", "-S", "-c", CELL, "{output}", str(tmp_path / "starts"), wait]
+    return {
+        "steps": {"last": {"program": words, "options": {"seed": "{seed}", "fold": "{fold}"}}},
+        "arms": {"x": {}},
+        **changes,
+    }
+
+
+def starts(tmp_path: Path) -> list[str]:
+    path = tmp_path / "starts"
+    return path.read_text().split() if path.exists() else []
+
+
+def until(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_every_cell_runs_once_and_none_the_second_time(tmp_path):
+    said: list[str] = []
+    world = opened(tmp_path)
+    first = run_cells(*world, workers=2, say=said.append)
+    assert sorted(first.done) == sorted(world[1].cells)
+    assert run_cells(*world, say=said.append).done == []
+    assert {world[2].of(cell).state() for cell in world[1].cells.values()} == {DONE}
+    for cell in world[1].cells.values():
+        if cell.step == "first":
+            assert (world[2].of(cell).output / "encoder").read_text() == "x"
+    hours, unknown = estimated_hours(world[1], world[2])
+    assert (hours, unknown) == (0, [])
+
+
+def test_hours_are_estimated_from_the_cells_that_are_done(tmp_path):
+    _, expansion, folder = opened(tmp_path)
+    cells = list(expansion.cells.values())
+    assert estimated_hours(expansion, folder) == (0, ["first", "last"])
+    measured = [cell for cell in cells if cell.step == "last"]
+    for cell, seconds in zip(measured, (1800, 5400)):
+        folder.of(cell).finish(seconds=seconds)
+    assert estimated_hours(expansion, folder, workers=2) == (6 * 3600 / 3600 / 2, ["first"])
+
+
+def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_path):
+    failing = {**TINY["steps"], "first": {"program": ["python", "-c", "import sys; sys.exit('no memory')"]}}
+    study, expansion, folder = opened(tmp_path, steps=failing)
+    progress = run_cells(study, expansion, folder, workers=2, say=lambda _: None)
+    assert list(progress.failed.values()) == ["status 1: no memory"]
+    assert len(progress.done) == 4  # scratch
+    states = [(cell.step, folder.of(cell).state()) for cell in expansion.cells.values()]
+    assert sorted(states) == sorted([("first", FAILED), *[("last", DONE)] * 4, *[("last", OPEN)] * 4])
+    whole = opened(tmp_path)
+    assert len(run_cells(*whole, say=lambda _: None).done) == 2 + 4  # two cells first, other commands; scratch is done
+
+
+def test_an_absent_input_is_refused_before_anything_runs(tmp_path):
+    world = opened(tmp_path, inputs={"data": "nowhere"})
+    with pytest.raises(UserError, match=r"expected the input 'data', found nothing at nowhere; name it: --inputs"):
+        run_cells(*world)
+
+
+def test_a_killed_study_loses_one_cell_at_most_and_runs_none_twice_at_a_time(tmp_path):
+    gate = tmp_path / "gate"
+    changes = noted(tmp_path, wait=str(gate))
+    path = written(tmp_path, **changes)
+    words = [sys.executable, "-m", "monai_cl", "study", "run", str(path), "--output", str(tmp_path / "out")]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    until(lambda: len(starts(tmp_path)) == 1)
+    process.kill()  # SIGKILL: the cell's own process lives on
+    process.wait()
+    _, expansion, folder = opened(tmp_path, **changes)
+    states = [folder.of(cell).state() for cell in expansion.cells.values()]
+    assert sorted(states) == sorted([RUNNING, OPEN, OPEN, OPEN])
+    second = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    until(lambda: len(starts(tmp_path)) == 2)
+    assert len(set(starts(tmp_path))) == 2  # it left the running one alone
+    gate.touch()
+    assert second.wait(100) == 0
+    # the orphan ended after its starter: its cell alone was run again
+    assert sorted(starts(tmp_path).count(cell.name) for cell in expansion.cells.values()) == [1, 1, 1, 2]
+    assert {folder.of(cell).state() for cell in expansion.cells.values()} == {DONE}
+
+
+def test_a_cell_whose_process_was_killed_too_has_started_and_runs_again(tmp_path):
+    changes = noted(tmp_path, seeds=[0], folds=[0])
+    study, expansion, folder = opened(tmp_path, **changes)
+    (cell,) = expansion.cells.values()
+    folder.describe(cell)
+    folder.of(cell).output.mkdir()
+    (folder.of(cell).output / "half").touch()
+    assert folder.of(cell).state() == STARTED
+    assert run_cells(study, expansion, folder, say=lambda _: None).done == [cell.identity]
+    assert not (folder.of(cell).output / "half").exists()  # a command starts with an empty folder
+
+
+@pytest.mark.slow
+def test_two_studies_on_one_folder_never_run_a_cell_twice(tmp_path):
+    path = written(tmp_path, **noted(tmp_path, seeds=list(range(8))))
+    words = [sys.executable, "-m", "monai_cl", "study", "run", str(path), "--output", str(tmp_path / "out")]
+    processes = [subprocess.Popen([*words, "--workers", "2"], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(200) for process in processes] == [0, 0]
+    found = starts(tmp_path)
+    assert len(found) == len(set(found)) == 16
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+def test_sigterm_ends_the_cells_and_leaves_them_to_the_next_run(tmp_path):
+    path = written(tmp_path, **noted(tmp_path, wait=str(tmp_path / "never")))
+    words = [sys.executable, "-m", "monai_cl", "study", "run", str(path), "--output", str(tmp_path / "out")]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    until(lambda: len(starts(tmp_path)) == 1)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    _, expansion, folder = opened(tmp_path, **noted(tmp_path, wait=str(tmp_path / "never")))
+    assert sorted(folder.of(cell).state() for cell in expansion.cells.values()) == [OPEN] * 3 + [STARTED]
+
+
+def test_a_bundle_s_command_names_its_config_its_folder_and_its_inputs(tmp_path):
+    steps = {
+        "last": {
+            "bundle": "btcv_unetr_segmentation",
+            "options": {"dataset_dir": "{data}", "spacing": [5.0, 5.0, 5.0], "warp": {"scale": None}, "fold": "{fold}"},
+            "machine": {"store_dir": "{study}/store"},
+        }
+    }
+    study, expansion, folder = opened(tmp_path, steps=steps, arms={"x": {}}, inputs={"data": "."}, folds=[2], seeds=[0])
+    (cell,) = expansion.cells.values()
+    words = command_of(cell, study, expansion, folder)
+    assert words[1:5] == ["-m", "monai.bundle", "run", "--config_file"]
+    assert words[5].endswith("bundles/btcv_unetr_segmentation/configs/train.yaml")
+    given = dict(zip(words[6::2], words[7::2]))
+    assert given == {
+        "--output_dir": str(folder.of(cell).output), "--dataset_dir": str(tmp_path), "--spacing": "[5.0, 5.0, 5.0]",
+        "--warp": "{'scale': None}", "--fold": "2", "--store_dir": str(tmp_path / "out" / "store"),
+    }  # fmt: skip
+
+
+def test_a_slurm_script_is_one_array_that_runs_the_study(tmp_path):
+    path = written(tmp_path)
+    given = ["--output", f"{tmp_path}/o u t", "--inputs", "{'d': '/x'}"]
+    script = slurm_script(
+        path, tmp_path / "o u t", name="a\nb", count=7, tasks=3, file=Path("s.sh"), python="/py", inputs={"d": "/x"}
+    )
+    assert "#SBATCH --array=0-2\n" in script
+    assert "# a b: 7 cells." in script
+    words = shlex.split(script.splitlines()[-1])
+    assert words == ["exec", "/py", "-m", "monai_cl", "study", "run", str(path), *given]
+    done = subprocess.run(["bash", "-n"], input=script, text=True, check=False)
+    assert done.returncode == 0

@@ -1,0 +1,140 @@
+"""The numbers of the table against hand-computed ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from monai_cl.errors import UserError
+from monai_cl.report.statistics import nested_interval
+from monai_cl.study import summarise
+from monai_cl.study.definition import Measure
+from monai_cl.study.measures import read_measure
+from monai_cl.study.table import Mean, difference_of, mean_of, pooled
+from tests.study.studies import opened
+
+SCRATCH = {0: {"a": 0.2, "b": 0.4}, 1: {"a": 0.4, "b": 0.8}}
+BETTER = {0: {"a": 0.3, "b": 0.4}, 1: {"a": 0.6, "b": 0.7, "c": 1.0}, 2: {"a": 1.0}}
+
+
+def test_the_mean_is_over_seeds_of_the_means_over_cases():
+    assert mean_of(SCRATCH) == Mean(pytest.approx(0.45), pytest.approx(0.3 / 2**0.5), 2, 2)
+    assert mean_of({0: {"a": 0.5}}) == Mean(0.5, None, 1, 1)
+    assert mean_of({0: {}}) == Mean(None, None, 0, 0)
+
+
+def test_a_difference_is_over_the_pairs_that_both_have():
+    found = difference_of(BETTER, SCRATCH)
+    assert (found.pairs, found.wins, found.losses) == (4, 2, 1)
+    assert found.mean == pytest.approx((0.1 + 0 + 0.2 - 0.1) / 4)
+    assert found.interval is None  # four pairs
+    assert difference_of({0: {"a": 1.0}}, {1: {"a": 1.0}}).mean is None
+
+
+def test_the_interval_of_equal_differences_is_that_difference():
+    assert nested_interval(np.full((2, 3), 0.25)) == (0.25, 0.25)
+    assert nested_interval(np.full((1, 5), 0.25)) is None
+
+
+def test_seeds_are_resampled_as_wholes():
+    # seeds differ, cases within a seed do not: the mean is 0, 0.5 or 1 by how often the second seed is drawn
+    differences = np.repeat([[0.0], [1.0]], 4, axis=1)
+    assert nested_interval(differences) == (0.0, 1.0)
+    # cases differ, seeds do not: of 400 cases half are 1, the standard error is 0.025
+    low, high = nested_interval(np.repeat([np.arange(400) % 2], 2, axis=0).astype(float))
+    assert (low, high) == (pytest.approx(0.451, abs=0.01), pytest.approx(0.549, abs=0.01))
+
+
+def test_pairs_that_are_absent_do_not_count_in_the_interval():
+    differences = np.full((2, 6), 0.5)
+    differences[0, 2:] = np.nan
+    assert nested_interval(differences) == (0.5, 0.5)
+
+
+def test_settings_and_folds_are_pooled_as_cases():
+    parts = [(0, ("x", 0), {"a": 1.0}), (0, ("x", 1), {"a": 2.0}), (1, ("x", 0), {"b": 3.0})]
+    assert pooled(parts) == {0: {(("x", 0), "a"): 1.0, (("x", 1), "a"): 2.0}, 1: {(("x", 0), "b"): 3.0}}
+
+
+def test_dice_of_a_case_is_the_mean_over_the_organs_it_has(tmp_path):
+    cases = [
+        {"id": "1", "dice": {"liver": 0.5, "spleen": 0.7, "kidneys": None}},
+        {"id": "2", "dice": {"liver": None, "spleen": 0.9, "kidneys": 0.1}},
+    ]
+    (tmp_path / "results.json").write_text(json.dumps({"metrics": {"per_case": cases}}))
+    assert read_measure(tmp_path, Measure("x")) == {"1": pytest.approx(0.6), "2": pytest.approx(0.5)}
+    assert read_measure(tmp_path, Measure("x"), organs=["liver"]) == {"1": 0.5}
+    with pytest.raises(UserError, match=r"expected Dice of 'livr', found kidneys, liver, spleen"):
+        read_measure(tmp_path, Measure("x"), organs=["livr"])
+    with pytest.raises(UserError, match=r"expected a number metrics.auc, found None"):
+        read_measure(tmp_path, Measure("x", metric="metrics.auc"))
+
+
+VALUES = {("scratch", 3): (0.1, 0.2), ("scratch", 4): (0.3, 0.4), ("hybrid", 3): (0.5, 0.2), ("hybrid", 4): (0.2, 0.7)}
+
+
+def finished(tmp_path, without=()):
+    """A study of two arms, two folds and two seeds whose cells hold `VALUES`."""
+    study, expansion, folder = opened(
+        tmp_path,
+        arms={"scratch": {}, "hybrid": {"last": {"start": "x"}}},
+        about="What is <measured>.",
+        measure={"step": "last", "metric": "metrics.auc", "scale": 100, "decimals": 1},
+        table={"controls": ["scratch"]},
+        published={"source": "Smith 2020", "values": {"scratch": {"all": [24.0, 1.5]}}},
+    )
+    for point, identity in expansion.points.items():
+        place = folder.of(expansion.cells[identity])
+        place.output.mkdir(parents=True)
+        if tuple(point) in without:
+            place.fail(status=1, reason="status 1: no memory")
+            continue
+        value = VALUES[point.arm, point.seed][point.fold]
+        (place.output / "results.json").write_text(json.dumps({"metrics": {"auc": value}, "git_commit": "abc"}))
+        place.finish(seconds=1)
+    return summarise(study, expansion, folder)
+
+
+def test_the_table_says_mean_deviation_difference_wins_and_what_was_published(tmp_path):
+    text = finished(tmp_path).markdown()
+    assert "| scratch | 25.0 ± 14.1 |" in text  # means .15 and .35 of the seeds
+    assert "| hybrid | 40.0 ± 7.1 |" in text  # .35 and .45
+    assert "| hybrid | +15.0 (2 : 1) |" in text  # +.4, 0, -.1, +.3
+    assert "| scratch | 24.0 ± 1.5 |" in text
+    assert "Smith 2020" in text
+    assert "8 of 8 places measured; seeds 3, 4; folds 0, 1." in text
+
+
+def test_the_csv_holds_the_numbers_in_full(tmp_path):
+    rows = list(csv.DictReader(io.StringIO(finished(tmp_path).csv())))
+    assert [row["arm"] for row in rows] == ["scratch", "hybrid"]
+    assert float(rows[1]["mean"]) == pytest.approx(0.4)
+    assert float(rows[1]["sd"]) == pytest.approx(0.05 * 2**0.5)
+    assert (rows[1]["control"], rows[1]["wins"], rows[1]["losses"], rows[1]["pairs"]) == ("scratch", "2", "1", "4")
+    assert float(rows[1]["difference"]) == pytest.approx(0.15)
+
+
+def test_the_page_is_whole_and_escaped(tmp_path):
+    page = finished(tmp_path).html()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "What is &lt;measured&gt;." in page
+    assert "http" not in page
+
+
+def test_failed_cells_are_named_and_the_rest_is_counted(tmp_path):
+    text = finished(tmp_path, without=[("hybrid", "all", 1, 4)]).markdown()
+    assert "7 of 8 places measured" in text
+    assert "(hybrid, all, fold 1, seed 4): status 1: no memory" in text.replace("\\_", "_")
+    assert "| hybrid | +10.0 (1 : 1) |" in text  # the pair of the failed cell is left out
+
+
+def test_cells_of_several_commits_are_told(tmp_path):
+    finished(tmp_path)
+    study, expansion, folder = opened(tmp_path, arms={"scratch": {}}, measure={"step": "last", "metric": "metrics.auc"})
+    output = folder.of(expansion.cells[next(iter(expansion.points.values()))]).output
+    (output / "results.json").write_text(json.dumps({"metrics": {"auc": 0.5}, "git_commit": "def"}))
+    assert "Cells were run with the code of several commits: abc, def." in summarise(study, expansion, folder).notes
