@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 
 ROOT = Path(__file__).resolve().parent
-LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "serving")
+LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "study", "serving")
 _INCLUDE = re.compile(r"^\{\{ (?P<file>[^}]+?) \}\}$", re.M)
 _LINK = re.compile(r"\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.M | re.S)

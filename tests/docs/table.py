@@ -69,6 +69,7 @@ RULES = (
     ),
     Rule(r"--tracking mlflow", "needs MLflow", shown_by="tests/bundles/test_tracking.py"),
     # ---- studies ------------------------------------------------------------------------------------------------
+    Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
     Rule(
         r"^python benchmarks/low_label_gain\.py tune \| run \| table ",
         "hours; three commands in one",

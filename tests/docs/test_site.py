@@ -17,7 +17,7 @@ pytest.importorskip("mkdocs", reason='the extra "docs" is not installed')
 pytest.importorskip("mkdocstrings", reason='the extra "docs" is not installed')
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "serving")
+LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "study", "serving")
 # what makes a browser fetch something; a link to follow is not that
 FETCHING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 

@@ -1,0 +1,66 @@
+"""The studies that come with the project."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from monai_cl.cli.commands import main
+from monai_cl.shipped import study_file, study_names
+from monai_cl.study import expand, load_study
+
+PLACES = {
+    "low_label_synthetic": 6 * 5,
+    "mixcl_table_1_btcv": 2 * 4 * 5,
+    "mixcl_table_1_spleen": 2 * 4 * 5,
+    "mixcl_table_2_btcv": 4 * 5,
+    "mixcl_table_2_spleen": 4 * 5,
+    "monai_btcv": 3 * 3 * 3,
+    "real_low_label": 4 * 3,
+    "tiny_synthetic": 2 * 2,
+    "wsp_resnet18": 7 * 3 * 3,
+    "wsp_sigma": 5 * 3 * 3,
+    "wsp_tinynet": 7 * 3 * 3,
+}
+
+
+def test_every_study_is_known():
+    assert study_names() == sorted(PLACES)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_study_is_counted_without_its_data(name, tmp_path, capsys):
+    main(["study", "run", name, "--output", str(tmp_path), "--dry_run"])
+    assert f"{PLACES[name]} places" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_options_of_a_study_are_keys_of_its_bundles(name):
+    for cell in expand(load_study(study_file(name))).cells.values():
+        if cell.kind == "bundle":
+            config = yaml.safe_load(
+                (study_file(name).parents[1] / "bundles" / cell.words[0] / "configs" / "train.yaml").read_text()
+            )
+            assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= config.keys()
+
+
+def test_pre_training_is_shared_by_folds_and_shares_of_labels():
+    steps = [cell.step for cell in expand(load_study(study_file("mixcl_table_1_spleen"))).cells.values()]
+    assert (steps.count("pretraining"), steps.count("finetuning")) == (1, 40)
+
+
+@pytest.mark.slow
+def test_the_small_study_runs_whole_and_makes_its_table(tmp_path, capsys):
+    words = ["tiny_synthetic", "--output", str(tmp_path)]
+    main(["study", "run", *words, "--workers", "2"])
+    main(["study", "status", *words])
+    main(["study", "table", *words])
+    said = capsys.readouterr().out
+    assert "9 done, 0 running, 0 failed" in said
+    assert "4 of 4 places measured" in said
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert re.search(r"\| scratch \| \d+\.\d ± \d+\.\d \|", table)
+    assert "Difference to scratch" in table
+    assert {path.name for path in tmp_path.glob("table.*")} == {"table.md", "table.csv", "table.html"}
