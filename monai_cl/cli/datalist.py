@@ -2,73 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from monai_cl.cli.datalist_making import MakingCommands, refuse_existing, write_list
 from monai_cl.errors import UserError, echo
 
 
-class DataListCommands:
+class DataListCommands(MakingCommands):
     """Make, check, divide and describe data lists."""
-
-    def create(
-        self,
-        folder: str,
-        output: str | None = None,
-        name: str | None = None,
-        images: str | None = None,
-        labels: str | None = None,
-        organs: Any = None,
-        patient: str | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        """Write a data list for the scans in a folder, and the schema beside it for your editor.
-
-        Example:
-            python -m monai_cl datalist create /data/liver --images "ct/{case}.nii.gz" --labels "seg/{case}.nii.gz"
-
-        Args:
-            folder: folder of the data set; the paths in the list are relative to it.
-            output: the list to write; default: data_list.json in the folder.
-            name: name of the data set; default: the name of the folder.
-            images: pattern of the image files or DICOM folders; {case} is what image and label have in common,
-                {patient} names the patient, * is anything. Default: the known layout that fits best.
-            labels: pattern of the label files.
-            organs: organ names as JSON, e.g. '{"1": "liver"}', or a JSON file with them. Default: from dataset.json in
-                the folder, else the ids that occur in the label files, for you to name.
-            patient: regular expression whose first group names the patient in an image's path, e.g. 'P([0-9]+)'.
-            overwrite: replace an existing list.
-        """
-        from monai_cl.data.datalist.create import create_data_list, organ_names
-
-        root = Path(str(folder)).expanduser()
-        target = Path(str(output)) if output is not None else root / "data_list.json"
-        _refuse_existing(target, overwrite)
-        found = create_data_list(
-            root,
-            name=None if name is None else str(name),
-            images=images,
-            labels=labels,
-            organs=organ_names(organs),
-            patient=None if patient is None else str(patient),
-        )
-        document = found.document
-        inside = _inside(root, target)
-        if inside:
-            document = {"name": document["name"], "root": inside} | document
-        _write(document, target, overwrite=overwrite, ship_schema=True)
-        items = document["training"]
-        echo(f"{target}: {len(items)} scans, {sum('label' in item for item in items)} with labels")
-        echo(f"  images {found.images}, labels {found.labels}")
-        for file in found.unlabelled:
-            echo(f"  without a label file: {file}")
-        for file in found.orphans:
-            echo(f"  label without an image, left out: {file}")
-        if not found.named:
-            echo('  give the organs their names under "labels"')
-        if inside is None:
-            echo(f"  use it with data_root={root}")
 
     def validate(
         self,
@@ -115,11 +57,12 @@ class DataListCommands:
         self,
         path: str,
         output: str,
-        folds: int = 5,
+        folds: int | None = None,
         seed: int = 0,
         stratify: str | None = None,
         data_root: str | None = None,
         replace_folds: bool = False,
+        keep: str | None = None,
         allow_outside: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -131,11 +74,13 @@ class DataListCommands:
         Args:
             path: the list.
             output: the list to write.
-            folds: number of folds.
+            folds: number of folds; default: 5, or as many as are kept.
             seed: another seed gives another division.
             stratify: "target" (equal shares of each target) or "classes" (of each set of organs in a label file).
             data_root: folder the paths start from; needed for "classes" only.
             replace_folds: give new folds to a list that has some.
+            keep: an earlier division: its patients stay in their folds, new patients fill the smallest ones. May be
+                the list itself, some of whose items have no fold yet.
             allow_outside: accept absolute paths, and paths and links that leave the root.
             overwrite: replace an existing file.
         """
@@ -144,12 +89,21 @@ class DataListCommands:
         from monai_cl.data.datalist.summary import format_summary
 
         target = Path(str(output))
-        _refuse_existing(target, overwrite)
-        data_list = load_data_list(str(path), data_root=data_root, allow_outside=allow_outside)
+        refuse_existing(target, overwrite)
+        if keep is not None and replace_folds:
+            raise UserError("split", expected="--keep or --replace_folds", found="both")
+        options = {"allow_outside": allow_outside, "some_folds": keep is not None}
+        data_list = load_data_list(str(path), data_root=data_root, **options)
         document = with_folds(
-            data_list, folds=folds, seed=seed, stratify=stratify, replace=replace_folds, progress=True
+            data_list,
+            folds=folds,
+            seed=seed,
+            stratify=stratify,
+            replace=replace_folds,
+            keep=None if keep is None else load_data_list(str(keep), **options),
+            progress=True,
         )
-        _write(document, target, overwrite=overwrite)
+        write_list(document, target, overwrite=overwrite)
         echo(format_summary(load_data_list(target, allow_outside=allow_outside)))
 
     def subset(
@@ -199,10 +153,10 @@ class DataListCommands:
             for value in fractions
         }
         for target in targets.values():
-            _refuse_existing(target, overwrite)
+            refuse_existing(target, overwrite)
         documents = {key: one_fold(data_list, fold=key[0], label_fraction=key[1], seed=seed) for key in targets}
         for key, target in targets.items():
-            _write(documents[key], target, overwrite=overwrite)
+            write_list(documents[key], target, overwrite=overwrite)
             parts = documents[key].get("datasets", [documents[key]])
             count = {split: sum(len(part.get(split, ())) for part in parts) for split in ("training", "validation")}
             echo(f"{target}: {count['training']} training, {count['validation']} validation")
@@ -225,31 +179,6 @@ class DataListCommands:
             raise UserError("summary", expected="the name of a data list", found="none")
         lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
         echo("\n\n".join(map(format_summary, lists)))
-
-
-def _refuse_existing(target: Path, overwrite: bool) -> None:
-    """Report it before the work, not after it."""
-    if target.exists() and not overwrite:
-        raise UserError(target, found="exists already and is kept", remedy="choose another name or pass --overwrite")
-
-
-def _write(document: dict, target: Path, *, overwrite: bool, ship_schema: bool = False) -> None:
-    from monai_cl.data.datalist.json_files import read_json, write_json
-    from monai_cl.data.datalist.schema import SCHEMA_FILE
-
-    document = {key: value for key, value in document.items() if key != "$schema"}
-    schema = target.parent / "schema.json"
-    if ship_schema and not schema.exists():
-        write_json(schema, read_json(SCHEMA_FILE, what="schema"))
-    if schema.exists():
-        document = {"$schema": "schema.json"} | document
-    write_json(target, document, overwrite=overwrite)
-
-
-def _inside(root: Path, target: Path) -> str | None:
-    """The root relative to the list's folder, or None where it is not below: "" means they are the same."""
-    relative = os.path.relpath(os.path.abspath(root), os.path.abspath(target.parent))
-    return None if relative.split(os.sep)[0] == ".." else "" if relative == "." else Path(relative).as_posix()
 
 
 def _several(value: Any) -> list:

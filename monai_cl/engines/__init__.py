@@ -53,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "probe.patients": ("ProbeResult", "probe_patients"),
         "probe.run": ("describe_probe", "run_probe"),
         "schedule": ("cosine_schedule", "epochs_of"),
+        "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (
             "checked_items",
             "foreground_names",

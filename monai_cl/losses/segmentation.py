@@ -13,19 +13,23 @@ from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 _SMOOTH = 1e-5  # as MONAI's DiceLoss: a class neither present nor predicted has Dice 1
 
 
-def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_counts: Sequence[int]) -> Tensor:
+def supervised_loss(
+    logits: Tensor, labels: Tensor, dataset: Tensor, *, class_counts: Sequence[int], ignore_index: int = -100
+) -> Tensor:
     """Cross-entropy + soft Dice over the classes of each sample's own data set, averaged over samples (L_sup).
 
     The channels are the classes of all data sets side by side: data set k has the channels from
     ``class_counts[0] + … + class_counts[k−1]`` on, ``class_counts[k]`` of them, the first being its background.
     A data set has no information about organs it did not annotate, so the channels of the others are not used, not even
-    in the softmax. Both terms are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
+    in the softmax. Voxels of ``ignore_index`` take no part in either term. Both terms are those of MONAI's
+    ``DiceCELoss(to_onehot_y=True, softmax=True)``.
 
     Args:
         logits: (B, sum C_k, H, W, D).
-        labels: (B, 1, H, W, D), integers in [0, C_k) of the sample's data set k.
+        labels: (B, 1, H, W, D), integers in [0, C_k) of the sample's data set k, or ``ignore_index``.
         dataset: (B,), the index k of each sample's data set.
         class_counts: C_k of every data set, background included.
+        ignore_index: label of voxels that were not annotated.
 
     Returns:
         A scalar, float32 or better.
@@ -58,21 +62,23 @@ def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_co
                 raise ValueError(f"dataset index must be in [0, {len(counts)}), got {k}")
             first = sum(counts[:k])
             own = at_least_float32(logits[row, first : first + counts[k]])
-            per_sample.append(_dice_and_cross_entropy(own, labels[row, 0].long(), k))
+            per_sample.append(_dice_and_cross_entropy(own, labels[row, 0].long(), k, ignore_index))
         return torch.stack(per_sample).mean()
 
 
-def _dice_and_cross_entropy(logits: Tensor, labels: Tensor, dataset: int) -> Tensor:
+def _dice_and_cross_entropy(logits: Tensor, labels: Tensor, dataset: int, ignore_index: int) -> Tensor:
     """logits (C, H, W, D), labels (H, W, D)."""
     classes = logits.shape[0]
-    low, high = labels.min().item(), labels.max().item()
+    annotated = labels != ignore_index
+    known = torch.where(annotated, labels, 0)
+    low, high = known.min().item(), known.max().item()
     if low < 0 or high >= classes:
         raise ValueError(f"labels of data set {dataset} must be in [0, {classes}), got {low if low < 0 else high}")
     log_p = torch.log_softmax(logits, dim=0)
     # A boolean mask takes an eighth of one-hot's int64, and unlike gather its gradient is deterministic on a GPU.
     truth = rearrange(labels, "... -> 1 ...") == rearrange(torch.arange(classes, device=labels.device), "c -> c 1 1 1")
-    cross_entropy = -torch.where(truth, log_p, 0).sum() / labels.numel()
-    p = log_p.exp()
+    cross_entropy = -torch.where(truth, log_p, 0).sum() / annotated.sum().clamp(min=1)
+    p = torch.where(annotated, log_p.exp(), 0)
     overlap = reduce(torch.where(truth, p, 0), "c ... -> c", "sum")
     size = reduce(p, "c ... -> c", "sum") + truth.sum(dim=(1, 2, 3))
     return cross_entropy + (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()

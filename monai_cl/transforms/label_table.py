@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+IGNORED = -100
+"""Id of voxels that were not annotated: they take no part in losses, sampling and Dice (PyTorch's ignore_index)."""
+
 # ids of label files are small; beyond this span a search replaces the table
 _TABLE = 1 << 16
 

@@ -60,7 +60,7 @@ def test_create_writes_a_list_that_validates(folder, capsys):
         ("['liver']", "found ['liver']"),
         (5, "found 5"),
         ('{"one": "liver"}', "found 'one': 'liver'"),
-        ('{"whole": [1, 2]}', "found 'whole': [1, 2]"),
+        ('{"whole": [1, 2], "core": [2]}', "found 'whole' and 'core', two names for 2"),
         ('{"liver": 1, "spleen": 1}', "two names for 1"),
         ("not there.json", "no such file"),
     ],
@@ -74,7 +74,7 @@ def test_organs_that_are_not_names_of_ids_are_refused(folder, organs, found):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"background": 0, "whole": [1, 2]}, "found 'whole': [1, 2]"),
+        ({"background": 0, "whole": [1, 2], "core": [2]}, "found 'whole' and 'core', two names for 2"),
         (["background", "liver"], "expected id -> name"),
         (None, None),
     ],
@@ -163,6 +163,102 @@ def test_split_writes_folds_and_the_table(tmp_path, capsys):
     assert not (tmp_path / "btcv.json").exists()
 
 
+def test_a_seventh_scan_moves_nobody_to_another_fold(tmp_path):
+    def listed(count: int) -> Path:
+        items = [{"image": f"s{i}.nii.gz", "patient": f"P{i}"} for i in range(count)]
+        path = tmp_path / f"list{count}.json"
+        path.write_text(json.dumps({"name": "a", "training": items}))
+        return path
+
+    run("split", listed(6), tmp_path / "six.json", "--folds=3")
+    before = {item["patient"]: item["fold"] for item in load_data_list(tmp_path / "six.json").items()}
+    run("split", listed(8), tmp_path / "eight.json", "--keep", tmp_path / "six.json")
+    after = {item["patient"]: item["fold"] for item in load_data_list(tmp_path / "eight.json").items()}
+    assert {patient: after[patient] for patient in before} == before
+    assert after["P6"] != after["P7"]
+    assert sorted(map(list(after.values()).count, range(3))) == [2, 3, 3]
+
+
+def test_scans_without_a_fold_in_a_list_with_folds_get_one(tmp_path):
+    items = [{"image": f"s{i}.nii.gz", "fold": i % 2} for i in range(4)] + [{"image": "new.nii.gz"}]
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps({"name": "a", "training": items}))
+    with pytest.raises(UserError, match=r"1 of 5 items have none\); `datalist split` with --keep"):
+        run("split", path, tmp_path / "out.json")
+    run("split", path, tmp_path / "out.json", "--keep", path)
+    assert [item["fold"] for item in load_data_list(tmp_path / "out.json").items()][:4] == [0, 1, 0, 1]
+    with pytest.raises(UserError, match="expected --keep or --replace_folds, found both"):
+        run("split", path, tmp_path / "again.json", "--keep", path, "--replace_folds")
+
+
+def test_add_extends_a_list_in_its_place(folder, capsys):
+    run("create", folder, "--organs", '{"1": "liver"}')
+    path = folder / "data_list.json"
+    before = load_data_list(path).items()
+    for kind in ("images", "labels"):
+        source, target = (folder / f"{kind}Tr/P{name}_ct.nii.gz" for name in (0, 9))
+        array = np.asarray(nib.load(source).dataobj)[::-1].copy()
+        nib.save(nib.Nifti1Image(array, np.diag([1, 1, 3, 1])), target)
+    capsys.readouterr()
+    run("add", path)
+    out = capsys.readouterr().out
+    assert "training: imagesTr/P9_ct.nii.gz" in out
+    assert "1 scans added" in out
+    assert load_data_list(path).items()[:2] == before
+    run("validate", path)
+    with pytest.raises(UserError, match="found none among the images"):
+        run("add", path)
+
+
+def test_merged_masks_are_a_data_set(folder, tmp_path, capsys):
+    shape, affine = (5, 6, 7), np.diag([1, 1, 3, 1])
+    for number, case in enumerate(("s0", "s1")):
+        (tmp_path / "ts" / case / "segmentations").mkdir(parents=True)
+        image = np.asarray(nib.load(folder / f"imagesTr/P{number}_ct.nii.gz").dataobj)
+        nib.save(nib.Nifti1Image(image, affine), tmp_path / "ts" / case / "ct.nii.gz")
+        for organ, first in (("liver", 0), ("spleen", 9), ("aorta", 11)):
+            mask = np.zeros(shape, np.uint8)
+            mask.flat[first + number : first + 4] = 1
+            nib.save(nib.Nifti1Image(mask, affine), tmp_path / "ts" / case / "segmentations" / f"{organ}.nii.gz")
+    with pytest.raises(UserError, match=r"merge_masks .*/ts$"):
+        run("create", tmp_path / "ts")
+    with pytest.raises(UserError, match=r"aorta and spleen: 3 voxels in 2 scans .*--priority aorta,spleen"):
+        run("merge_masks", tmp_path / "ts")
+    run(
+        "merge_masks",
+        tmp_path / "ts",
+        "--priority",
+        "aorta",
+        "--organs",
+        "aorta,spleen,liver",
+        "--output",
+        tmp_path / "new",
+    )
+    out = capsys.readouterr().out
+    assert "aorta and spleen: 3 voxels of both in 2 scans: aorta" in out
+    words = out.splitlines()[-1].split("datalist ")[1].replace("'", "").split()
+    run(*words, "--output", tmp_path / "list.json")
+    run("validate", tmp_path / "list.json")
+    data_list = load_data_list(tmp_path / "list.json")
+    assert data_list.labels == {0: "background", 1: "aorta", 2: "spleen", 3: "liver"}
+    assert len(data_list.items()) == 2
+
+
+def test_one_scan_is_listed_beside_itself(folder):
+    run("create", folder / "imagesTr" / "P0_ct.nii.gz")
+    items = load_data_list(folder / "imagesTr" / "data_list.json").items()
+    assert [Path(item["image"]).name for item in items] == ["P0_ct.nii.gz"]
+
+
+def test_a_list_that_could_not_be_loaded_is_not_written(folder, tmp_path):
+    (folder / "imagesTr/P2_ct.nii.gz").symlink_to(tmp_path / "elsewhere.nii.gz")
+    (folder / "data_list.json").write_text("former")
+    with pytest.raises(UserError, match=r"data_list\.json: training\[2\]\.image: .*a symbolic link"):
+        run("create", folder, "--overwrite")
+    assert (folder / "data_list.json").read_text() == "former"
+    assert sorted(path.name for path in folder.iterdir()) == ["data_list.json", "imagesTr", "labelsTr"]
+
+
 def test_subset_writes_a_list_a_fold_and_fraction(tmp_path, capsys):
     run("subset", LISTS / "btcv.json", tmp_path / "sub")
     names = {f"btcv_fold{fold}_{percent}.json" for fold in range(5) for percent in (5, 15, 50)}
@@ -230,7 +326,7 @@ def test_outside_paths_need_the_switch(tmp_path, capsys):
     assert "2 (2+2)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["create", "validate", "split", "subset", "summary"])
+@pytest.mark.parametrize("name", ["add", "create", "merge_masks", "split", "subset", "summary", "validate"])
 def test_every_command_has_an_example_and_explains_its_arguments(name):
     command = getattr(DataListCommands, name)
     text = inspect.getdoc(command)

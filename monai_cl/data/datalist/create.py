@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.datalist.json_files import read_json
-from monai_cl.data.io.label_values import label_values
-from monai_cl.errors import UserError
-
-# (images, labels): how public data sets lay out their files; the pair that matches most scans is taken
-LAYOUTS = (
-    ("imagesTr/{case}.nii.gz", "labelsTr/{case}.nii.gz"),  # Medical Segmentation Decathlon
-    ("imagesTr/{case}_0000.nii.gz", "labelsTr/{case}.nii.gz"),  # nnU-Net
-    ("imagesTr/img{case}.nii.gz", "labelsTr/label{case}.nii.gz"),  # BTCV in Decathlon folders
-    ("img/img{case}.nii.gz", "label/label{case}.nii.gz"),  # BTCV as downloaded
-    ("{case}/imaging.nii.gz", "{case}/segmentation.nii.gz"),  # KiTS
-    ("{case}/ct.nii.gz", "{case}/labels.nii.gz"),
-    ("Pancreas-CT/PANCREAS_{case}", "TCIA_pancreas_labels-02-05-2017/label{case}.nii.gz"),  # NIH Pancreas-CT
-    ("images/{case}.nii.gz", "labels/{case}.nii.gz"),
-    ("{case}_ct.nii.gz", "{case}_structures.nii.gz"),
-    ("{case}_ct.nii.gz", "{case}_label.nii.gz"),
-    ("{case}_image.nii.gz", "{case}_label.nii.gz"),
+from monai_cl.data.datalist.folders.description import (
+    OrganNames,
+    channels_of,
+    cross_validation,
+    described_values,
+    description_of,
+    listed_files,
+    names_of,
 )
+from monai_cl.data.datalist.folders.patterns import (
+    SPLIT_FOLDERS,
+    best_layout,
+    matches,
+    modality_of,
+    paths_below,
+    split_pattern,
+)
+from monai_cl.data.datalist.folders.values import used_labels
+from monai_cl.data.datalist.items import default_ids
+from monai_cl.data.datalist.model import SPLITS
+from monai_cl.data.io.formats import format_named
+from monai_cl.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,19 @@ class FoundList:
         images, labels: the patterns that were used.
         unlabelled: image files without a label file; they are listed without ``label``.
         orphans: label files without an image; they are not listed.
-        named: False where no organ names were known and the ids are used as names.
+        left_out: label files without any of the organs; their scans are listed without ``label``.
+        foreign: values of label files that ``organs`` does not name.
+        named: False where no organ names were known and made-up ones are used.
     """
 
     document: dict[str, Any]
     images: str
     labels: str | None
-    unlabelled: tuple[str, ...]
-    orphans: tuple[str, ...]
-    named: bool
+    unlabelled: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    foreign: tuple[int, ...] = ()
+    named: bool = True
 
 
 def create_data_list(
@@ -56,62 +64,133 @@ def create_data_list(
     name: str | None = None,
     images: str | None = None,
     labels: str | None = None,
-    organs: Mapping[Any, str] | None = None,
+    organs: Mapping[Any, Any] | None = None,
     patient: str | None = None,
+    validation: float = 0.0,
+    splits: str | Path | None = None,
+    without: Container[str] = (),
+    read_voxels: bool = True,
+    progress: bool = False,
 ) -> FoundList:
     """Look through a folder and pair images with labels.
 
+    Folders called ``imagesTs`` and ``imagesVa`` beside ``imagesTr``, and the ``test``, ``testing`` and ``validation``
+    of a ``dataset.json``, become the splits of the list.
+
     Args:
-        folder: the root that paths are relative to.
+        folder: the root that paths are relative to; or a single scan, a file or the folder of a DICOM series.
         name: name of the data set; default: the name of the folder.
         images: pattern such as ``"imagesTr/img{case}.nii.gz"``. ``{case}`` is the part shared with the label file,
             ``{patient}`` a part that names the patient, ``*`` anything within one name. It may match folders (DICOM).
-            Default: the known layout that matches most files.
+            Without any of these it is the one file of that name. Default: the known layout that matches most files.
         labels: pattern of the label files, with ``{case}`` (or ``{patient}``) as in ``images``.
-        organs: label id -> organ name. Default: the ``labels`` of a ``dataset.json`` in the folder; else the ids that
-            occur in the label files, under the names ``label 1``, ``label 2``, ...
+        organs: value in the label files -> organ name; values that are not named become background. Default: the
+            ``labels`` of a ``dataset.json`` in the folder; else the values that occur in the label files, under the
+            names ``label 1``, ``label 2``, ...
         patient: regular expression searched in the image's path; its first group, or the whole match, is the patient.
+        validation: part of the patients with labels, in [0, 1), whose scans become the split ``validation``.
+        splits: nnU-Net's ``splits_final.json``, whose validation parts become the folds.
+        without: images to pass over, relative to the folder.
+        read_voxels: False takes the names on trust and does not look into label files, unless no names are known.
+        progress: show a progress bar while label files are read.
 
     Raises:
-        UserError: no folder, nothing matches, two images for one case, a pattern or an expression that is wrong.
+        UserError: no folder, nothing matches, two images for one case, a pattern or an expression that is wrong, a
+            label value without a name, no organ in any label file.
     """
-    folder = Path(os.path.abspath(Path(folder).expanduser()))
-    if not folder.is_dir():
-        raise UserError(folder, expected="the folder of the data set", found="nothing there or a file")
+    folder, images = _root(folder, images)
     expression = _patient_expression(patient)
-    paths = _paths(folder)
+    if isinstance(validation, bool) or not isinstance(validation, int | float) or not 0 <= validation < 1:
+        raise UserError("validation", expected="a part of the patients in [0, 1), e.g. 0.2", found=f"{validation!r}")
+    paths = paths_below(folder)
     if labels is not None and images is None:
         raise UserError(f"labels={labels!r} needs a pattern for images too, e.g. images='imagesTr/{{case}}.nii.gz'")
+    description, channels = description_of(folder), {}
     if images is None:
-        images, labels = _best_layout(folder, paths)
-    found = _matches(folder, paths, images)
-    if not found:
-        raise UserError(
-            folder,
-            expected=f"images named {images!r}",
-            found=f"none among {len(paths)} files",
-            remedy="correct the pattern",
-        )
-    label_files = _matches(folder, paths, labels) if labels else {}
-    items, unlabelled = [], []
-    for case, (image, patient_name) in found.items():
-        item = {"image": image}
-        if case in label_files:
-            item["label"] = label_files[case][0]
-        elif labels:
-            unlabelled.append(image)
-        named = expression.search(image) if expression else None
-        if expression and named is None:
+        images, labels = best_layout(folder, paths)
+        channels = channels_of(description)
+        if images.rpartition(".nii")[0].endswith("_0000") and len(channels) > 1:
+            raise _several_channels(folder, channels, images, labels)
+
+    document, orphans = {split: [] for split in SPLITS}, []
+    cases: dict[str, str] = {}
+    for split in SPLITS:
+        pattern = images if split == "training" else split_pattern(images, split)
+        if pattern is None:
+            continue
+        found = matches(folder, paths, pattern)
+        if not found and split == "training":
             raise UserError(
-                image, found=f"the expression {patient!r} for the patient does not match", remedy="correct it"
+                folder,
+                expected=f"images named {images!r}",
+                found=f"none among {len(paths)} files",
+                remedy="correct the pattern",
             )
-        if named is not None:
-            patient_name = named.group(1 if expression.groups else 0)
-        items.append(item | ({"patient": patient_name} if patient_name else {}))
-    organ_names, known = _organs(folder, organs, [item["label"] for item in items if "label" in item])
-    document = {"name": name or folder.name, "modality": "CT", "labels": organ_names, "training": items}
-    orphans = tuple(file for case, (file, _) in label_files.items() if case not in found)
-    return FoundList(document, images, labels, tuple(unlabelled), orphans, known)
+        beside = labels and (labels if split == "training" else split_pattern(labels, split))
+        label_files = matches(folder, paths, beside) if beside else {}
+        for case, (image, named) in found.items():
+            if image in without:
+                continue
+            cases[image] = case
+            item = {"image": image} | ({"label": label_files[case][0]} if case in label_files else {})
+            named = _patient(image, expression) if expression else named
+            document[split].append(item | ({"patient": named} if named else {}))
+        orphans += [file for case, (file, _) in label_files.items() if case not in found]
+    _as_described(document, description, {path for path in paths if path not in without})
+    items = [item for split in SPLITS for item in document[split]]
+    unlabelled = tuple(item["image"] for item in document["training"] if labels and "label" not in item)
+
+    names = _names(folder, organs, description)
+    used = used_labels(
+        folder,
+        [item["label"] for item in items if "label" in item],
+        names,
+        partial=organs is not None,
+        known=described_values(description)[0],
+        read_voxels=read_voxels,
+        progress=progress,
+    )
+    for item in items:
+        if item.get("label") in used.left_out:
+            del item["label"]
+    _add_ids(items)
+    if splits is not None:
+        _add_folds(document["training"], cases, splits)
+    if validation:
+        _set_aside(document, validation)
+    head = {"name": name or folder.name or "data", "modality": _modality(channels, images), **used.document}
+    kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
+    return FoundList(
+        head | kept,
+        images,
+        labels,
+        unlabelled,
+        tuple(orphans),
+        used.left_out,
+        used.foreign,
+        named=names is not None or not used.files,
+    )
+
+
+def _root(folder: str | Path, images: str | None) -> tuple[Path, str | None]:
+    """The folder that paths start from, and the pattern of a single scan where that is what was named."""
+    path = Path(os.path.abspath(Path(folder).expanduser()))
+    single = path.is_file() and format_named(path.name) is not None
+    single |= path.is_dir() and images is None and _is_series(path)
+    if single and images is None:
+        if set("{}*") & set(path.name):
+            raise UserError(path, expected="a name without {, } and *", found="one", remedy="rename it")
+        return path.parent, path.name
+    if not path.is_dir():
+        raise UserError(path, expected="the folder of the data set", found="nothing there or a file")
+    return path, images
+
+
+def _is_series(folder: Path) -> bool:
+    """Whether a folder holds DICOM files themselves and nothing below."""
+    with os.scandir(folder) as entries:
+        names = [entry.name if entry.is_file() else "" for entry in entries if not entry.name.startswith(".")]
+    return bool(names) and all((kind := format_named(name)) is not None and kind.is_series for name in names)
 
 
 def _patient_expression(patient: str | None) -> re.Pattern | None:
@@ -121,154 +200,108 @@ def _patient_expression(patient: str | None) -> re.Pattern | None:
         raise UserError(f"patient must be a regular expression, got {patient!r} ({error})") from None
 
 
-def _paths(folder: Path) -> list[str]:
-    """Files and folders below ``folder``, relative, in natural order (2 before 10), without hidden ones."""
-    found = []
-    for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = [*folders, *(name for name in files if not name.startswith("."))]
-        found += [Path(os.path.relpath(os.path.join(base, name), folder)).as_posix() for name in names]
-    return sorted(found, key=_natural)
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
-
-
-def _best_layout(folder: Path, paths: list[str]) -> tuple[str, str]:
-    counted = []
-    for images, labels in LAYOUTS:
-        try:
-            both = _matches(folder, paths, images).keys() & _matches(folder, paths, labels).keys()
-        except UserError:
-            continue
-        counted.append((len(both), images, labels))
-    most, images, labels = max(counted, key=lambda entry: entry[0], default=(0, "", ""))
-    if most == 0:
-        some = ", ".join([path for path in paths if not (folder / path).is_dir()][:3]) or "no file"
+def _patient(image: str, expression: re.Pattern) -> str | None:
+    named = expression.search(image)
+    if named is None:
         raise UserError(
-            folder,
-            expected="one of the known layouts (Decathlon, nnU-Net, BTCV, KiTS, ...)",
-            found=some,
-            remedy="name the files: --images 'imagesTr/{case}.nii.gz' --labels 'labelsTr/{case}.nii.gz'",
+            image,
+            found=f"the expression {expression.pattern!r} for the patient does not match",
+            remedy="correct it",
         )
-    return images, labels
+    return named.group(1 if expression.groups else 0)
 
 
-def _matches(folder: Path, paths: list[str], pattern: str) -> dict[str, tuple[str, str | None]]:
-    """Case -> (path, patient or None) of every path that ``pattern`` matches."""
-    expression = _expression(pattern)
-    found: dict[str, tuple[str, str | None]] = {}
-    for path in paths:
-        match = expression.fullmatch(path)
-        if match is None:
-            continue
-        parts = match.groupdict()
-        case = "\n".join(parts[key] for key in ("patient", "case") if key in parts)
-        if case in found:
-            raise UserError(
-                folder,
-                found=f"the pattern {pattern!r} matches both {found[case][0]} and {path} for one case",
-                remedy="make it narrower",
-            )
-        found[case] = (path, parts.get("patient"))
-    return found
+def _several_channels(folder: Path, channels: Mapping[str, str], images: str, labels: str | None) -> UserError:
+    listed = ", ".join(f"{channel} {modality}" for channel, modality in channels.items())
+    return UserError(
+        folder / "dataset.json",
+        expected="scans of one channel",
+        found=f"{len(channels)} ({listed})",
+        remedy=f"choose one by its files: --images '{images}' --labels '{labels}' for the first",
+    )
 
 
-def _expression(pattern: str) -> re.Pattern:
-    text, seen = "", set()
-    for part in re.split(r"(\{[^}]*\}|\*)", pattern.removeprefix("./")):
-        if part == "*":
-            text += "[^/]*"
-        elif part.startswith("{"):
-            key = part[1:-1]
-            if key not in ("case", "patient"):
-                raise UserError(f"pattern {pattern!r}", expected="{case}, {patient} or *", found=part)
-            text += f"(?P={key})" if key in seen else f"(?P<{key}>[^/]+?)"
-            seen.add(key)
-        else:
-            text += re.escape(part)
-    if not seen:
+def _modality(channels: Mapping[str, str], images: str) -> str:
+    return channels["0"] if len(channels) == 1 and "0" in channels else modality_of(images)
+
+
+def _names(folder: Path, organs: Mapping[Any, Any] | None, description: Mapping[str, Any]) -> OrganNames | None:
+    """The names given, else those of ``dataset.json``; its word ``ignore`` is reserved in both cases."""
+    where = str(folder / "dataset.json")
+    if organs is None:
+        return names_of(description["labels"], where) if "labels" in description else None
+    given = names_of(organs, "organs")
+    ignore = given.ignore if given.ignore is not None else described_values(description)[1]
+    return OrganNames({value: organ for value, organ in given.organs.items() if value != ignore}, ignore)
+
+
+def _as_described(document: dict[str, list[dict]], description: Mapping[str, Any], paths: set[str]) -> None:
+    """Put each scan into the split in which ``dataset.json`` names it; scans that no pattern matched are added."""
+    for split in SPLIT_FOLDERS:
+        named = {image: label for image, label in listed_files(description, split).items() if image in paths}
+        for other in SPLITS:
+            moved = [item for item in document[other] if item["image"] in named]
+            document[other] = [item for item in document[other] if item["image"] not in named]
+            document[split] += moved
+            for item in moved:
+                del named[item["image"]]
+        document[split] += [
+            {"image": image} | ({"label": label} if label in paths else {}) for image, label in named.items()
+        ]
+
+
+def _add_ids(items: list[dict[str, Any]]) -> None:
+    """Write ids where those that a list would give by itself repeat, as of a/b.nii.gz and a_b.nii.gz."""
+    ids = default_ids(dict(enumerate(items)))
+    if len(set(ids.values())) == len(ids):
+        return
+    taken: set[str] = set()
+    for index, item in enumerate(items):
+        item["id"] = next(
+            name for name in (ids[index], *(f"{ids[index]}_{n}" for n in range(2, len(ids) + 2))) if name not in taken
+        )
+        taken.add(item["id"])
+
+
+def _add_folds(items: list[dict[str, Any]], cases: Mapping[str, str], splits: str | Path) -> None:
+    folds = cross_validation(splits)
+    without = [item["image"] for item in items if cases.get(item["image"]) not in folds]
+    if without:
         raise UserError(
-            f"pattern {pattern!r}", expected="{case} where the names differ, e.g. imagesTr/img{case}.nii.gz"
+            splits,
+            expected="every scan in the validation part of a fold",
+            found=f"not {without[0]}" + (f" and {len(without) - 1} more" if len(without) > 1 else ""),
+            remedy="leave out --splits and make folds with `datalist split`",
         )
-    return re.compile(text)
+    for item in items:
+        item["fold"] = folds[cases[item["image"]]]
 
 
-def _organs(folder: Path, organs: Mapping[Any, str] | None, label_files: list[str]) -> tuple[dict[str, str], bool]:
-    if organs is not None:
-        return {"0": "background"} | _names_of_ids(organs, "organs"), True
-    published = folder / "dataset.json"
-    if published.is_file():
-        content = read_json(published, what="description")
-        if not isinstance(content, dict):
-            raise UserError(
-                published,
-                expected="an object",
-                found=type(content).__name__,
-                remedy="pass --organs, and move this file away",
-            )
-        if "labels" in content:
-            return _names_of_ids(content["labels"], str(published)), True
-    from monai_cl.data.io.reading import read_volume
-
-    values: set[int] = set()
-    for file in label_files:
-        try:
-            values |= label_values(read_volume(folder / file).array).keys()
-        except UserError:
-            raise
-        except ValueError as error:
-            raise UserError(folder / file, expected="label ids", found=error) from None
-    if min(values, default=0) < 0:
+def _set_aside(document: dict[str, list[dict]], part: float) -> None:
+    """Move the scans of some patients to ``validation``: those first in the order of a hash, as `label_subset`."""
+    if document["validation"]:
         raise UserError(
-            folder, expected="label ids of 0 or more", found=min(values), remedy="is the label pattern right?"
+            "validation",
+            expected="a data set without validation scans",
+            found=f"{len(document['validation'])} already",
+            remedy="leave out --validation",
         )
-    return {"0": "background"} | {str(value): f"label {value}" for value in sorted(values - {0})}, not label_files
+    patient_of = _patients(document["training"])
+    labelled = {patient_of[item["image"]] for item in document["training"] if "label" in item}
+    ranked = sorted(labelled, key=lambda patient: hashlib.sha256(f"validation\n{patient}".encode()).digest())
+    if len(ranked) < 2:
+        raise UserError(
+            "validation",
+            expected="at least two patients with labels, one to train and one to validate on",
+            found=len(ranked),
+            remedy="leave out --validation",
+        )
+    chosen = set(ranked[: min(max(1, round(part * len(ranked))), len(ranked) - 1)])
+    for split, inside in (("validation", True), ("training", False)):
+        scans = [item for item in document["training"] if (patient_of[item["image"]] in chosen) == inside]
+        document[split] = scans
 
 
-def organ_names(text: Any) -> dict[str, str] | None:
-    """Organ names from the command line: a mapping, its JSON text, or a JSON file that holds one (or a list with
-    ``labels``).
-
-    Raises:
-        UserError: anything else.
-    """
-    if isinstance(text, str) and not text.lstrip().startswith("{"):
-        names = read_json(text, what="organ names")
-        return _names_of_ids(names.get("labels", names) if isinstance(names, dict) else names, text)
-    if isinstance(text, str):
-        try:
-            text = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                "organs", expected='JSON such as {"1": "spleen"}', found=f"{text!r} ({error.msg})"
-            ) from None
-    return None if text is None else _names_of_ids(text, "organs")
-
-
-def _names_of_ids(labels: Any, where: str) -> dict[str, str]:
-    """Label id -> organ name, out of that or of nnU-Net's organ -> id; nnU-Net's regions of several ids are refused."""
-    if not isinstance(labels, Mapping):
-        raise UserError(where, expected='id -> name such as {"1": "spleen"}', found=f"{labels!r}")
-    if labels and all(isinstance(label, int) and not isinstance(label, bool) for label in labels.values()):
-        inverted = {str(label): str(organ) for organ, label in labels.items()}
-        if len(inverted) < len(labels):
-            twice = next(label for label in inverted if list(map(str, labels.values())).count(label) > 1)
-            raise UserError(
-                where,
-                expected="a name for each id",
-                found=f"two names for {twice}",
-                remedy="pass the ids with --organs",
-            )
-        labels = inverted
-    for label, organ in labels.items():
-        if not (str(label).isdecimal() and isinstance(organ, str)):
-            odd = next(((a, b) for a, b in labels.items() if isinstance(b, list | tuple)), (label, organ))  # a region
-            raise UserError(
-                where,
-                expected='id -> name such as {"1": "spleen"}',
-                found=f"{odd[0]!r}: {odd[1]!r}",
-                remedy="name each id that occurs in the label files, with --organs",
-            )
-    return {str(label): organ for label, organ in labels.items()}
+def _patients(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Image -> patient; a scan without one is a patient of its own."""
+    return {item["image"]: str(item.get("patient", item["image"])) for item in items}

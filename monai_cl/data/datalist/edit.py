@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.datalist.folds import fold_items, split_folds
+from monai_cl.data.datalist.folds import extend_folds, fold_items, split_folds
 from monai_cl.data.datalist.loading import DataList
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.errors import UserError
@@ -15,44 +15,63 @@ from monai_cl.errors import UserError
 def with_folds(
     data_list: DataList,
     *,
-    folds: int = 5,
+    folds: int | None = None,
     seed: int = 0,
     stratify: str | None = None,
     replace: bool = False,
+    keep: DataList | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """The list as a document in which every training item has a fold; a patient's items share theirs.
 
     Args:
         data_list: each of its data sets is divided separately; included lists are written out.
-        folds: number of folds.
+        folds: number of folds; None: 5, or as many as ``keep`` has.
         seed: another seed gives another division.
         stratify: ``"target"`` (the items' own targets), ``"classes"`` (the set of organs in the label file, which is
             read), or None.
         replace: give new folds to a list that has some.
+        keep: list whose patients stay in their folds, perhaps the same; others fill the smallest folds, see
+            :func:`extend_folds`.
         progress: show a progress bar while label files are read.
 
     Raises:
-        UserError: the list has folds already, fewer patients than folds, or nothing to stratify by.
+        UserError: the list has folds already, fewer patients than folds, nothing to stratify by, or no folds to keep.
     """
     if stratify not in (None, "target", "classes"):
         raise UserError(f"stratify must be 'target', 'classes' or nothing, got {stratify!r}")
     changed = {}
     for dataset in data_list.datasets:
         items = dataset.splits["training"]
-        if not replace and any(item["fold"] is not None for item in items):
+        if keep is None and not replace and any(item["fold"] is not None for item in items):
             raise UserError(
                 f"data list {data_list.path}",
                 found=f"data set {dataset.name} has folds already, perhaps published ones",
-                remedy="pass --replace_folds to make others",
+                remedy="pass --keep to add scans to them, or --replace_folds to make others",
             )
         strata = None if stratify is None else _strata(dataset, items, stratify, progress=progress)
         try:
-            assigned = split_folds([item["patient"] for item in items], folds=folds, seed=seed, strata=strata)
+            patients = [item["patient"] for item in items]
+            if keep is None:
+                assigned = split_folds(patients, folds=5 if folds is None else folds, seed=seed, strata=strata)
+            else:
+                kept = folds_of(keep, dataset.name)
+                assigned = extend_folds(patients, kept=kept, folds=folds, seed=seed, strata=strata)
         except UserError as error:
             raise UserError(f"data list {data_list.path}: data set {dataset.name}: {error}") from None
         changed[dataset.name] = {"training": [item | {"fold": fold} for item, fold in zip(items, assigned)]}
     return document_of(data_list, changed)
+
+
+def folds_of(data_list: DataList, name: str) -> dict[str, int]:
+    """Patient -> fold in a list's data set of this name, or in its only one.
+
+    Args:
+        data_list: the list.
+        name: of the data set.
+    """
+    dataset = data_list.datasets[0] if len(data_list.datasets) == 1 else data_list.dataset(name)
+    return {item["patient"]: item["fold"] for item in dataset.splits["training"] if item["fold"] is not None}
 
 
 def one_fold(data_list: DataList, *, fold: int | None, label_fraction: float, seed: int = 0) -> dict[str, Any]:
@@ -114,7 +133,7 @@ def _plain_item(dataset: DataSet, item: dict[str, Any]) -> dict[str, Any]:
     if item["fold"] is not None:
         plain["fold"] = item["fold"]
     plain |= {"patient": item["patient"], "id": item["id"]}
-    return plain | {key: item[key] for key in ("target", "meta") if key in item}
+    return plain | {key: item[key] for key in ("target", "meta", "series_part", "uneven_slices") if key in item}
 
 
 def _posix(dataset: DataSet, file: str) -> str:
@@ -145,5 +164,5 @@ def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress:
             raise
         except ValueError as error:
             raise UserError(item["label"], expected="label ids", found=error) from None
-        present.append(tuple(sorted(present_labels(values, dataset.label_map))))
+        present.append(tuple(sorted(present_labels(values, dataset.label_map, dataset.ignore))))
     return present

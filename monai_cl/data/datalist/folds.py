@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai_cl.data.datalist.model import DataList, DataSet
@@ -115,23 +115,13 @@ def split_folds(
     """
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise UserError(f"folds must be an integer of at least 2, got {folds!r}")
-    if strata is not None and len(strata) != len(patients):
-        raise ValueError(f"strata must have one key per item ({len(patients)}), got {len(strata)}")
-    items_of: dict[str, Counter] = {}
-    for i, patient in enumerate(patients):
-        items_of.setdefault(patient, Counter())[repr(strata[i]) if strata is not None else ""] += 1
+    items_of = _items_of(patients, strata)
     if len(items_of) < folds:
         raise UserError(
             f"expected at least as many patients as folds ({folds}), found {len(items_of)} patients; "
             f"{fewer_folds(len(items_of))}"
         )
-
-    def card(patient: str) -> tuple[str, int, bytes]:
-        keys = items_of[patient]
-        stratum = min(keys, key=lambda key: (-keys[key], key))
-        return stratum, -keys.total(), _draw(seed, "folds", patient)
-
-    dealt = sorted(items_of, key=card)
+    dealt = sorted(items_of, key=lambda patient: _card(patient, items_of[patient], seed))
     # the first folds get the patients that are left over: let the seed say which fold is first
     first = int.from_bytes(_draw(seed, "first fold", "")[:4], "big")
     fold_of = {patient: (first + place) % folds for place, patient in enumerate(dealt)}
@@ -141,6 +131,67 @@ def split_folds(
 def fewer_folds(available: int) -> str:
     """What to do where there are more folds than the ``available`` patients: two folds are the fewest."""
     return f"use at most {available} folds, or add patients" if available >= 2 else "add patients"
+
+
+def extend_folds(
+    patients: Sequence[str],
+    *,
+    kept: Mapping[str, int],
+    folds: int | None = None,
+    seed: int = 0,
+    strata: Sequence[Hashable] | None = None,
+) -> list[int]:
+    """Folds in which every patient of ``kept`` stays where it was, and new ones fill the smallest folds.
+
+    New patients come in the order of :func:`split_folds`; each goes to the fold with the fewest patients of its
+    stratum, of those to the one with the fewest patients, of those to one that the seed chooses.
+
+    Args:
+        patients: the patient of each item.
+        kept: patient -> fold, of an earlier division.
+        folds: how many; None: as many as ``kept`` has.
+        seed: decides between folds of one size.
+        strata: as in :func:`split_folds`.
+
+    Returns:
+        The fold of each item.
+
+    Raises:
+        UserError: ``kept`` is empty, or has a fold that ``folds`` does not.
+    """
+    if not kept:
+        raise UserError("expected folds to keep, found none; make them without --keep")
+    count = max(kept.values()) + 1 if folds is None else folds
+    if isinstance(count, bool) or not isinstance(count, int) or count <= max(kept.values()):
+        raise UserError(f"expected at least as many folds as are kept ({max(kept.values()) + 1}), found {folds!r}")
+    items_of = _items_of(patients, strata)
+    fold_of = {patient: kept[patient] for patient in items_of if patient in kept}
+    sizes, parts = Counter(fold_of.values()), Counter((_stratum(items_of[p]), fold) for p, fold in fold_of.items())
+    for patient in sorted(items_of.keys() - fold_of.keys(), key=lambda p: _card(p, items_of[p], seed)):
+        stratum = _stratum(items_of[patient])
+        fold = min(range(count), key=lambda k: (parts[stratum, k], sizes[k], _draw(seed, "fold", str(k))))
+        fold_of[patient] = fold
+        sizes[fold] += 1
+        parts[stratum, fold] += 1
+    return [fold_of[patient] for patient in patients]
+
+
+def _items_of(patients: Sequence[str], strata: Sequence[Hashable] | None) -> dict[str, Counter]:
+    """Patient -> stratum -> number of items."""
+    if strata is not None and len(strata) != len(patients):
+        raise ValueError(f"strata must have one key per item ({len(patients)}), got {len(strata)}")
+    items_of: dict[str, Counter] = {}
+    for i, patient in enumerate(patients):
+        items_of.setdefault(patient, Counter())[repr(strata[i]) if strata is not None else ""] += 1
+    return items_of
+
+
+def _stratum(items: Counter) -> str:
+    return min(items, key=lambda key: (-items[key], key))
+
+
+def _card(patient: str, items: Counter, seed: int) -> tuple[str, int, bytes]:
+    return _stratum(items), -items.total(), _draw(seed, "folds", patient)
 
 
 def _draw(seed: int, address: str, patient: str) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from monai_cl.data.io.formats import strip_ending
 from monai_cl.errors import UserError
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -38,3 +41,17 @@ def reading_options(item: Mapping[str, Any]) -> dict[str, str]:
 def map_pairs(label_map: Mapping[int, int] | None) -> list[list[int]] | None:
     """A label map as JSON can hold it: sorted pairs of integers."""
     return None if label_map is None else sorted([int(value), int(new)] for value, new in label_map.items())
+
+
+def default_ids(items: Mapping[Key, Mapping[str, Any]]) -> dict[Key, str]:
+    """Ids as given, otherwise the image's file name, with its folders where names repeat (as in KiTS).
+
+    Args:
+        items: those of a data set as its list writes them, under any keys.
+    """
+    given = {key: raw["id"] for key, raw in items.items() if "id" in raw}
+    files = {key: posixpath.normpath(raw["image"]) for key, raw in items.items() if key not in given}
+    short = {key: strip_ending(posixpath.basename(file)) for key, file in files.items()}
+    if len(set(short.values())) == len(short):
+        return given | short
+    return given | {key: strip_ending(file).replace("/", "_") for key, file in files.items()}

@@ -27,6 +27,7 @@ class DataSet:
         list_file, place: the file that holds this object, and where in it ("" for the whole file).
         places: split -> the place of each item, e.g. ``datasets[1].training[3]``.
         sub_root: ``root`` relative to the data root ("" for the data root itself).
+        ignore: value in the files of voxels that were not annotated and take no part, or None.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DataSet:
     place: str = field(default="", repr=False, compare=False)
     places: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     sub_root: str = ""
+    ignore: int | None = None
 
     def entries(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Every item with its split and its place in the list."""
@@ -107,8 +109,8 @@ class DataList:
             Dictionaries as MONAI's transforms take them: ``image`` and ``label`` (absolute paths; no ``label`` for a
             scan without labels), ``fold`` (int or None), ``patient``, ``id`` (unique in its data set), ``dataset``
             (its name), ``label_map`` ({int: int} or None), beside a ``label`` the ``label_ids`` that it may hold and
-            their ``label_names`` ({int: str}), and where the list has them ``target``, ``meta``, ``series_part`` and
-            ``uneven_slices``.
+            their ``label_names`` ({int: str}), and where the list has them ``ignore``, ``target``,
+            ``meta``, ``series_part`` and ``uneven_slices``.
         """
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

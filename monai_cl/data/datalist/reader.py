@@ -7,6 +7,7 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.datalist.items import default_ids
 from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.data.datalist.paths import _is_link, _real_path, name_fault, path_fault
@@ -14,7 +15,7 @@ from monai_cl.data.datalist.patient_labels import add_targets, table_of
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import item_problems
 from monai_cl.data.datalist.schema import schema_problems
-from monai_cl.data.io.formats import is_series, strip_ending
+from monai_cl.data.io.formats import is_series
 from monai_cl.data.records.json_schema import where
 from monai_cl.errors import UserError
 
@@ -53,7 +54,7 @@ class ListReader:
             name: the name its data set gets instead of its own.
             chain: the files that include it, outermost first.
         """
-        document = read_json(path)
+        document = with_known_splits(read_json(path))
         shape = _Shape(schema_problems(document, path))
         self.problems += shape.problems
         if not isinstance(document, dict):
@@ -106,6 +107,7 @@ class ListReader:
         if not (shape.is_sound(*parts, "labels") and shape.is_sound(*parts, "label_map")):
             labels = label_map = {}
         label_map = None if label_map is None else {int(value): int(label) for value, label in label_map.items()}
+        ignore = document.get("ignore") if shape.is_sound(*parts, "ignore") else None
         sound = {
             (split, i): {"image": raw} if isinstance(raw, str) else raw
             for split in SPLITS
@@ -113,7 +115,7 @@ class ListReader:
             for i, raw in enumerate(document[split])
             if shape.is_sound(*parts, split, i)
         }
-        ids, refused = _ids(sound), False
+        ids, refused = default_ids(sound), False
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         places: dict[str, list[str]] = {split: [] for split in SPLITS}
         for (split, i), raw in sound.items():
@@ -137,7 +139,7 @@ class ListReader:
                     "label": files["label"],
                     "label_ids": tuple(sorted(int(label) for label in labels)),
                     "label_names": {int(label): organ for label, organ in labels.items()},
-                }
+                } | ({} if ignore is None else {"ignore": ignore})
             if self.uneven_slices != "error" and is_series(files["image"]):
                 item["uneven_slices"] = self.uneven_slices
             more = ("target", "meta", "series_part", "uneven_slices")
@@ -158,6 +160,7 @@ class ListReader:
             place=where(*parts),
             places={split: tuple(places[split]) for split in SPLITS},
             sub_root=sub_root,
+            ignore=ignore,
         )
         self.problems += item_problems(dataset, sound=shape.is_sound(*parts) and not refused)
         self.datasets.append(dataset)
@@ -256,11 +259,12 @@ class _Shape:
         )
 
 
-def _ids(items: dict[tuple[str, int], dict]) -> dict[tuple[str, int], str]:
-    """Item ids: as given, otherwise the image's file name, with its folders where names repeat (as in KiTS)."""
-    given = {key: raw["id"] for key, raw in items.items() if "id" in raw}
-    files = {key: posixpath.normpath(raw["image"]) for key, raw in items.items() if key not in given}
-    short = {key: strip_ending(posixpath.basename(file)) for key, file in files.items()}
-    if len(set(short.values())) == len(short):
-        return given | short
-    return given | {key: strip_ending(file).replace("/", "_") for key, file in files.items()}
+def with_known_splits(document: Any) -> Any:
+    """A parsed list in which ``testing``, MONAI's other name, is ``test``; with both it stays, to be refused."""
+    if not isinstance(document, dict):
+        return document
+    if isinstance(document.get("datasets"), list):
+        return document | {"datasets": [with_known_splits(entry) for entry in document["datasets"]]}
+    if "testing" in document and "test" not in document:
+        return {"test" if key == "testing" else key: value for key, value in document.items()}
+    return document

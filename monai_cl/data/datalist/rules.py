@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from monai_cl.data.datalist.folders.description import IGNORE
 from monai_cl.data.datalist.problems import Problem
 
 if TYPE_CHECKING:
@@ -88,6 +89,16 @@ def _label_problems(dataset: DataSet) -> Iterator[Problem]:
         if label > LARGEST_LABEL:
             remedy = 'declare a smaller id, and map every value of the files under "label_map"'
             yield problem("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label), remedy)
+    for label, organ in dataset.labels.items():
+        if organ.strip().lower() == IGNORE:
+            found = f'"{organ}", the word of nnU-Net for voxels that were not annotated'
+            remedy = 'take it out of "labels" and give its value under "ignore"; such voxels then take no part'
+            yield problem("reserved word", f"labels.{label}", "the name of an organ", found, remedy)
+    named = dataset.labels if dataset.label_map is None else dataset.label_map
+    if dataset.ignore is not None and dataset.ignore in named:
+        expected = "a value that means no organ"
+        remedy = "a value is either ignored or an organ"
+        yield problem("label map", "ignore", expected, f"{dataset.ignore}, which the list names too", remedy)
     for value, label in (dataset.label_map or {}).items():
         if label not in dataset.labels:
             ids = ", ".join(map(str, dataset.labels))
@@ -155,7 +166,7 @@ def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
         found = f"none here ({len(without)} of {len(training)} items have none)"
         place, item = without[0]
         file = dataset.relative(item["image"])
-        remedy = "give the others one too: the fold of their patient, where they have one"
+        remedy = "give the others one too: `datalist split` with --keep does it, patient by patient"
         yield Problem("missing fold", dataset.list_file, place, expected, found, file=file, remedy=remedy)
 
 

@@ -173,7 +173,9 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
         return
     if "labels" not in dataset.document or not dataset.labels:
         return  # the list's own problem is reported first
-    if dataset.label_map is None and (unknown := [value for value in values if value not in dataset.labels]):
+    if dataset.label_map is None and (
+        unknown := [value for value in values if value not in dataset.labels and value != dataset.ignore]
+    ):
         some = ", ".join(f"{value} ({voxels(values[value])})" for value in unknown[:8])
         found = some + (f" and {len(unknown) - 8} values more" if len(unknown) > 8 else "")
         yield (
@@ -182,8 +184,8 @@ def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ..
             found,
             UNDECLARED,
         )
-    if not present_labels(values, dataset.label_map):
-        held = "" if dataset.label_map is None else f" (the file's values {', '.join(map(str, values))} map to 0)"
+    if not present_labels(values, dataset.label_map, dataset.ignore):
+        held = "" if len(values) < 2 else f" (the file's values {', '.join(map(str, values))} mean no organ)"
         yield (
             "empty label",
             "at least one labelled voxel",

@@ -103,7 +103,8 @@ class LoadLabeld(MapTransform):
     """Load labels on the grid of their image, which is loaded already and not yet turned or resampled.
 
     In place of ``LoadImaged`` for labels: a label may be stored with other axis directions than its image, and raw
-    arrays are then no pair. See :func:`read_label`, which gets ``label_map`` and ``uneven_slices`` of the item.
+    arrays are then no pair. See :func:`read_label`, which gets ``label_map``, ``ignore`` and
+    ``uneven_slices`` of the item.
 
     Args:
         keys: of the paths; each becomes a label (1, X, Y, Z) float32 in the axes of the image's file.
@@ -129,6 +130,7 @@ class LoadLabeld(MapTransform):
                 image=str(image.meta[ImageMetaKey.FILENAME_OR_OBJ]),
                 grid=grid,
                 label_map=item.get("label_map"),
+                ignore=item.get("ignore"),
                 uneven_slices=item.get("uneven_slices") or "error",
             )
             array = torch.from_numpy(np.ascontiguousarray(label.array, dtype=np.float32))[None]

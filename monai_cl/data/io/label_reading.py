@@ -15,7 +15,7 @@ from monai_cl.data.grid import Grid
 from monai_cl.data.io.label_values import whole_values
 from monai_cl.data.io.reading import Volume, read_volume
 from monai_cl.errors import UserError
-from monai_cl.transforms.label_table import look_up
+from monai_cl.transforms.label_table import IGNORED, look_up
 
 
 def read_label(
@@ -24,6 +24,7 @@ def read_label(
     image: str | os.PathLike,
     grid: Grid,
     label_map: Mapping[int, int] | None = None,
+    ignore: int | None = None,
     uneven_slices: str = "error",
 ) -> Volume:
     """Read a label map and turn its axes to those of its image.
@@ -35,6 +36,7 @@ def read_label(
         image: file of the image, for messages.
         grid: of the image as its array stands.
         label_map: file value -> id of the list, others 0; None keeps the values.
+        ignore: file value of voxels that were not annotated; they become `IGNORED`. None: there are none.
         uneven_slices: see :func:`read_volume`.
 
     Returns:
@@ -48,8 +50,11 @@ def read_label(
     _check_same_grid(label, image, grid)
     label = label.turned(label.grid.turn_to(grid))
     values = _integers(label)
-    values = look_up(values, label_map) if label_map is not None else _not_negative(values, label)
-    return Volume(_narrow(values, label), grid.affine, label.path)
+    ids = look_up(values, label_map) if label_map is not None else _not_negative(values, label)
+    ids = _narrow(ids, label)
+    if ignore is not None and (ignored := values == ignore).any():
+        ids = np.where(ignored, np.int16(IGNORED), ids)
+    return Volume(ids, grid.affine, label.path)
 
 
 def _check_same_grid(label: Volume, image: str | os.PathLike, grid: Grid) -> None:

@@ -58,8 +58,17 @@ def voxels(count: int) -> str:
     return f"{count} voxel{'' if count == 1 else 's'}"
 
 
-def present_labels(values: Mapping[int, int], label_map: Mapping[int, int] | None) -> frozenset[int]:
-    """The foreground label ids behind the ``values`` of a file (unnamed values are background where there is a map)."""
+def present_labels(
+    values: Iterable[int], label_map: Mapping[int, int] | None, ignore: int | None = None
+) -> frozenset[int]:
+    """The foreground label ids behind the ``values`` of a file (unnamed values are background where there is a map).
+
+    Args:
+        values: those that the file holds.
+        label_map: file value -> id; None: values are ids.
+        ignore: file value of voxels that were not annotated, which are no label.
+    """
+    values = set(values) - {ignore}
     ids = values if label_map is None else {label_map.get(value, 0) for value in values}
     return frozenset(ids) - {0}
 

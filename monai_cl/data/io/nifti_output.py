@@ -33,6 +33,19 @@ def write_volume(output: str | os.PathLike, volume: Volume, *, description: str 
     output = Path(output)
     if not output.name.lower().endswith((".nii", ".nii.gz")):
         raise UserError(output, expected="a name that ends in .nii or .nii.gz", found="another", remedy="correct it")
+    compressed = output.name.lower().endswith(".gz")
+    write_atomically(output, nifti_bytes(volume, compressed=compressed, description=description))
+    return output
+
+
+def nifti_bytes(volume: Volume, *, compressed: bool, description: str = "") -> bytes:
+    """The content of a file as :func:`write_volume` writes it.
+
+    Args:
+        volume: see there.
+        compressed: of a .nii.gz file.
+        description: see there.
+    """
     image = nib.Nifti1Image(_storable(volume), volume.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code=1)
@@ -41,8 +54,7 @@ def write_volume(output: str | os.PathLike, volume: Volume, *, description: str 
         image.set_qform(None, code=0)
     image.header["descrip"] = description.encode()
     content = image.to_bytes()
-    write_atomically(output, igzip.compress(content, 2, mtime=0) if output.name.lower().endswith(".gz") else content)
-    return output
+    return igzip.compress(content, 2, mtime=0) if compressed else content
 
 
 def _storable(volume: Volume) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from monai_cl.data.sampling.positions import Stream, permutation
+from monai_cl.transforms.label_table import IGNORED
 from monai_cl.transforms.warp import WarpParameters, apply_warp, source_box
 
 AIR = -1024  # HU, outside the volume
@@ -144,5 +145,6 @@ def read_warped_crop(
 
 def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:
     """uint8 where every class of every case fits, int64 otherwise: one type for all, so that samples collate."""
-    highest = max((max(store.entry(key).classes, default=0) for key in keys), default=0)
-    return torch.uint8 if highest <= 255 else torch.int64
+    entries = [store.entry(key) for key in keys]
+    highest = max((max(entry.classes, default=0) for entry in entries), default=0)
+    return torch.uint8 if highest <= 255 and not any(IGNORED in entry.voxels for entry in entries) else torch.int64

@@ -16,6 +16,7 @@ from monai_cl.data.patches.segmentation import SegmentationPatches
 from monai_cl.data.sampling.case_order import CaseOrder
 from monai_cl.data.sampling.positions import Stream, address_generator, address_rng
 from monai_cl.errors import UserError
+from monai_cl.transforms.label_table import IGNORED
 from monai_cl.transforms.voxel_sampling import boundary_weight_map, sample_voxels
 from monai_cl.transforms.warp import random_warp
 
@@ -119,9 +120,10 @@ class MixCLPatches(Dataset):
 
         Returns:
             image1, image2 (1, H, W, D) float32 in [0, 1], after the spatial and before any intensity augmentation;
-            label1, label2 (1, H, W, D) uint8 (int64 where an id exceeds 255); voxels1, voxels2 (K,) int64, flat
-            indices into the level's grid, and voxel_labels1, voxel_labels2 (K,) int64, all padded with -1 to
-            K = voxels_per_class · (largest number of classes of a case, background included); dataset, position
+            label1, label2 (1, H, W, D) uint8 (int64 where an id exceeds 255 or voxels are `IGNORED`, which are never
+            drawn); voxels1, voxels2 (K,) int64, flat indices into the level's grid, and voxel_labels1, voxel_labels2
+            (K,) int64, all padded with -1 to K = voxels_per_class · (largest number of classes of a case, background
+            included); dataset, position
             (integers); id1, id2 (the cases' ids).
         """
         position = int(position)
@@ -160,6 +162,7 @@ class MixCLPatches(Dataset):
         level = (slice(stride // 2, None, stride),) * 3
         weights = boundary_weight_map(label, mu=self.mu, epsilon=self.epsilon)[level]
         labels = label[level]
+        weights[labels == IGNORED] = 0  # never drawn
         drawn = sample_voxels(labels, weights, per_class=self.voxels_per_class, generator=generator)
         voxels = torch.full((2, self.n_voxels), PADDING, dtype=torch.int64)
         voxels[0, : len(drawn)] = drawn

@@ -89,7 +89,8 @@ class SegmentationPatches(Dataset):
 
         Returns:
             image (1, H, W, D) float32, in [0, 1] before the transform; label (1, H, W, D) uint8 (int64 where an id
-            exceeds 255); position (integer); id (of the case). Tensors are plain and contiguous.
+            exceeds 255 or voxels are `IGNORED`); position (integer); id (of the case). Tensors are plain
+            and contiguous.
         """
         position = int(position)
         _, case = self.order(position)

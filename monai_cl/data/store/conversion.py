@@ -88,7 +88,8 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
 
     HU are rounded and clipped to int16 (−32768..32767), which no CT value exceeds but metal and padding of broken
     exports do; nothing else is clipped, the window is the patches' business. Label values are first mapped by
-    ``item["label_map"]`` (file value -> id of the list, others 0), then resampled by nearest neighbour.
+    ``item["label_map"]`` (file value -> id of the list, others 0) and ``item["ignore"]`` (to `IGNORED`), then resampled
+    by nearest neighbour.
 
     Raises:
         UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`).
@@ -101,7 +102,8 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         image = replace(image, array=by_percentiles(image.array, where=image.path))
     if item.get("label"):
         where = {"image": item["image"], "grid": image.grid, "uneven_slices": options["uneven_slices"]}
-        label = to_ras(read_label(item["label"], label_map=item.get("label_map"), **where))
+        values = {"label_map": item.get("label_map"), "ignore": item.get("ignore")}
+        label = to_ras(read_label(item["label"], **values, **where))
     image = to_ras(image)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)

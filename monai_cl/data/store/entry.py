@@ -14,6 +14,7 @@ import numpy as np
 from monai_cl.data.store.remedies import damaged_error, prepare_line, repair_line
 from monai_cl.errors import UserError
 from monai_cl.files import write_json
+from monai_cl.transforms.label_table import IGNORED
 
 BODY = -1
 BODY_HU = -500
@@ -32,7 +33,7 @@ class StoreEntry:
         affine: (4, 4), voxel -> RAS mm.
         spacing: mm.
         classes: foreground ids present, ascending.
-        voxels: class id -> number of voxels (-1: the body).
+        voxels: class id -> number of voxels (-1: the body; `IGNORED`: not annotated, where there are any).
         has_label: whether a label is stored.
         source: path, size, modification time and SHA-256 of image and label, and the label map.
         preparation: the parameters it was made with.
@@ -97,7 +98,8 @@ def draw_coordinates(
         count: at most so many per class.
 
     Returns:
-        class -> (n, 3) int32 in ascending order of the flat index, class -> number of its voxels in the volume.
+        class -> (n, 3) int32 in ascending order of the flat index, class -> number of its voxels in the volume; of
+        voxels that were not annotated the number alone.
     """
     places = {BODY: np.flatnonzero(image > BODY_HU)}
     if label is not None:
@@ -112,7 +114,10 @@ def draw_coordinates(
             rng = np.random.default_rng([seed, value - BODY])
             flat = np.sort(rng.choice(flat, count, replace=False, shuffle=False))
         drawn[value] = np.stack(np.unravel_index(flat, image.shape), axis=1).astype(np.int32)
-    return drawn, {value: len(flat) for value, flat in places.items()}
+    counts = {value: len(flat) for value, flat in places.items()}
+    if label is not None and (ignored := np.count_nonzero(label == IGNORED)):
+        counts[IGNORED] = ignored
+    return drawn, counts
 
 
 def save_coordinates(folder: Path, coordinates: dict[int, np.ndarray]) -> None:

@@ -149,6 +149,7 @@ def item_of(entry: StoreEntry) -> dict[str, Any]:
         "patient": entry.patient,
         "label_map": None if label_map is None else {value: new for value, new in label_map},
     }
+    item |= {"ignore": entry.source["ignore"]} if "ignore" in entry.source else {}
     item |= entry.source.get("reading", {})  # only where the item had some
     return item | ({"label": entry.source["label"]["path"]} if entry.has_label else {})
 

@@ -45,6 +45,8 @@ def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparati
     content = [dataset, name, map_pairs(item.get("label_map")), {kind: found.sha256 for kind, found in sources.items()}]
     if options := reading_options(item):
         content.append(options)
+    if item.get("ignore") is not None:
+        content.append({"ignore": int(item["ignore"])})
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     return ".".join((_slug(dataset) or "volume", _slug(name) or "unnamed", digest, preparation.digest))
 

@@ -125,8 +125,8 @@ class VolumeStore:
         """Prepare an item unless its entry is there, and return the key.
 
         Args:
-            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``label_names``, ``dataset``,
-                ``id``, ``patient``, ``series_part``, ``uneven_slices``.
+            item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``label_names``, ``ignore``,
+                ``dataset``, ``id``, ``patient``, ``series_part``, ``uneven_slices``.
             wait: wait for another process that prepares the same item, or raise :class:`Busy`.
 
         Raises:
@@ -238,6 +238,7 @@ class VolumeStore:
                 "has_label": converted.label is not None,
                 "source": {kind: asdict(source) for kind, source in slot.sources.items()}
                 | {"label_map": map_pairs(item.get("label_map"))}
+                | ({} if item.get("ignore") is None else {"ignore": int(item["ignore"])})
                 | ({"reading": reading} if (reading := reading_options(item)) else {}),
                 "preparation": json.loads(json.dumps(self.preparation.parameters)),
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},

@@ -119,7 +119,8 @@ class FindLiverMask(Transform):
             mask, label = self._of(item), self.liver_label
         else:
             return dict(item)
-        return {**item, "label": str(mask), "label_map": None if label is None else {int(label): 1}}
+        kept = {key: value for key, value in item.items() if key != "ignore"}  # it is of the label in the list
+        return {**kept, "label": str(mask), "label_map": None if label is None else {int(label): 1}}
 
     def _of(self, item: Mapping[str, Any]) -> Path:
         if not self.masks.is_dir():

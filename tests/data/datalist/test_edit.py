@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_cl.data.datalist.create import create_data_list, organ_names
+from monai_cl.data.datalist.create import create_data_list
 from monai_cl.data.datalist.duplicates import duplicate_files
 from monai_cl.data.datalist.edit import document_of, one_fold, with_folds
+from monai_cl.data.datalist.folders.description import organ_names
 from monai_cl.data.datalist.folds import fold_items
 from monai_cl.data.datalist.json_files import write_json
 from monai_cl.data.datalist.loading import load_data_list
@@ -166,6 +167,14 @@ def test_subset_of_a_combined_list(tmp_path):
     assert "5% of the training scans" in document["description"]
 
 
+def test_how_a_series_is_read_is_kept(tmp_path):
+    items = [{"image": f"s{i}", "series_part": "AcquisitionNumber=2", "uneven_slices": "interpolate"} for i in range(4)]
+    data_list = load_data_list(save_list(tmp_path, {"name": "a", "training": items}))
+    for document in (with_folds(data_list, folds=2), one_fold(data_list, fold=None, label_fraction=1.0)):
+        for item in document["training"]:
+            assert (item["series_part"], item["uneven_slices"]) == ("AcquisitionNumber=2", "interpolate")
+
+
 # --- create
 
 
@@ -185,7 +194,7 @@ def test_subset_of_a_combined_list(tmp_path):
 )
 def test_known_layouts_are_recognised(tmp_path, files, images):
     touch(tmp_path, *files, "._hidden.nii.gz", "notes.txt")
-    found = create_data_list(tmp_path, organs={1: "liver"})
+    found = create_data_list(tmp_path, organs={1: "liver"}, read_voxels=False)
     assert found.images == images
     (item,) = found.document["training"]
     assert item["label"] == files[1]
@@ -196,7 +205,7 @@ def test_known_layouts_are_recognised(tmp_path, files, images):
 
 def test_files_without_partner_are_reported(tmp_path):
     touch(tmp_path, *(f"imagesTr/{i}.nii.gz" for i in (1, 2, 10)), *(f"labelsTr/{i}.nii.gz" for i in (2, 10, 11)))
-    found = create_data_list(tmp_path, organs={"1": "liver"}, name="mine")
+    found = create_data_list(tmp_path, organs={"1": "liver"}, name="mine", read_voxels=False)
     assert [item["image"] for item in found.document["training"]] == [f"imagesTr/{i}.nii.gz" for i in (1, 2, 10)]
     assert found.unlabelled == ("imagesTr/1.nii.gz",)
     assert found.orphans == ("labelsTr/11.nii.gz",)
@@ -215,7 +224,11 @@ def test_patterns_name_case_and_patient(tmp_path):
         "P2/s1/seg.nrrd",
     )
     found = create_data_list(
-        tmp_path, images="{patient}/{case}/ct.nrrd", labels="{patient}/{case}/seg.nrrd", organs={1: "liver"}
+        tmp_path,
+        images="{patient}/{case}/ct.nrrd",
+        labels="{patient}/{case}/seg.nrrd",
+        organs={1: "liver"},
+        read_voxels=False,
     )
     assert [item["patient"] for item in found.document["training"]] == ["P1", "P1", "P2"]
     assert [item["label"] for item in found.document["training"]][1] == "P1/s2/seg.nrrd"
@@ -236,9 +249,9 @@ def test_patient_by_regular_expression(tmp_path):
 def test_organ_names_come_from_the_decathlon_description(tmp_path):
     touch(tmp_path, "imagesTr/a.nii.gz", "labelsTr/a.nii.gz")
     write_json(tmp_path / "dataset.json", {"labels": {"0": "background", "1": "liver"}})
-    assert create_data_list(tmp_path).document["labels"] == {"0": "background", "1": "liver"}
+    assert create_data_list(tmp_path, read_voxels=False).document["labels"] == {"0": "background", "1": "liver"}
     write_json(tmp_path / "dataset.json", {"labels": {"background": 0, "spleen": 1}}, overwrite=True)  # nnU-Net
-    assert create_data_list(tmp_path).document["labels"] == {"0": "background", "1": "spleen"}
+    assert create_data_list(tmp_path, read_voxels=False).document["labels"] == {"0": "background", "1": "spleen"}
 
 
 def test_without_names_the_ids_in_the_files_stand(tmp_path):
@@ -246,7 +259,8 @@ def test_without_names_the_ids_in_the_files_stand(tmp_path):
     save_label(tmp_path / "labelsTr/a.nii.gz", 3, 1)
     found = create_data_list(tmp_path)
     assert not found.named
-    assert found.document["labels"] == {"0": "background", "1": "label 1", "3": "label 3"}
+    assert found.document["labels"] == {"0": "background", "1": "label 1", "2": "label 3"}
+    assert found.document["label_map"] == {"1": 1, "3": 2}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_cl.data.datalist.folds import fold_items, label_subset, split_folds
+from monai_cl.data.datalist.folds import extend_folds, fold_items, label_subset, split_folds
 from monai_cl.data.datalist.loading import DataList, load_data_list
 from monai_cl.errors import UserError
 
@@ -242,3 +242,40 @@ def test_number_of_folds_is_checked(folds):
 def test_strata_must_fit_the_items():
     with pytest.raises(ValueError, match=r"one key per item \(3\), got 2"):
         split_folds(["a", "b", "c"], folds=2, strata=[1, 2])
+
+
+@given(
+    patients=st.lists(st.integers(0, 15), min_size=4, max_size=30),
+    new=st.lists(st.integers(16, 40), min_size=1, max_size=12),
+    folds=st.integers(2, 4),
+    seed=st.integers(0, 3),
+)
+def test_who_has_a_fold_keeps_it_and_new_patients_fill_the_smallest(patients, new, folds, seed):
+    names = [f"P{number}" for number in patients]
+    if len(set(names)) < folds:
+        return
+    kept = dict(zip(names, split_folds(names, folds=folds, seed=seed)))
+    everybody = [*names, *(f"P{number}" for number in new)]
+    assigned = dict(zip(everybody, extend_folds(everybody, kept=kept, seed=seed)))
+    assert {name: assigned[name] for name in names} == kept
+    sizes = Counter(assigned.values())
+    assert max(sizes.values()) - min(sizes[fold] for fold in range(folds)) <= 1  # a division by cards differs by one
+    assert extend_folds(everybody[::-1], kept=kept, seed=seed) == [assigned[name] for name in everybody[::-1]]
+
+
+def test_new_patients_of_a_stratum_go_where_it_has_fewest():
+    kept = {"a": 0, "b": 0, "c": 0, "d": 1, "e": 1}
+    strata = ["x", "y", "y", "y", "y", "x"]
+    assert extend_folds([*kept, "new"], kept=kept, strata=strata)[-1] == 1
+    strata[-1] = "y"  # two in each: the smaller fold
+    assert extend_folds([*kept, "new"], kept=kept, strata=strata)[-1] == 1
+    assert extend_folds(["a", "new"], kept=kept, folds=3)[-1] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("kept", "folds", "message"),
+    [({}, None, "folds to keep, found none"), ({"a": 4}, 3, r"that are kept \(5\), found 3")],
+)
+def test_folds_that_cannot_be_kept(kept, folds, message):
+    with pytest.raises(UserError, match=message):
+        extend_folds(["a", "b"], kept=kept, folds=folds)

@@ -267,7 +267,7 @@ def test_label_map_says_what_values_mean(folder):
         folder.seg(i, organ(i, values=(0, 5, 6, 9)))
     assert folder.check() == []
     folder.seg(1, organ(1, values=(0, 9)))
-    assert "found background only (the file's values 0, 9 map to 0)" in folder.complaint()
+    assert "found background only (the file's values 0, 9 mean no organ)" in folder.complaint()
 
 
 def test_unlabelled_scan_is_fine(folder):

@@ -1,0 +1,66 @@
+"""Voxels that were not annotated, in the loss and in the Dice of a segmentation: they take no part."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.losses import DiceCELoss
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from monai_cl.transforms.label_table import IGNORED
+
+
+class AnnotatedDiceCELoss(DiceCELoss):
+    """MONAI's ``DiceCELoss`` of the voxels whose label is not `IGNORED`; without such voxels it is that loss itself.
+
+    With them, it is the mean over the samples of the loss of each one's annotated voxels; a sample without any counts
+    as 0.
+
+    Args:
+        as ``monai.losses.DiceCELoss``.
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            input: logits (B, C, H, W, D).
+            target: labels (B, 1, H, W, D), ids or `IGNORED`.
+        """
+        annotated = target != IGNORED
+        if bool(annotated.all()):
+            return super().forward(input, target)
+        losses = []
+        for logits, labels, kept in zip(input, target, annotated[:, 0]):
+            if kept.any():
+                losses.append(super().forward(logits[:, kept][None], labels[:, kept][None]))
+            else:
+                losses.append(logits.sum() * 0.0)  # attached to the graph
+        return torch.stack(losses).mean()
+
+
+class AnnotatedVoxelsd(MapTransform):
+    """Make label and prediction background where the label is `IGNORED`: then no metric of an organ counts them.
+
+    Args:
+        keys: of the class maps (1, X, Y, Z), predictions and label.
+        label_key: of the label.
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(self, keys: KeysCollection, *, label_key: str = "label", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its class maps masked."""
+        item = dict(data)
+        ignored = item[self.label_key] == IGNORED
+        if bool(ignored.any()):
+            for key in self.key_iterator(item):
+                item[key] = item[key].masked_fill(ignored.as_subclass(Tensor), 0)
+        return item
