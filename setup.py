@@ -1,4 +1,4 @@
-"""Puts bundles, data lists, studies and the tested versions into the wheel, inside the package; all else is in setup.cfg."""
+"""Puts bundles, data lists, studies and the tested versions into the wheel; all else is in setup.cfg."""
 
 from __future__ import annotations
 

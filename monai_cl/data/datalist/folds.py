@@ -163,7 +163,9 @@ def extend_folds(
         raise UserError("expected folds to keep, found none; make them without --keep")
     count = max(kept.values()) + 1 if folds is None else folds
     if isinstance(count, bool) or not isinstance(count, int) or count <= max(kept.values()):
-        raise UserError(f"expected at least as many folds as are kept ({max(kept.values()) + 1}), found {folds!r}")
+        raise UserError(
+            f"expected at least as many folds as those that are kept ({max(kept.values()) + 1}), found {folds!r}"
+        )
     items_of = _items_of(patients, strata)
     fold_of = {patient: kept[patient] for patient in items_of if patient in kept}
     sizes, parts = Counter(fold_of.values()), Counter((_stratum(items_of[p]), fold) for p, fold in fold_of.items())

@@ -166,7 +166,7 @@ def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
         found = f"none here ({len(without)} of {len(training)} items have none)"
         place, item = without[0]
         file = dataset.relative(item["image"])
-        remedy = "give the others one too: `datalist split` with --keep does it, patient by patient"
+        remedy = "`datalist split` with --keep gives them folds, patient by patient"
         yield Problem("missing fold", dataset.list_file, place, expected, found, file=file, remedy=remedy)
 
 

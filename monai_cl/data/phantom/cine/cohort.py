@@ -33,7 +33,8 @@ def write_cine_cohort(
     Args:
         output: folder to create; it appears complete or not at all.
         patients: to learn from. Patient i is the same however many are asked for.
-        validation, test: further patients of those splits.
+        validation: further patients, of that split.
+        test: further patients, of that split.
         seed: of the whole cohort.
         size: pixels per side.
         position_noise: see `cine_patient`.
