@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "labels": ("SelectLabelsd", "select_labels"),
         "warp": ("RandWarpd", "WarpParameters", "random_warp", "apply_warp"),
         "views": ("random_views",),
+        "multi_crop": ("MultiCrop", "apply_crop", "draw_crop"),
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
     },
 )

@@ -1,0 +1,117 @@
+"""Crops by value: place, scale, padding, brightness; every choice addressed; drawn uniformly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from monai_cl.transforms import MultiCrop, apply_crop, draw_crop
+from monai_cl.transforms.multi_crop import Crop
+
+RAMP = torch.arange(30.0).reshape(1, 5, 6) / 30
+
+
+def test_without_a_change_of_scale_a_crop_is_a_part_of_the_image():
+    cut = apply_crop(RAMP, Crop(rescaled=(5, 6), start=(1, 2), size=(3, 2)))
+    assert torch.equal(cut, RAMP[:, 1:4, 2:4])
+
+
+def test_beyond_the_image_there_is_air_on_every_side():
+    cut = apply_crop(RAMP, Crop(rescaled=(5, 6), start=(-2, -1), size=(8, 9)), air=0.25)
+    expected = torch.full((1, 8, 9), 0.25)
+    expected[:, 2:7, 1:7] = RAMP
+    assert torch.equal(cut, expected)
+
+
+def test_a_smaller_scale_averages_and_does_not_pick_pixels():
+    board = (torch.arange(64)[:, None] + torch.arange(64)[None]).remainder(2).float()[None]
+    cut = apply_crop(board, Crop(rescaled=(16, 16), start=(4, 4), size=(8, 8)))
+    torch.testing.assert_close(cut, torch.full((1, 8, 8), 0.5), rtol=0, atol=0.02)
+
+
+def test_gamma_then_the_linear_map_then_the_clip():
+    cut = apply_crop(RAMP, Crop((5, 6), (0, 0), (5, 6), gamma=2.0, slope=1.1, offset=-0.2))
+    span = float(RAMP.max() - RAMP.min())
+    torch.testing.assert_close(cut, (1.1 * RAMP**2 - 0.2 * span).clamp(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("image", "scale", "side", "low", "high"),
+    [
+        ((512, 640), (0.1, 0.7), None, 0.1, 0.7),
+        ((1000, 2000), (0.1, 0.7), (600, 1200), 0.6, 0.7),
+        ((512, 512), (0.1, 0.7), (600, 1200), 600 / 512, 600 / 512),  # both cannot hold
+        ((8000, 8000), (0.5, 0.7), (600, 1200), 0.15, 0.15),
+    ],
+)
+def test_the_scale_is_uniform_on_what_both_ranges_allow(image, scale, side, low, high):
+    rng = np.random.default_rng(0)
+    drawn = [draw_crop(rng, image_size=image, size=8, scale=scale, rescaled_side=side) for _ in range(400)]
+    factors = np.array([crop.rescaled[0] / image[0] for crop in drawn])
+    assert low - 0.001 <= factors.min() <= factors.max() <= high + 0.001
+    if low < high:
+        assert stats.kstest(factors, "uniform", args=(low, high - low)).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("rescaled", "size", "places"), [(8, 5, range(4)), (5, 8, range(-3, 1)), (5, 5, range(1))])
+def test_every_place_is_as_likely(rescaled, size, places):
+    rng, options = np.random.default_rng(1), {"image_size": (rescaled, rescaled), "size": size, "scale": (1.0, 1.0)}
+    starts = [draw_crop(rng, **options).start for _ in range(600)]
+    for axis in range(2):
+        counts = np.array([sum(start[axis] == place for start in starts) for place in places])
+        assert counts.sum() == 600
+        assert stats.chisquare(counts).pvalue > 0.01 if len(places) > 1 else True
+
+
+def test_half_of_the_crops_are_darker_and_half_have_another_brightness():
+    rng = np.random.default_rng(2)
+    drawn = [draw_crop(rng, image_size=(64, 64), size=8) for _ in range(600)]
+    gammas = [crop.gamma for crop in drawn if crop.gamma != 1]
+    slopes = [crop.slope for crop in drawn if (crop.slope, crop.offset) != (1, 0)]
+    assert 250 < len(gammas) < 350
+    assert 250 < len(slopes) < 350
+    assert 1.8 <= min(gammas) < 1.85
+    assert 2.55 < max(gammas) <= 2.6
+    assert 0.9 <= min(slopes) < max(slopes) <= 1.1
+
+
+def test_a_crop_depends_on_seed_position_and_number_alone():
+    views = MultiCrop(seed=5, count=(2, 3), size=(16, 8))
+    images = torch.rand(3, 2, 40, 32)
+    large, small = views(images, torch.tensor([7, 8, 9]))
+    assert (large.shape, small.shape) == ((3, 2, 2, 16, 16), (3, 3, 2, 8, 8))
+    (other_large, other_small) = views(images[1:2], [8])
+    assert torch.equal(other_large[0], large[1])
+    assert torch.equal(other_small[0], small[1])
+    assert not torch.equal(large[:, 0], large[:, 1])
+    assert not torch.equal(MultiCrop(seed=6, count=(2, 3), size=(16, 8))(images, [7, 8, 9])[0], large)
+
+
+def test_at_inference_slices_are_unchanged_and_large_crops_alone_are_one_size():
+    images = torch.rand(2, 1, 20, 20)
+    assert torch.equal(MultiCrop(seed=0).eval()(images), images[:, None])
+    (large,) = MultiCrop(seed=0, count=(2, 0), size=(16, (8, 8)))(images, [0, 1])
+    assert large.shape == (2, 2, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": (0, 4)}, r"count must be two numbers, 1 or more large crops and 2 in all, got \[0, 4\]"),
+        ({"count": (1, 0)}, "2 in all"),
+        ({"size": (224, 0)}, "size must be >= 1"),
+        ({"scale": (0, 1)}, "scale must be two numbers 0 < low <= high, got 0 and 1"),
+        ({"gamma": (2, 1)}, "gamma must be"),
+        ({"probability": 1.5}, r"probability in \[0, 1\]"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        MultiCrop(seed=0, **options)
+
+
+def test_positions_are_asked_for():
+    with pytest.raises(ValueError, match="one for each of 2 slices, got none"):
+        MultiCrop(seed=0)(torch.rand(2, 1, 8, 8))
