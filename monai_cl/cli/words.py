@@ -77,7 +77,8 @@ def typed_words(commands: Any, words: list[str]) -> list[str]:
         if not isinstance(fire_value(one.value), str | None):
             place = len(named) + one.place
             typed[place] = words[place].removesuffix(one.value) + repr(one.value)
-    return typed
+    # of a group that is a command itself Fire takes values without a name only this way
+    return [*named, command.__name__, *typed[len(named) :]] if command.__name__ == "__call__" else typed
 
 
 # annotation -> what is expected, and what Fire must have made of the word
@@ -120,8 +121,8 @@ def find_command(commands: Any, words: list[str]) -> tuple[list[str], Any]:
             break
         command = getattr(command, word)
         named.append(word)
-    # a group that is a command itself
-    return named, command.__call__ if callable(command) and not inspect.isroutine(command) else command
+    itself = callable(command) and not inspect.isroutine(command) and not inspect.isclass(command)
+    return named, command.__call__ if itself else command  # a group may be a command itself
 
 
 @dataclass

@@ -69,6 +69,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.presets": ("fine_tuning_preset", "strong_epochs"),
         "slices.batch": ("SlicePrepareBatch",),
         "slices.data": ("PatientSlices", "class_count", "describe_slices", "list_slices", "patient_slices"),
+        "slices.parts": ("part_slices",),
         "slices.evaluation": ("evaluate_slices",),
         "slices.origin": ("encoder_origin", "finetuned"),
         "slices.start": ("start_standardised", "dry_run"),

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),
         "prototypes": ("ClusteringNet", "Prototypes", "clustering_network"),
+        "unet": ("MetaLabelNet", "UNetEncoder", "load_unet_encoder"),
     },
     # names of earlier versions, which exported configs may hold
     former={

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "warp": ("RandWarpd", "WarpParameters", "random_warp", "apply_warp"),
         "views": ("random_views",),
         "multi_crop": ("MultiCrop", "apply_crop", "draw_crop"),
+        "shaded_views": ("ShadedSliceViews",),
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
     },
 )

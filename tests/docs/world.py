@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data import read_volume, write_cirrhosis_cohort, write_cohort
+from monai_cl.data import read_volume, write_cine_cohort, write_cirrhosis_cohort, write_cohort
 from tests.data.datalist.test_idc_series import HEADER
 from tests.data.volume_files import write_dicom
 from tests.docs.commands import ROOT
 from tests.docs.shell import Shell
 
 MIXCL, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
-WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
+WSP, CIRRHOSIS, PACED = "wsp_ct_pretraining", "cirrhosis_classification", "meta_label_pretraining"
 _UNETR: dict[str, Any] = {
     "spacing": [8.0, 8.0, 8.0],
     "patch_size": [32, 32, 32],
@@ -36,6 +36,13 @@ _SLICES: dict[str, Any] = {
     "iterations": 2,
     "epoch_length": 1,
     "fold_count": 2,
+}
+_CINE: dict[str, Any] = {
+    "features": [4, 4, 8, 8, 16, 4],
+    "image_size": 32,
+    "scans_per_batch": 3,
+    "iterations": 2,
+    "epoch_length": 1,
 }
 _LISTS = {
     MIXCL: "pretraining.json",
@@ -62,7 +69,7 @@ class World:
         shutil.copytree(ROOT / "data_lists", self._home / "data_lists")
         shutil.copytree(ROOT / "docs", self._home / "docs")
         organs = list(json.loads((self.data / "target.json").read_text(encoding="utf-8"))["labels"].values())[1:]
-        for bundle in _LISTS:
+        for bundle in (*_LISTS, PACED):
             self._bundle(bundle, organs)
         self._trained()
         self._tables()
@@ -79,6 +86,7 @@ class World:
     def _scans(self) -> None:
         write_cohort(self.data, cases=5, spacing=8, progress=False)
         write_cirrhosis_cohort(self.folder / "cirrhosis", patients=10, biopsies=12, size=160, progress=False)
+        write_cine_cohort(self.data / "cine", patients=4, validation=2, test=1, size=32, progress=False)
         for path in (self.folder / "cirrhosis").iterdir():
             shutil.move(path, self.data / path.name)
         for old, new in (("cirrhosis_grades", "weak_labels"), ("cirrhosis_histology", "histology")):
@@ -109,7 +117,10 @@ class World:
             ignore=shutil.ignore_patterns("models", "eval", "store"),
         )
         small = _SLICES if bundle in (WSP, CIRRHOSIS) else _UNETR
-        small = {**small, "num_workers": 0, "prepare_workers": 1, "data_list": str(self.data / _LISTS[bundle])}
+        small = _CINE if bundle == PACED else small
+        small = {**small, "num_workers": 0, "prepare_workers": 1}
+        if bundle in _LISTS:  # the commands of the others write the data they need
+            small["data_list"] = str(self.data / _LISTS[bundle])
         small |= {"organs": organs} if bundle == ORGANS else {}
         for file in (self._home / "bundles" / bundle / "configs").glob("*.yaml"):
             text = file.read_text(encoding="utf-8")

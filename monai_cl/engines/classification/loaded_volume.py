@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_cl.data import CTSlices, Preparation, SliceVolume, choose_slices, slice_depths
 from monai_cl.data.datalist.items import item_id
-from monai_cl.data.store.conversion import Converted, convert
+from monai_cl.data.store.conversion import PERCENTILE_RANGE, Converted, convert
 from monai_cl.errors import UserError
 
 
@@ -46,14 +46,15 @@ class LoadedVolume:
 
     Args:
         item: ``image`` path; optional ``label``, ``label_map``, ``id``, ``patient``.
+        intensity: see `Preparation`.
 
     Raises:
         UserError: what `monai_cl.data.store.conversion.convert` refuses: a damaged file, a mask on another grid, values
             that are not HU.
     """
 
-    def __init__(self, item: Mapping[str, Any]) -> None:
-        self._volume: Converted = convert(item, Preparation(spacing=None, layout="slices"))
+    def __init__(self, item: Mapping[str, Any], *, intensity: str = "hounsfield") -> None:
+        self._volume: Converted = convert(item, Preparation(spacing=None, layout="slices", intensity=intensity))
         label, affine = self._volume.label, self._volume.affine
         classes = () if label is None else tuple(int(value) for value in np.unique(label) if value > 0)
         sources = {kind: {"path": str(item[kind])} for kind in ("image", "label") if item.get(kind)}
@@ -80,18 +81,21 @@ class LoadedVolume:
         return array[(slice(None),) * 3 if box is None else tuple(box)]
 
 
-def loaded_slices(item: Mapping[str, Any], *, fraction: float = 0.7, **options: Any) -> CTSlices:
+def loaded_slices(
+    item: Mapping[str, Any], *, fraction: float = 0.7, intensity: str = "hounsfield", **options: Any
+) -> CTSlices:
     """The kept slices of one scan, read from its files.
 
     Args:
         item: see `LoadedVolume`; with a ``label``, slices are chosen by its only class.
         fraction: central part that is kept.
+        intensity: see `Preparation`; of other than CT the window is that of the percentiles.
         options: of `CTSlices`.
 
     Raises:
         UserError: see `LoadedVolume`; a mask that is empty, or of several classes.
     """
-    volume = LoadedVolume(item)
+    volume = LoadedVolume(item, intensity=intensity)
     entry = volume.entry()
     if len(entry.classes) > 1:
         raise UserError(
@@ -103,4 +107,6 @@ def loaded_slices(item: Mapping[str, Any], *, fraction: float = 0.7, **options: 
     label = entry.classes[0] if entry.classes else 1
     chosen = choose_slices(volume, "", label=label if entry.has_label else None, fraction=fraction)
     depths = slice_depths(entry.affine, entry.shape[2])[chosen]
+    if intensity != "hounsfield":
+        options["window"] = PERCENTILE_RANGE
     return CTSlices(volume, [SliceVolume("", entry.id, entry.patient, None, chosen, depths)], **options)

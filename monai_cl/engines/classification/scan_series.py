@@ -65,7 +65,8 @@ class LoadSlices(Transform):
 
     Args:
         fraction: central part of the scan (or of the organ, with a mask) whose slices are kept, in (0, 1].
-        **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``.
+        **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``; and
+            ``intensity``, of scans that are no CT ``percentiles``.
     """
 
     def __init__(self, *, fraction: float = 0.7, **options: Any) -> None:

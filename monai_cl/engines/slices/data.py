@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
+from monai_cl.data.slices.ct_slices import WINDOW
+from monai_cl.data.store.conversion import PERCENTILE_RANGE
 from monai_cl.engines.prepared_lists import describe, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
@@ -63,6 +66,7 @@ def list_slices(
     fraction: float = 0.7,
     prepare_workers: int = 1,
     labelled: bool = False,
+    window: Sequence[float] | None = WINDOW,
     **options: Any,
 ) -> CTSlices:
     """The kept slices of every scan of a list, prepared into the store on first use.
@@ -75,10 +79,13 @@ def list_slices(
         fraction: central part that is kept.
         prepare_workers: processes that prepare.
         labelled: leave out (and count) the scans of patients without a target.
-        options: of `CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``.
+        window: (lower, upper) HU. None: [-100, 400] HU for CT; scans of another modality are scaled by their
+            percentiles, see `Preparation`.
+        options: of `CTSlices`: ``size``, ``pixel_size``, ``neighbours``.
 
     Raises:
-        UserError: no item, an item that cannot be prepared, a mask without the organ, a patient with two targets.
+        UserError: CT and another modality in one list; no item, an item that cannot be prepared, a mask without the
+            organ, a patient with two targets.
     """
     items = data_list.items(split)
     targets = patient_targets(items)
@@ -92,12 +99,45 @@ def list_slices(
     if not items:
         kind = "item with a target" if labelled else "item"
         raise UserError(data_list.path, expected=f"at least one {kind} under {split!r}", found="none")
-    done = prepare_all(items, store, SLICES, workers=prepare_workers)
+    intensity = "hounsfield" if window is not None else slice_intensity(data_list)
+    done = prepare_all(items, store, replace(SLICES, intensity=intensity), workers=prepare_workers)
     ids = organ_ids(data_list, organ) if organ else {}
     if organ and not ids:
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
     volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
-    return CTSlices(done.store, volumes, **options)
+    return CTSlices(done.store, volumes, window=slice_window(window, intensity), **options)
+
+
+def slice_intensity(data_list: DataList) -> str:
+    """``hounsfield`` for a list of CT, ``percentiles`` for one of other modalities; see `Preparation`.
+
+    Args:
+        data_list: whose data sets name their ``modality``.
+
+    Raises:
+        UserError: both in one list.
+    """
+    kinds = {dataset.is_ct: dataset.name for dataset in data_list.datasets}
+    if len(kinds) > 1:
+        raise UserError(
+            data_list.path,
+            expected="CT alone, or no CT",
+            found=f"CT in {kinds[True]} and another modality in {kinds[False]}",
+            remedy="use a list for each",
+        )
+    return "hounsfield" if True in kinds else "percentiles"
+
+
+def slice_window(window: Sequence[float] | None, intensity: str = "hounsfield") -> tuple[float, float]:
+    """The window of slices that are prepared so, in the unit of the store.
+
+    Args:
+        window: (lower, upper) HU, or None for the one that belongs to ``intensity``.
+        intensity: see `Preparation`.
+    """
+    if window is None:
+        return WINDOW if intensity == "hounsfield" else PERCENTILE_RANGE
+    return float(window[0]), float(window[1])
 
 
 class PatientSlices(Dataset):

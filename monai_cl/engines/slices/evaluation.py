@@ -30,6 +30,7 @@ def evaluate_slices(
     output_dir: str | Path,
     data_list: Mapping[str, Any],
     seed: int,
+    bundle: str = "wsp_ct_pretraining",
     about: Mapping[str, Any] | None = None,
     folds: int = 5,
     batch_size: int = 64,
@@ -48,6 +49,7 @@ def evaluate_slices(
         output_dir: folder for the files.
         data_list: what `describe_slices` says of the slices; recorded.
         seed: seed of the random initialisation, recorded; also that of the depth probe's folds.
+        bundle: whose training is evaluated; recorded.
         about: description stored in the feature files, see `SliceFeatures`.
         folds: of patients, fewer where there are fewer patients.
         batch_size: slices of one forward pass.
@@ -91,7 +93,7 @@ def evaluate_slices(
     call = invocation()
     record = run_record(
         kind="pretraining",
-        bundle="wsp_ct_pretraining",
+        bundle=bundle,
         name=evaluation_name(output_dir),
         seed=seed,
         device=device,

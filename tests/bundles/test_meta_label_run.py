@@ -1,0 +1,247 @@
+"""Pre-training by meta-labels, its evaluation and inference, end to end on a tiny synthetic cine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigWorkflow
+from monai.networks.nets import BasicUNet
+
+from monai_cl.data import read_features, read_results, write_cine_cohort
+from monai_cl.engines.launch.method_parts import method_files
+from monai_cl.errors import UserError
+from monai_cl.losses.self_paced import pace
+from monai_cl.networks import load_unet_encoder
+from tests.bundles.conftest import BUNDLES, config_files, words
+from tests.bundles.torchrun import Agents
+
+BUNDLE = "meta_label_pretraining"
+FEATURES = [4, 4, 8, 8, 16, 4]
+FILES = method_files(BUNDLES / BUNDLE)
+METHODS = sorted(FILES)
+
+# Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="session")
+def cine(tmp_path_factory) -> Path:
+    """Six patients with two phases each, two for validation, one for the test."""
+    folder = tmp_path_factory.mktemp("cine") / "cohort"
+    write_cine_cohort(folder, patients=6, validation=2, test=1, size=32, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def options(cine) -> dict[str, object]:
+    """What makes a training tiny."""
+    small = {"features": FEATURES, "image_size": 32, "iterations": 4, "epoch_length": 2, "scans_per_batch": 3}
+    work = {"store_dir": str(cine.parent / "store"), "num_workers": 0, "prepare_workers": 1, "device": "cpu"}
+    return {"dataset_dir": str(cine), "data_list": str(cine / "cine.json"), **work, **small}
+
+
+@pytest.fixture(scope="session")
+def run(options) -> Callable[..., ConfigWorkflow]:
+    """``run("train", …, output_dir=…)``: a workflow run in this process, in one thread."""
+
+    def start(*names: str, **more: object) -> ConfigWorkflow:
+        given = options if names[0] == "train" else {"features": FEATURES, "image_size": 32}
+        made = ConfigWorkflow(
+            config_file=config_files(BUNDLE, *names),
+            logging_file=False,
+            workflow_type="train" if names[0] == "train" else "infer",
+            **{**given, **more},
+        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            made.initialize()
+            made.run()
+            made.finalize()
+        finally:
+            torch.set_num_threads(threads)
+        return made
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def trained(run, tmp_path_factory) -> Callable[[str], Path]:
+    """``trained(method)``: four steps in two epochs, made once. Look, do not touch."""
+    made: dict[str, Path] = {}
+
+    def train(method: str) -> Path:
+        if method not in made:
+            made[method] = tmp_path_factory.mktemp(method) / method
+            run("train", method=method, output_dir=str(made[method]))
+        return made[method]
+
+    return train
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_leaves_its_record_and_an_encoder_that_a_u_net_takes(trained, method):
+    results = read_results(trained(method))
+    assert (results["kind"], results["bundle"], results["iterations"]) == ("pretraining", BUNDLE, 4)
+    assert (results["data_list"]["method"], results["data_list"]["patients"]) == (method, 6)
+    assert np.isfinite(results["curves"]["loss"][-1][1])
+    network = BasicUNet(spatial_dims=2, out_channels=4, features=FEATURES, norm="batch", upsample="nontrainable")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    report = load_unet_encoder(network, trained(method) / "model.pt")
+    state = weights(trained(method))
+    for name, tensor in network.state_dict().items():
+        down = name.startswith(("conv_0.", "down_"))
+        assert (name in report.matched) == down
+        assert torch.equal(tensor, state[f"encoder.backbone.{name}"] if down else before[name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_resumed_in_the_middle_of_its_pace_is_the_same_run(run, trained, method, tmp_path):
+    run("train", method=method, output_dir=str(tmp_path), **{"train#trainer#max_epochs": 1})
+    assert not (tmp_path / "checkpoint_iteration=4.pt").exists()
+    run("train", method=method, output_dir=str(tmp_path))
+    assert_equal(weights(tmp_path), weights(trained(method)))
+    once, twice = (read_results(folder)["curves"] for folder in (trained(method), tmp_path))
+    assert once == twice
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_file_given_as_an_overlay_is_the_method(run, trained, method, tmp_path):
+    run("train", f"methods/{method}", output_dir=str(tmp_path))
+    assert_equal(weights(tmp_path), weights(trained(method)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_is_small_and_says_which_method_it_is(method):
+    lines = FILES[method].read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 40
+    assert lines[1].startswith("# Paper: ")
+    assert lines[2].startswith("# Command: ")
+    assert lines[2].endswith(f" --method {method} ...")
+    content = yaml.safe_load("\n".join(lines))
+    assert content["method"] == method
+    assert {"criterion", "network_def", "make_views"} <= content.keys()
+
+
+def test_every_label_has_its_pace_and_they_are_compared(trained):
+    results = read_results(trained("self_paced"))
+    curves, labels = results["curves"], results["data_list"]["meta_labels"]
+    assert set(labels) == {"position", "patient", "phase"}
+    for name, entry in labels.items():
+        # one point, the mean of two epochs of two iterations
+        expected = (entry["gamma"][0] + pace(0.5, entry["gamma"])) / 2
+        assert curves[f"gamma/{name}"] == [[4, pytest.approx(expected)]]
+        assert 0 < curves[f"mean_weight/{name}"][0][1] < 1
+    assert curves["positives/position"][0][1] == 2 * 3 - 1
+    assert -1 <= curves["gradient_cosine/position,patient"][0][1] <= 1
+    assert "gamma/position" not in read_results(trained("contrastive"))["curves"]
+
+
+def test_workers_change_nothing(run, trained, tmp_path):
+    run("train", output_dir=str(tmp_path), num_workers=2)
+    assert_equal(weights(tmp_path), weights(trained("self_paced")))
+
+
+@pytest.mark.parametrize("names", [("train",), ("train", "evaluate"), ("train", "multi_gpu_train"), ("inference",)])
+def test_the_bundle_has_every_property(options, trained, cine, names):
+    given = dict(options) if names[0] == "train" else {"features": FEATURES, "image_size": 32}
+    if names[-1] in ("evaluate", "inference"):
+        given["checkpoint"] = str(trained("self_paced") / "model.pt")
+    if names[0] == "inference":
+        given["datalist"] = [str(cine / "synthetic_cine/images/test_000_ED.nii.gz")]
+    workflow = ConfigWorkflow(
+        config_file=config_files(BUNDLE, *names),
+        meta_file=str(BUNDLES / BUNDLE / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="train" if names[0] == "train" else "infer",
+        **given,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert isinstance(workflow.network_def, torch.nn.Module)
+
+
+def test_evaluation_compares_with_random_initialisation(run, trained):
+    folder = trained("self_paced")
+    run("train", "evaluate", output_dir=str(folder), evaluation_folds=2)
+    results = read_results(folder / "evaluation")
+    assert results["bundle"] == BUNDLE
+    assert {"depth_r2", "depth_r2_random", "effective_rank"} <= set(results["curves"])
+    assert read_features(folder / "evaluation" / "features.npz").about["method"] == "self_paced"
+
+
+def test_features_of_new_scans_are_those_of_the_evaluation(run, trained, cine, tmp_path):
+    folder = trained("self_paced")
+    run("train", "evaluate", output_dir=str(folder), evaluation_dir=str(tmp_path / "e"), evaluation_folds=2)
+    scan = str(cine / "synthetic_cine/images/validation_000_ED.nii.gz")
+    run("inference", datalist=[scan], checkpoint=str(folder / "model.pt"), output_dir=str(tmp_path / "i"))
+    found, stored = read_features(tmp_path / "i" / "features.npz"), read_features(tmp_path / "e" / "features.npz")
+    own = stored.patient == "validation_000"
+    assert found.features == pytest.approx(stored.features[own][: len(found)], abs=1e-5)
+
+
+def test_ct_without_a_phase_trains_by_position_and_patient(run, slice_cohort, tmp_path):
+    labels = {"position": {"parts": 3, "gamma": [5, 60]}, "patient": {"weight": 0.1, "gamma": [3.5, 50]}}
+    ct = {"dataset_dir": str(slice_cohort), "data_list": str(slice_cohort / "cirrhosis_grades.json")}
+    ct |= {"store_dir": str(tmp_path / "store"), "output_dir": str(tmp_path / "run"), "iterations": 2}
+    with pytest.raises(RuntimeError) as caught:
+        run("train", **ct)
+    assert isinstance(caught.value.__cause__, UserError)
+    assert "meta-label phase: expected items with 'phase'" in str(caught.value.__cause__)
+    assert "leave it out of meta_labels" in str(caught.value.__cause__)
+    run("train", **ct, meta_labels=labels)
+    assert set(read_results(tmp_path / "run")["curves"]) > {"meta_label/position", "meta_label/patient"}
+
+
+@pytest.mark.slow
+def test_two_processes_with_two_scans_each_learn_what_one_with_four_does(run, options, cine, free_port, tmp_path):
+    # plain gradient descent and a norm within a slice: neither magnifies rounding, nor sees the other slices
+    more = {"iterations": 2, "norm": "instance", "learning_rate": 0.01}
+    document = yaml.safe_load((BUNDLES / BUNDLE / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    del document["optimizer"]["decoupled_weight_decay"]
+    document["optimizer"]["_target_"] = "torch.optim.SGD"
+    document["bundle_root"] = str(BUNDLES / BUNDLE)
+    file = tmp_path / "train.yaml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    files = f"['{file}','{config_files(BUNDLE, 'multi_gpu_train')[0]}']"
+    given = {key: value for key, value in options.items() if key != "device"}
+    chosen = words({**given, **more, "scans_per_batch": 2, "output_dir": str(tmp_path / "two")})
+    agents = Agents(["--config_file", files, *chosen], tmp_path / "cwd", free_port(), machines=1, processes=2)
+    (done,) = agents.wait()
+    done.check()
+    made = ConfigWorkflow(
+        config_file=str(file),
+        logging_file=False,
+        workflow_type="train",
+        **{**options, **more, "scans_per_batch": 4, "output_dir": str(tmp_path / "one")},
+    )
+    made.initialize()
+    made.run()
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.allclose(one[name], two[name], atol=1e-5), name
+    curves = [json.loads((tmp_path / name / "results.json").read_text())["curves"] for name in ("one", "two")]
+    for name in (
+        "meta_label/position",
+        "gradient_cosine/position,patient",
+        "encoder_gradient/phase",
+        "dead_pairs/phase",
+    ):
+        assert curves[0][name][0][1] == pytest.approx(curves[1][name][0][1], abs=1e-3), name
