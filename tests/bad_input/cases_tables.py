@@ -183,7 +183,7 @@ TABLES = [
         "more folds than patients",
         ("datalist split",),
         _split_few,
-        ("list.json", "at least as many patients as folds (3)", "found 2 patients", "use at most 2 folds"),
+        ("list.json", "at least as many patients as folds (3)", "found 2 patients", "use 2 folds, or add patients"),
     ),
     Case(
         "tables",

@@ -128,9 +128,14 @@ def split_folds(
     return [fold_of[patient] for patient in patients]
 
 
-def fewer_folds(available: int) -> str:
-    """What to do where there are more folds than the ``available`` patients: two folds are the fewest."""
-    return f"use at most {available} folds, or add patients" if available >= 2 else "add patients"
+def fewer_folds(available: int, *, fewest: int = 2) -> str:
+    """What to do where there are more folds than the ``available`` patients.
+
+    Args:
+        available: number of patients, or of those of a class.
+        fewest: folds that are enough for what follows.
+    """
+    return f"use {available} folds, or add patients" if available >= fewest else "add patients"
 
 
 def extend_folds(

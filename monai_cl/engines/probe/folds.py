@@ -119,7 +119,8 @@ def stratified_folds(
                 f"{source}: class {number}",
                 expected=f"at least {count} patients, one for each fold",
                 found=f"{len(members)} ({_named(members, bare=True)})",
-                remedy=fewer_folds(len(members)),
+                # a probe chooses its regularisation on two patients of each class or more
+                remedy=fewer_folds(len(members), fewest=3),
             )
     splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
     splits = splitter.split(np.zeros((len(patients), 1)), [labels[patient] for patient in patients])
