@@ -113,7 +113,13 @@ def test_a_full_disk_without_a_name_is_reported_too():
 
 def test_a_worker_that_was_killed_is_reported_with_the_key():
     killed = RuntimeError("DataLoader worker (pid 71) is killed by signal: Killed. ")
-    assert "lower --num_workers" in explain_failure(raised(killed))
+    training, inference = {"num_workers": 4, "resume": "auto"}, {"dataloader": {"num_workers": 4}}
+    line = explain_failure(raised(killed), training)
+    assert "lower --num_workers" in line
+    assert line.endswith("--resume auto continues from the last checkpoint")
+    line = explain_failure(raised(killed), inference)
+    assert "lower --dataloader#num_workers" in line
+    assert "--resume" not in line
     bus = RuntimeError(
         "DataLoader worker (pid 71) is killed by signal: Bus error. It is possible that ... shared memory"
     )

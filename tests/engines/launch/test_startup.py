@@ -20,11 +20,12 @@ def as_a_run(tmp_path, monkeypatch):
     """This process as ``monai.bundle run`` on a config with one key; a function to add options."""
     path = tmp_path / "configs" / "train.yaml"
     path.parent.mkdir()
-    path.write_text("seed: 0\n")
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
 
-    def start(*words: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["monai.bundle", "run", "--config_file", str(path), *words])
+    def start(*words: str, config: str = "train") -> None:
+        file = path.with_name(f"{config}.yaml")
+        file.write_text("seed: 0\n")
+        monkeypatch.setattr(sys, "argv", ["monai.bundle", "run", "--config_file", str(file), *words])
 
     start()
     return start
@@ -125,6 +126,18 @@ def test_preflight_refuses_a_misspelt_key(as_a_run):
     as_a_run("--sead", "1")
     with pytest.raises(UserError, match="did you mean --seed"):
         preflight()
+
+
+@pytest.mark.parametrize(("config", "joins"), [("train", True), ("inference", False), ("evaluate", False)])
+def test_several_processes_are_offered_the_config_that_joins_them_for_a_training_only(
+    as_a_run, monkeypatch, config, joins
+):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    as_a_run(config=config)
+    with pytest.raises(UserError, match="run without torchrun") as error:
+        preflight()
+    assert ("multi_gpu_train.yaml" in str(error.value)) == joins
 
 
 def test_preflight_outside_a_run_changes_nothing(monkeypatch):
