@@ -28,11 +28,11 @@ def preflight() -> None:
     report_errors()
     started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if started > 1 and not dist.is_initialized():
-        last = Path(call.config_files[-1])
         joins = "add the bundle's configs/multi_gpu_train.yaml as the last of --config_file, or "
         raise UserError(
-            f"torchrun started {started} processes, and {last.as_posix()} does not join them: each would do the whole "
-            f"work and write over the others; {joins if last.name == 'train.yaml' else ''}run without torchrun"
+            f"torchrun started {started} processes, and {call.config_files[-1]} does not join them: each would do the "
+            f"whole work and write over the others; {joins if 'train' in call.merged_config() else ''}run without "
+            "torchrun"
         )
     call.check_overrides()
     _check_places(call)

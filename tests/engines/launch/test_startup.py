@@ -24,7 +24,7 @@ def as_a_run(tmp_path, monkeypatch):
 
     def start(*words: str, config: str = "train") -> None:
         file = path.with_name(f"{config}.yaml")
-        file.write_text("seed: 0\n")
+        file.write_text("seed: 0\n" + ("" if config == "inference" else "train: {}\n"))
         monkeypatch.setattr(sys, "argv", ["monai.bundle", "run", "--config_file", str(file), *words])
 
     start()
@@ -128,8 +128,8 @@ def test_preflight_refuses_a_misspelt_key(as_a_run):
         preflight()
 
 
-@pytest.mark.parametrize(("config", "joins"), [("train", True), ("inference", False), ("evaluate", False)])
-def test_several_processes_are_offered_the_config_that_joins_them_for_a_training_only(
+@pytest.mark.parametrize(("config", "joins"), [("train", True), ("my_config", True), ("inference", False)])
+def test_several_processes_are_offered_the_config_that_joins_them_where_there_is_a_trainer(
     as_a_run, monkeypatch, config, joins
 ):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
