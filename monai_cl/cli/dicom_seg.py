@@ -16,10 +16,12 @@ def dicom_seg_command(
     series: str | None = None,
     series_part: str | None = None,
     model: str = "monai_cl",
+    overwrite: bool = False,
 ) -> None:
     """Write a label map as a DICOM SEG that refers to the DICOM series it was made from.
 
-    Inference writes such files itself with --dicom_seg True. Needs the extra: pip install "monai-cl[dicom]".
+    Inference writes such files itself with --dicom_seg True. A JSON file beside it says which series it belongs to; an
+    earlier one of the same series is replaced. Needs the extra: pip install "monai-cl[dicom]".
 
     Example:
         python -m monai_cl dicom_seg labels/scan_seg.nii.gz /data/new/scan --organs "['spleen']"
@@ -32,30 +34,40 @@ def dicom_seg_command(
         series: Series Instance UID, where the folder holds several.
         series_part: the acquisition, where the series holds several, such as AcquisitionNumber=2.
         model: name of the model, recorded as the algorithm.
+        overwrite: replace a file that belongs to another series, or to no record.
     """
+    from pathlib import Path
 
     import numpy as np
 
     from monai_cl.data import read_volume, write_dicom_seg
     from monai_cl.data.io.formats import strip_ending
     from monai_cl.data.io.label_values import whole_values
+    from monai_cl.data.io.result_records import check_replaceable, read_record, scan_identity, write_record
 
     volume = read_volume(str(labels))
     values, odd = whole_values(volume.array)
     if odd.any():
         raise UserError(labels, expected="integers", found="others", remedy="give a label map, not an image")
-    if output is None:
-        output = strip_ending(str(labels)) + ".dcm"
+    part = None if series_part is None else str(series_part)
+    target = Path(str(output) if output is not None else strip_ending(str(labels)) + ".dcm")
+    record = target.with_suffix(".json")
+    if record.exists() and read_record(record) is None:  # somebody else's, such as BIDS has beside its images
+        record = target.with_name(f"{target.name}.json")
+    if not overwrite:
+        check_replaceable(record, [target], str(source), series_part=part)
     path = write_dicom_seg(
-        str(output),
+        target,
         values.astype(np.int64),
         volume.affine,
         source=str(source),
         organs=_names(organs),
         series=None if series is None else str(series),
-        series_part=None if series_part is None else str(series_part),
+        series_part=part,
         model=str(model),
     )
+    # the label map that the record may name stays in it
+    write_record(record, scan_identity(str(source), series_part=part), [path], more=read_record(record))
     echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

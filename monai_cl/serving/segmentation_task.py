@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.transforms import AsDiscreted, Invertd, SaveImaged
 from monailabel.tasks.infer.bundle import BundleInferTask
 
+from monai_cl.data.io.formats import NIFTI
+from monai_cl.data.io.nifti_output import write_volume
+from monai_cl.data.io.reading import Volume
+from monai_cl.data.io.rectify import sheared_message
 from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentationTask(BundleInferTask):
@@ -20,8 +28,22 @@ class SegmentationTask(BundleInferTask):
         super().__init__(path, conf, load_strict=True)
 
     def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[Any, Any]:
-        """As MONAI Label's, as integers unless the client asks otherwise."""
-        return super().writer(data, extension=extension, dtype=dtype or data.get("result_dtype") or np.uint8)
+        """As MONAI Label's, as integers unless the client asks otherwise; NIfTI is written by :func:`write_volume`.
+
+        MONAI Label's own writer drops the shear of a tilted gantry.
+        """
+        dtype = dtype or data.get("result_dtype") or np.uint8
+        file, answer = super().writer(data, extension=extension, dtype=dtype)
+        if file is not None and str(file).lower().endswith(NIFTI.endings):
+            label, image = data[self.output_label_key], data.get("image_meta_dict") or {}
+            affine = np.asarray(label.affine if isinstance(label, MetaTensor) else image["affine"], dtype=float)
+            volume = Volume(np.asarray(label).astype(dtype), affine)
+            remedy = "`python -m monai_cl convert --rectify` writes such a scan at right angles"
+            if said := sheared_message(data.get("image_path"), affine, remedy=remedy):
+                logger.warning(said)
+            if volume.array.ndim == 3:
+                write_volume(file, volume)
+        return file, answer
 
 
 class DropoutTask(BundleInferTask):

@@ -11,6 +11,7 @@ from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
+from monai_cl.data.io.result_records import own_results
 from monai_cl.errors import UserError, escape_control_characters
 from monai_cl.serving.guard.plain_names import name_fault
 from monai_cl.serving.guard.routes import SCANS
@@ -94,7 +95,27 @@ class StudiesDatastore(LocalDatastore):
 
     def _list_files(self, path: str, patterns: Sequence[str]) -> dict[str, str]:
         files = super()._list_files(path, patterns) if self.holds(path) else {}
-        return {key: file for key, file in files.items() if self._own(os.path.join(path, file))}
+        files = {key: file for key, file in sorted(files.items()) if self._own(os.path.join(path, file))}
+        return self._scans(path, files) if path == self._datastore.image_path() else files
+
+    def _scans(self, folder: str, files: Mapping[str, str]) -> dict[str, str]:
+        """Without results of an inference; one scan of a name, for ``ct.nrrd`` would share the labels of ``ct.nii.gz``.
+
+        Args:
+            folder: of the studies.
+            files: name -> name, sorted.
+        """
+        kept: dict[str, str] = {}  # by name
+        own = own_results(folder)
+        for file in files.values():
+            name = self._to_id(file)[0]
+            if file in own:
+                logger.info("%s: passed over, a result of an inference", file)
+            elif name in kept:
+                logger.warning("%s: left out, for its name is that of %s; rename one of them", file, kept[name])
+            else:
+                kept[name] = file
+        return {file: file for file in kept.values()}
 
     def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
         super()._init_from_datastore_file(throw_exception)

@@ -49,3 +49,54 @@ def test_an_image_is_not_a_label_map(scan, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["dicom_seg", str(image), str(scan[0]), "--organs", "['spleen']"])
     assert "expected integers" in capsys.readouterr().err
+
+
+def test_a_file_of_another_series_or_of_no_record_stays(scan, tmp_path, capsys):
+    from monai_cl.data import read_dicom_seg
+
+    series, labels = scan
+    other = write_dicom(tmp_path / "other", ct_array(seed=1), 2.0 * np.arange(12), uid="1.2.3.9")
+    organs = ("--organs", "{1: a, 2: b, 5: c}")
+    main(["dicom_seg", str(labels), str(series), *organs])
+    main(["dicom_seg", str(labels), str(series), *organs])  # the same series again
+    target = tmp_path / "scan_seg.dcm"
+    written = target.read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        main(["dicom_seg", str(labels), str(other), *organs])
+    assert f"scan_seg.dcm: expected no result, or one of {other}, found that of {series};" in capsys.readouterr().err
+    assert target.read_bytes() == written
+    main(["dicom_seg", str(labels), str(other), *organs, "--overwrite"])
+    read_dicom_seg(target, source=other)
+    (tmp_path / "scan_seg.json").unlink()
+    with pytest.raises(SystemExit, match="2"):
+        main(["dicom_seg", str(labels), str(other), *organs])
+    assert "found a file that no record names" in capsys.readouterr().err
+
+
+def test_the_record_of_an_inference_takes_the_seg_up_and_another_json_stays(scan, tmp_path):
+    import json
+
+    from monai_cl.data.io.result_records import own_results, scan_identity, write_record
+
+    series, labels = scan
+    write_record(tmp_path / "scan_seg.json", scan_identity(series), [labels], more={"checkpoint": "model.pt"})
+    before = json.loads((tmp_path / "scan_seg.json").read_text())
+    main(["dicom_seg", str(labels), str(series), "--organs", "{1: a, 2: b, 5: c}"])
+    after = json.loads((tmp_path / "scan_seg.json").read_text())
+    assert after["files"].pop("scan_seg.dcm")
+    assert after == before
+    (tmp_path / "bids.json").write_text('{"Manufacturer": "x"}')
+    main(
+        [
+            "dicom_seg",
+            str(labels),
+            str(series),
+            "--organs",
+            "{1: a, 2: b, 5: c}",
+            "--output",
+            str(tmp_path / "bids.dcm"),
+        ]
+    )
+    assert (tmp_path / "bids.json").read_text() == '{"Manufacturer": "x"}'
+    names = {"scan_seg.json", "scan_seg.dcm", "scan_seg.nii.gz", "bids.dcm", "bids.dcm.json"}
+    assert own_results(tmp_path) == names

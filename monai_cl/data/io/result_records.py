@@ -53,10 +53,11 @@ def write_record(
         record: the file, ending in ``.json``, in the folder of the results.
         identity: of the scan (:func:`scan_identity`).
         files: of the result.
-        more: what else the file is to say; it comes first.
+        more: what else the file is to say; it comes first. Its ``files`` stay in the record.
         hashed: note what the files hold; False before they are written.
     """
     written = {file.name: sha256(file) if hashed and file.is_file() else None for file in files}
+    written = {**(more or {}).get(FILES, {}), **written}
     content = {**(more or {}), SCAN: dict(identity), FILES: written, "made_by": f"monai_cl {__version__}"}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     write_atomically(record, text.encode("utf-8", "surrogateescape"))
@@ -123,5 +124,5 @@ def own_results(folder: str | os.PathLike) -> set[str]:
 
 def _refusal(file: Path, expected: str, found: str) -> UserError:
     return UserError(
-        file, expected=expected, found=found, remedy="name another output_dir, or pass --overwrite true to replace it"
+        file, expected=expected, found=found, remedy="name another place for it, or pass --overwrite true to replace it"
     )

@@ -60,7 +60,10 @@ class VolumeWriter(NibabelWriter):
             options: as MONAI's writer; ``mode`` is that of ``rectify`` too.
         """
         self.nearest = options.get("mode", "nearest") == "nearest"
-        super().set_metadata(meta_dict, resample=resample, **options)
+        if resample:
+            super().set_metadata(meta_dict, resample=True, **options)
+        else:  # MONAI's writer counts the axes of the voxels and takes as many of the affine
+            self.affine = self.get_meta_info(meta_dict)[1]
 
     def write(self, filename: str | os.PathLike, verbose: bool = False, **kwargs: Any) -> None:
         """Write the file.
@@ -70,7 +73,9 @@ class VolumeWriter(NibabelWriter):
             verbose: report the path.
             kwargs: ignored.
         """
-        array = convert_to_numpy(self.data_obj).astype(get_equivalent_dtype(self.output_dtype, np.ndarray), copy=False)
+        array = convert_to_numpy(self.data_obj).astype(
+            get_equivalent_dtype(self.output_dtype or self.data_obj.dtype, np.ndarray), copy=False
+        )
         affine = np.eye(4) if self.affine is None else convert_to_numpy(self.affine).astype(float)
         volume = Volume(array, affine)
         if array.ndim == 3:
