@@ -85,3 +85,20 @@ def test_wrong_arguments_are_named():
         supervised_loss(logits, labels, dataset[:3], class_counts=COUNTS)
     with pytest.raises(ValueError, match=r"labels must be \(4, 1, 4, 5, 3\)"):
         supervised_loss(logits, labels[:2], dataset, class_counts=COUNTS)
+
+
+def test_ignored_voxels_take_no_part():
+    logits, labels, dataset = batch()
+    whole = supervised_loss(logits[..., :2], labels[..., :2], dataset, class_counts=COUNTS)
+    labels[..., 2] = -100
+    logits.requires_grad_()
+    loss = supervised_loss(logits, labels, dataset, class_counts=COUNTS)
+    torch.testing.assert_close(loss, whole)
+    loss.backward()
+    assert logits.grad[..., 2].abs().max() == 0
+    nothing = supervised_loss(logits, torch.full_like(labels, -100), dataset, class_counts=COUNTS)
+    assert nothing.item() == 0  # no voxel: no cross-entropy, and Dice of nothing against nothing is 1
+    torch.testing.assert_close(
+        supervised_loss(logits, torch.where(labels == -100, 9, labels), dataset, class_counts=COUNTS, ignore_index=9),
+        loss,
+    )

@@ -115,7 +115,7 @@ def draw_coordinates(
             flat = np.sort(rng.choice(flat, count, replace=False, shuffle=False))
         drawn[value] = np.stack(np.unravel_index(flat, image.shape), axis=1).astype(np.int32)
     counts = {value: len(flat) for value, flat in places.items()}
-    if label is not None and (ignored := np.count_nonzero(label == IGNORED)):
+    if label is not None and (ignored := int(np.count_nonzero(label == IGNORED))):
         counts[IGNORED] = ignored
     return drawn, counts
 

@@ -1,0 +1,70 @@
+"""Voxels that were not annotated: whatever a network says of them, neither loss nor Dice changes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.losses import DiceCELoss
+from monai.metrics import DiceMetric
+
+from monai_cl.engines import AnnotatedDiceCELoss, AnnotatedVoxelsd
+from monai_cl.transforms.label_table import IGNORED
+
+OPTIONS = {"to_onehot_y": True, "softmax": True}
+
+
+def batch(*, ignored: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, 6, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 3, (2, 1, 4, 5, 6), generator=generator)
+    if ignored:
+        labels[0, :, 2:] = IGNORED
+        labels[1, :, :, 0] = IGNORED
+    return logits, labels
+
+
+def test_the_loss_is_monais_where_all_voxels_are_annotated():
+    logits, labels = batch(ignored=False)
+    assert torch.equal(AnnotatedDiceCELoss(**OPTIONS)(logits, labels), DiceCELoss(**OPTIONS)(logits, labels))
+
+
+def test_the_loss_is_monais_of_the_annotated_voxels():
+    logits, labels = batch(ignored=True)
+    monai = DiceCELoss(**OPTIONS)
+    expected = (monai(logits[:1, :, :2], labels[:1, :, :2]) + monai(logits[1:, :, :, 1:], labels[1:, :, :, 1:])) / 2
+    torch.testing.assert_close(AnnotatedDiceCELoss(**OPTIONS)(logits, labels), expected)
+
+
+def test_no_gradient_reaches_what_was_not_annotated():
+    logits, labels = batch(ignored=True)
+    logits.requires_grad_()
+    AnnotatedDiceCELoss(**OPTIONS)(logits, labels).backward()
+    ignored = (labels == IGNORED).expand_as(logits)
+    assert logits.grad[ignored].abs().max() == 0
+    assert logits.grad[~ignored].abs().min() > 0
+
+
+def test_a_sample_without_annotated_voxels_costs_nothing_and_has_a_gradient():
+    logits, labels = batch(ignored=False)
+    logits.requires_grad_()
+    loss = AnnotatedDiceCELoss(**OPTIONS)(logits, torch.full_like(labels, IGNORED))
+    loss.backward()
+    assert (loss.item(), logits.grad.abs().max().item()) == (0, 0)
+
+
+@pytest.mark.parametrize("filled", [0, 1, 2])
+def test_dice_is_that_of_the_annotated_voxels_whatever_is_predicted_elsewhere(filled):
+    logits, labels = batch(ignored=True)
+    prediction, label = logits[0].argmax(0, keepdim=True), labels[0]
+    prediction[:, 2:] = filled
+    item = AnnotatedVoxelsd(["pred", "label"])({"pred": prediction, "label": label})
+    metric = DiceMetric(include_background=False, num_classes=3)
+    metric([item["pred"]], [item["label"]])
+    cut = DiceMetric(include_background=False, num_classes=3)
+    cut([prediction[:, :2]], [label[:, :2]])
+    torch.testing.assert_close(metric.aggregate(), cut.aggregate())
+
+
+def test_annotated_class_maps_stay_as_they_are():
+    item = {"pred": torch.ones(1, 2, 2, 2), "label": torch.zeros(1, 2, 2, 2)}
+    assert AnnotatedVoxelsd(["pred", "label"])(item) == item
