@@ -192,6 +192,27 @@ LISTS = [
     ),
     Case(
         "lists",
+        "nnU-Net's reserved word ignore among the organs",
+        LIST,
+        document(labels={"0": "background", "1": "liver", "2": "spleen", "5": "ignore"}),
+        ("labels.5", "the name of an organ", "voxels that were not annotated", 'give its value under "ignore"'),
+    ),
+    Case(
+        "lists",
+        "a value that is an organ and ignored",
+        LIST,
+        document(ignore=5),
+        ("ignore", "a value that means no organ", "found 5"),
+    ),
+    Case(
+        "lists",
+        "one mask file per organ in an item",
+        LIST,
+        lambda world: world.bad.update(label={"liver": "liver.nii.gz", "spleen": "spleen.nii.gz"}),
+        ("training[2].label", "datalist merge_masks"),
+    ),
+    Case(
+        "lists",
         "a label map to an id that is not declared",
         LIST,
         document(label_map={"1": 9}),

@@ -121,6 +121,8 @@ def _validate_interpolating(world: World) -> Outcome:
 
 DOORS: dict[str, Callable[[World], Outcome]] = {
     "datalist validate": _validate,
+    "datalist create": lambda world: command("datalist", "create", world.folder, "--output", world.out / "list.json"),
+    "datalist merge_masks": lambda world: command("datalist", "merge_masks", world.folder, "--output", world.out),
     "datalist summary": lambda world: command("datalist", "summary", world.list_file()),
     "datalist split": lambda world: command(
         "datalist", "split", world.list_file(), world.out / "folds.json", "--folds", 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import BYTES
+from tests.bad_input.cases_folders import FOLDERS
 from tests.bad_input.cases_geometry import GEOMETRY
 from tests.bad_input.cases_lists import LISTS
 from tests.bad_input.cases_real import REAL
@@ -12,4 +13,4 @@ from tests.bad_input.cases_tables import TABLES
 from tests.bad_input.cases_values import VALUES
 from tests.bad_input.cases_weights import WEIGHTS
 
-CASES: list[Case] = [*BYTES, *GEOMETRY, *VALUES, *LISTS, *TABLES, *WEIGHTS, *RUNS, *REAL]
+CASES: list[Case] = [*BYTES, *GEOMETRY, *VALUES, *LISTS, *FOLDERS, *TABLES, *WEIGHTS, *RUNS, *REAL]

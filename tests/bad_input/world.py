@@ -23,6 +23,7 @@ class World:
 
     Attributes:
         root: the folder of the files.
+        folder: a data set without a list.
         document: the list, written by `list_file`.
         store: where prepared volumes go.
         out: where results go; it must not be there after an error.
@@ -32,6 +33,7 @@ class World:
     def __init__(self, root: Path, real: Path | None = None) -> None:
         self.root, self.store, self.out, self.real = root / "data", root / "store", root / "out", real
         self.root.mkdir()
+        self.folder = self.root
         self.list_name = "list.json"
         self.raw_list: bytes | None = None
         self.folds = 2  # that a command is to make

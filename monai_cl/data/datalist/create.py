@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,18 @@ from typing import Any
 from monai_cl.data.datalist.folders.description import (
     OrganNames,
     channels_of,
-    cross_validation,
     described_values,
     description_of,
-    listed_files,
     names_of,
 )
 from monai_cl.data.datalist.folders.patterns import (
-    SPLIT_FOLDERS,
     best_layout,
     matches,
     modality_of,
     paths_below,
     split_pattern,
 )
+from monai_cl.data.datalist.folders.splits import add_folds, as_described, set_aside
 from monai_cl.data.datalist.folders.values import used_labels
 from monai_cl.data.datalist.items import default_ids
 from monai_cl.data.datalist.model import SPLITS
@@ -136,7 +133,7 @@ def create_data_list(
             named = _patient(image, expression) if expression else named
             document[split].append(item | ({"patient": named} if named else {}))
         orphans += [file for case, (file, _) in label_files.items() if case not in found]
-    _as_described(document, description, {path for path in paths if path not in without})
+    as_described(document, description, {path for path in paths if path not in without})
     items = [item for split in SPLITS for item in document[split]]
     unlabelled = tuple(item["image"] for item in document["training"] if labels and "label" not in item)
 
@@ -155,9 +152,9 @@ def create_data_list(
             del item["label"]
     _add_ids(items)
     if splits is not None:
-        _add_folds(document["training"], cases, splits)
+        add_folds(document["training"], cases, splits)
     if validation:
-        _set_aside(document, validation)
+        set_aside(document, validation)
     head = {"name": name or folder.name or "data", "modality": _modality(channels, images), **used.document}
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
     return FoundList(
@@ -235,21 +232,6 @@ def _names(folder: Path, organs: Mapping[Any, Any] | None, description: Mapping[
     return OrganNames({value: organ for value, organ in given.organs.items() if value != ignore}, ignore)
 
 
-def _as_described(document: dict[str, list[dict]], description: Mapping[str, Any], paths: set[str]) -> None:
-    """Put each scan into the split in which ``dataset.json`` names it; scans that no pattern matched are added."""
-    for split in SPLIT_FOLDERS:
-        named = {image: label for image, label in listed_files(description, split).items() if image in paths}
-        for other in SPLITS:
-            moved = [item for item in document[other] if item["image"] in named]
-            document[other] = [item for item in document[other] if item["image"] not in named]
-            document[split] += moved
-            for item in moved:
-                del named[item["image"]]
-        document[split] += [
-            {"image": image} | ({"label": label} if label in paths else {}) for image, label in named.items()
-        ]
-
-
 def _add_ids(items: list[dict[str, Any]]) -> None:
     """Write ids where those that a list would give by itself repeat, as of a/b.nii.gz and a_b.nii.gz."""
     ids = default_ids(dict(enumerate(items)))
@@ -261,47 +243,3 @@ def _add_ids(items: list[dict[str, Any]]) -> None:
             name for name in (ids[index], *(f"{ids[index]}_{n}" for n in range(2, len(ids) + 2))) if name not in taken
         )
         taken.add(item["id"])
-
-
-def _add_folds(items: list[dict[str, Any]], cases: Mapping[str, str], splits: str | Path) -> None:
-    folds = cross_validation(splits)
-    without = [item["image"] for item in items if cases.get(item["image"]) not in folds]
-    if without:
-        raise UserError(
-            splits,
-            expected="every scan in the validation part of a fold",
-            found=f"not {without[0]}" + (f" and {len(without) - 1} more" if len(without) > 1 else ""),
-            remedy="leave out --splits and make folds with `datalist split`",
-        )
-    for item in items:
-        item["fold"] = folds[cases[item["image"]]]
-
-
-def _set_aside(document: dict[str, list[dict]], part: float) -> None:
-    """Move the scans of some patients to ``validation``: those first in the order of a hash, as `label_subset`."""
-    if document["validation"]:
-        raise UserError(
-            "validation",
-            expected="a data set without validation scans",
-            found=f"{len(document['validation'])} already",
-            remedy="leave out --validation",
-        )
-    patient_of = _patients(document["training"])
-    labelled = {patient_of[item["image"]] for item in document["training"] if "label" in item}
-    ranked = sorted(labelled, key=lambda patient: hashlib.sha256(f"validation\n{patient}".encode()).digest())
-    if len(ranked) < 2:
-        raise UserError(
-            "validation",
-            expected="at least two patients with labels, one to train and one to validate on",
-            found=len(ranked),
-            remedy="leave out --validation",
-        )
-    chosen = set(ranked[: min(max(1, round(part * len(ranked))), len(ranked) - 1)])
-    for split, inside in (("validation", True), ("training", False)):
-        scans = [item for item in document["training"] if (patient_of[item["image"]] in chosen) == inside]
-        document[split] = scans
-
-
-def _patients(items: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Image -> patient; a scan without one is a patient of its own."""
-    return {item["image"]: str(item.get("patient", item["image"])) for item in items}

@@ -118,6 +118,8 @@ def _type_hint(path: list[str | int], value: Any) -> str | None:
         return "put it in quotes"
     if path[-1:] == ["image"] and isinstance(value, list):
         return "one image file per item; write an item for each"
+    if path[-1:] == ["label"] and isinstance(value, dict | list):
+        return "one label map per item; `datalist merge_masks` makes it of one mask file per organ"
     if len(path) >= 2 and path[-2] in ("training", "validation") and isinstance(value, str):
         return 'write {"image": "..."}'
     return None

@@ -46,7 +46,12 @@ def foreground_names(data_list: DataList) -> list[str]:
 
 
 def training_items(
-    data_list: DataList, *, fold: int | None, label_fraction: float = 1.0, seed: int = 0
+    data_list: DataList,
+    *,
+    fold: int | None,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    partly_annotated: bool = False,
 ) -> list[dict[str, Any]]:
     """Labelled training items of a fold, reduced to the nested label fraction.
 
@@ -55,18 +60,28 @@ def training_items(
         fold: the fold that is kept for validation; None: all of the list's own ``training``.
         label_fraction: part of the training scans that is kept, in (0, 1]; a smaller part lies in every larger one.
         seed: decides which scans a fraction keeps.
+        partly_annotated: the loss leaves out voxels that a list ignores, see `AnnotatedDiceCELoss`.
+
+    Raises:
+        UserError: no labelled item, or a list that ignores a value without ``partly_annotated``.
     """
+    _check_ignored(data_list, partly_annotated)
     items = fold_items(data_list, fold=fold_of(fold), label_fraction=label_fraction, seed=seed, split="training")
     return _labelled(items, data_list, f"training part of fold {fold}")
 
 
-def validation_items(data_list: DataList, *, fold: int | None) -> list[dict[str, Any]]:
+def validation_items(data_list: DataList, *, fold: int | None, partly_annotated: bool = False) -> list[dict[str, Any]]:
     """Labelled validation items of a fold: this process's share of them when there are several processes.
 
     Args:
         data_list: the list; each of its data sets is divided separately.
         fold: the fold that validates; None: the list's own ``validation``.
+        partly_annotated: the metrics leave out voxels that a list ignores, see `AnnotatedVoxelsd`.
+
+    Raises:
+        UserError: no labelled item, or a list that ignores a value without ``partly_annotated``.
     """
+    _check_ignored(data_list, partly_annotated)
     items = _labelled(
         fold_items(data_list, fold=fold_of(fold), split="validation"), data_list, f"validation part of fold {fold}"
     )
@@ -92,6 +107,18 @@ def checked_items(
     """
     prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers)
     return list(items)
+
+
+def _check_ignored(data_list: DataList, partly_annotated: bool) -> None:
+    """A config of an earlier version would count the ignored voxels, and not say so."""
+    ignoring = [dataset.name for dataset in data_list.datasets if dataset.ignore is not None]
+    if ignoring and not partly_annotated:
+        raise UserError(
+            data_list.path,
+            expected="a list of voxels that are all annotated, for a config of an earlier version",
+            found=f'"ignore" in {", ".join(ignoring)}',
+            remedy="export the config again, or take over AnnotatedDiceCELoss, AnnotatedVoxelsd and partly_annotated",
+        )
 
 
 def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -> list[dict[str, Any]]:

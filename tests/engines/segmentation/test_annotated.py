@@ -7,7 +7,10 @@ import torch
 from monai.losses import DiceCELoss
 from monai.metrics import DiceMetric
 
-from monai_cl.engines import AnnotatedDiceCELoss, AnnotatedVoxelsd
+from monai_cl.data import load_data_list
+from monai_cl.data.datalist.json_files import write_json
+from monai_cl.engines import AnnotatedDiceCELoss, AnnotatedVoxelsd, training_items, validation_items
+from monai_cl.errors import UserError
 from monai_cl.transforms.label_table import IGNORED
 
 OPTIONS = {"to_onehot_y": True, "softmax": True}
@@ -68,3 +71,13 @@ def test_dice_is_that_of_the_annotated_voxels_whatever_is_predicted_elsewhere(fi
 def test_annotated_class_maps_stay_as_they_are():
     item = {"pred": torch.ones(1, 2, 2, 2), "label": torch.zeros(1, 2, 2, 2)}
     assert AnnotatedVoxelsd(["pred", "label"])(item) == item
+
+
+@pytest.mark.parametrize("items", [training_items, validation_items])
+def test_a_config_of_an_earlier_version_refuses_a_list_that_ignores(tmp_path, items):
+    scans = [{"image": f"{i}.nii.gz", "label": f"l{i}.nii.gz", "fold": i} for i in range(2)]
+    document = {"name": "a", "labels": {"0": "background", "1": "liver"}, "ignore": 3, "training": scans}
+    data_list = load_data_list(write_json(tmp_path / "list.json", document))
+    with pytest.raises(UserError, match=r'"ignore" in a; export the config again'):
+        items(data_list, fold=0)
+    assert len(items(data_list, fold=0, partly_annotated=True)) == 1

@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
+from monai_cl.data.datalist.folders.mask_voxels import Pair, mask_voxels, overlaps, painted, winner
 from monai_cl.data.datalist.folders.patterns import MASK_LAYOUTS, matched, matches, paths_below
 from monai_cl.data.datalist.json_files import format_json
-from monai_cl.data.grid import Grid
-from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.nifti_output import nifti_bytes
 from monai_cl.data.io.reading import Volume, read_grid, read_volume
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
-
-Pair = tuple[str, str]
 
 _KEYS = ("case", "organ")
 _MISSING = ("error", "empty", "leave_out")
@@ -110,6 +104,7 @@ def merge_masks(
     undecided: dict[Pair, dict[str, int]] = {}
     try:
         with ExitStack() as written:
+            written.callback(_remove_empty, _new_folders(description, *targets.values()))
             for case, scan in _shown(scans.items(), progress):
                 present = {organ: folder / files[case][organ] for organ in names if organ in files.get(case, {})}
                 if missing == "leave_out" and len(present) < len(names):
@@ -146,12 +141,12 @@ def _merge(
 ) -> Volume:
     """The label map of one scan; overlaps and empty masks are recorded."""
     grid = read_grid(file) or read_volume(file).grid
-    voxels = {organ: _voxels(mask, file, grid) for organ, mask in masks.items()}
+    voxels = {organ: mask_voxels(mask, file, grid) for organ, mask in masks.items()}
     merged.empty.update(organ for organ, indices in voxels.items() if not indices.size)
-    for pair, count in _overlaps(voxels, grid).items():
-        ordered, decided = _winner(pair, priority)
+    for pair, count in overlaps(voxels, grid).items():
+        ordered, decided = winner(pair, priority)
         (merged.overlaps if decided else undecided).setdefault(ordered, {})[scan] = count
-    return Volume(_label_map(voxels, merged.organs, priority, grid), grid.affine, file)
+    return Volume(painted(voxels, merged.organs, priority, grid), grid.affine, file)
 
 
 def _scans_and_masks(
@@ -206,59 +201,29 @@ def _check_present(folder: Path, absent: Mapping[str, Sequence[str]], scans: int
         )
 
 
-def _voxels(mask: Path, scan: Path, grid: Grid) -> np.ndarray:
-    """Flat indices of a mask's voxels on the grid of its scan."""
-    array = read_label(mask, image=scan, grid=grid).array.reshape(-1)
-    indices = np.flatnonzero(array)
-    if indices.size and (array[indices] != array[indices[0]]).any():
-        values = ", ".join(map(str, np.unique(array[indices])[:5]))
-        raise UserError(
-            mask, expected="a mask, with one value besides 0", found=values, remedy="is it a label map of its own?"
-        )
-    return indices
-
-
-def _overlaps(voxels: Mapping[str, np.ndarray], grid: Grid) -> dict[Pair, int]:
-    """Pair of organs -> number of voxels of both."""
-    claims = np.zeros(int(np.prod(grid.shape)), np.uint16)
-    for indices in voxels.values():
-        claims[indices] += 1
-    shared = {organ: indices[claims[indices] > 1] for organ, indices in voxels.items()}
-    pairs = combinations([organ for organ, indices in shared.items() if indices.size], 2)
-    counts = {pair: len(np.intersect1d(shared[pair[0]], shared[pair[1]], assume_unique=True)) for pair in pairs}
-    return {pair: count for pair, count in counts.items() if count}
-
-
-def _winner(pair: Pair, priority: Sequence[str]) -> tuple[Pair, bool]:
-    """The pair with the winner first, and whether ``priority`` says which it is."""
-    rank = {organ: number for number, organ in reversed(list(enumerate(priority)))}
-    ordered = sorted(pair, key=lambda organ: rank.get(organ, len(priority)))
-    return (ordered[0], ordered[1]), any(organ in rank for organ in pair)
-
-
-def _label_map(
-    voxels: Mapping[str, np.ndarray], organs: Mapping[int, str], priority: Sequence[str], grid: Grid
-) -> np.ndarray:
-    ids = {organ: value for value, organ in organs.items()}
-    label = np.zeros(int(np.prod(grid.shape)), np.uint8 if len(organs) < 256 else np.int16)
-    # painted from the weakest to the strongest
-    for organ in (*(organ for organ in voxels if organ not in priority), *reversed(priority)):
-        if organ in voxels:
-            label[voxels[organ]] = ids[organ]
-    return label.reshape(grid.shape)
-
-
-def _undecided(folder: Path, overlaps: Mapping[Pair, Mapping[str, int]]) -> UserError:
+def _undecided(folder: Path, pairs: Mapping[Pair, Mapping[str, int]]) -> UserError:
     listed = [
         f"{one} and {other}: {sum(scans.values())} voxels in {len(scans)} scans ({next(iter(scans))})"
-        for (one, other), scans in overlaps.items()
+        for (one, other), scans in pairs.items()
     ]
     return UserError(
         folder,
         expected="voxels of one organ each",
         found="; ".join(listed[:10]) + (f" and {len(listed) - 10} pairs more" if len(listed) > 10 else ""),
-        remedy=f"say which wins, the strongest first, e.g. --priority {','.join(next(iter(overlaps)))}",
+        remedy=f"say which wins, the strongest first, e.g. --priority {','.join(next(iter(pairs)))}",
     )
+
+
+def _new_folders(*files: Path) -> list[Path]:
+    """Folders that are not there yet, the deepest first."""
+    new = {folder for file in files for folder in file.parents if not folder.exists()}
+    return sorted(new, key=lambda folder: -len(folder.parts))
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # not empty: the label maps are in it
+            folder.rmdir()
 
 
 def _shown(scans: Iterable, progress: bool) -> Iterable:
