@@ -66,7 +66,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.result_files": ("ResultFiles", "ResultRecords"),
         "segmentation.inference_data": ("inference_items", "volumes_in"),
         "segmentation.network": ("parameter_groups", "segmentation_unetr"),
-        "segmentation.presets": ("fine_tuning_preset", "strong_epochs"),
+        "segmentation.presets": ("fine_tuning_preset", "loss_weights", "strong_epochs"),
         "slices.batch": ("SlicePrepareBatch",),
         "slices.data": ("PatientSlices", "class_count", "describe_slices", "list_slices", "patient_slices"),
         "slices.parts": ("part_slices",),

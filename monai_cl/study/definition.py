@@ -116,7 +116,7 @@ def load_study(path: str | Path, *, inputs: Mapping[str, str] | None = None) -> 
         _one_of(path, "arm", name, arms)
     published = _mapping(path, "published", content)
     _known(path, "published", published, ("source", "values"))
-    values = published.get("values") or {}
+    values = {str(arm): {str(c): v for c, v in row.items()} for arm, row in _mapping(path, "values", published).items()}
     for arm, row in values.items():
         _one_of(path, "arm", arm, arms)
         for column in row:
@@ -134,7 +134,7 @@ def load_study(path: str | Path, *, inputs: Mapping[str, str] | None = None) -> 
         measure=measure,
         columns=columns,
         controls=controls,
-        published={arm: dict(row) for arm, row in values.items()},
+        published=values,
         source=" ".join(str(published.get("source") or "").split()),
     )
 
@@ -200,7 +200,7 @@ def _columns(path: Path, content: Any, settings: Mapping[str, Any]) -> dict[str,
         return {name: Column((name,)) for name in settings}
     columns = {}
     for label, column in content.items():
-        column = {"settings": [label]} if column is None else column
+        column = {"settings": [str(label)]} if column is None else column
         _known(path, f"column {label!r}", column, ("settings", "organs"))
         chosen = tuple(map(str, column.get("settings") or settings))
         for name in chosen:

@@ -153,8 +153,8 @@ class Runner:
         seconds = time.monotonic() - started
         if self.stopped.is_set() and status:
             self.say(f"[{cell.name}] stopped")
-        elif status:
-            reason = f"status {status}: {last_line(place.log)}"
+        elif status or self._lacks_results(cell, place):
+            reason = f"status {status}: {last_line(place.log)}" if status else f"no {self.study.measure.file}"
             place.fail(status=status, reason=reason)
             self.progress.failed[cell.identity] = reason
             self.say(f"[{cell.name}] failed, {reason} (whole log: {place.log})")
@@ -162,6 +162,10 @@ class Runner:
             place.finish(seconds=seconds)
             self.progress.done.append(cell.identity)
             self.say(f"[{cell.name}] done in {seconds:.0f} s")
+
+    def _lacks_results(self, cell: Cell, place: CellFolder) -> bool:
+        measure = self.study.measure
+        return cell.step == measure.step and not (place.output / measure.file).is_file()
 
     def _execute(self, words: list[str], log: Path, handle: int | None) -> int:
         environment = {**os.environ} if self.threads is None else {**os.environ, "OMP_NUM_THREADS": str(self.threads)}

@@ -16,7 +16,7 @@ _SCRIPT = """#!/bin/bash
 #SBATCH --gres=gpu:1
 #SBATCH --time=24:00:00
 #SBATCH --requeue
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 #SBATCH --output=study-%A_%a.log
 cd {here}
 exec {command}

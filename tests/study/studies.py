@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from pathlib import Path
 
 import yaml
@@ -30,7 +30,7 @@ def written(folder: Path, **changes: object) -> Path:
     """`TINY` with top-level keys replaced, as a file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps({**TINY, **changes})), sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump(copy.deepcopy({**TINY, **changes}), sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -71,3 +71,9 @@ def test_the_study_of_the_tests_has_every_required_key(tmp_path):
         path.write_text(yaml.safe_dump({k: v for k, v in TINY.items() if k != key}))
         with pytest.raises(UserError, match=f"expected the key '{key}'"):
             load_study(path)
+
+
+def test_names_that_yaml_reads_as_numbers_are_names(tmp_path):
+    found = load_study(written(tmp_path, settings={6: {}, 12: None}, published={"values": {"scratch": {6: 0.5}}}))
+    assert (list(found.settings), list(found.columns)) == (["6", "12"], ["6", "12"])
+    assert found.published == {"scratch": {"6": 0.5}}

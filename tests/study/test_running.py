@@ -88,6 +88,12 @@ def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_pat
     assert len(run_cells(*whole, say=lambda _: None).done) == 2 + 4  # two cells first, other commands; scratch is done
 
 
+def test_a_measured_cell_without_results_has_failed(tmp_path):
+    world = opened(tmp_path, steps={"last": {"program": ["python", "-S", "-c", ""]}}, arms={"x": {}})
+    progress = run_cells(*world, say=lambda _: None)
+    assert set(progress.failed.values()) == {"no results.json"}
+
+
 def test_an_absent_input_is_refused_before_anything_runs(tmp_path):
     world = opened(tmp_path, inputs={"data": "nowhere"})
     with pytest.raises(UserError, match=r"expected the input 'data', found nothing at nowhere; name it: --inputs"):

@@ -9,6 +9,9 @@ import copy
 import difflib
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from monai_cl.errors import UserError
 
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -29,6 +32,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "gamma": 0.0,
         "batch_dice": False,
         "include_background": True,
+        "background_weight": 1.0,
     },
     "strong": {
         "epochs": None,  # by the number of labelled scans
@@ -47,6 +51,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "gamma": 0.3,
         "batch_dice": True,
         "include_background": False,
+        # of the cross-entropy: nine voxels of ten are background, and organs appear one after the other without it
+        "background_weight": 0.1,
     },
 }
 
@@ -72,6 +78,22 @@ def fine_tuning_preset(name: str, *, cases: int) -> dict[str, Any]:
     if preset["epochs"] is None:
         preset["epochs"] = strong_epochs(cases)
     return preset
+
+
+def loss_weights(background: float, *, organs: int, device: torch.device | str = "cpu") -> Tensor | None:
+    """Weights of the classes for MONAI's `DiceCELoss`: ``background``, then 1 for each organ; None where all are 1.
+
+    Args:
+        background: weight of class 0, > 0.
+        organs: number of further classes.
+        device: where the loss is computed.
+
+    Raises:
+        UserError: a weight that is not > 0.
+    """
+    if not background > 0:
+        raise UserError("background_weight", expected="a number > 0", found=background)
+    return None if background == 1 else torch.tensor([background] + [1.0] * organs, device=device)
 
 
 def strong_epochs(cases: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_cl.engines import fine_tuning_preset, strong_epochs
+from monai_cl.engines import fine_tuning_preset, loss_weights, strong_epochs
 from monai_cl.errors import UserError
 
 
@@ -37,3 +37,10 @@ def test_a_preset_may_be_changed_without_changing_the_next():
 def test_an_unknown_recipe_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"'srtong'; did you mean strong\?"):
         fine_tuning_preset("srtong", cases=1)
+
+
+def test_weights_of_the_loss_are_one_but_for_the_background():
+    assert loss_weights(1.0, organs=3) is None
+    assert loss_weights(0.25, organs=2).tolist() == [0.25, 1, 1]
+    with pytest.raises(UserError, match="background_weight: expected a number > 0, found 0"):
+        loss_weights(0, organs=2)
