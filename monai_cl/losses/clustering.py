@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -172,16 +173,14 @@ class SwappedPredictionLoss(nn.Module):
         super().__init__()
         if queue_length < 0:
             raise ValueError(f"queue_length must be >= 0, got {queue_length}")
-        self.assign, self.options = (
-            tuple(assign),
-            {
-                "temperature": temperature,
-                "epsilon": epsilon,
-                "iterations": iterations,
-                "reduction": reduction,
-                "group": group,
-            },
-        )
+        self.assign = tuple(assign)
+        self.options: dict[str, Any] = {
+            "temperature": temperature,
+            "epsilon": epsilon,
+            "iterations": iterations,
+            "reduction": reduction,
+            "group": group,
+        }
         self.queue = EmbeddingQueue(queue_length, start=queue_start, group=group) if queue_length else None
         self.diagnostics: dict[str, Tensor] = {}
         self._newest: Tensor | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,14 +85,14 @@ def draw_crop(
         if low > high:
             low = high = least if scale[1] < least else most
     factor = low + (high - low) * u[0]
-    rescaled = tuple(max(1, round(side * factor)) for side in image_size)
+    rescaled = max(1, round(image_size[0] * factor)), max(1, round(image_size[1] * factor))
     room = [side - crop for side, crop in zip(rescaled, (height, width))]
     # floor of a uniform number: every place is as likely, to the left of 0 too
-    start = tuple(int(np.floor(u[1 + k] * (abs(r) + 1))) * (1 if r >= 0 else -1) for k, r in enumerate(room))
+    places = [int(np.floor(u[1 + k] * (abs(r) + 1))) * (1 if r >= 0 else -1) for k, r in enumerate(room)]
     exponent = gamma[0] + (gamma[1] - gamma[0]) * u[4] if u[3] < probability else 1.0
     a = slope[0] + (slope[1] - slope[0]) * u[6] if u[5] < probability else 1.0
     b = offset[0] + (offset[1] - offset[0]) * u[7] if u[5] < probability else 0.0
-    return Crop(rescaled, start, (height, width), exponent, a, b)
+    return Crop(rescaled, (places[0], places[1]), (height, width), exponent, a, b)
 
 
 @torch.no_grad()
@@ -151,13 +152,13 @@ class MultiCrop(nn.Module):
         count: Sequence[int] = (2, 6),
         size: Sequence[int | tuple[int, int]] = (224, 92),
         air: float = 0.0,
-        **options: object,
+        **options: Any,
     ) -> None:
         super().__init__()
         if len(count) != 2 or len(size) != 2 or count[0] < 1 or count[1] < 0 or sum(count) < 2:
             raise ValueError(f"count must be two numbers, 1 or more large crops and 2 in all, got {list(count)}")
         self.seed, self.count, self.air, self.options = int(seed), tuple(count), air, dict(options)
-        self.size = tuple(side if isinstance(side, int) else tuple(side) for side in size)
+        self.size = [(side, side) if isinstance(side, int) else (side[0], side[1]) for side in size]
         for side in self.size:  # errors now, not at the first batch
             draw_crop(np.random.default_rng(0), image_size=(64, 64), size=side, **self.options)
 
@@ -189,7 +190,7 @@ class MultiCrop(nn.Module):
                 sizes.append(torch.stack(rows))
         return sizes
 
-    def _cut(self, image: Tensor, position: int, number: int, size: int | tuple[int, int]) -> Tensor:
+    def _cut(self, image: Tensor, position: int, number: int, size: tuple[int, int]) -> Tensor:
         rng = address_rng(self.seed, Stream.VIEWS, position, number)
         height, width = image.shape[-2:]
         crop = draw_crop(rng, image_size=(height, width), size=size, **self.options)

@@ -187,7 +187,7 @@ class Classes:
         return [{"dataset": "a", "patient": str(i), "target": i} for i in range(3)]
 
 
-def parts(method: str) -> MethodParts:
+def parts(method: str, **clustering: object) -> MethodParts:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())
     given = {
@@ -195,7 +195,7 @@ def parts(method: str) -> MethodParts:
         "sigma": 0.1, "temperature": 0.1, "momentum": 0.9, "views": {},
         "clustering": {
             "prototypes": 5, "epsilon": 0.05, "iterations": 3, "queue_length": 0, "queue_start": 0,
-            "freeze_iterations": 0,
+            "freeze_iterations": 0, "crops": None, **clustering,
         },
     }  # fmt: skip
     return MethodParts(method, bundle_root=BUNDLES / PRETRAINING, given=given)
@@ -253,6 +253,17 @@ def test_two_processes_are_one_in_value_and_gradient(ranks, method):
         for name, gradient in gradients.items():
             assert gradient.abs().max() > 1e-6
             torch.testing.assert_close(gradient, taken[name][rank * N : (rank + 1) * N], rtol=0, atol=1e-5)
+
+
+def test_clustering_takes_crops_of_two_sizes_as_well():
+    made = parts("clustering", prototypes=4, crops={"count": [2, 3], "size": [12, 10], "scale": [0.8, 1.2]})
+    sizes = made["make_views"](torch.rand(4, 1, 16, 16), range(4))
+    assert [tuple(crops.shape) for crops in sizes] == [(4, 2, 1, 12, 12), (4, 3, 1, 10, 10)]
+    network = made["network_def"].train()
+    outputs = network(sizes)
+    assert outputs["scores"].shape == (4, 5, 4)
+    MethodLoss(made["criterion"])(outputs, {}).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_an_unknown_method_is_named_with_those_there_are():
