@@ -20,11 +20,17 @@ class DataListCommands(MakingCommands):
         workers: int = 1,
         allow_outside: bool = False,
         uneven_slices: str = "error",
+        against: Any = (),
+        against_root: str | None = None,
     ) -> None:
         """Check a data list and every file it names; print all problems at once; status 2 if there are any.
 
+        With other lists, or weights, to compare it against, also which scans those hold too: the same scan by its
+        content, in whatever format, or another scan of the same patient.
+
         Example:
             python -m monai_cl datalist validate data_lists/btcv.json --data_root /data/btcv --workers 4
+            python -m monai_cl datalist validate target.json --against pretraining.json
 
         Args:
             path: the list.
@@ -33,9 +39,13 @@ class DataListCommands(MakingCommands):
             workers: processes that read; -1 for one per processor.
             allow_outside: accept absolute paths, and paths and links that leave the root.
             uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
+            against: other lists, separated by commas; their scans are compared by voxels, so --read_voxels False has no
+                effect then.
+            against_root: folder the paths of the other lists start from; default: the folder of each.
         """
         from monai_cl.data.datalist.validation import validate_data_list
 
+        others = [str(one) for one in _several(against.split(",") if isinstance(against, str) else against)]
         problems = validate_data_list(
             str(path),
             data_root=None if data_root is None else str(data_root),
@@ -44,6 +54,8 @@ class DataListCommands(MakingCommands):
             uneven_slices=uneven_slices,
             workers=workers,
             progress=True,
+            against=others,
+            against_root=None if against_root is None else str(against_root),
         )
         for problem in problems:
             echo(problem)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
+
 from monai_cl.data import load_data_list
 from tests.bad_input.case import Case
-from tests.bad_input.world import Maker, World, document, item, text, unspoilt
+from tests.bad_input.world import AFFINE, Maker, World, document, item, text, unspoilt
+from tests.data.volume_files import ct_array, write_itk, write_nifti
 
 LIST = ("datalist validate", "datalist summary", "prepare")
+AGAINST = ("datalist validate --against",)
 
 
 def _raw(content: bytes) -> Maker:
@@ -48,6 +53,18 @@ def _circle(world: World) -> None:
 def _outside(world: World) -> None:
     (world.root.parent / "other.json").write_text(json.dumps(world.document))
     world.document = {"name": "a", "datasets": [{"list": "../other.json"}]}
+
+
+def _other_list(*items: dict, name: str = "other") -> Maker:
+    """Another list beside this one; an image ``again.mha`` is the bad scan."""
+
+    def make(world: World) -> None:
+        scan = nib.load(world.image)
+        write_itk(world.root / "again.mha", np.asarray(scan.dataobj), scan.affine)
+        write_nifti(world.root / "later.nii.gz", ct_array(seed=9), AFFINE)
+        (world.root / "pretraining.json").write_text(json.dumps({"name": name, "training": list(items)}))
+
+    return make
 
 
 def _check_read(world: World) -> None:
@@ -353,5 +370,31 @@ LISTS = [
         repair="text like any other; nothing in a list is evaluated",
         check=_check_literal,
         sound=unspoilt,
+    ),
+    Case(
+        "lists",
+        "a scan that the list of the pre-training holds too, in another format and under another name",
+        AGAINST,
+        _other_list({"image": "again.mha", "patient": "someone"}),
+        (
+            "training[2].image: bad.nii.gz",
+            "pretraining.json does not hold",
+            "again.mha",
+            "take it out of one of the two",
+        ),
+    ),
+    Case(
+        "lists",
+        "another scan of a patient of whom the list of the pre-training holds one",
+        AGAINST,
+        _other_list({"image": "later.nii.gz", "patient": "bad"}),
+        ("training[2].image: bad.nii.gz", 'patient "bad"', "later.nii.gz", "take it out of one of the two"),
+    ),
+    Case(
+        "lists",
+        "a list to compare with whose scans are elsewhere",
+        AGAINST,
+        _other_list({"image": "gone.nii.gz"}),
+        ("pretraining.json: training[0].image: gone.nii.gz", "--against_root"),
     ),
 ]

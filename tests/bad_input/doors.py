@@ -135,6 +135,9 @@ DOORS: dict[str, Callable[[World], Outcome]] = {
     "prepare --layout slices": _prepare_slices,
     "prepare --uneven_slices interpolate": _prepare_interpolating,
     "datalist validate --uneven_slices interpolate": _validate_interpolating,
+    "datalist validate --against": lambda world: command(
+        "datalist", "validate", world.list_file(), "--against", world.root / "pretraining.json"
+    ),
     "inference": _infer,
     "inference --uneven_slices interpolate": lambda world: _infer(world, uneven_slices="interpolate"),
     "inference --series_part": lambda world: _infer(world, series_part="AcquisitionNumber=2"),

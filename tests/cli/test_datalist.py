@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,27 @@ def test_create_writes_a_list_that_validates(folder, capsys):
     assert [item["patient"] for item in data_list.items()] == ["P0", "P1"]
     run("validate", path)
     assert "no problems" in capsys.readouterr().out
+
+
+def test_validate_compares_with_other_lists(folder, capsys):
+    run("create", folder, "--patient", r"(P\d)")
+    path, copy = folder / "data_list.json", folder.parent / "copy"
+    (copy / "scans").mkdir(parents=True)
+    shutil.copy(folder / "imagesTr" / "P1_ct.nii.gz", copy / "scans" / "x.nii.gz")
+    for name, image in (("same.json", "x.nii.gz"), ("none.json", "y.nii.gz")):
+        (copy / name).write_text(json.dumps({"name": "other", "training": [{"image": image}]}))
+    with pytest.raises(UserError, match="2 problems, listed above"):
+        run(
+            "validate",
+            path,
+            "--against",
+            f"{copy / 'same.json'},{copy / 'none.json'}",
+            "--against_root",
+            copy / "scans",
+        )
+    shown = capsys.readouterr().out
+    assert f"imagesTr/P1_ct.nii.gz: expected a scan that {copy / 'same.json'} does not hold" in shown
+    assert "none.json: training[0].image: y.nii.gz: expected a scan to compare" in shown
 
 
 @pytest.mark.parametrize(

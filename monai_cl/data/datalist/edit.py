@@ -103,7 +103,8 @@ def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]
         data_list: the list.
         changed: data-set name -> split -> items that replace its own.
 
-    Every item is written with its patient and id, so that neither changes when items are left out.
+    Every item is written with its id, and with its patient where the list states one, so that neither changes when
+    items are left out.
     """
     changed = changed or {}
     parts = [_dataset_document(dataset, changed.get(dataset.name, {})) for dataset in data_list.datasets]
@@ -132,7 +133,10 @@ def _plain_item(dataset: DataSet, item: dict[str, Any]) -> dict[str, Any]:
         plain["label"] = _posix(dataset, item["label"])
     if item["fold"] is not None:
         plain["fold"] = item["fold"]
-    plain |= {"patient": item["patient"], "id": item["id"]}
+    # the id as a patient's, unless the list says so, would be taken for one that other lists know too
+    if item["patient"] != item["id"] or item["patient"] in dataset.stated_patients:
+        plain["patient"] = item["patient"]
+    plain["id"] = item["id"]
     return plain | {key: item[key] for key in ("target", "meta", "series_part", "uneven_slices") if key in item}
 
 

@@ -28,6 +28,7 @@ class DataSet:
         places: split -> the place of each item, e.g. ``datasets[1].training[3]``.
         sub_root: ``root`` relative to the data root ("" for the data root itself).
         ignore: value in the files of voxels that were not annotated and take no part, or None.
+        stated_patients: the patients whose ids the list states; of other items the id stands in for the patient.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DataSet:
     places: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     sub_root: str = ""
     ignore: int | None = None
+    stated_patients: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     def entries(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Every item with its split and its place in the list."""

@@ -161,6 +161,7 @@ class ListReader:
             places={split: tuple(places[split]) for split in SPLITS},
             sub_root=sub_root,
             ignore=ignore,
+            stated_patients=frozenset(raw["patient"] for raw in sound.values() if "patient" in raw),
         )
         self.problems += item_problems(dataset, sound=shape.is_sound(*parts) and not refused)
         self.datasets.append(dataset)

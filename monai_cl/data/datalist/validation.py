@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -13,20 +13,21 @@ from monai_cl.data.datalist.duplicates import duplicate_files
 from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
+from monai_cl.data.datalist.overlap import Task, for_each, overlap_problems
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import remove_one
 from monai_cl.data.grid import Grid
+from monai_cl.data.io.fingerprint import scan_fingerprint
 from monai_cl.data.io.label_reading import grid_remedy
 from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.data.io.segment_names import segment_fault
+from monai_cl.data.records.training_scans import ScanIdentity
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Problem", "validate_data_list"]
-
-Task = tuple[DataSet, str, dict[str, Any]]  # a data set, the place of an item in the list, the item
 
 
 def validate_data_list(
@@ -38,14 +39,17 @@ def validate_data_list(
     uneven_slices: str = "error",
     workers: int = 1,
     progress: bool = False,
+    against: Sequence[str | Path] = (),
+    against_root: str | Path | None = None,
+    against_weights: Mapping[str, Sequence[ScanIdentity]] | None = None,
 ) -> list[Problem]:
     """Everything that is wrong with a data list and its files.
 
     Checked are the list itself (shape, keys, ids, paths, a patient in one fold only), that files exist, that image and
     label have readable headers and lie on the same grid, that segments named in a file (.seg.nrrd) have the names of
     the list, and that no content appears under two names. With ``read_voxels`` also that files are whole (checksum),
-    that CT is finite and not constant, that label values are integers among the declared ids, and that no label map is
-    empty.
+    that CT is finite and not constant, that label values are integers among the declared ids, that no label map is
+    empty, and that no scan occurs twice in whatever format (:func:`scan_fingerprint`).
 
     Args:
         path: the list file.
@@ -55,9 +59,14 @@ def validate_data_list(
         uneven_slices: as for :func:`monai_cl.data.load_data_list`.
         workers: processes that read; -1 for one per processor.
         progress: show a progress bar.
+        against: other lists, none of whose scans, nor another scan of their patients, may be in this one; voxels are
+            then read whatever ``read_voxels`` says.
+        against_root: as ``data_root``, for those lists.
+        against_weights: file of weights -> the scans it was trained on, likewise.
 
     Returns:
-        The problems: those of the list, those of its files item by item, duplicates. Empty if all is well.
+        The problems: those of the list, those of its files item by item, duplicates, those found ``against`` others.
+        Empty if all is well.
 
     Raises:
         UserError: the list is missing or not JSON.
@@ -76,23 +85,26 @@ def validate_data_list(
             tasks += [(dataset, place, item) for _, place, item in dataset.entries()]
         else:
             problems.append(_missing_root(dataset))
-    for found in _checked(tasks, read_voxels=read_voxels, workers=workers, progress=progress):
+    compare = bool(against or against_weights)
+    jobs = [(*task, read_voxels or compare) for task in tasks]
+    checked = for_each(_check_item, jobs, workers=workers, what="validate" if progress else None)
+    fingerprints: dict[int, str] = {}
+    for number, (found, fingerprint) in enumerate(checked):
         problems += found
-    return problems + list(_duplicates(data_list, tasks))
-
-
-def _checked(tasks: list[Task], *, read_voxels: bool, workers: int, progress: bool) -> Iterable[list[Problem]]:
-    if workers == 1:
-        results = (_check_item(*task, read_voxels) for task in tasks)
-    else:
-        from joblib import Parallel, delayed
-
-        results = Parallel(n_jobs=workers, return_as="generator")(delayed(_check_item)(*t, read_voxels) for t in tasks)
-    if progress and tasks:
-        from tqdm import tqdm
-
-        results = tqdm(results, total=len(tasks), desc="validate", unit="scan", leave=False)
-    return results
+        if fingerprint is not None:
+            fingerprints[number] = fingerprint
+    problems += _duplicates(data_list, tasks, fingerprints)
+    problems += overlap_problems(
+        tasks,
+        fingerprints,
+        lists=against,
+        lists_root=against_root,
+        weights=against_weights,
+        allow_outside=allow_outside,
+        workers=workers,
+        progress=progress,
+    )
+    return problems
 
 
 def _missing_root(dataset: DataSet) -> Problem:
@@ -109,8 +121,12 @@ def _missing_root(dataset: DataSet) -> Problem:
     )
 
 
-def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels: bool) -> list[Problem]:
+def _check_item(
+    dataset: DataSet, where: str, item: dict[str, Any], read_voxels: bool
+) -> tuple[list[Problem], str | None]:
+    """The problems of an item's files, and the fingerprint of its image where voxels are read."""
     problems: list[Problem] = []
+    fingerprint = None
     grids: dict[str, Grid] = {}
     for key in ("image", "label"):
         if key not in item:
@@ -129,6 +145,7 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             if read_voxels:
                 volume = read_volume(item[key], **(reading_options(item) if key == "image" else {}))
                 grids[key] = volume.grid
+                fingerprint = scan_fingerprint(volume) if key == "image" else fingerprint
                 faults = (
                     _image_faults(volume.array, dataset) if key == "image" else _label_faults(volume.array, dataset)
                 )
@@ -146,7 +163,7 @@ def _check_item(dataset: DataSet, where: str, item: dict[str, Any], read_voxels:
             shapes = {grid.to_ras().shape for grid in grids.values()}
             remedy = grid_remedy(item["label"], item["image"], drawn_on_it=len(shapes) == 1)
             complain("different grid", expected, str(grids["label"]), remedy)
-    return problems
+    return problems, fingerprint
 
 
 def _image_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
@@ -222,7 +239,7 @@ def _listing(folder: str) -> tuple[str, ...] | None:
         return None
 
 
-def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
+def _duplicates(data_list: DataList, tasks: list[Task], fingerprints: Mapping[int, str]) -> Iterator[Problem]:
     for key in ("image", "label"):
         owners: dict[str, list[tuple[DataSet, str]]] = {}
         seen: set[str] = set()
@@ -232,6 +249,8 @@ def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
             if key in item and not (again and key == "label"):
                 owners.setdefault(item[key], []).append((dataset, f"{where}.{key}"))
         groups = duplicate_files(owners)
+        if key == "image":  # the same scan in other files
+            groups += _same_scans(tasks, fingerprints, {file for group in groups for file in group[1:]})
         if key == "label":  # one label file under two items; an image under two items is reported by the list's rules
             alike = {file for group in groups for file in group}
             groups += [[file] for file in owners if file not in alike and len(owners[file]) > 1]
@@ -251,3 +270,12 @@ def _duplicates(data_list: DataList, tasks: list[Task]) -> Iterator[Problem]:
                     file=dataset.relative(file),
                     remedy=remove_one(where, first_where) if key == "image" else "name the label's own file",
                 )
+
+
+def _same_scans(tasks: list[Task], fingerprints: Mapping[int, str], known: set[str]) -> list[list[str]]:
+    """Groups of two or more images with the same voxels; those ``known`` to repeat another are left out."""
+    files: dict[str, dict[str, None]] = {}
+    for number, fingerprint in fingerprints.items():
+        if (file := tasks[number][2]["image"]) not in known:
+            files.setdefault(fingerprint, {})[file] = None
+    return [list(same) for same in files.values() if len(same) > 1]

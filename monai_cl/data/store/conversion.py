@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.io.fingerprint import rounded, scan_fingerprint
 from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
@@ -76,11 +77,12 @@ class Preparation:
 @dataclass(frozen=True)
 class Converted:
     """Arrays (X, Y, Z) in RAS: ``image`` int16 (HU, or see `Preparation`), ``label`` uint8 or int16 or None,
-    ``affine`` voxel -> mm."""
+    ``affine`` voxel -> mm. ``fingerprint`` is that of the scan as it was read (:func:`scan_fingerprint`)."""
 
     image: np.ndarray
     label: np.ndarray | None
     affine: np.ndarray
+    fingerprint: str
 
 
 def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
@@ -96,6 +98,7 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     """
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
     image, label = read_volume(item["image"], **options), None
+    fingerprint = scan_fingerprint(image)
     if preparation.intensity == "hounsfield":
         _check_hounsfield(image)
     else:
@@ -109,9 +112,10 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
         label = resample(label, preparation.spacing, mode="nearest") if label is not None else None
     return Converted(
-        image=np.ascontiguousarray(_hounsfield(image.array)),
+        image=np.ascontiguousarray(rounded(image.array)),
         label=np.ascontiguousarray(label.array) if label is not None else None,
         affine=image.affine,
+        fingerprint=fingerprint,
     )
 
 
@@ -137,15 +141,6 @@ def by_percentiles(array: np.ndarray, *, where: object) -> np.ndarray:
             where, expected="an image", found=f"the value {low:g} in nearly all voxels", remedy="correct the file"
         )
     return np.clip((array - low) / (high - low), 0, 1) * np.float32(PERCENTILE_RANGE[1])
-
-
-def _hounsfield(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.int16:
-        return array
-    if array.dtype.kind == "f":
-        array = np.rint(array)
-    limits = np.iinfo(np.int16)
-    return np.clip(array, limits.min, limits.max).astype(np.int16)
 
 
 def _check_hounsfield(image: Volume) -> None:

@@ -40,6 +40,7 @@ class StoreEntry:
         crc32: file name -> checksum of the file beside this entry.
         folder: where it lies.
         slice_range: (n, 2), lowest and highest HU of each axial slice; None where the layout is another one.
+        fingerprint: of the scan by its content; None in an entry of an earlier version, see `VolumeStore.fingerprint`.
     """
 
     key: str
@@ -57,6 +58,7 @@ class StoreEntry:
     crc32: dict[str, int]
     folder: Path
     slice_range: np.ndarray | None = field(default=None, compare=False)
+    fingerprint: str | None = None
 
     def coordinates(self, class_id: int) -> np.ndarray:
         """Up to 10,000 voxels of a class, (n, 3) int32 array indices; class -1 is the body (HU > -500).
@@ -157,6 +159,7 @@ def load_entry(folder: Path) -> StoreEntry:
             crc32=content["crc32"],
             folder=folder,
             slice_range=np.array(content["slice_range"]) if content.get("slice_range") else None,
+            fingerprint=content.get("fingerprint"),
         )
     except FileNotFoundError as error:
         command = prepare_line(path.parents[1])

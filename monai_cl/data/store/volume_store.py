@@ -1,7 +1,8 @@
 """The store of prepared volumes: one folder per volume, written whole or not at all, read by boxes in a millisecond.
 
 Layout on disk: ``store.json``; ``<key>/image.b2nd``, ``label.b2nd``, ``coordinates.npz``, ``entry.json``. A key holds a
-digest of the sources' content and of the preparation, so an entry never changes once it is there.
+digest of the sources' content and of the preparation, so an entry never changes once it is there; an entry of an
+earlier version may get ``fingerprint.json`` beside it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from monai_cl.data.store.arrays import StoredArray, write_array
 from monai_cl.data.store.conversion import Converted, Preparation, convert
 from monai_cl.data.store.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
 from monai_cl.data.store.keys import Slot, is_key, slot_of
+from monai_cl.data.store.later_fingerprint import later_fingerprint
 from monai_cl.data.store.locks import Busy, entry_lock
 from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import Source, cached_fingerprint, fingerprint
@@ -172,6 +174,18 @@ class VolumeStore:
             self._entries[key] = entry
         return self._entries[key]
 
+    def fingerprint(self, key: str) -> str | None:
+        """The entry's scan by its content, see :func:`scan_fingerprint`.
+
+        An entry of an earlier version has none: it is computed from the stored voxels where they are the scan's own,
+        otherwise from the source, and noted beside the entry.
+
+        Returns:
+            None where the source of such an entry has changed or is gone.
+        """
+        entry = self.entry(key)
+        return entry.fingerprint or later_fingerprint(entry, self.read)
+
     def read(self, key: str, box: Sequence[slice] | None = None, *, kind: str = "image") -> np.ndarray:
         """Read a box of array indices, or the whole volume.
 
@@ -241,6 +255,7 @@ class VolumeStore:
                 | ({} if item.get("ignore") is None else {"ignore": int(item["ignore"])})
                 | ({"reading": reading} if (reading := reading_options(item)) else {}),
                 "preparation": json.loads(json.dumps(self.preparation.parameters)),
+                "fingerprint": converted.fingerprint,
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }
             if self.preparation.layout == "slices":
