@@ -76,8 +76,8 @@ def roc_predictions(runs: Sequence[Run]) -> dict[str, dict[str, tuple[list[int],
 
 def roc_html(runs: Sequence[Run]) -> str:
     """One figure per cohort, one curve per method."""
-    from monai_cl.report.figure_files import MEDIA_TYPES
-    from monai_cl.report.roc import roc_figure
+    from monai_cl.report.figures.figure_files import MEDIA_TYPES
+    from monai_cl.report.figures.roc import roc_figure
 
     figures = []
     for cohort, curves in roc_predictions(runs).items():

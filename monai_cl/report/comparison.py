@@ -1,20 +1,23 @@
-"""Segmentation runs put side by side: one comparison per data list and label share, one column per initialisation."""
+"""Segmentation runs put side by side: one comparison per data list, label share and settings, one column per start."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from monai_cl.report.runs import SCRATCH, Run, initialisation_labels
+from monai_cl.report.settings import differing_settings, settings_text
 
 MEAN = "mean"
+MOST_SETTINGS = 6
+LONGEST_LABEL = 36
 
 
 @dataclass(frozen=True)
 class Column:
-    """The runs of one initialisation (seeds, folds) and their values per case.
+    """The runs of one initialisation and the same settings (seeds, folds) and their values per case.
 
     Attributes:
         label: short name.
@@ -22,12 +25,16 @@ class Column:
         dice: organ (or :data:`MEAN`) -> case id -> Dice as a fraction, mean over the runs that saw the case.
         seed_deviation: organ (or :data:`MEAN`) -> standard deviation between seeds of the mean over cases; an organ is
             missing here unless there are two seeds and all saw the same cases.
+        failed: those of the runs with Dice 0 in every organ of every case.
+        sound_dice: as ``dice``, without the failed runs.
     """
 
     label: str
     runs: tuple[Run, ...]
     dice: dict[str, dict[str, float]]
     seed_deviation: dict[str, float]
+    failed: tuple[Run, ...]
+    sound_dice: dict[str, dict[str, float]]
 
     @property
     def seeds(self) -> list[int]:
@@ -35,21 +42,25 @@ class Column:
 
     def mean(self, organ: str) -> float | None:
         """Mean over the cases that have the organ."""
-        values = self.dice[organ]
-        return fmean(values.values()) if values else None
+        return _mean(self.dice[organ])
+
+    def sound_mean(self, organ: str) -> float | None:
+        """As `mean`, without the failed runs."""
+        return _mean(self.sound_dice[organ])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Columns that may be compared: same data list, same share of its labels; folds and seeds are pooled.
+    """Columns on one data list and share of its labels; folds and seeds are pooled.
 
     Attributes:
-        title: name of the data list and label share.
+        title: name of the data list and label share, and the settings where other runs on them had others.
         organs: organs in the order of the results.
         shared_organs: those every column has; the mean is over them.
         cases: case ids, sorted.
         columns: scratch first, then in the order given.
         notes: what a reader has to know.
+        warnings: what they have to know before they look at a number.
     """
 
     title: str
@@ -58,6 +69,7 @@ class Comparison:
     cases: tuple[str, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def absent(self, organ: str) -> int:
         """Number of cases without a value for the organ in any column."""
@@ -66,6 +78,10 @@ class Comparison:
 
 def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
     """Group the segmentation runs among ``runs``; pre-training runs and runs without a validation are ignored.
+
+    Runs that differ in more than their start (:func:`differing_settings`) are never averaged. Where runs of several
+    starts share their settings, each of the settings has a comparison of its own; otherwise they are columns of one,
+    with a warning that says in what they differ.
 
     The value of a case is the mean over the runs (seeds) of its column; the mean row is the mean over cases of a
     case's mean over its organs, as MONAI's ``DiceMetric(reduction="mean")`` takes it.
@@ -79,7 +95,39 @@ def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
     for run in segmentations:
         if run.per_case:
             groups[run.data_key].append(run)
-    return [_comparison(group, labels) for group in groups.values()]
+    return [comparison for group in groups.values() for comparison in _comparisons(group, labels)]
+
+
+def _comparisons(runs: list[Run], labels: Mapping[str, str]) -> list[Comparison]:
+    """Of the runs on one data list and label share."""
+    settings = differing_settings(runs)
+    parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    texts: dict[tuple[str, ...], str] = {}
+    for run, own in zip(runs, settings, strict=True):
+        parts[tuple(own.values())].append(run)
+        texts[tuple(own.values())] = settings_text(own)
+    if len(parts) == 1:
+        return [_comparison([(run.initialisation, "") for run in runs], runs, labels)]
+    differ = f"Runs on {_title(runs)} differ in more than their start: " + "; ".join(
+        f"{key} {', '.join(dict.fromkeys(own[key] for own in settings))}" for key in list(settings[0])[:MOST_SETTINGS]
+    )
+    if len(settings[0]) > MOST_SETTINGS:
+        differ += f"; and {len(settings[0]) - MOST_SETTINGS} more"
+    if any(len({run.initialisation for run in part}) > 1 for part in parts.values()):
+        warning = f"{differ}. Those of the same settings are compared with each other only."
+        return [
+            _comparison(
+                [(run.initialisation, "") for run in part], part, labels, settings=texts[key], warnings=[warning]
+            )
+            for key, part in parts.items()
+        ]
+    warning = f"{differ}. They are separate columns, and their differences are not those of the start alone."
+    # a legend has no room for more
+    short = all(len(text) <= LONGEST_LABEL for text in texts.values())
+    names = {key: text if short else f"settings {number}" for number, (key, text) in enumerate(texts.items(), start=1)}
+    columns = [(run.initialisation, names[tuple(own.values())]) for run, own in zip(runs, settings, strict=True)]
+    notes = [] if short else [f"Settings {number}: {text}." for number, text in enumerate(texts.values(), start=1)]
+    return [_comparison(columns, runs, labels, warnings=[warning], notes=notes)]
 
 
 def mean_dice(run: Run) -> float | None:
@@ -93,27 +141,74 @@ def share_of_labels(fraction: float) -> str:
     return f"{100 * fraction:g} % of labels"
 
 
-def _comparison(runs: list[Run], labels: dict[str, str]) -> Comparison:
-    by_initialisation: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_initialisation[run.initialisation].append(run)
-    order = sorted(by_initialisation, key=lambda name: name != SCRATCH)  # stable: the rest stays as given
+def _mean(values: Mapping[str, float]) -> float | None:
+    return fmean(values.values()) if values else None
+
+
+def has_failed(run: Run) -> bool:
+    """Whether a validated run has Dice 0 in every organ of every case that has it."""
+    values = [value for case in run.per_case for value in case["dice"].values() if value is not None]
+    return bool(values) and not any(values)
+
+
+def _title(runs: Sequence[Run]) -> str:
+    return f"{runs[0].data_name}, {share_of_labels(runs[0].label_fraction)}"
+
+
+def _comparison(
+    columns_of: Iterable[tuple[str, str]],
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    *,
+    settings: str = "",
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Of runs and the column of each: its initialisation, and the settings that tell it from others of the same."""
+    by_column: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for column, run in zip(columns_of, runs, strict=True):
+        by_column[column].append(run)
+    order = sorted(by_column, key=lambda column: column[0] != SCRATCH)  # stable: the rest stays as given
     organs = _organs(runs)
-    seen = [set(_organs(by_initialisation[name])) for name in order]
+    seen = [set(_organs(by_column[column])) for column in order]
     shared = tuple(organ for organ in organs if all(organ in names for names in seen))
     columns = tuple(
-        Column(labels[name], tuple(group), _dice(group, organs, shared), _seed_deviation(group, organs, shared))
-        for name, group in ((name, by_initialisation[name]) for name in order)
+        _column(labels[name] + (f" ({own})" if own else ""), by_column[name, own], organs, shared)
+        for name, own in order
     )
     cases = tuple(sorted({case["id"] for run in runs for case in run.per_case}))
+    title = _title(runs) + (f"; {settings}" if settings else "")
     return Comparison(
-        title=f"{runs[0].data_name}, {share_of_labels(runs[0].label_fraction)}",
+        title=title,
         organs=organs,
         shared_organs=shared,
         cases=cases,
         columns=columns,
-        notes=tuple(_notes(columns, organs, shared, runs)),
+        notes=(*notes, *_notes(columns, organs, shared, runs)),
+        warnings=(*warnings, *_failures(columns, title)),
     )
+
+
+def _column(label: str, runs: Sequence[Run], organs: Sequence[str], shared: Sequence[str]) -> Column:
+    failed = tuple(run for run in runs if has_failed(run))
+    dice = _dice(runs, organs, shared)
+    return Column(
+        label=label,
+        runs=tuple(runs),
+        dice=dice,
+        seed_deviation=_seed_deviation(runs, organs, shared),
+        failed=failed,
+        sound_dice=_dice([run for run in runs if run not in failed], organs, shared) if failed else dice,
+    )
+
+
+def _failures(columns: Sequence[Column], title: str) -> list[str]:
+    return [
+        f"{title}, {column.label}: {run.name} (seed {run.seed}{'' if run.fold is None else f', fold {run.fold}'}) has "
+        "Dice 0 on every case: it has failed. The numbers without failed runs stand beside."
+        for column in columns
+        for run in column.failed
+    ]
 
 
 def _organs(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -26,7 +26,17 @@ from monai_cl.report.run_tables import config_table, curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
 from monai_cl.report.statistics import paired_difference
 from monai_cl.report.style import STYLE
-from monai_cl.report.tables import Table, case_table, dice_table, escape_markdown, row_name, signed, summary_rows
+from monai_cl.report.tables import (
+    Table,
+    case_table,
+    dice_table,
+    escape_markdown,
+    fraction,
+    row_name,
+    signed,
+    summary_rows,
+)
+from monai_cl.report.top_lines import top_lines
 
 
 def write_report(
@@ -67,7 +77,8 @@ def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patie
     name_case = case_namer(hash_patients)
     runs = without_names(runs) if hash_patients else runs
     tables = [runs_table(runs)]
-    for comparison in compare_runs(runs):
+    comparisons = compare_runs(runs)
+    for comparison in comparisons:
         tables += [
             dice_table(comparison),
             case_table(comparison, organ=summary_rows(comparison)[-1], name_case=name_case),
@@ -75,7 +86,7 @@ def render_markdown(runs: Sequence[Run], *, title: str | None = None, hash_patie
     tables += classification_tables(runs)
     tables += [patient_table(runs, cohort, name_case=name_case) for cohort in cohorts_of(runs)]
     head = [f"# {escape_markdown(title or default_title(runs))}"] + [
-        f"> {escape_markdown(line)}" for line in _synthetic_lines(runs)
+        f"> {escape_markdown(line)}" for line in top_lines(runs, comparisons, name_case)
     ]
     return "\n\n".join([*head, *(table.markdown() for table in tables)])
 
@@ -108,7 +119,7 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
     ]
     sections = [(name, body) for name, body in sections if body]
     links = "".join(f'<li><a href="#{_anchor(name)}">{escape(name)}</a></li>' for name, _ in sections)
-    banner = "".join(f'<p class="banner">{escape(line)}</p>' for line in _synthetic_lines(runs))
+    banner = "".join(f'<p class="banner">{escape(line)}</p>' for line in top_lines(runs, comparisons, name_case))
     body = "\n".join(
         f'<section id="{_anchor(name)}" aria-labelledby="{_anchor(name)}-h">\n'
         f'<h2 id="{_anchor(name)}-h">{escape(name)}</h2>\n{text}</section>'
@@ -149,16 +160,6 @@ def default_title(runs: Sequence[Run]) -> str:
     return runs[0].name if len(runs) == 1 else f"Report on {len(runs)} runs"
 
 
-def _synthetic_lines(runs: Sequence[Run]) -> list[str]:
-    names = list(dict.fromkeys(run.data_name for run in runs if run.is_synthetic))
-    if not names:
-        return []
-    return [
-        f"Synthetic data: {', '.join(names)}. These images were computed, not scanned; the numbers show that the "
-        "software runs and say nothing about patients."
-    ]
-
-
 def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
     """The result in one sentence per comparison, and one per classification method."""
     sentences = []
@@ -172,6 +173,9 @@ def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
             text = f"<b>{signed(found.mean)}</b>"
             if found.low is not None:
                 text += f" (95 % interval {signed(found.low)} to {signed(found.high)})"
+            if reference.failed or column.failed:
+                sound = paired_difference(reference.sound_dice[MEAN], column.sound_dice[MEAN])
+                text += f" (without failed runs <b>{signed(sound.mean)}</b>, {sound.pairs} cases)"
             sentences.append(
                 f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>, "
                 f"{escape(column.label)} <b>{column.mean(MEAN):.3f}</b>; paired difference {text} over "
@@ -179,9 +183,10 @@ def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
                 f"{escape('; ' + found.note if found.note and found.low is None else '')}.</li>"
             )
         if not others and start is not None:
+            sound = f" (without failed runs {fraction(reference.sound_mean(MEAN))})" if reference.failed else ""
             sentences.append(
-                f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>; none of "
-                "these runs can be compared with it.</li>"
+                f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>{sound}; "
+                "none of these runs can be compared with it.</li>"
             )
     sentences += classification_results(runs)
     return f'<ul class="result">{"".join(sentences)}</ul>\n' if sentences else ""
@@ -211,7 +216,7 @@ def _cases(comparisons: Sequence[Comparison], name_case: Callable[[str], str]) -
 
 def _differences(comparison: Comparison) -> str:
     """The paired differences drawn: the mean over organs at once, single organs folded away."""
-    from monai_cl.report.pairs import pairs_figure
+    from monai_cl.report.figures.pairs import pairs_figure
 
     if len(comparison.columns) < 2:
         return ""
@@ -227,7 +232,7 @@ def _differences(comparison: Comparison) -> str:
 
 
 def _curves(runs: Sequence[Run], *, kind: str) -> str:
-    from monai_cl.report.curves import curve_figure, curve_names
+    from monai_cl.report.figures.curves import curve_figure, curve_names
 
     main, minor = [], []
     for found, name in curve_names(runs):

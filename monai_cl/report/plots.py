@@ -10,9 +10,9 @@ from pathlib import Path
 from monai_cl.files import write_atomically
 from monai_cl.report.classification import roc_predictions
 from monai_cl.report.comparison import compare_runs
-from monai_cl.report.curves import curve_figure, curve_names
-from monai_cl.report.pairs import pairs_figure
-from monai_cl.report.roc import roc_figure
+from monai_cl.report.figures.curves import curve_figure, curve_names
+from monai_cl.report.figures.pairs import pairs_figure
+from monai_cl.report.figures.roc import roc_figure
 from monai_cl.report.runs import Run
 from monai_cl.report.tables import summary_rows
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
+import re
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from PIL import Image
 
 from monai_cl.report.runs import SCRATCH, Run
+from monai_cl.report.settings import differing_settings
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 
 def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
@@ -24,13 +29,15 @@ def case_namer(hash_patients: bool | str) -> Callable[[str], str]:
 
 def without_names(runs: Sequence[Run]) -> list[Run]:
     """The runs under numbers: folders and files may be called after a patient, and therefore run names, encoders, paths
-    of data lists, configurations and commands are left out. The name inside a data list stays."""
+    of data lists, configurations and commands are left out. The name inside a data list stays, and so do the settings
+    in which its runs differ: numbers as they are, texts under numbers."""
     encoders = list(dict.fromkeys(run.initialisation for run in runs if run.initialisation != SCRATCH))
     starts = {SCRATCH: SCRATCH} | {
         encoder: f"encoder {number}" if len(encoders) > 1 else "pre-trained"
         for number, encoder in enumerate(encoders, start=1)
     }
     paths = list(dict.fromkeys(str(run.data_list.get("path")) for run in runs))
+    settings = _hidden_settings(runs)
     hidden = []
     for number, run in enumerate(runs, start=1):
         path = f"data list {paths.index(str(run.data_list.get('path'))) + 1}"  # distinguishes lists without a hash
@@ -39,10 +46,26 @@ def without_names(runs: Sequence[Run]) -> list[Run]:
             "name": f"run {number}",
             "initialisation": starts[run.initialisation],
             "data_list": run.data_list | known,
-            "config": {},
+            "config": settings[number - 1],
             "command": None,
         }
         hidden.append(replace(run, results=results))
+    return hidden
+
+
+def _hidden_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
+    hidden: list[dict[str, str]] = [{} for _ in runs]
+    groups: dict[tuple, list[int]] = defaultdict(list)
+    for place, run in enumerate(runs):
+        if run.kind == "segmentation":
+            groups[run.data_key].append(place)
+    for places in groups.values():
+        found = differing_settings([runs[place] for place in places])
+        for key in found[0]:
+            values = list(dict.fromkeys(own[key] for own in found))
+            for place, own in zip(places, found, strict=True):
+                shown = own[key] if _NUMBER.fullmatch(own[key]) else f"value {values.index(own[key]) + 1}"
+                hidden[place][key] = shown
     return hidden
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from monai_cl.report.comparison import mean_dice, share_of_labels
 from monai_cl.report.runs import Run, initialisation_labels
+from monai_cl.report.settings import flat_config
 from monai_cl.report.tables import NOTHING, Table, fraction
 
 
@@ -69,7 +70,7 @@ def config_table(runs: Sequence[Run]) -> Table | None:
     Args:
         runs: the runs to compare, within their kind.
     """
-    flat = [dict(_flatten(run.results["config"])) for run in runs]
+    flat = [dict(flat_config(run.results["config"])) for run in runs]
     keys = list(dict.fromkeys(key for config in flat for key in config))
     different = [key for key in keys if len({config.get(key, NOTHING) for config in flat}) > 1]
     if not different:
@@ -90,9 +91,3 @@ def _duration(seconds: Any) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
-
-
-def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        return [pair for key, item in value.items() for pair in _flatten(item, f"{prefix}{key}.")]
-    return [(prefix.rstrip("."), str(value))]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from monai_cl.report.comparison import MEAN, Comparison
+from monai_cl.report.comparison import MEAN, Column, Comparison
 from monai_cl.report.statistics import PairedDifference, paired_difference
 
 NOTHING = "–"
@@ -65,6 +65,8 @@ class Table:
 def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0) -> Table:
     """Mean Dice of every organ and over organs, one column per initialisation, with differences to the first column.
 
+    Where runs have failed, their column and its difference are there again without them.
+
     Args:
         comparison: see :func:`monai_cl.report.compare_runs`.
         resamples: bootstrap resamples of the cases, see :func:`monai_cl.report.paired_difference`.
@@ -72,16 +74,22 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
     """
     reference, *others = comparison.columns
     header = ["organ", "cases", *(column.label for column in comparison.columns)]
+    header += [f"{column.label} without failed runs" for column in comparison.columns if column.failed]
     for column in others:
         header += [_difference_name(comparison, column.label), "95 % interval", "p"]
+        header += ["difference without failed runs", "95 % interval"] if _without_failed(reference, column) else []
     rows, notes = [], list(comparison.notes)
     doubts: dict[tuple[str, str], list[str]] = defaultdict(list)
     for organ in summary_rows(comparison):
         row = [row_name(organ), _cases(comparison, organ)]
         row += [_with_deviation(column.mean(organ), column.seed_deviation.get(organ)) for column in comparison.columns]
+        row += [fraction(column.sound_mean(organ)) for column in comparison.columns if column.failed]
         for column in others:
             found = paired_difference(reference.dice[organ], column.dice[organ], resamples=resamples, seed=seed)
             row += _difference_cells(found)
+            if _without_failed(reference, column):
+                before, after = reference.sound_dice[organ], column.sound_dice[organ]
+                row += _difference_cells(paired_difference(before, after, resamples=resamples, seed=seed))[:2]
             if found.note:
                 doubts[column.label, found.note].append(row_name(organ))
         rows.append(tuple(row))
@@ -106,6 +114,11 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
         notes=tuple(notes),
         strong_rows=frozenset({len(rows) - 1}) if len(rows) > 1 else frozenset(),
     )
+
+
+def _without_failed(reference: Column, column: Column) -> bool:
+    """Whether the difference of two columns is another one without runs that failed."""
+    return bool(reference.failed or column.failed)
 
 
 def summary_rows(comparison: Comparison) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from monai_cl.report import pca_figure, principal_plane
-from monai_cl.report.curves import COLOURS
+from monai_cl.report.figures.curves import COLOURS
 from monai_cl.report.privacy import is_untitled_png
 
 

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from monai_cl.report.figure_files import saved
+from monai_cl.report.figures.figure_files import saved
 
 
 def class_activation_figure(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monai_cl.report import Run, curve_figure, curve_names
-from monai_cl.report.curves import COLOURS, line_labels, running_mean
+from monai_cl.report.figures.curves import COLOURS, line_labels, running_mean
 from tests.report.examples import pretraining, segmentation
 
 CASE = {"a": {"spleen": 0.5}}

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from monai_cl.report import roc_figure
-from monai_cl.report.curves import COLOURS
+from monai_cl.report.figures.curves import COLOURS
 
 PERFECT = ([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
 HALF = ([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5])

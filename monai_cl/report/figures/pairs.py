@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from monai_cl.report.comparison import MEAN, Comparison
-from monai_cl.report.curves import COLOURS
-from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
+from monai_cl.report.figures.curves import COLOURS
+from monai_cl.report.figures.figure_files import new_figure, plain_axes, plain_legend, saved
 from monai_cl.report.statistics import paired_difference
 from monai_cl.report.tables import row_name
 

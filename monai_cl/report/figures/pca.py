@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from monai_cl.report.curves import COLOURS
-from monai_cl.report.figure_files import new_figure, plain_legend, saved
+from monai_cl.report.figures.curves import COLOURS
+from monai_cl.report.figures.figure_files import new_figure, plain_legend, saved
 
 _UNKNOWN = "#BBBBBB"
 

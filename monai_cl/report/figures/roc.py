@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from monai_cl.report.curves import COLOURS, DASHES
-from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
+from monai_cl.report.figures.curves import COLOURS, DASHES
+from monai_cl.report.figures.figure_files import new_figure, plain_axes, plain_legend, saved
 
 
 def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, file_format: str = "png") -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monai_cl.report.comparison import share_of_labels
-from monai_cl.report.figure_files import new_figure, plain_axes, plain_legend, saved
+from monai_cl.report.figures.figure_files import new_figure, plain_axes, plain_legend, saved
 from monai_cl.report.runs import Run, initialisation_labels
 
 # Okabe and Ito's colours, dark enough on white and distinguishable for colour-blind readers; the dash pattern repeats

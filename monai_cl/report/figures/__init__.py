@@ -1,0 +1,1 @@
+"""The figures of the report: curves, pairs, ROC, principal directions, class activations."""

@@ -1,0 +1,64 @@
+"""In what runs differ beside start, seed, fold and place: what must agree for a difference to be that of the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monai_cl.report.runs import Run
+
+# entries of a configuration that change neither what is trained nor on what: places, the start itself, the seed and the
+# fold (pooled on purpose), workers, and what is computed alike to rounding. The number of steps is that of the results.
+_UNRELATED = frozenset(
+    (
+        *("imports", "initialize", "run", "finalize", "finetune", "probe", "features", "bundle_root", "model", "lists"),
+        *("dataset_dir", "data_list", "allow_outside", "store_dir", "output_dir", "evaluation_dir", "checkpoint"),
+        *("pretrained_encoder", "encoder_learning_rate_factor", "allow_overlap", "overlap", "resume", "seed", "fold"),
+        *("device", "invert_device", "num_workers", "prepare_workers", "worker_start", "prefetch", "process_timeout"),
+        *("epochs", "iterations", "overlay_cases", "fused_attention", "fused_optimizer", "channels_last", "compile"),
+    )
+)
+_UNRELATED_BELOW = (
+    "train.recorder.",
+    "train.handlers.",
+    "validate.recorder.",
+    "validate.handlers.",
+    "validate.pictures.",
+)
+_MOST_NAMED = 4
+UNSET = "not set"
+
+
+def flat_config(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """The entries of a configuration as text, each with its path such as ``network_def.feature_size``."""
+    if isinstance(value, Mapping) and value:
+        return [pair for key, item in value.items() for pair in flat_config(item, f"{prefix}{key}.")]
+    return [(prefix.rstrip("."), str(value))]
+
+
+def differing_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """For each run its value of every setting in which the runs differ.
+
+    A setting that only some runs have, because others are of another version of the configuration, is left out unless
+    those that have it differ.
+    """
+    settings = [_settings(run) for run in runs]
+    keys = list(dict.fromkeys(key for own in settings for key in own))
+    different = [key for key in keys if len({own[key] for own in settings if key in own}) > 1]
+    return [{key: own.get(key, UNSET) for key in different} for own in settings]
+
+
+def settings_text(settings: Mapping[str, str]) -> str:
+    """``"iterations 10, network_def._target_ UNet"``; of many settings the first four."""
+    named = [f"{key} {value}" for key, value in settings.items()]
+    rest = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _settings(run: Run) -> dict[str, str]:
+    results = run.results
+    found = {key: str(results[key]) for key in ("iterations", "bundle") if results.get(key) is not None}
+    for key, value in flat_config(results["config"]):
+        if key.partition(".")[0] not in _UNRELATED and not key.startswith(_UNRELATED_BELOW):
+            found[key] = value
+    return found
