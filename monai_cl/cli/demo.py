@@ -45,9 +45,8 @@ def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = Fals
         )
     echo("\nAdvanced fibrosis on synthetic CT slices, AUC by patient, frozen encoder, five folds:")
     for run in record["classification"]:
-        low, high = run["auc_interval"]
+        interval = "" if run["auc_interval"] is None else "   pooled [{:.3f}, {:.3f}]".format(*run["auc_interval"])
         echo(
-            f"  {run['name']:20s} AUC {run['auc']:.3f} ± {run['auc_std']:.3f}   pooled [{low:.3f}, {high:.3f}]   "
-            f"({run['patients']} patients)"
+            f"  {run['name']:20s} AUC {run['auc']:.3f} ± {run['auc_std']:.3f}{interval}   ({run['patients']} patients)"
         )
     echo(f"\n{output}/results.json\n{output}/report.html")

@@ -74,7 +74,9 @@ def probe_command(
             balanced=balanced,
         )
         results = read_results(folder)
-        echo(f"{results['name']} ({path})\n{describe_probe(results['metrics'])}\nwrote {folder}\n")
+        echo(
+            f"{results['name']} ({path})\n{describe_probe(results['metrics'], results['data_list'])}\nwrote {folder}\n"
+        )
     if len(paths) > 1:
         write_folds(root / "folds.json", shared)
         tables = classification_tables(find_runs(*(root / name for name in names)))

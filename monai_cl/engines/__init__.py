@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "checkpoints.checkpoint": ("Checkpoints",),
         "checkpoints.termination": ("EXIT_SAVED", "ignore_sigterm_in_worker"),
         "classification.activation_maps": ("class_activation",),
+        "classification.class_names": ("class_names",),
         "classification.data": ("fold_slices", "patient_folds"),
         "classification.liver_masks": ("FindLiverMask", "scan_items"),
         "classification.network": ("ClassifierLoss", "load_classifier", "slice_classifier", "slice_probability"),

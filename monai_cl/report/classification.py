@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from statistics import fmean
+from typing import Any
 
+from monai_cl.data.records.classes import interval_fault
 from monai_cl.report.method_tables import (
     MEASURES,
     cell,
@@ -14,6 +16,7 @@ from monai_cl.report.method_tables import (
     cohorts_of,
     method_runs,
     method_table,
+    name_class,
     sigma_tables,
 )
 from monai_cl.report.pictures import data_uri, file_pictures
@@ -47,16 +50,25 @@ def classification_results(runs: Sequence[Run]) -> list[str]:
                 continue
             text = f"AUC <b>{escape(cell(found, 'auc'))}</b>"
             metrics = found[0].results["metrics"]
-            if len(found) == 1 and metrics.get("auc_interval"):
-                low, high = metrics["auc_interval"]
-                text += (
-                    f" (all patients {metrics['auc_pooled']:.3f}, {100 * (metrics.get('confidence') or 0.95):g} % "
-                    f"interval {low:.3f} to {high:.3f})"
-                )
+            if len(found) == 1:
+                text += f" ({escape(_pooled(metrics))})"
             text += f", balanced accuracy {escape(cell(found, 'balanced_accuracy'))}"
             runs_text = "" if len(found) == 1 else f" over {len(found)} runs"
             sentences.append(f"<li>{escape(cohort)}, {escape(group.name)}: {text}{runs_text}.</li>")
     return sentences
+
+
+def _pooled(metrics: Mapping[str, Any]) -> str:
+    """The AUC of all patients with its interval, or why there is none; also of results that have a misleading one."""
+    labels = [row["label"] for row in metrics["per_patient"]]
+    interval = metrics.get("auc_interval")
+    text = f"all patients {metrics['auc_pooled']:.3f}"
+    fault = interval_fault(negative=labels.count(0), positive=labels.count(1), interval=interval)
+    if fault is not None:
+        return f"{text}; no interval: {fault}"
+    if interval is None:
+        return text
+    return f"{text}, {100 * (metrics.get('confidence') or 0.95):g} % interval {interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def roc_predictions(runs: Sequence[Run]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
@@ -105,12 +117,16 @@ def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str]
     labels = {patient: label for part, _ in found for patient, label in part.items()}
     shown = sorted(labels, key=name_case)
     rows = [
-        (name_case(patient), str(labels[patient]), *(fraction(part.get(patient)) for _, part in found))
+        (
+            name_case(patient),
+            name_class(runs, cohort, labels[patient], short=True),
+            *(fraction(part.get(patient)) for _, part in found),
+        )
         for patient in shown[:MOST_PATIENTS]
     ]
     rest = len(shown) - len(rows)
     return Table(
-        caption=f"Probability of class 1 by patient, {cohort}",
+        caption=f"Probability of {name_class(runs, cohort, 1)} by patient, {cohort}",
         header=("patient", "class", *(group.name for group in groups)),
         rows=tuple(rows),
         notes=(f"{rest} more patients are in patients.csv of each run.",) if rest else (),

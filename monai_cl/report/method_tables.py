@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from monai_cl.data.records.classes import class_name
 from monai_cl.report.runs import Run
 from monai_cl.report.tables import NOTHING, Table, signed
 
@@ -70,6 +71,22 @@ def classification_runs(runs: Sequence[Run]) -> list[Run]:
 def cohorts_of(runs: Sequence[Run]) -> list[str]:
     """Cohorts of the classification runs, in order of appearance."""
     return list(dict.fromkeys(cohort_of(run) for run in classification_runs(runs)))
+
+
+def name_class(runs: Sequence[Run], cohort: str, label: int, *, short: bool = False) -> str:
+    """What a class of a cohort is called: as its data list names it, else ``class 1``, or ``1`` if that is ``short``.
+
+    Args:
+        runs: of the report.
+        cohort: of the classification runs.
+        label: 0 or 1.
+        short: the bare number where there is no name.
+    """
+    names = {class_name(run.data_list, label) for run in classification_runs(runs) if cohort_of(run) == cohort}
+    named = names - {f"class {label}"}
+    if len(named) == 1:
+        return named.pop()
+    return str(label) if short else f"class {label}"
 
 
 def method_runs(runs: Sequence[Run]) -> list[MethodRuns]:
@@ -199,7 +216,7 @@ def _notes(groups: Sequence[MethodRuns], cohorts: Sequence[str], measure: str) -
         metrics = [run.results["metrics"] for run in runs]
         sizes = {(found.get("patients"), found.get("positive")) for found in metrics}
         if len(sizes) == 1 and None not in (size := next(iter(sizes))):
-            notes.append(f"{cohort}: {size[0]} patients, {size[1]} of class 1.")
+            notes.append(f"{cohort}: {size[0]} patients, {size[1]} of {name_class(runs, cohort, 1)}.")
         if len({found.get("folds_sha256") for found in metrics}) > 1:
             notes.append(f"{cohort}: the runs were not evaluated on the same patients and folds; do not compare them.")
     counts = {len(group.of(cohort)) for group in groups for cohort in cohorts} - {0}

@@ -14,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_cl.data.records.results import read_results
-from monai_cl.engines import dry_run, export_config, load_classifier, load_network
+from monai_cl.engines import class_names, dry_run, export_config, load_classifier, load_network
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_atomically
 from monai_cl.networks import read_about, save_weights
@@ -91,6 +91,8 @@ def lay_out_app(
     # scans come one by one, and results go to the viewer
     values |= {"datalist": [], "dicom_seg": False}
     probe = values.pop("probe", None)
+    if task == CLASSIFICATION:
+        values.setdefault("classes", class_names(weights, probe=probe))
     with new_directory(target) as staged:
         (staged / "configs").mkdir()
         for config in configs:
@@ -223,6 +225,8 @@ def _write_metadata(source: Path, target: Path) -> None:
     else:
         image["spatial_shape"] = [parser["image_size"]] * 2
         image["num_channels"] = 2 * parser["neighbours"] + 1
+        classes = [str(name) for name in parser.get_parsed_content("classes")]
+        metadata["label_classes"], pred["channel_def"] = f"0 {classes[0]}, 1 {classes[1]}", {"0": classes[1]}
         image["channel_def"] = {str(number): f"axial slice {number}" for number in range(image["num_channels"])}
     content = json.dumps(metadata, indent=4) + "\n"
     write_atomically(target / "configs" / "metadata.json", content.encode("utf-8"))

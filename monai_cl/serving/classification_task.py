@@ -23,7 +23,7 @@ class ClassificationTask(BundleInferTask):
     def __init__(self, path: str, conf: Mapping[str, str]) -> None:
         # no restore step: it gives a label map the size of the scan, and fails on a number
         super().__init__(path, conf, load_strict=True, add_post_restore=False)
-        self.classes = [str(name) for name in self.bundle_config["classes"]]
+        self.classes = [str(name) for name in self.bundle_config.get_parsed_content("classes")]
         self.labels = {name: number for number, name in enumerate(self.classes)}
 
     def run_pre_transforms(self, data: dict[str, Any], transforms: Sequence[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tests.report.examples import classification, pretraining, put, segmentation
 from tests.report.test_html import EVIL, Page
 from tests.report.test_method_tables import runs
 
-PREDICTIONS = {f"patient{i}": (i % 2, 0.3 + 0.4 * (i % 2) + i / 100) for i in range(10)}
+PREDICTIONS = {f"patient{i}": (i % 2, 0.3 + 0.4 * (i % 2) + i / 100) for i in range(12)}
 
 
 def study(folder):
@@ -44,6 +44,32 @@ def test_the_page_tells_result_tables_curves_patients_and_pictures(tmp_path):
     assert '<th scope="col" class="n">AUC</th>' in text
 
 
+@pytest.mark.parametrize(
+    ("patients", "interval", "reason"),
+    [
+        (6, [0.0, 0.0], "3 and 3 patients of the two classes: too few for an interval (6 of each needed)"),
+        (11, [0.4, 0.9], "6 and 5 patients of the two classes: too few"),
+        (12, [1.0, 1.0], "the AUC is the same in every resample"),
+    ],
+)
+def test_an_interval_that_would_mislead_is_replaced_by_the_reason(tmp_path, patients, interval, reason):
+    predictions = dict(list(PREDICTIONS.items())[:patients])
+    put(tmp_path / "a", classification(predictions, metrics={"auc_interval": interval}))
+    _, found = page(tmp_path)
+    assert f"all patients 0.790; no interval: {reason}" in found.text
+    assert "95 %" not in found.text
+
+
+def test_classes_have_the_names_of_the_data_list(tmp_path):
+    named = {"name": "D1", "classes": {"0": "no steatosis", "1": "steatosis"}}
+    put(tmp_path / "a", classification(PREDICTIONS, data_list=named))
+    _, found = page(tmp_path)
+    assert "Probability of steatosis by patient, D1" in found.text
+    assert "D1: 12 patients, 6 of steatosis." in found.text
+    table = patient_table(runs(classification(PREDICTIONS, data_list=named)), "D1")
+    assert [row[1] for row in table.rows[:2]] == ["no steatosis", "steatosis"]
+
+
 def test_other_runs_stay_as_they_are_beside_it(tmp_path):
     put(tmp_path / "segmentation", segmentation({"a": {"spleen": 0.5}}))
     put(tmp_path / "pretraining", pretraining())
@@ -56,7 +82,7 @@ def test_other_runs_stay_as_they_are_beside_it(tmp_path):
 def test_hidden_ids_appear_nowhere(tmp_path):
     text, found = page(study(tmp_path), hash_patients=True)
     assert "patient3" not in text
-    assert found.text.count("case ") >= 10
+    assert found.text.count("case ") >= 12
     markdown = write_report(tmp_path / "x.md", tmp_path, hash_patients=True).read_text("utf-8")
     assert "patient3" not in markdown
     assert "case " in markdown

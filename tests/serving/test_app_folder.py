@@ -16,6 +16,7 @@ from monai_cl.errors import UserError
 from monai_cl.serving import lay_out_app
 from monai_cl.serving.app_folder import bundles_in
 from monai_cl.shipped import bundle_folder
+from tests.report.examples import classification
 
 SPLEEN, ORGANS, CIRRHOSIS = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "cirrhosis_classification"
 SIZES = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
@@ -119,7 +120,25 @@ def test_a_classifier_and_its_probe_become_one_file(tmp_path):
     sizes = {"width": 0.125, "image_size": 160, "neighbours": 0}
     made = lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
     assert made.task == "classes"
+    assert config(made, "inference")["classes"] == ["class 0", "class 1"]
     assert not (made.folder / "model" / CIRRHOSIS / "configs" / "train.yaml").exists()
+
+
+def test_the_classes_of_a_classifier_are_called_as_its_list_names_them(tmp_path):
+    torch.save(slice_classifier("tinynet", width=0.125, image_size=160).state_dict(), tmp_path / "model.pt")
+    listed = {"name": "livers", "classes": {"0": "no steatosis", "1": "steatosis"}}
+    record = classification({"a": (0, 0.2), "b": (1, 0.7)}, data_list=listed, bundle=CIRRHOSIS)
+    write_results(tmp_path, record)
+    sizes = {"width": 0.125, "image_size": 160}
+    made = lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
+    assert config(made, "inference")["classes"] == ["no steatosis", "steatosis"]
+    metadata = json.loads((made.folder / "model" / CIRRHOSIS / "configs" / "metadata.json").read_text("utf-8"))
+    assert metadata["label_classes"] == "0 no steatosis, 1 steatosis"
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "steatosis"}
+    named = lay_out_app(
+        tmp_path / "other", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides={**sizes, "classes": ["a", "b"]}
+    )
+    assert config(named, "inference")["classes"] == ["a", "b"]
 
 
 def test_paths_do_not_depend_on_the_servers_folder(tmp_path, monkeypatch):

@@ -212,9 +212,9 @@ def test_classification_answers_with_json(server, root):
     found = answer.json()
     assert found["probability"] == pytest.approx(expected["probability"], abs=1e-6)
     assert 0.5 < found["probability"] < 1
-    assert found["call"] == expected["call"] == "cirrhosis"
+    assert found["call"] == expected["call"] == "class 1"
     assert [row["slice"] for row in found["slices"]] == [row["slice"] for row in expected["slices"]]
-    assert [entry["label"] for entry in found["prediction"]] == ["no cirrhosis", "cirrhosis"]
+    assert [entry["label"] for entry in found["prediction"]] == ["class 0", "class 1"]
     assert found["prediction"][1]["score"] == found["probability"]
     assert sum(entry["score"] for entry in found["prediction"]) == pytest.approx(1)
     assert server.post(f"/infer/{CIRRHOSIS}", image=CASES[1], output="json")["id"] == CASES[1]

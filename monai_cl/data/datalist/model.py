@@ -84,6 +84,16 @@ class DataList:
         return self.only_dataset.labels
 
     @property
+    def classes(self) -> dict[str, str]:
+        """Target -> its name, of the ``targets`` of all data sets; without those that two of them name differently."""
+        found: dict[str, set[str]] = {}
+        for dataset in self.datasets:
+            targets = dataset.document.get("targets")
+            for target, name in targets.items() if isinstance(targets, dict) else ():
+                found.setdefault(str(target), set()).add(str(name))
+        return {target: names.pop() for target, names in sorted(found.items()) if len(names) == 1}
+
+    @property
     def only_dataset(self) -> DataSet:
         """The data set of a list that has one."""
         if len(self.datasets) > 1:

@@ -11,7 +11,7 @@ from ignite.engine import Engine
 from ignite.metrics import Metric
 
 from monai_cl.engines.distributed.collectives import gather
-from monai_cl.engines.probe.metrics import auc, auc_interval, balanced_accuracy, check_binary, patient_means
+from monai_cl.engines.probe.metrics import auc, balanced_accuracy, check_binary, patient_means, sound_interval
 from monai_cl.errors import UserError
 
 
@@ -85,10 +85,12 @@ def patient_metrics(predictions: Sequence[Mapping[str, Any]], *, fold: int | Non
     probability = np.array([row["probability"] for row in predictions])
     number = 0 if fold is None else int(fold)
     scores = {"auc": auc(labels, probability), "balanced_accuracy": balanced_accuracy(labels, probability)}
+    interval, note = sound_interval(labels, probability, seed=seed)
     return {
         **scores,
         "auc_pooled": scores["auc"],
-        "auc_interval": list(auc_interval(labels, probability, seed=seed)),
+        "auc_interval": None if interval is None else list(interval),
+        "auc_interval_note": note,
         "confidence": 0.95,
         "patients": len(labels),
         "positive": int(labels.sum()),

@@ -85,7 +85,7 @@ class PredictionFiles:
         *,
         network: Any,
         output_dir: str | Path,
-        classes: Sequence[str] = ("no cirrhosis", "cirrhosis"),
+        classes: Sequence[str] = ("class 0", "class 1"),
         checkpoint: str | Path | None = None,
         draw: Callable[..., bytes] | None = None,
         pictures: int = 4,

@@ -99,5 +99,5 @@ def probe_encoder(
             seed=seed,
         )
     save_atomically(network.state_dict(), output_dir / "model.pt", record)
-    print(describe_probe(result.metrics()))
+    print(describe_probe(result.metrics(), data_list))
     return result

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from monai_cl.data.records.classes import interval_fault
 from monai_cl.errors import UserError
 
 THRESHOLD = 0.5
@@ -56,6 +59,22 @@ def auc_interval(
     # not scipy.stats.bootstrap, which would hold all pairs of every resample
     low, high = np.quantile(_resampled(labels, probability, resamples=resamples, seed=seed), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def sound_interval(
+    labels: np.ndarray, probability: np.ndarray, **options: Any
+) -> tuple[tuple[float, float] | None, str | None]:
+    """:func:`auc_interval`, or None and why there is none: too few patients, or an interval without width.
+
+    Args:
+        labels: (n,) 0 or 1, one per patient.
+        probability: (n,) of class 1.
+        **options: of :func:`auc_interval`.
+    """
+    interval = auc_interval(labels, probability, **options)
+    positive = int(np.sum(labels))
+    fault = interval_fault(negative=len(labels) - positive, positive=positive, interval=interval)
+    return (None, fault) if fault else (interval, None)
 
 
 def check_binary(labels: dict[str, int], *, source: str) -> None:

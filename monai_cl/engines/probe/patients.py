@@ -11,7 +11,7 @@ import numpy as np
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures
 from monai_cl.engines.probe.folds import PatientFolds, stratified_folds
 from monai_cl.engines.probe.linear import C_GRID, fit_linear_probe
-from monai_cl.engines.probe.metrics import auc, auc_interval, balanced_accuracy, check_binary
+from monai_cl.engines.probe.metrics import auc, balanced_accuracy, check_binary, sound_interval
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ProbeResult:
         C: penalty chosen in each fold.
         folds: the folds.
         unlabelled: patients left out because their class is not known.
-        interval: bootstrap interval of the pooled AUC.
+        interval: bootstrap interval of the pooled AUC; None where ``interval_note`` says why there is none.
         confidence: its coverage.
     """
 
@@ -40,8 +40,9 @@ class ProbeResult:
     C: tuple[float, ...]
     folds: PatientFolds
     unlabelled: tuple[str, ...]
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     confidence: float
+    interval_note: str | None = None
 
     def metrics(self) -> dict[str, Any]:
         """What ``results.json`` holds: by fold, mean and standard deviation (n − 1) over folds, pooled, by patient."""
@@ -64,7 +65,8 @@ class ProbeResult:
             **{name: float(np.mean(values)) for name, values in spread.items()},
             **{f"{name}_std": float(np.std(values, ddof=1)) for name, values in spread.items()},
             "auc_pooled": auc(self.labels, self.probability),
-            "auc_interval": list(self.interval),
+            "auc_interval": None if self.interval is None else list(self.interval),
+            "auc_interval_note": self.interval_note,
             "confidence": self.confidence,
             "patients": len(self.patients),
             "positive": int(self.labels.sum()),
@@ -141,7 +143,7 @@ def probe_patients(
 
     names, first, inverse, counts = np.unique(patient, return_index=True, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, weights=probability) / counts
-    interval = auc_interval(y[first], means, confidence=confidence, resamples=resamples, seed=seed)
+    interval, note = sound_interval(y[first], means, confidence=confidence, resamples=resamples, seed=seed)
     return ProbeResult(
         patients=names,
         labels=y[first],
@@ -153,4 +155,5 @@ def probe_patients(
         unlabelled=tuple(unlabelled),
         interval=interval,
         confidence=confidence,
+        interval_note=note,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.records.classes import class_name
 from monai_cl.data.records.csv_rows import csv_text
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures
@@ -110,34 +111,39 @@ def patients_csv(metrics: Mapping[str, Any]) -> str:
     return csv_text(("patient", "fold", "label", "probability", "n_slices"), rows)
 
 
-def describe_probe(metrics: Mapping[str, Any]) -> str:
+def describe_probe(metrics: Mapping[str, Any], data_list: Mapping[str, Any] | None = None) -> str:
     """The result in lines of text, for a terminal.
 
     Args:
         metrics: the metrics of the probe's ``results.json``.
+        data_list: the entry of the list there, for the names of its classes.
     """
+    positive = class_name(data_list or {}, 1)
     lines = [
-        f"{metrics['patients']} patients ({metrics['positive']} of class 1), {metrics['slices']} slices, "
+        f"{metrics['patients']} patients ({metrics['positive']} of {positive}), {metrics['slices']} slices, "
         f"{len(metrics['folds'])} folds",
     ]
     if metrics["unlabelled_patients"]:
         n = metrics["unlabelled_patients"]
         lines.append(f"{n} patient{'' if n == 1 else 's'} left out: the class is not known")
-    lines.append("fold  patients  class 1    AUC  balanced accuracy         C")
+    width = max(len("class 1"), len(positive))
+    lines.append(f"fold  patients  {positive:>{width}}    AUC  balanced accuracy         C")
     for entry in metrics["folds"]:
         lines.append(
-            f"{entry['fold']:>4}  {entry['patients']:>8}  {entry['positive']:>7}  {entry['auc']:.3f}  "
+            f"{entry['fold']:>4}  {entry['patients']:>8}  {entry['positive']:>{width}}  {entry['auc']:.3f}  "
             f"{entry['balanced_accuracy']:>17.3f}  {entry['C']:>8.2g}"
         )
     lines.append(
         f"AUC {metrics['auc']:.3f} ± {metrics['auc_std']:.3f}, balanced accuracy {metrics['balanced_accuracy']:.3f} ± "
         f"{metrics['balanced_accuracy_std']:.3f} (mean ± standard deviation over folds)"
     )
-    low, high = metrics["auc_interval"]
-    lines.append(
-        f"AUC of all patients {metrics['auc_pooled']:.3f}, {100 * metrics['confidence']:g} % interval "
-        f"{low:.3f} to {high:.3f} (bootstrap by patient)"
-    )
+    pooled = f"AUC of all patients {metrics['auc_pooled']:.3f}, "
+    if metrics["auc_interval"] is None:
+        lines.append(f"{pooled}no interval: {metrics['auc_interval_note']}")
+    else:
+        low, high = metrics["auc_interval"]
+        percent = f"{100 * metrics['confidence']:g} %"
+        lines.append(f"{pooled}{percent} interval {low:.3f} to {high:.3f} (bootstrap by patient)")
     if metrics.get("depth_r2") is not None:
         lines.append(f"depth: R² {metrics['depth_r2']:.3f} ± {metrics['depth_r2_std']:.3f}")
     return "\n".join(lines)

@@ -23,7 +23,17 @@ def test_separable_classes_are_distinguished():
     metrics = probe_patients(feature_cohort(signal=30.0)).metrics()
     assert metrics["auc"] == metrics["balanced_accuracy"] == metrics["auc_pooled"] == 1
     assert metrics["auc_std"] == 0
-    assert metrics["auc_interval"] == [1, 1]
+    # a bootstrap cannot say how sure a perfect score is
+    assert metrics["auc_interval"] is None
+    assert "the same in every resample" in metrics["auc_interval_note"]
+
+
+def test_six_patients_have_no_interval_but_the_reason():
+    metrics = probe_patients(feature_cohort(patients=6, signal=0.5), fold_count=3, **FAST).metrics()
+    assert metrics["auc_interval"] is None
+    assert metrics["auc_interval_note"] == (
+        "3 and 3 patients of the two classes: too few for an interval (6 of each needed)"
+    )
 
 
 def test_labels_without_meaning_give_one_half():

@@ -84,6 +84,16 @@ def test_the_text_tells_folds_mean_interval_and_who_was_left_out(tmp_path):
     assert text.splitlines()[-1].startswith("depth: R² 0.")
 
 
+def test_the_text_names_the_class_and_says_why_there_is_no_interval(tmp_path):
+    listed = {"name": "d", "classes": {"1": "steatosis"}}
+    made = feature_cohort(patients=6, signal=0.5)
+    run_probe(replace(made, about={**made.about, "data_list": listed}), tmp_path, **{**FAST, "fold_count": 3})
+    results = read_results(tmp_path)
+    text = describe_probe(results["metrics"], results["data_list"])
+    assert text.startswith("6 patients (3 of steatosis)")
+    assert "no interval: 3 and 3 patients" in text
+
+
 def test_what_is_refused_leaves_nothing_behind(tmp_path):
     with pytest.raises(UserError, match="expected at least 20 patients"):
         run_probe(feature_cohort(), tmp_path / "run", fold_count=20)
