@@ -52,7 +52,7 @@ INNER = {
     "engines": (
         {"launch", "probe", "doctor", "schedule"},
         {"distributed"},
-        {"handlers", "prepared_lists"},
+        {"handlers", "overlap", "prepared_lists"},
         {"evaluation", "segmentation"},
         {"checkpoints"},
         {"mixcl", "slices", "classification"},

@@ -30,7 +30,7 @@ class DataListCommands(MakingCommands):
 
         Example:
             python -m monai_cl datalist validate data_lists/btcv.json --data_root /data/btcv --workers 4
-            python -m monai_cl datalist validate target.json --against pretraining.json
+            python -m monai_cl datalist validate target.json --against pretraining.json,encoder.pt
 
         Args:
             path: the list.
@@ -39,13 +39,14 @@ class DataListCommands(MakingCommands):
             workers: processes that read; -1 for one per processor.
             allow_outside: accept absolute paths, and paths and links that leave the root.
             uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
-            against: other lists, separated by commas; their scans are compared by voxels, so --read_voxels False has no
-                effect then.
+            against: other lists (.json), or weights that say what they were trained on, separated by commas; scans are
+                compared by voxels, so --read_voxels False has no effect then.
             against_root: folder the paths of the other lists start from; default: the folder of each.
         """
         from monai_cl.data.datalist.validation import validate_data_list
 
         others = [str(one) for one in _several(against.split(",") if isinstance(against, str) else against)]
+        lists = [one for one in others if one.lower().endswith(".json")]
         problems = validate_data_list(
             str(path),
             data_root=None if data_root is None else str(data_root),
@@ -54,8 +55,9 @@ class DataListCommands(MakingCommands):
             uneven_slices=uneven_slices,
             workers=workers,
             progress=True,
-            against=others,
+            against=lists,
             against_root=None if against_root is None else str(against_root),
+            against_weights={one: _trained_scans(one) for one in others if one not in lists},
         )
         for problem in problems:
             echo(problem)
@@ -191,6 +193,20 @@ class DataListCommands(MakingCommands):
             raise UserError("summary", expected="the name of a data list", found="none")
         lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
         echo("\n\n".join(map(format_summary, lists)))
+
+
+def _trained_scans(file: str) -> list:
+    from monai_cl.engines.overlap import trained_scans
+
+    scans = trained_scans(file) if Path(file).is_file() else None
+    if scans is None:
+        raise UserError(
+            file,
+            expected="a data list (.json), or weights that say which scans they were trained on",
+            found="neither" if Path(file).exists() else "no such file",
+            remedy="give the list of their training instead",
+        )
+    return scans
 
 
 def _several(value: Any) -> list:

@@ -45,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.batch": ("MixCLPrepareBatch",),
         "mixcl.data": ("class_counts", "identity_levels", "mixcl_patches"),
         "mixcl.evaluation": ("evaluate_mixcl",),
+        "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "prepared_lists": ("describe", "read_list"),
         "probe.depth": ("DepthResult", "probe_depth"),
         "probe.extraction": ("FeatureFile", "extract_features"),

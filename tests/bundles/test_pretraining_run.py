@@ -196,7 +196,9 @@ def test_inference_writes_reconstructions_in_hu_on_the_images_grid(infer, pretra
 def test_a_pretrained_network_is_evaluated_on_patches(train, pretraining, tmp_path):
     run = shutil.copytree(pretraining, tmp_path / "run")
     before = (run / "results.json").read_bytes()
-    train(PRETRAINING, run, "evaluate", preset="hybrid", split="training", evaluation_patches=2).check()
+    train(
+        PRETRAINING, run, "evaluate", preset="hybrid", split="training", allow_overlap=True, evaluation_patches=2
+    ).check()
     results = read_results(run / "evaluation")
     assert results["curves"].keys() >= {"loss", *TERMS}
     assert (run / "results.json").read_bytes() == before

@@ -15,6 +15,7 @@ from PIL import Image
 
 from monai_cl.data import read_features, read_results
 from monai_cl.engines import LinearProbe, slice_classifier
+from monai_cl.engines.launch.error_report import user_error_in
 from monai_cl.errors import UserError
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.slice_runs import CLASSIFICATION, PRETRAINING, SLICE_NETWORK, Run
@@ -117,9 +118,10 @@ def test_workers_change_nothing(run, wsp, tmp_path):
 
 
 def test_evaluation_compares_with_random_initialisation(run, wsp):
-    run(PRETRAINING, "train", "evaluate", output_dir=str(wsp), split="training", evaluation_folds=2)
+    run(PRETRAINING, "train", "evaluate", output_dir=str(wsp), split="training", evaluation_folds=2, allow_overlap=True)
     results = read_results(wsp / "evaluation")
     assert {"depth_r2", "depth_r2_random", "effective_rank", "mean_cosine_random"} <= set(results["curves"])
+    assert len(results["data_list"]["overlap"]["scans"]) == 10  # it was trained on them
     assert read_features(wsp / "evaluation" / "features.npz").about["method"] == "wsp"
     assert read_features(wsp / "evaluation" / "features_random.npz").about["method"] == "random"
 
@@ -207,7 +209,11 @@ def test_probe_and_fine_tuning_have_the_same_folds(run, probe, tmp_path):
 
 def test_an_evaluation_takes_every_patient_of_another_list(run, probe, tmp_path):
     (tmp_path / "model.pt").write_bytes((probe / "model.pt").read_bytes())
-    run(CLASSIFICATION, "train", "evaluate", output_dir=str(tmp_path))
+    # the probe was fitted on them
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as refused:
+        run(CLASSIFICATION, "train", "evaluate", output_dir=str(tmp_path))
+    assert "that are scored" in str(user_error_in(refused.value))
+    run(CLASSIFICATION, "train", "evaluate", output_dir=str(tmp_path), allow_overlap=True)
     assert read_results(tmp_path / "evaluation")["metrics"]["patients"] == 12
 
 

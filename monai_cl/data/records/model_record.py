@@ -10,7 +10,7 @@ from monai_cl.data.records.results import git_state, installed_versions
 
 _OF_THE_INPUT = ("spacing", "window", "patch_size")
 _OF_UNETR = ("feature_size", "hidden_size", "mlp_dim", "num_heads")
-_OF_A_LIST = ("name", "source", "sha256", "fold", "label_fraction", "datasets")
+_OF_A_LIST = ("name", "source", "sha256", "fold", "label_fraction", "datasets", "classes")
 
 
 def model_record(
@@ -41,7 +41,7 @@ def model_record(
         preprocessing: of the input: ``spacing`` (mm, None: the scan's own), ``orientation``, ``window`` (HU),
             ``patch_size`` (voxels) or ``image_size`` (pixels), ``modality``, ….
         organs: foreground classes in the order of the output's channels 1, 2, ….
-        scans: of the training: ``id``, ``patient``, ``fingerprint``, …; None: the ids of the data list.
+        scans: of the training, see `monai_cl.engines.training_scans`; None: the ids of the data list.
         encoder: record of the encoder that the training started from; None: from scratch.
     """
     commit, dirty = _code()

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_cl.data.records.classes import class_name
 from monai_cl.data.records.results import FILE_NAME, read_results
+from monai_cl.networks import read_about
 
 
 def class_names(checkpoint: str | Path, *, probe: str | Path | None = None) -> list[str]:
@@ -18,8 +19,18 @@ def class_names(checkpoint: str | Path, *, probe: str | Path | None = None) -> l
             classes are not meant.
         probe: ``probe.npz`` of a probe on it.
     """
-    data_list = _data_list(Path(checkpoint if probe is None else probe))
+    data_list = _recorded(checkpoint) if probe is None else {}
+    if not data_list.get("classes"):  # of an earlier version, or moved away from it
+        data_list = _data_list(Path(checkpoint if probe is None else probe))
     return [class_name(data_list, label) for label in (0, 1)]
+
+
+def _recorded(checkpoint: str | Path) -> Mapping[str, Any]:
+    """The entry of the list in the record inside a file of weights."""
+    about = read_about(checkpoint)
+    if about is None or about.get("kind") != "classification":
+        return {}
+    return next(iter(about["training"]["data_lists"]), {})
 
 
 def _data_list(file: Path) -> Mapping[str, Any]:

@@ -44,8 +44,7 @@ class RunRecorder:
         output_dir: the run's folder.
         seed: the run's seed.
         data_list: what the run was trained on: path, sha256, fold, label_fraction, training_cases.
-        training_scans: of the model's record: ``id``, ``patient``, ``fingerprint``, … of every scan that is trained on;
-            None: the ids in ``data_list``.
+        training_scans: of the model's record, see `monai_cl.engines.training_scans`; None: the ids in ``data_list``.
         model: of the model's record: ``network``, the network itself; ``preprocessing``, what its input is; ``preset``,
             how it is trained. None: no record is written into the files of weights.
         initialisation: ``scratch`` or the encoder file.

@@ -104,7 +104,7 @@ def test_the_same_values_in_another_shape_are_another_scan():
     )
 
 
-@pytest.mark.parametrize(("values", "same_as"), [([40000.0, np.inf], [32767, 32767]), ([np.nan, 0.4], [0, 0])])
+@pytest.mark.parametrize(("values", "same_as"), [([40000.0, np.inf], [32767, 32767]), ([np.nan, 200.4], [0, 200])])
 def test_what_int16_cannot_hold_is_clipped_as_in_the_store(values, same_as):
     found = scan_fingerprint(Volume(np.array(values, np.float32).reshape(2, 1, 1), AFFINE))
     assert found == scan_fingerprint(Volume(np.array(same_as, np.int16).reshape(2, 1, 1), AFFINE))
