@@ -71,7 +71,7 @@ def prepare_command(
         raise UserError(
             data_list,
             found=f"{len(result.skipped)} of {len(items)} volumes cannot be prepared, listed above with the reason",
-            remedy=INCOMPLETE[0].lower() + INCOMPLETE[1:],
+            remedy=INCOMPLETE,
         )
 
 

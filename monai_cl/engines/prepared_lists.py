@@ -83,5 +83,5 @@ def prepare_all(
     done = prepare(items, store, preparation, workers=workers)
     if done.skipped:
         lines = "; ".join(f"{describe_item(item)}: {reason}" for item, reason in done.skipped)
-        raise UserError(f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}. {INCOMPLETE}")
+        raise UserError(f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}", remedy=INCOMPLETE)
     return done

@@ -45,7 +45,9 @@ class CellFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise UserError(self.path / f"{name}.json", cause=error, remedy="delete the folder of this cell") from error
+            raise UserError(
+                self.path / f"{name}.json", cause=error, remedy="move the folder of this cell away"
+            ) from error
 
     def is_done(self) -> bool:
         """Whether the cell has its results."""

@@ -57,9 +57,10 @@ def advice_faults(advice: str, doors: Iterable[str]) -> list[str]:
         option, value = match[1], match[2]
         if option in of_commands:
             continue
-        if not doors and not any(option in known_options(place) for place in all_places()):
+        somewhere = [place for place in all_places() if option in known_options(place)] if not doors else []
+        if not doors and not somewhere:
             faults.append(f"nothing has --{option}")
-        for door in doors:
+        for door in [*doors, *somewhere]:
             known = known_options(door)
             if option not in known:
                 faults.append(f"{door} has no --{option}")

@@ -16,11 +16,14 @@ PACKAGE = Path(__file__).resolve().parents[2] / "monai_cl"
 TRAINING = tuple(f"{bundle} train" for bundle in bundle_names())
 READING = ("datalist validate", "prepare", *TRAINING, *(f"{bundle} evaluate" for bundle in bundle_names()))
 SEGMENTING = ("btcv_unetr_segmentation", "spleen_unetr_segmentation")
+INFERRING = tuple(f"{bundle} inference" for bundle in bundle_names())
 OF_SLICES = ("cirrhosis_classification inference", "wsp_ct_pretraining inference")
 WRITING = ("datalist create", "datalist split", "datalist subset", "datalist from_table")
 # file or folder -> where its messages are met; of the others an option must exist somewhere
 MET = {
     "data/io/nifti.py": ("convert",),  # after the command in full
+    "data/io/result_records.py": INFERRING,
+    "data/io/volume_writer.py": tuple(f"{bundle} inference" for bundle in (*SEGMENTING, "mixcl_ct_pretraining")),
     "data/io": READING,
     "data/dicom": READING,
     "data/store": READING,
@@ -55,6 +58,8 @@ OF_A_TRAINING = "a training continues from its last checkpoint with --resume aut
 def _messages() -> Iterator[tuple[str, int, str]]:
     """(file, line, text) of every text of several words with an option or a command in it, docstrings left out."""
     for file in sorted(PACKAGE.rglob("*.py")):
+        if file.name == "slurm.py":
+            continue  # writes a script with sbatch's options
         tree, name = ast.parse(file.read_text(encoding="utf-8")), file.relative_to(PACKAGE).as_posix()
         skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         skipped |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}

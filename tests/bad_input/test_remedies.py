@@ -264,6 +264,16 @@ def test_as_many_folds_as_the_message_allows(world):
     assert sorted(item["fold"] for item in items) == [0, 1]
 
 
+def test_items_without_a_fold_get_one_and_the_others_keep_theirs(world):
+    for entry, fold in zip(world.document["training"], (1, 0)):
+        entry["fold"] = fold
+    follow(refused(world), LIST=world.list_file(), NEW=world.root / "whole.json")
+    folds = {item["id"]: item["fold"] for item in load_data_list(world.root / "whole.json").items()}
+    assert (folds["good"], folds["fine"]) == (1, 0)
+    assert folds["bad"] in (0, 1)
+    assert command("datalist", "validate", world.root / "whole.json").error is None
+
+
 # -- stores ------------------------------------------------------------------------------------------------------------
 def test_the_command_repairs_what_was_damaged_and_nothing_else(tmp_path):
     (tmp_path / "a folder").mkdir()

@@ -205,7 +205,9 @@ def test_scans_without_a_fold_in_a_list_with_folds_get_one(tmp_path):
     items = [{"image": f"s{i}.nii.gz", "fold": i % 2} for i in range(4)] + [{"image": "new.nii.gz"}]
     path = tmp_path / "list.json"
     path.write_text(json.dumps({"name": "a", "training": items}))
-    with pytest.raises(UserError, match=r"1 of 5 items have none\); `datalist split` with --keep"):
+    with pytest.raises(
+        UserError, match=r"1 of 5 items have none\); `python -m monai_cl datalist split LIST NEW --keep LIST`"
+    ):
         run("split", path, tmp_path / "out.json")
     run("split", path, tmp_path / "out.json", "--keep", path)
     assert [item["fold"] for item in load_data_list(tmp_path / "out.json").items()][:4] == [0, 1, 0, 1]

@@ -166,7 +166,7 @@ def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
         found = f"none here ({len(without)} of {len(training)} items have none)"
         place, item = without[0]
         file = dataset.relative(item["image"])
-        remedy = "`datalist split` with --keep gives them folds, patient by patient"
+        remedy = "`python -m monai_cl datalist split LIST NEW --keep LIST` gives them folds, patient by patient"
         yield Problem("missing fold", dataset.list_file, place, expected, found, file=file, remedy=remedy)
 
 

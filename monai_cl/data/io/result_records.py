@@ -124,5 +124,5 @@ def own_results(folder: str | os.PathLike) -> set[str]:
 
 def _refusal(file: Path, expected: str, found: str) -> UserError:
     return UserError(
-        file, expected=expected, found=found, remedy="name another place for it, or pass --overwrite true to replace it"
+        file, expected=expected, found=found, remedy="name another place for it, or pass --overwrite True to replace it"
     )

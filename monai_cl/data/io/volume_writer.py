@@ -81,7 +81,7 @@ class VolumeWriter(NibabelWriter):
         if array.ndim == 3:
             if self.rectify:
                 volume = rectified(volume, nearest=self.nearest)
-            elif said := sheared_message(filename, volume.affine, remedy="--rectify true writes it resampled"):
+            elif said := sheared_message(filename, volume.affine, remedy="--rectify True writes it resampled"):
                 logger.warning(said)
         path = write_volume(filename, volume)
         if verbose:

@@ -16,7 +16,7 @@ from monai_cl.data.store.volume_store import Busy, Preparation, VolumeStore
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
-INCOMPLETE = "Fix them; a scan that is taken out of the list instead is missing from every result: report it"
+INCOMPLETE = "fix them; a scan that is taken out of the list instead is missing from every result: report it"
 # with these no later item can succeed either
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

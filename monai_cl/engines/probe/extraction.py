@@ -132,7 +132,7 @@ class FeatureFile:
                     self.path,
                     expected="no features, or those of the scans of this run",
                     found=f"those of {name}",
-                    remedy="name another output_dir, or pass --overwrite true to replace them",
+                    remedy="name another output_dir, or pass --overwrite True to replace them",
                 )
 
     def _collect(self, engine: Engine) -> None:

@@ -72,7 +72,7 @@ def test_a_result_of_another_scan_is_not_replaced_unless_asked(infer, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         infer([two], out)
     assert f"ct_seg.nii.gz: expected no result, or one of {two}, found that of {one};" in message(caught)
-    assert "--overwrite true" in message(caught)
+    assert "--overwrite True" in message(caught)
     assert (out / "ct_seg.nii.gz").read_bytes() == before
     infer([two], out, overwrite=True)
     assert json.loads((out / "ct_seg.json").read_text())["result_of"]["path"] == str(two)
@@ -164,7 +164,7 @@ def test_a_tilted_result_is_reported_or_resampled(infer, tmp_path, caplog):
     folder = write_dicom(tmp_path / "ct", ct_array((16, 16, 8)), 3.0 * np.arange(8), shift_per_mm=0.25)
     infer([folder], tmp_path / "kept")
     assert "14.0 degrees off right angles" in caplog.text
-    assert "--rectify true" in caplog.text
+    assert "--rectify True" in caplog.text
     header = nib.load(tmp_path / "kept" / "ct_seg.nii.gz").header
     assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 1)
     infer([folder], tmp_path / "upright", rectify=True)

@@ -16,6 +16,7 @@ from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.datalist.loading import DataList, DataSet
 from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.datalist.reader import with_known_splits
+from monai_cl.data.io.label_values import UNDECLARED
 from monai_cl.errors import UserError
 
 
@@ -114,7 +115,7 @@ def _check_values(dataset: DataSet, found: FoundList) -> None:
             found.labels,
             expected=f"values that the list names ({', '.join(map(str, dataset.labels))})",
             found=", ".join(map(str, found.foreign)),
-            remedy='name them under "labels", or say under "label_map" what they mean',
+            remedy=UNDECLARED,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def best_layout(folder: Path, paths: Sequence[str]) -> tuple[str, str]:
                 folder,
                 expected="one label map per scan",
                 found=f"one mask file per organ ({masks}, {len(organs)} organs)",
-                remedy=f"python -m monai_cl datalist merge_masks {folder}",
+                remedy=f"python -m monai_cl datalist merge_masks {shlex.quote(str(folder))}",
             )
     some = ", ".join([path for path in paths if not (folder / path).is_dir()][:3]) or "no file"
     raise UserError(
