@@ -274,7 +274,7 @@ def test_new_patients_of_a_stratum_go_where_it_has_fewest():
 
 @pytest.mark.parametrize(
     ("kept", "folds", "message"),
-    [({}, None, "folds to keep, found none"), ({"a": 4}, 3, r"as are kept \(5\), found 3")],
+    [({}, None, "folds to keep, found none"), ({"a": 4}, 3, r"that are kept \(5\), found 3")],
 )
 def test_folds_that_cannot_be_kept(kept, folds, message):
     with pytest.raises(UserError, match=message):
