@@ -50,6 +50,7 @@ INNER = {
         {"slices"},
     ),
     "engines": (
+        {"recipes"},
         {"launch", "probe", "doctor", "schedule"},
         {"distributed"},
         {"handlers", "overlap", "prepared_lists"},

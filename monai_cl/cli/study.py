@@ -19,6 +19,7 @@ class StudyCommands:
         *,
         workers: int = 1,
         threads: int | None = None,
+        gpus: Any = None,
         inputs: dict | None = None,
         dry_run: bool = False,
         slurm: str | None = None,
@@ -33,6 +34,7 @@ class StudyCommands:
             output: folder of its cells; default: runs/ and the file's name.
             workers: cells at a time; with --slurm, tasks of the array.
             threads: of each cell; default: the cores divided by the workers, unless OMP_NUM_THREADS is set.
+            gpus: CUDA devices that the workers share out, as 0,1,2,3; default: each sees all.
             inputs: paths that replace those of the study, as "{'dataset': '/data/BTCV'}".
             dry_run: only count the cells and estimate the hours.
             slurm: write a Slurm script to this file instead of running.
@@ -58,8 +60,9 @@ class StudyCommands:
         if dry_run or slurm is not None:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        devices = list(gpus) if isinstance(gpus, (list, tuple)) else [] if gpus is None else [gpus]
         progress = run_cells(
-            definition, expansion, folder, workers=workers, threads=_threads(threads, workers), say=echo
+            definition, expansion, folder, workers=workers, threads=_threads(threads, workers), gpus=devices, say=echo
         )
         left = sum(not folder.of(cell).is_done() for cell in expansion.cells.values())
         echo(f"{len(progress.done)} cells done, {len(progress.failed)} failed, {left} left in {folder.path}")

@@ -54,6 +54,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "probe.metrics": ("auc_interval",),
         "probe.patients": ("ProbeResult", "probe_patients"),
         "probe.run": ("describe_probe", "run_probe"),
+        "recipes": ("fine_tuning_preset", "loss_weights", "strong_epochs"),
         "schedule": ("cosine_schedule", "epochs_of"),
         "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (
@@ -68,7 +69,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.result_files": ("ResultFiles", "ResultRecords"),
         "segmentation.inference_data": ("inference_items", "volumes_in"),
         "segmentation.network": ("parameter_groups", "segmentation_unetr"),
-        "segmentation.presets": ("fine_tuning_preset", "loss_weights", "strong_epochs"),
         "slices.batch": ("SlicePrepareBatch",),
         "slices.data": ("PatientSlices", "class_count", "describe_slices", "list_slices", "patient_slices"),
         "slices.parts": ("part_slices",),

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class Runner:
         expansion: its cells.
         folder: where they lie.
         threads: of each cell's process (``OMP_NUM_THREADS``); None: as the environment has it.
+        gpus: CUDA devices; worker k sees number ``k % len(gpus)`` alone. Empty: all see what the environment shows.
         say: gets a line for each cell that starts and ends.
     """
 
@@ -61,10 +62,11 @@ class Runner:
         folder: StudyFolder,
         *,
         threads: int | None = None,
+        gpus: Sequence[int | str] = (),
         say: Callable[[str], None] = print,
     ) -> None:
         self.study, self.expansion, self.folder = study, expansion, folder
-        self.threads, self.say = threads, say
+        self.threads, self.gpus, self.say = threads, gpus, say
         self.progress = Progress()
         self.stopped = threading.Event()
 
@@ -85,19 +87,19 @@ class Runner:
         (self.folder.path / "cells").mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=workers) as pool:
             try:
-                for task in [pool.submit(self._work) for _ in range(workers)]:
+                for task in [pool.submit(self._work, worker) for worker in range(workers)]:
                     task.result()
             finally:
                 self.stopped.set()
         return self.progress
 
-    def _work(self) -> None:
+    def _work(self, worker: int) -> None:
         try:
             while not self.stopped.is_set():
                 todo = self._todo()
                 if not todo:
                     return
-                if not any(self._try(cell) for cell in todo):  # the first that is free
+                if not any(self._try(cell, worker) for cell in todo):  # the first that is free
                     time.sleep(_POLL)  # what is left runs elsewhere, or waits for that
         except BaseException:
             self.stopped.set()
@@ -114,7 +116,7 @@ class Runner:
                 todo.append(cell)
         return todo
 
-    def _try(self, cell: Cell) -> bool:
+    def _try(self, cell: Cell, worker: int) -> bool:
         """Run a cell if it is free and ready."""
         needed = [self.folder.of(self.expansion.cells[identity]) for identity in cell.needs.values()]
         place = self.folder.of(cell)
@@ -136,12 +138,12 @@ class Runner:
             # another process may have ended it between the look and the lock
             if place.is_done() or cell.identity in self.progress.failed:
                 return False
-            self._run(cell, place, lock.handle)
+            self._run(cell, place, worker, lock.handle)
         finally:
             lock.release()
         return True
 
-    def _run(self, cell: Cell, place: CellFolder, handle: int | None) -> None:
+    def _run(self, cell: Cell, place: CellFolder, worker: int, handle: int | None) -> None:
         words = command_of(cell, self.study, self.expansion, self.folder)
         if cell.kind != "bundle" and place.output.exists():
             remove(place.output)
@@ -149,7 +151,7 @@ class Runner:
         self.folder.describe(cell)
         self.say(f"[{cell.name}] started")
         started = time.monotonic()
-        status = self._execute(words, place.log, handle)
+        status = self._execute(words, place.log, self._environment(worker), handle)
         seconds = time.monotonic() - started
         if self.stopped.is_set() and status:
             self.say(f"[{cell.name}] stopped")
@@ -167,13 +169,29 @@ class Runner:
         measure = self.study.measure
         return cell.step == measure.step and not (place.output / measure.file).is_file()
 
-    def _execute(self, words: list[str], log: Path, handle: int | None) -> int:
-        environment = {**os.environ} if self.threads is None else {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+    def _environment(self, worker: int) -> dict[str, str]:
+        environment = {**os.environ}
+        if self.threads is not None:
+            environment["OMP_NUM_THREADS"] = str(self.threads)
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpus[worker % len(self.gpus)])
+        return environment
+
+    def _execute(self, words: list[str], log: Path, environment: Mapping[str, str], handle: int | None) -> int:
         kept = (handle,) if handle is not None and sys.platform != "win32" else ()
         with log.open("ab") as stream:
-            process = subprocess.Popen(
-                words, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, pass_fds=kept
-            )
+            try:
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    pass_fds=kept,
+                )
+            except OSError as error:  # no such program
+                stream.write(f"{error}\n".encode())
+                return 127
             while (status := process.poll()) is None and not self.stopped.is_set():
                 time.sleep(_POLL)
             if status is None:
@@ -193,6 +211,7 @@ def run_cells(
     *,
     workers: int = 1,
     threads: int | None = None,
+    gpus: Sequence[int | str] = (),
     say: Callable[[str], None] = print,
 ) -> Progress:
     """Run all cells of a study that are not done; see `Runner`.
@@ -203,9 +222,10 @@ def run_cells(
         folder: where they lie.
         workers: cells at a time.
         threads: of each cell's process.
+        gpus: CUDA devices, shared out among the workers.
         say: gets a line for each cell that starts and ends.
     """
-    return Runner(study, expansion, folder, threads=threads, say=say).run(workers)
+    return Runner(study, expansion, folder, threads=threads, gpus=gpus, say=say).run(workers)
 
 
 def last_line(log: Path) -> str:

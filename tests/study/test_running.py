@@ -16,7 +16,7 @@ from monai_cl.errors import UserError
 from monai_cl.study import run_cells
 from monai_cl.study.commands import command_of
 from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
-from monai_cl.study.running import estimated_hours
+from monai_cl.study.running import Runner, estimated_hours
 from monai_cl.study.slurm import slurm_script
 from tests.study.studies import TINY, opened, written
 
@@ -86,6 +86,23 @@ def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_pat
     assert sorted(states) == sorted([("first", FAILED), *[("last", DONE)] * 4, *[("last", OPEN)] * 4])
     whole = opened(tmp_path)
     assert len(run_cells(*whole, say=lambda _: None).done) == 2 + 4  # two cells first, other commands; scratch is done
+
+
+def test_a_program_that_does_not_exist_fails_its_cell_alone(tmp_path):
+    world = opened(tmp_path, steps={"last": {"program": ["no_such_program"]}}, arms={"x": {}}, seeds=[0], folds=[0])
+    (reason,) = run_cells(*world, say=lambda _: None).failed.values()
+    assert "status 127" in reason
+    assert "no_such_program" in reason
+
+
+def test_workers_share_out_the_devices(tmp_path):
+    shown = "import os,sys; open(sys.argv[1] + '/results.json', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"
+    steps = {"last": {"program": ["python", "-S", "-c", shown, "{output}"], "options": {"n": "{seed}"}}}
+    study, expansion, folder = opened(tmp_path, steps=steps, arms={"x": {}}, folds=[0])
+    run_cells(study, expansion, folder, gpus=[5, 7], say=lambda _: None)
+    assert {(folder.of(cell).output / "results.json").read_text() for cell in expansion.cells.values()} == {"5"}
+    runner = Runner(study, expansion, folder, gpus=[5, 7])
+    assert [runner._environment(worker)["CUDA_VISIBLE_DEVICES"] for worker in range(3)] == ["5", "7", "5"]
 
 
 def test_a_measured_cell_without_results_has_failed(tmp_path):

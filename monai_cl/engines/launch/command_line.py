@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from monai.bundle import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY, ConfigParser
 from monai.bundle import run as bundle_run
 
 from monai_cl.compat import fire_value
+from monai_cl.engines.recipes import PRESETS
 from monai_cl.errors import UserError
 
 _RUN_ARGUMENTS = {name for name in inspect.signature(bundle_run).parameters if name != "override"}
@@ -62,10 +64,13 @@ class Invocation:
                     found=f"{self.config_files[-1]} chooses the method already",
                     remedy="leave one out",
                 )
-            if value is not None and (expected := type_fault(parser.get(key), value)):
+            default = parser.get(key)
+            if isinstance(default, str) and (named := _OF_RECIPE.fullmatch(default)):
+                default = PRESETS["paper"][named[1]]
+            if value is not None and (expected := type_fault(default, value)):
                 raise UserError(
                     f"--{key}",
-                    expected=f"{expected} as in {self.config_files[-1]} ({parser.get(key)!r})",
+                    expected=f"{expected} as in {self.config_files[-1]} ({default!r})",
                     found=f"{value!r}",
                 )
             if value is None and parser.get(key) is not None:
@@ -127,6 +132,8 @@ def _defaults(args_file: str) -> dict[str, Any]:
     return dict(ConfigParser.load_config_file(args_file))
 
 
+# a value that comes from the recipe of fine-tuning: of the kind that the paper's has
+_OF_RECIPE = re.compile(r'\$@recipe\["(\w+)"\]')
 _EXPRESSIONS = ("$", "@", "%")
 
 

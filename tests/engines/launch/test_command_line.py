@@ -8,6 +8,7 @@ import pytest
 
 from monai_cl.engines import invocation
 from monai_cl.errors import UserError
+from monai_cl.shipped import bundle_folder
 
 CONFIG = "learning_rate: 0.1\niterations: 10\ntrain:\n  handlers: [a, b]\n"
 
@@ -141,3 +142,11 @@ def test_options_in_a_file_count_and_those_of_the_command_line_replace_them(conf
     assert found.config_files == (config, config)
     with pytest.raises(UserError, match=r"--itertions: .*did you mean --iterations"):
         found.check_overrides()
+
+
+@pytest.mark.parametrize(("option", "value"), [("learning_rate", "fast"), ("epochs", "2.5"), ("classes_in_turn", "3")])
+def test_a_value_of_a_recipe_is_of_the_kind_that_the_paper_s_has(option, value):
+    config = str(bundle_folder("spleen_unetr_segmentation") / "configs" / "train.yaml")
+    with pytest.raises(UserError, match=rf"--{option}: expected (a number|an integer|True or False) as in "):
+        call("--config_file", config, f"--{option}", value).check_overrides()
+    call("--config_file", config, "--learning_rate", "0.1", "--epochs", "2", "--warmup", "3").check_overrides()

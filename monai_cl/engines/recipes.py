@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monai_cl.errors import UserError
 
-_PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "epochs": 10,
         "learning_rate": 1e-4,
@@ -70,11 +70,11 @@ def fine_tuning_preset(name: str, *, cases: int) -> dict[str, Any]:
     Raises:
         UserError: an unknown name.
     """
-    if name not in _PRESETS:
-        near = difflib.get_close_matches(str(name), list(_PRESETS), n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(_PRESETS)}"
+    if name not in PRESETS:
+        near = difflib.get_close_matches(str(name), list(PRESETS), n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(PRESETS)}"
         raise UserError("--preset", found=f"no recipe of fine-tuning is called {name!r}", remedy=remedy)
-    preset = copy.deepcopy(_PRESETS[name])
+    preset = copy.deepcopy(PRESETS[name])
     if preset["epochs"] is None:
         preset["epochs"] = strong_epochs(cases)
     return preset
