@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "losses": set(),
     "engines": {"data", "transforms", "networks", "losses"},
     "report": {"data", "transforms", "networks", "losses"},
-    "study": {"data", "transforms", "networks", "losses", "report"},
+    "study": {"data", "transforms", "networks", "losses", "engines", "report"},
     "serving": {"data", "transforms", "networks", "losses", "engines"},
 }
 # inside a layer: each package imports only from rows above its own

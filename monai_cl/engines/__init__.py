@@ -54,7 +54,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "probe.metrics": ("auc_interval",),
         "probe.patients": ("ProbeResult", "probe_patients"),
         "probe.run": ("describe_probe", "run_probe"),
-        "recipes": ("fine_tuning_preset", "loss_weights", "strong_epochs"),
+        "recipes": ("fine_tuning_preset",),
         "schedule": ("cosine_schedule", "epochs_of"),
         "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (
@@ -68,7 +68,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.dicom_output": ("SaveDicomSegd",),
         "segmentation.result_files": ("ResultFiles", "ResultRecords"),
         "segmentation.inference_data": ("inference_items", "volumes_in"),
-        "segmentation.network": ("parameter_groups", "segmentation_unetr"),
+        "segmentation.network": ("loss_weights", "parameter_groups", "segmentation_unetr"),
         "slices.batch": ("SlicePrepareBatch",),
         "slices.data": ("PatientSlices", "class_count", "describe_slices", "list_slices", "patient_slices"),
         "slices.parts": ("part_slices",),

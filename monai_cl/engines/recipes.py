@@ -9,9 +9,6 @@ import copy
 import difflib
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from monai_cl.errors import UserError
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -35,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "background_weight": 1.0,
     },
     "strong": {
-        "epochs": None,  # by the number of labelled scans
+        "epochs": (20, 3, 125),  # for one labelled scan, for each further one, at most
         "learning_rate": 1e-3,
         "warmup": 100,
         "gradient_clip": 1.0,
@@ -75,32 +72,7 @@ def fine_tuning_preset(name: str, *, cases: int) -> dict[str, Any]:
         remedy = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(PRESETS)}"
         raise UserError("--preset", found=f"no recipe of fine-tuning is called {name!r}", remedy=remedy)
     preset = copy.deepcopy(PRESETS[name])
-    if preset["epochs"] is None:
-        preset["epochs"] = strong_epochs(cases)
+    if isinstance(preset["epochs"], tuple):
+        first, further, most = preset["epochs"]
+        preset["epochs"] = min(first + further * (max(cases, 1) - 1), most)
     return preset
-
-
-def loss_weights(background: float, *, organs: int, device: torch.device | str = "cpu") -> Tensor | None:
-    """Weights of the classes for MONAI's `DiceCELoss`: ``background``, then 1 for each organ; None where all are 1.
-
-    Args:
-        background: weight of class 0, > 0.
-        organs: number of further classes.
-        device: where the loss is computed.
-
-    Raises:
-        UserError: a weight that is not > 0.
-    """
-    if not background > 0:
-        raise UserError("background_weight", expected="a number > 0", found=background)
-    return None if background == 1 else torch.tensor([background] + [1.0] * organs, device=device)
-
-
-def strong_epochs(cases: int) -> int:
-    """Epochs of 200 iterations for a number of labelled scans: 20 (4,000 iterations) for one, 3 more for each further
-    one, at most 125 (25,000 iterations).
-
-    Args:
-        cases: labelled scans, at least 1.
-    """
-    return min(20 + 3 * (max(cases, 1) - 1), 125)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ from typing import Any
 import yaml
 
 from monai_cl.data.store.sources import fingerprint
+from monai_cl.engines.recipes import PRESETS as RECIPES
 from monai_cl.errors import UserError
+from monai_cl.losses.presets import mixcl_preset
 from monai_cl.shipped import bundle_folder, list_file
 
 ABSENT = "absent"
@@ -37,7 +40,8 @@ def find_bundle(name: str, *, beside: Path) -> Path:
 def config_digest(folder: Path, configs: tuple[str, ...], options: Mapping[str, Any]) -> str:
     """Digest of a bundle's config files as they are merged; comments and layout do not matter.
 
-    Files in folders beside them (a method, a preset) count where a value of the config or an option names them.
+    Files in folders beside them (a method) count where a value of the config or an option names them, and so do the
+    values that a ``preset`` stands for.
 
     Args:
         folder: of the bundle.
@@ -55,9 +59,23 @@ def config_digest(folder: Path, configs: tuple[str, ...], options: Mapping[str, 
             raise UserError(file, found="no such config")
         contents.append(_yaml(file))
         merged |= contents[-1]
+    preset = _preset_values(merged, options)
     named = {value for value in {**merged, **options}.values() if isinstance(value, str)}
     parts = [file for file in sorted((folder / "configs").glob("*/*.yaml")) if file.stem in named]
-    return digest([contents, {file.stem: _yaml(file) for file in parts}])
+    return digest([contents, {file.stem: _yaml(file) for file in parts}, preset])
+
+
+def _preset_values(config: Mapping[str, Any], options: Mapping[str, Any]) -> list[Any]:
+    """What a config's ``preset`` stands for: it lies in the code, and is part of what is computed."""
+    name = options.get("preset", config.get("preset"))
+    calls = " ".join(value for value in config.values() if isinstance(value, str))
+    found: list[Any] = []
+    with contextlib.suppress(UserError):  # an unknown name: the run says so
+        if "mixcl_preset(" in calls:
+            found.append(mixcl_preset(str(name)))
+    if "fine_tuning_preset(" in calls:
+        found.append(RECIPES.get(str(name)))
+    return found
 
 
 def input_path(value: str, *, beside: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_cl.engines import fine_tuning_preset, loss_weights, strong_epochs
+from monai_cl.engines import fine_tuning_preset, loss_weights
 from monai_cl.errors import UserError
 
 
@@ -26,7 +26,8 @@ def test_strong_mirrors_nothing_and_is_stable():
 
 
 def test_more_labelled_scans_train_longer_up_to_a_limit():
-    assert [strong_epochs(n) for n in (1, 2, 24, 1000)] == [20, 23, 89, 125]
+    epochs = [fine_tuning_preset("strong", cases=n)["epochs"] for n in (1, 2, 24, 1000)]
+    assert epochs == [20, 23, 89, 125]
 
 
 def test_a_preset_may_be_changed_without_changing_the_next():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from monai_cl.engines import recipes
 from monai_cl.errors import UserError
+from monai_cl.losses import presets
+from monai_cl.shipped import bundle_folder
 from monai_cl.study import Point, expand, load_study
 from monai_cl.study.identity import ABSENT, config_digest, digest, input_digest
 from monai_cl.study.placeholders import fill, names_in
@@ -118,3 +121,16 @@ def test_a_study_that_cannot_be_expanded_says_why(tmp_path, steps, message):
     study = load_study(written(tmp_path, steps=steps, arms={"x": {}}))
     with pytest.raises(UserError, match=message):
         expand(study)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "table"), [("mixcl_ct_pretraining", "hybrid"), ("spleen_unetr_segmentation", "strong")]
+)
+def test_what_a_preset_stands_for_is_part_of_the_identity(bundle, table, monkeypatch):
+    folder = bundle_folder(bundle)
+    before = {name: config_digest(folder, ("train",), {"preset": name}) for name in ("paper", table)}
+    assert before["paper"] == config_digest(folder, ("train",), {}) != before[table]
+    monkeypatch.setitem(recipes.PRESETS["strong"], "learning_rate", 7.0)
+    monkeypatch.setitem(presets._PRESETS["hybrid"], "supervised_weight", 7.0)
+    assert config_digest(folder, ("train",), {"preset": "paper"}) == before["paper"]
+    assert config_digest(folder, ("train",), {"preset": table}) != before[table]

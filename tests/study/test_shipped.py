@@ -19,6 +19,7 @@ PLACES = {
     "mixcl_table_2_spleen": 4 * 5,
     "monai_btcv": 3 * 3 * 3,
     "one_scan_real": 2 * 2,
+    "one_scan_synthetic": 2,
     "real_low_label": 4 * 3,
     "tiny_synthetic": 2 * 2,
     "wsp_resnet18": 7 * 3 * 3,

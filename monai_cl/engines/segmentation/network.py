@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from monai.networks.nets import UNETR
-from torch import nn
+from torch import Tensor, nn
 
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.errors import UserError
@@ -59,3 +60,19 @@ def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor
         {"params": list(encoder.values()), "lr": learning_rate * encoder_factor},
         {"params": [p for name, p in trained.items() if name not in encoder], "lr": learning_rate},
     ]
+
+
+def loss_weights(background: float, *, organs: int, device: torch.device | str = "cpu") -> Tensor | None:
+    """Weights of the classes for MONAI's `DiceCELoss`: ``background``, then 1 for each organ; None where all are 1.
+
+    Args:
+        background: weight of class 0, > 0.
+        organs: number of further classes.
+        device: where the loss is computed.
+
+    Raises:
+        UserError: a weight that is not > 0.
+    """
+    if not background > 0:
+        raise UserError("background_weight", expected="a number > 0", found=background)
+    return None if background == 1 else torch.tensor([background] + [1.0] * organs, device=device)
