@@ -73,7 +73,7 @@ def test_the_wheel_has_the_package_its_bundles_and_its_lists_and_nothing_else(bu
     with zipfile.ZipFile(built[0]) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {f"monai_cl/{name}" for name in files(source / "monai_cl")} | {"monai_cl/constraints.txt"}
-    for folder in ("bundles", "data_lists"):
+    for folder in ("bundles", "data_lists", "studies"):
         expected |= {f"monai_cl/{folder}/{name}" for name in files(source / folder)}
     assert names == expected
 
