@@ -22,17 +22,20 @@ __all__ = ["SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "r
 
 
 @torch.no_grad()
-def apply_slice_views(images: Tensor, views: Sequence[SliceView], *, air: float = 0.0) -> Tensor:
+def apply_slice_views(
+    images: Tensor, views: Sequence[SliceView], *, air: float = 0.0, mode: str = "bilinear"
+) -> Tensor:
     """Make one view of every slice, all its channels alike.
 
     Args:
         images: (N, C, H, W) floating point; not changed.
         views: N views.
         air: value beyond the slice's border: 0 for slices windowed to [0, 1].
+        mode: ``bilinear``, or ``nearest`` for masks.
 
     Returns:
-        As ``images``. Interpolation is linear, in float32 or better whatever the dtype; a slice to which nothing is
-        done keeps its bits.
+        As ``images``. Interpolation is linear (or nearest), in float32 or better whatever the dtype; a slice to which
+        nothing is done keeps its bits.
 
     Raises:
         ValueError: if shapes and number of views do not agree.
@@ -54,7 +57,7 @@ def apply_slice_views(images: Tensor, views: Sequence[SliceView], *, air: float 
             images[chosen].to(dtype) - air,
             torch.from_numpy(matrices).to(dtype).to(images.device),
             dsize=(height, width),
-            mode="bilinear",
+            mode=mode,
             padding_mode="zeros",
             align_corners=True,
         )

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from monai_cl.data import read_results, write_cohort
-from tests.bundles.launcher import Finished, Launcher
 
 # fixtures
+from tests.bundles.cine_runs import cine, cine_options, cine_run  # noqa: F401
+from tests.bundles.launcher import Finished, Launcher
 from tests.bundles.slice_runs import probe, scans, slice_cohort, slice_options, slice_run, wsp  # noqa: F401
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"

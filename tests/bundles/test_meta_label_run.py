@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,16 @@ import yaml
 from monai.bundle import ConfigWorkflow
 from monai.networks.nets import BasicUNet
 
-from monai_cl.data import read_features, read_results, write_cine_cohort
+from monai_cl.data import read_features, read_results
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from monai_cl.losses.self_paced import pace
 from monai_cl.networks import load_unet_encoder
+from tests.bundles.cine_runs import FEATURES
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.torchrun import Agents
 
 BUNDLE = "meta_label_pretraining"
-FEATURES = [4, 4, 8, 8, 16, 4]
 FILES = method_files(BUNDLES / BUNDLE)
 METHODS = sorted(FILES)
 
@@ -30,45 +31,16 @@ METHODS = sorted(FILES)
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-@pytest.fixture(scope="session")
-def cine(tmp_path_factory) -> Path:
-    """Six patients with two phases each, two for validation, one for the test."""
-    folder = tmp_path_factory.mktemp("cine") / "cohort"
-    write_cine_cohort(folder, patients=6, validation=2, test=1, size=32, progress=False)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def options(cine) -> dict[str, object]:
+@pytest.fixture(scope="module")
+def options(cine_options) -> dict[str, object]:
     """What makes a training tiny."""
-    small = {"features": FEATURES, "image_size": 32, "iterations": 4, "epoch_length": 2, "scans_per_batch": 3}
-    work = {"store_dir": str(cine.parent / "store"), "num_workers": 0, "prepare_workers": 1, "device": "cpu"}
-    return {"dataset_dir": str(cine), "data_list": str(cine / "cine.json"), **work, **small}
+    return cine_options
 
 
-@pytest.fixture(scope="session")
-def run(options) -> Callable[..., ConfigWorkflow]:
-    """``run("train", …, output_dir=…)``: a workflow run in this process, in one thread."""
-
-    def start(*names: str, **more: object) -> ConfigWorkflow:
-        given = options if names[0] == "train" else {"features": FEATURES, "image_size": 32}
-        made = ConfigWorkflow(
-            config_file=config_files(BUNDLE, *names),
-            logging_file=False,
-            workflow_type="train" if names[0] == "train" else "infer",
-            **{**given, **more},
-        )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            made.initialize()
-            made.run()
-            made.finalize()
-        finally:
-            torch.set_num_threads(threads)
-        return made
-
-    return start
+@pytest.fixture(scope="module")
+def run(cine_run) -> Callable[..., ConfigWorkflow]:
+    """``run("train", …, output_dir=…)``"""
+    return partial(cine_run, BUNDLE)
 
 
 @pytest.fixture(scope="module")

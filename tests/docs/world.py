@@ -17,7 +17,8 @@ from tests.docs.commands import ROOT
 from tests.docs.shell import Shell
 
 MIXCL, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
-WSP, CIRRHOSIS, PACED = "wsp_ct_pretraining", "cirrhosis_classification", "meta_label_pretraining"
+WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
+PACED, FEW = "meta_label_pretraining", "semi_supervised_segmentation"
 _UNETR: dict[str, Any] = {
     "spacing": [8.0, 8.0, 8.0],
     "patch_size": [32, 32, 32],
@@ -40,7 +41,8 @@ _SLICES: dict[str, Any] = {
 _CINE: dict[str, Any] = {
     "features": [4, 4, 8, 8, 16, 4],
     "image_size": 32,
-    "scans_per_batch": 3,
+    "scans_per_batch": 2,
+    "overlay_cases": 1,
     "iterations": 2,
     "epoch_length": 1,
 }
@@ -69,7 +71,7 @@ class World:
         shutil.copytree(ROOT / "data_lists", self._home / "data_lists")
         shutil.copytree(ROOT / "docs", self._home / "docs")
         organs = list(json.loads((self.data / "target.json").read_text(encoding="utf-8"))["labels"].values())[1:]
-        for bundle in (*_LISTS, PACED):
+        for bundle in (*_LISTS, PACED, FEW):
             self._bundle(bundle, organs)
         self._trained()
         self._tables()
@@ -117,7 +119,7 @@ class World:
             ignore=shutil.ignore_patterns("models", "eval", "store"),
         )
         small = _SLICES if bundle in (WSP, CIRRHOSIS) else _UNETR
-        small = _CINE if bundle == PACED else small
+        small = _CINE if bundle in (PACED, FEW) else small
         small = {**small, "num_workers": 0, "prepare_workers": 1}
         if bundle in _LISTS:  # the commands of the others write the data they need
             small["data_list"] = str(self.data / _LISTS[bundle])

@@ -8,6 +8,7 @@ from monai.networks.nets import BasicUNet
 
 from monai_cl.errors import UserError
 from monai_cl.networks import MetaLabelNet, UNetEncoder, load_unet_encoder, slice_encoder
+from monai_cl.networks.unet import ACTIVATION
 
 FEATURES = (4, 4, 8, 8, 16, 4)
 
@@ -18,7 +19,7 @@ def net(names=("position", "patient"), **options) -> MetaLabelNet:
 
 
 def unet(features=FEATURES, **options) -> BasicUNet:
-    return BasicUNet(spatial_dims=2, out_channels=2, features=features, **{"norm": "batch", **options})
+    return BasicUNet(spatial_dims=2, out_channels=2, features=features, act=ACTIVATION, **{"norm": "batch", **options})
 
 
 def test_the_encoder_is_the_way_down_of_monais_unet():

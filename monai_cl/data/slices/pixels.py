@@ -51,16 +51,68 @@ def fit_slices(
     Returns:
         (N, size, size).
     """
-    sides = [length * step for length, step in zip(images.shape[1:], spacing)]
-    pixel = pixel_size if pixel_size is not None else max(sides) / size
-    target = [max(1, round(side / pixel)) for side in sides]
+    target = _fitted(images.shape[1:], spacing, size=size, pixel_size=pixel_size)
     if target != list(images.shape[1:]):
         images = F.interpolate(images[None], size=target, mode="bilinear", antialias=True)[0]
-    spare = [size - length for length in target]
-    if any(spare):
-        # negative padding cuts
-        images = F.pad(images, (spare[1] // 2, spare[1] - spare[1] // 2, spare[0] // 2, spare[0] - spare[0] // 2))
-    return images.contiguous()
+    return _centred(images, [size, size]).contiguous()
+
+
+def fit_masks(
+    masks: torch.Tensor, spacing: tuple[float, float], *, size: int, pixel_size: float | None = None
+) -> torch.Tensor:
+    """Label maps onto the square of :func:`fit_slices`, by nearest neighbour; 0 where they do not reach.
+
+    Args:
+        masks: (N, H, W) integers.
+        spacing: mm along H and W.
+        size: pixels per side of the result.
+        pixel_size: mm, or None.
+
+    Returns:
+        (N, size, size), of the same type.
+    """
+    target = _fitted(masks.shape[1:], spacing, size=size, pixel_size=pixel_size)
+    if target != list(masks.shape[1:]):
+        masks = F.interpolate(masks[None].float(), size=target, mode="nearest-exact")[0].to(masks.dtype)
+    return _centred(masks, [size, size]).contiguous()
+
+
+def unfit_slices(
+    images: torch.Tensor, shape: Sequence[int], spacing: tuple[float, float], *, pixel_size: float | None = None
+) -> torch.Tensor:
+    """Back from the square of :func:`fit_slices` to the slice's own pixels; 0 in what the square did not show.
+
+    Args:
+        images: (N, C, size, size) numbers, such as logits.
+        shape: (H, W) of the slices.
+        spacing: mm along H and W.
+        pixel_size: as it was given to :func:`fit_slices`.
+
+    Returns:
+        (N, C, H, W); linear, averaged over the wider pixel when shrinking.
+    """
+    target = _fitted(shape, spacing, size=images.shape[-1], pixel_size=pixel_size)
+    images = _centred(images, target, back=True)
+    if target != list(shape):
+        images = F.interpolate(images, size=list(shape), mode="bilinear", antialias=True)
+    return images
+
+
+def _fitted(shape: Sequence[int], spacing: tuple[float, float], *, size: int, pixel_size: float | None) -> list[int]:
+    """Pixels of a slice along H and W once its pixels have the size of the result's."""
+    sides = [length * step for length, step in zip(shape, spacing)]
+    pixel = pixel_size if pixel_size is not None else max(sides) / size
+    return [max(1, round(side / pixel)) for side in sides]
+
+
+def _centred(images: torch.Tensor, shape: Sequence[int], *, back: bool = False) -> torch.Tensor:
+    """The middle of (…, H, W) on another shape, cut or filled with 0; with ``back`` the way from there."""
+    spare = [after - before for before, after in zip(images.shape[-2:], shape)]
+    if not any(spare):
+        return images
+    # negative padding cuts
+    first = [-(-length // 2) if back else length // 2 for length in spare]
+    return F.pad(images, (first[1], spare[1] - first[1], first[0], spare[0] - first[0]))
 
 
 class SliceSamples(list):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.measures import flat_gradients
 from monai_cl.engines.handlers.recorder import RunRecorder
-from monai_cl.losses import MetaLabelLoss
+from monai_cl.losses import MetaLabelLoss, SummedLoss
 from monai_cl.processes import rank, world_size
 
 logger = logging.getLogger(__name__)
@@ -24,18 +24,18 @@ class MetaLabelPace:
     """Handler: sets the loss's ``progress`` to e/E, from the iteration alone, so that a resumed run has the same pace.
 
     Args:
-        loss: the `MetaLabelLoss`; another loss is left alone.
+        loss: a `MetaLabelLoss`, or a sum that holds one; another loss is left alone.
         iterations: of the whole run; E is ``iterations / epoch_length``.
         epoch_length: iterations of an epoch, within which the pace stays.
     """
 
     def __init__(self, *, loss: nn.Module, iterations: int, epoch_length: int) -> None:
-        self.loss, self.iterations, self.epoch_length = loss, int(iterations), int(epoch_length)
+        self.loss, self.iterations, self.epoch_length = _meta_label_loss(loss), int(iterations), int(epoch_length)
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""
         take_turn(engine, self, Turn.STEP)
-        if isinstance(self.loss, MetaLabelLoss):
+        if self.loss is not None:
             engine.add_event_handler(Events.ITERATION_STARTED, self._set)
 
     def _set(self, engine: Engine) -> None:
@@ -53,23 +53,30 @@ class MetaLabelDiagnostics:
 
     Args:
         network: has the ``encoder`` (not its DDP wrapper).
-        loss: the `MetaLabelLoss`; nothing is logged of another loss.
+        loss: a `MetaLabelLoss`, or a `SummedLoss`, whose terms are logged as ``loss/<term>``; nothing of another loss.
         recorder: the run's recorder.
         every: iterations between gradients (each costs a backward per label); 0 switches them off.
     """
 
     def __init__(self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50) -> None:
-        self.network, self.loss, self.recorder, self.every = network, loss, recorder, int(every)
+        self.network, self.recorder, self.every = network, recorder, int(every)
+        self.sum, self.loss = loss, _meta_label_loss(loss)
         self._dead: dict[str, bool] = {}
         self._warned: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         """Register between loss and backward; before the recorder."""
         take_turn(engine, self, Turn.STEP)
-        if isinstance(self.loss, MetaLabelLoss):
+        if isinstance(self.sum, SummedLoss):
+            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._terms)
+        if self.loss is not None:
             engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._before_backward)
             engine.add_event_handler(Events.EPOCH_STARTED, lambda: self._dead.clear())
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._warn)
+
+    def _terms(self, engine: Engine) -> None:
+        for name, value in self.sum.terms.items():
+            self.recorder.add_to_mean(f"loss/{name}", float(value.detach()))
 
     def _before_backward(self, engine: Engine) -> None:
         for name, term in self.loss.terms.items():
@@ -109,3 +116,7 @@ class MetaLabelDiagnostics:
                     told[f"mean_pair_loss/{name}"],
                     told[f"floor/{name}"],
                 )
+
+
+def _meta_label_loss(loss: nn.Module) -> MetaLabelLoss | None:
+    return next((module for module in loss.modules() if isinstance(module, MetaLabelLoss)), None)

@@ -88,6 +88,17 @@ def validation_items(data_list: DataList, *, fold: int | None, partly_annotated:
     return [items[index] for index in shard_indices(len(items))]
 
 
+def split_items(data_list: DataList, split: str) -> list[dict[str, Any]]:
+    """Labelled items of a split: this process's share of them when there are several processes.
+
+    Args:
+        data_list: the list.
+        split: ``training``, ``validation`` or ``test``.
+    """
+    items = _labelled(data_list.items(split), data_list, f"split {split!r}")
+    return [items[index] for index in shard_indices(len(items))]
+
+
 def checked_items(
     items: Sequence[dict[str, Any]], *, store: str | Path, spacing: Sequence[float], prepare_workers: int = 1
 ) -> list[dict[str, Any]]:

@@ -66,6 +66,7 @@ def list_slices(
     fraction: float = 0.7,
     prepare_workers: int = 1,
     labelled: bool = False,
+    items: Sequence[Mapping[str, Any]] | None = None,
     window: Sequence[float] | None = WINDOW,
     **options: Any,
 ) -> CTSlices:
@@ -79,6 +80,7 @@ def list_slices(
         fraction: central part that is kept.
         prepare_workers: processes that prepare.
         labelled: leave out (and count) the scans of patients without a target.
+        items: those of the list that are used, in place of ``split``.
         window: (lower, upper) HU. None: [-100, 400] HU for CT; scans of another modality are scaled by their
             percentiles, see `Preparation`.
         options: of `CTSlices`: ``size``, ``pixel_size``, ``neighbours``.
@@ -87,7 +89,7 @@ def list_slices(
         UserError: CT and another modality in one list; no item, an item that cannot be prepared, a mask without the
             organ, a patient with two targets.
     """
-    items = data_list.items(split)
+    items = data_list.items(split) if items is None else list(items)
     targets = patient_targets(items)
     if labelled:
         unknown = sum(target is None for target in targets.values())

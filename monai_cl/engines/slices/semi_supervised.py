@@ -1,0 +1,181 @@
+"""The data of a semi-supervised training on slices: a few scans with masks, all scans without; the batch it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from monai_cl.addressing import Stream, address_rng
+from monai_cl.data import CTSlices, DataList, SegmentedSlices, SemiSupervisedSlices, labelled_items
+from monai_cl.engines.slices.data import list_slices
+from monai_cl.engines.slices.parts import part_slices
+from monai_cl.errors import UserError
+from monai_cl.processes import world_size
+from monai_cl.transforms import apply_slice_views, draw_slice_view
+
+USES = ("none", "mixed", "plain", "turned", "views")
+_TURN, _MIX = 7, 8  # last numbers of addresses
+
+
+def all_slices(data_list: DataList, **options: Any) -> CTSlices:
+    """Slices of all training scans, prepared without their labels: no mask is read.
+
+    Args:
+        data_list: of the run.
+        **options: of `list_slices`.
+    """
+    return list_slices(data_list, items=[_bare(item) for item in data_list.items("training")], **options)
+
+
+def segmented_slices(
+    data_list: DataList, *, labelled_scans: int | Sequence[str], seed: int, **options: Any
+) -> SegmentedSlices:
+    """Slices, with masks, of the scans that are used with their labels; see `labelled_items`.
+
+    Args:
+        data_list: of the run.
+        labelled_scans: ids of scans, or their number.
+        seed: of the choice.
+        **options: of `list_slices`.
+
+    Raises:
+        UserError: a patient who is in the training and in the validation part; as `labelled_items` and `list_slices`.
+    """
+    training, validation = ({_person(i) for i in data_list.items(split)} for split in ("training", "validation"))
+    if both := sorted(training & validation):
+        raise UserError(
+            data_list.path,
+            expected="validation scans of other patients than the training's",
+            found=f"patient {both[0][1]} in both",
+            remedy="move all scans of a patient to one part",
+        )
+    items = labelled_items(data_list.items("training"), labelled_scans, seed=seed)
+    return SegmentedSlices(list_slices(data_list, items=items, **options))
+
+
+def semi_supervised_slices(
+    labelled: SegmentedSlices,
+    slices: CTSlices,
+    data_list: DataList,
+    *,
+    unlabelled: str,
+    count: int,
+    meta_labels: Mapping[str, Mapping[str, Any]],
+    targets: Sequence[str],
+    scans_per_batch: int,
+    seed: int,
+) -> SemiSupervisedSlices:
+    """Batches of labelled slices, and of scans × parts of all scans where the method uses them.
+
+    Args:
+        labelled: see `segmented_slices`.
+        slices: see `all_slices`.
+        data_list: of the run.
+        unlabelled: what the method does with the others, see `SemiSupervisedBatch`.
+        count: labelled slices per process and iteration.
+        meta_labels: see `part_slices`.
+        targets: what the loss takes; of the meta-labels those among it are worked out.
+        scans_per_batch: see `part_slices`.
+        seed: of the run.
+    """
+    others = None
+    if unlabelled not in ("none", "mixed"):
+        names = [target for target in targets if target.startswith("label_")]
+        others = part_slices(
+            slices,
+            data_list,
+            meta_labels=meta_labels,
+            targets=names,
+            scans_per_batch=scans_per_batch,
+            seed=seed,
+        )
+    return SemiSupervisedSlices(labelled, others, count=count, seed=seed, world_size=world_size())
+
+
+class SemiSupervisedBatch:
+    """``prepare_batch`` of MONAI's `SupervisedTrainer` for `SemiSupervisedSlices`.
+
+    Args:
+        count: labelled slices, the first of the batch.
+        unlabelled: ``none``; ``mixed``: pairs of labelled slices are mixed in addition; ``plain``: the others as they
+            are; ``turned``: as they are and turned by quarters and mirrored; ``views``: in the views that ``views``
+            makes.
+        targets: keys that the loss takes.
+        seed: the run's seed.
+        labelled_views: options of `draw_slice_view` for the one view of a labelled slice and its mask.
+        views: makes the views of unlabelled slices.
+
+    Raises:
+        ValueError: an unknown ``unlabelled``, an option out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        unlabelled: str,
+        targets: Sequence[str],
+        seed: int,
+        labelled_views: Mapping[str, Any],
+        views: nn.Module | None = None,
+    ) -> None:
+        if unlabelled not in USES:
+            raise ValueError(f"unlabelled must be one of {', '.join(USES)}, got {unlabelled!r}")
+        draw_slice_view(np.random.default_rng(0), **labelled_views)  # errors now, not at the first batch
+        self.count, self.unlabelled, self.targets, self.seed = int(count), unlabelled, tuple(targets), int(seed)
+        self.labelled_views = dict(labelled_views)
+        self.views = views.train() if views is not None else None
+
+    def __call__(
+        self, batch: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Move and make views.
+
+        Returns:
+            the inputs of a `SemiSupervisedUNet`, and the targets by their key.
+        """
+        n, positions = self.count, batch["position"]
+        image = batch["image"].to(device=device, non_blocking=non_blocking, **kwargs)
+        mask = batch["mask"][:n].to(device=device, non_blocking=non_blocking)
+        x, y = self._view(image[:n], mask, positions[:n], 0)
+        inputs, targets = {"labelled": x}, {"mask": y}
+        if self.unlabelled == "mixed":
+            x2, y2 = self._view(image[:n], mask, positions[:n], 1)
+            rng = address_rng(self.seed, Stream.SEGMENTATION, int(positions[0]), _MIX)
+            order = torch.from_numpy(rng.permutation(n)).to(device)
+            share = float(rng.beta(1.0, 1.0))
+            inputs["mixed"] = share * x + (1 - share) * x2[order]
+            targets |= {"mask_other": y2[order], "mix_share": torch.full((n,), share, device=device)}
+        elif self.unlabelled != "none":
+            rest, places = image[n:], positions[n:]
+            if self.unlabelled == "views":
+                inputs["views"] = self.views(rest, places)
+            else:
+                inputs["plain"] = rest
+            if self.unlabelled == "turned":
+                drawn = [int(address_rng(self.seed, Stream.VIEWS, int(p), _TURN).integers(8)) for p in places]
+                inputs["turns"] = torch.tensor(drawn)
+        more = {
+            key: batch[key][n:].to(device=device, non_blocking=non_blocking) for key in self.targets if key in batch
+        }
+        return inputs, {**more, **targets}
+
+    def _view(self, image: Tensor, mask: Tensor, positions: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        drawn = [
+            draw_slice_view(address_rng(self.seed, Stream.SEGMENTATION, int(p), number), **self.labelled_views)
+            for p in positions
+        ]
+        turned = apply_slice_views(mask[:, None].float(), drawn, mode="nearest")
+        return apply_slice_views(image, drawn), turned[:, 0].round().long()
+
+
+def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if not key.startswith("label")}
+
+
+def _person(item: Mapping[str, Any]) -> tuple[str, str]:
+    return str(item["dataset"]), str(item["patient"])

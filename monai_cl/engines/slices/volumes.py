@@ -1,0 +1,107 @@
+"""Whole scans through a network of slices: loaded for validation and inference, cut into slices, put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.inferers import Inferer
+from monai.transforms import (
+    Compose,
+    EnsureChannelFirstd,
+    EnsureTyped,
+    MapTransform,
+    Orientationd,
+    ScaleIntensityRanged,
+    SelectItemsd,
+    Transform,
+)
+from torch import Tensor, nn
+
+from monai_cl.data import LoadLabeld, LoadScand
+from monai_cl.data.slices.pixels import fit_slices, unfit_slices
+from monai_cl.data.store.conversion import by_percentiles
+from monai_cl.engines.slices.data import slice_window
+from monai_cl.transforms import CheckHounsfieldd
+
+
+class ScaleByPercentilesd(MapTransform):
+    """Transform: scans of other modalities than CT on the scale of the store, see `Preparation`.
+
+    Args:
+        keys: of the images.
+    """
+
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its images scaled, rounded as the store rounds them.
+
+        Raises:
+            UserError: an image that is not finite or is one value; names the file.
+        """
+        item = dict(data)
+        for key in self.keys:
+            image = item[key]
+            where = getattr(image, "meta", {}).get("filename_or_obj", key)
+            scaled = np.rint(by_percentiles(np.asarray(image), where=where))
+            image[...] = torch.from_numpy(scaled)
+        return item
+
+
+def volume_preprocessing(*, intensity: str, window: Sequence[float] | None = None, label: bool = False) -> Compose:
+    """Whole scans in RAS with the values that slices have in training; a label in the original image space.
+
+    Args:
+        intensity: ``hounsfield`` or ``percentiles``, see `Preparation`.
+        window: (lower, upper) HU of CT; None: the one that belongs to ``intensity``.
+        label: load the label too.
+    """
+    keys = ["image", "label"] if label else ["image"]
+    low, high = slice_window(window if intensity == "hounsfield" else None, intensity)
+    check = CheckHounsfieldd(keys=["image"]) if intensity == "hounsfield" else ScaleByPercentilesd(keys=["image"])
+    steps: list[Transform] = [LoadScand(keys=["image"]), check, EnsureChannelFirstd(keys=["image"])]
+    if label:
+        steps.append(LoadLabeld(keys=["label"]))
+    steps += [
+        Orientationd(keys=["image"], axcodes="RAS", labels=None),
+        ScaleIntensityRanged(keys=["image"], a_min=low, a_max=high, b_min=0.0, b_max=1.0, clip=True),
+        EnsureTyped(keys=keys),
+    ]
+    return Compose([*steps, SelectItemsd(keys=[*keys, "id", "patient"])] if label else steps)
+
+
+class SliceWiseInferer(Inferer):
+    """A scan through a network of slices, slice by slice: the logits on the scan's own voxels.
+
+    Args:
+        size: pixels per side of a slice, see `CTSlices`.
+        pixel_size: see `CTSlices`.
+        batch_size: slices of one forward pass.
+    """
+
+    def __init__(self, *, size: int, pixel_size: float | None = None, batch_size: int = 16) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+        self.size, self.pixel_size, self.batch_size = int(size), pixel_size, int(batch_size)
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        """Logits (1, C, X, Y, Z) of one scan (1, 1, X, Y, Z) in RAS, in [0, 1]; 0 where its slices were cut."""
+        affine = torch.as_tensor(inputs.affine).reshape(-1, 4, 4)[0]
+        spacing = tuple(float(step) for step in torch.linalg.norm(affine[:3, :3].double(), dim=0)[[1, 0]])
+        # turned as in training: front up, the patient's right on the left
+        images = torch.as_tensor(inputs)[0, 0].permute(2, 1, 0).flip(1, 2)
+        fitted = fit_slices(images, spacing, size=self.size, pixel_size=self.pixel_size)[:, None]
+        found = torch.cat(
+            [
+                unfit_slices(
+                    network(part, *args, **kwargs).float(), images.shape[1:], spacing, pixel_size=self.pixel_size
+                )
+                for part in fitted.split(self.batch_size)
+            ]
+        )
+        return found.flip(2, 3).permute(1, 3, 2, 0)[None].contiguous()

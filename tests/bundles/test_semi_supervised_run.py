@@ -1,0 +1,178 @@
+"""Segmentation from few labelled scans by every method, its evaluation and inference, on a tiny synthetic cine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigWorkflow
+
+from monai_cl.data import read_results
+from monai_cl.engines.launch.method_parts import method_files
+from monai_cl.errors import UserError
+from tests.bundles.cine_runs import NETWORK
+from tests.bundles.conftest import BUNDLES, config_files
+
+BUNDLE = "semi_supervised_segmentation"
+FILES = method_files(BUNDLES / BUNDLE)
+METHODS = sorted(FILES)
+
+# Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def options(cine_options) -> dict[str, object]:
+    """What makes a training tiny."""
+    small = {"scans_per_batch": 2, "labelled_batch": 2, "overlay_cases": 0, "learning_rate": 0.001, "dice_weight": 1.0}
+    return {**cine_options, **small}
+
+
+@pytest.fixture(scope="module")
+def run(cine_run, options) -> Callable[..., ConfigWorkflow]:
+    """``run("train", …, output_dir=…)``"""
+
+    def start(*names: str, **more: object) -> ConfigWorkflow:
+        return partial(cine_run, BUNDLE)(*names, **{**(options if names[0] == "train" else {}), **more})
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def trained(run, tmp_path_factory) -> Callable[[str], Path]:
+    """``trained(method)``: four steps in two epochs, made once. Look, do not touch."""
+    made: dict[str, Path] = {}
+
+    def train(method: str) -> Path:
+        if method not in made:
+            made[method] = tmp_path_factory.mktemp(method) / method
+            run("train", method=method, output_dir=str(made[method]))
+        return made[method]
+
+    return train
+
+
+def weights(folder: Path, name: str = "model.pt") -> dict[str, torch.Tensor]:
+    return torch.load(folder / name, weights_only=True)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_leaves_its_record(trained, method):
+    results = read_results(trained(method))
+    assert (results["kind"], results["bundle"], results["iterations"]) == ("segmentation", BUNDLE, 4)
+    assert (results["data_list"]["method"], results["data_list"]["labelled_scans"]) == (method, 1)
+    assert len(results["data_list"]["training_cases"]) == 1
+    assert len(results["metrics"]["per_case"]) == 4
+    assert len(results["curves"]["mean_dice"]) == 2
+    terms = {name for name in results["curves"] if name.startswith("loss/")}
+    expected = yaml.safe_load(FILES[method].read_text(encoding="utf-8"))["criterion"]["terms"]
+    assert terms == {f"loss/{term['_target_'].split('.')[-1]}" for term in expected}
+    assert all(np.isfinite(results["curves"][name][-1][1]) for name in terms)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_is_the_same_run(run, trained, method, tmp_path):
+    run("train", method=method, output_dir=str(tmp_path), **{"train#trainer#max_epochs": 1})
+    run("train", method=method, output_dir=str(tmp_path))
+    last = "checkpoint_iteration=4.pt"
+    assert_equal(weights(tmp_path, last)["network"], weights(trained(method), last)["network"])
+    once, twice = (read_results(folder)["curves"] for folder in (trained(method), tmp_path))
+    assert once == twice
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_is_small_and_says_which_method_it_is(method):
+    lines = FILES[method].read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 40
+    assert lines[1].startswith("# Paper: ")
+    assert lines[2].startswith("# Command: ")
+    assert lines[2].endswith(f" --method {method} ...")
+    content = yaml.safe_load("\n".join(lines))
+    assert content["method"] == method
+    assert {"criterion", "network_def", "make_views", "unlabelled"} <= content.keys()
+
+
+def test_masks_that_are_not_among_the_labelled_are_not_read(run, trained, cine, tmp_path):
+    folder = Path(shutil.copytree(cine, tmp_path / "cohort"))
+    (used,) = read_results(trained("self_paced"))["data_list"]["training_cases"]
+    rng = np.random.default_rng(0)
+    for path in (folder / "synthetic_cine" / "labels").glob("training_*.nii.gz"):
+        if path.name != f"{used}.nii.gz":
+            label = nib.load(path)
+            nib.save(nib.Nifti1Image(rng.integers(0, 4, label.shape).astype(np.uint8), label.affine), path)
+    data = {"dataset_dir": str(folder), "data_list": str(folder / "cine.json"), "store_dir": str(tmp_path / "store")}
+    run("train", method="self_paced", output_dir=str(tmp_path / "run"), **data)
+    assert_equal(weights(tmp_path / "run"), weights(trained("self_paced")))
+
+
+def test_a_pretrained_encoder_is_where_it_starts(run, cine_run, tmp_path):
+    cine_run("meta_label_pretraining", "train", output_dir=str(tmp_path / "pre"))
+    file = str(tmp_path / "pre" / "model.pt")
+    run("train", method="supervised", output_dir=str(tmp_path / "run"), pretrained_encoder=file, learning_rate=1e-9)
+    name = "down_4.convs.conv_1.conv.weight"
+    found = weights(tmp_path / "run")[f"unet.{name}"]
+    torch.testing.assert_close(found, weights(tmp_path / "pre")[f"encoder.backbone.{name}"], rtol=0, atol=1e-6)
+    assert read_results(tmp_path / "run")["initialisation"] == file
+
+
+@pytest.mark.parametrize("names", [("train",), ("train", "evaluate"), ("train", "multi_gpu_train"), ("inference",)])
+def test_the_bundle_has_every_property(options, trained, cine, names):
+    given = dict(options) if names[0] == "train" else dict(NETWORK)
+    if names[-1] in ("evaluate", "inference"):
+        given["checkpoint"] = str(trained("self_paced") / "model.pt")
+    if names[0] == "inference":
+        given["datalist"] = [str(cine / "synthetic_cine/images/test_000_ED.nii.gz")]
+    workflow = ConfigWorkflow(
+        config_file=config_files(BUNDLE, *names),
+        meta_file=str(BUNDLES / BUNDLE / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="train" if names[0] == "train" else "infer",
+        **given,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_label_maps_lie_on_the_scans_own_grid_and_have_the_dice_of_the_evaluation(run, trained, cine, tmp_path):
+    folder = trained("self_paced")
+    run("train", "evaluate", output_dir=str(folder), split="test", evaluation_dir=str(tmp_path / "evaluation"))
+    measured = read_results(tmp_path / "evaluation")["metrics"]["per_case"]
+    assert {case["patient"] for case in measured} == {"test_000"}
+    images = cine / "synthetic_cine" / "images"
+    scans = [str(images / f"test_000_{phase}.nii.gz") for phase in ("ED", "ES")]
+    run("inference", datalist=scans, checkpoint=str(folder / "model.pt"), output_dir=str(tmp_path / "labels"))
+    for case in measured:
+        truth = nib.load(cine / "synthetic_cine" / "labels" / f"{case['id']}.nii.gz")
+        found = nib.load(tmp_path / "labels" / f"{case['id']}_seg.nii.gz")
+        assert found.shape == truth.shape
+        assert np.allclose(found.affine, truth.affine)
+        one, other = np.asarray(found.dataobj), np.asarray(truth.dataobj)
+        for label, organ in enumerate(("right ventricle", "myocardium", "left ventricle"), start=1):
+            dice = 2 * ((one == label) & (other == label)).sum() / ((one == label).sum() + (other == label).sum())
+            assert case["dice"][organ] == pytest.approx(dice, abs=1e-6), (case["id"], organ)
+
+
+def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):
+    document = json.loads((cine / "cine.json").read_text(encoding="utf-8"))
+    document["validation"] = [{**item, "patient": "training_000"} for item in document["validation"]]
+    (tmp_path / "list.json").write_text(json.dumps(document))
+    with pytest.raises(RuntimeError) as caught:
+        run("train", data_list=str(tmp_path / "list.json"), output_dir=str(tmp_path / "run"))
+    error: BaseException | None = caught.value
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    assert "training_000" in str(error)
