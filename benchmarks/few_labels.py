@@ -1,4 +1,4 @@
-"""What do unlabelled scans add to one or four labelled ones? Table 3 of Peng et al. (NeurIPS 2021), on the synthetic cine.
+"""What do unlabelled scans add to one or four labelled ones? Table 3 of Peng et al. (NeurIPS 2021), on synthetic cine.
 
 A small 2-D U-Net learns ventricles and myocardium of the cine's training patients from so many labelled scans and, by
 method, all others. Dice is that of the last iteration, in 3-D, per scan of the test patients.
@@ -6,8 +6,9 @@ method, all others. Dice is that of the last iteration, in 3-D, per scan of the 
     python benchmarks/few_labels.py run --output runs/few_labels     # continues where it was killed
     python benchmarks/few_labels.py table --output runs/few_labels
 
-``all`` is supervision by every training scan. ``contrastive`` is pre-training by position and fine-tuning; ``self_paced``
-pre-training and second stage by position, patient and phase. Differences are paired by scan and seed-averaged.
+``all`` is supervision by every training scan. ``contrastive`` is pre-training by position and fine-tuning;
+``self_paced`` pre-training and second stage by position, patient and phase. Differences are paired by scan, of means
+over the seeds.
 """
 
 from __future__ import annotations
