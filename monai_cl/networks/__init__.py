@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),
         "prototypes": ("ClusteringNet", "Prototypes", "clustering_network"),
-        "semi_supervised": (
+        "unet.semi_supervised": (
             "MeanTeacherUNet",
             "SemiSupervisedUNet",
             "SliceUNet",
@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "slice_unet",
             "turn_slices",
         ),
-        "unet": ("MetaLabelNet", "UNetEncoder", "load_unet_encoder"),
+        "unet.encoder": ("MetaLabelNet", "UNetEncoder", "load_unet_encoder"),
     },
     # names of earlier versions, which exported configs may hold
     former={

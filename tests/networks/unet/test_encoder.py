@@ -8,7 +8,7 @@ from monai.networks.nets import BasicUNet
 
 from monai_cl.errors import UserError
 from monai_cl.networks import MetaLabelNet, UNetEncoder, load_unet_encoder, slice_encoder
-from monai_cl.networks.unet import ACTIVATION
+from monai_cl.networks.unet.encoder import ACTIVATION
 
 FEATURES = (4, 4, 8, 8, 16, 4)
 

@@ -15,7 +15,7 @@ from monai_cl.errors import UserError
 from monai_cl.networks.momentum import move_towards
 from monai_cl.networks.projected import in_full_precision
 from monai_cl.networks.transfer import compare_weights, read_weights
-from monai_cl.networks.unet import ACTIVATION, FEATURES, load_unet_encoder, projector
+from monai_cl.networks.unet.encoder import ACTIVATION, FEATURES, load_unet_encoder, projector
 
 _UNET = "unet."
 

@@ -1,0 +1,1 @@
+"""The 2-D U-Net of the bundles for few labels."""
