@@ -18,8 +18,8 @@ def probe_command(
     """Test frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
 
     Writes results.json, patients.csv, folds.json, roc.png, pca.png and probe.npz (a probe fitted on all patients, for
-    new scans). With several files each one gets its own subfolder of the output, all on the same folds, and the output
-    gets the tables that compare them.
+    new scans). With several files each one gets its own subfolder of the output, named also by its folder where names
+    repeat, all on the same folds, and the output gets the tables that compare them.
 
     Example:
         python -m monai_cl probe wsp.npz simclr.npz --output runs/probe
@@ -35,6 +35,7 @@ def probe_command(
         cohort: name of the patients in tables; the file's own when not given.
         balanced: both classes weigh the same in the fit, however many patients they have.
     """
+    from monai_cl.data.io.result_names import result_names
     from monai_cl.data.records.results import read_results
     from monai_cl.data.slices.features import read_features
     from monai_cl.engines.probe.folds import read_folds, stratified_folds, write_folds
@@ -46,12 +47,11 @@ def probe_command(
     if not features:
         raise UserError("probe", expected="at least one features file (.npz)", found="none")
     paths = [Path(str(path)) for path in features]
-    names = [path.stem for path in paths]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(
-            "probe", expected="files of different names", found=f"{twice[0]}.npz more than once", remedy="rename one"
-        )
+    twice = next((path for number, path in enumerate(paths) if path in paths[:number]), None)
+    if twice is not None:
+        raise UserError("probe", expected="each features file once", found=f"{twice} twice", remedy="leave one out")
+    # files of one name, as every inference of an encoder writes it, are told apart by their folders
+    names = list(result_names([path.with_suffix("") for path in paths]).values())
     if method is not None and len(paths) > 1:
         raise UserError("--method", expected="one features file, which it names", found="several")
     if fold_count < 2:

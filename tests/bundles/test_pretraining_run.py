@@ -183,7 +183,7 @@ def test_a_longer_run_continues_from_a_finished_one(train, pretraining, tmp_path
 def test_inference_writes_reconstructions_in_hu_on_the_images_grid(infer, pretraining, cohort, tmp_path):
     scan = cohort / "synthetic_liver" / "images" / "liver_0001.nii.gz"
     infer(PRETRAINING, tmp_path / "out", checkpoint=str(pretraining / "model.pt"), datalist=[str(scan)]).check()
-    (file,) = (tmp_path / "out").iterdir()
+    (file,) = (tmp_path / "out").glob("*.nii.gz")
     assert file.name == "liver_0001_reconstruction.nii.gz"
     source, written = nib.load(scan), nib.load(file)
     assert written.shape == source.shape

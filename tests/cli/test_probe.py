@@ -61,14 +61,21 @@ def test_the_name_of_a_method_can_be_given(tmp_path):
     assert (found["name"], found["method"], found["cohort"]) == ("my method, D9", "my method", "D9")
 
 
+@pytest.mark.slow
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / name / "features.npz" for name in ("one", "two")]
+    for path in paths:
+        path.parent.mkdir()
+    probe_command(*(features(path) for path in paths), output=tmp_path / "run")
+    assert {file.parent.name for file in (tmp_path / "run").glob("*/results.json")} == {"one_features", "two_features"}
+
+
 def test_what_does_not_fit_is_reported(tmp_path):
     good = features(tmp_path / "wsp.npz")
-    (tmp_path / "deep").mkdir()
-    again = features(tmp_path / "deep" / "wsp.npz")
     with pytest.raises(UserError, match=r"expected at least one features file"):
         probe_command(output=tmp_path / "run")
-    with pytest.raises(UserError, match=r"wsp\.npz more than once; rename one"):
-        probe_command(good, again, output=tmp_path / "run")
+    with pytest.raises(UserError, match=r"each features file once, found .*wsp\.npz twice"):
+        probe_command(good, good, output=tmp_path / "run")
     with pytest.raises(UserError, match="--method: expected one features file"):
         probe_command(good, tmp_path / "other.npz", method="x")
     with pytest.raises(UserError, match="--fold_count: expected 2 or more, found 1"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.folds import extend_folds, fold_items, split_folds
+from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.datalist.loading import DataList
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.errors import UserError
@@ -153,8 +154,8 @@ def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress:
                 f"data set {dataset.name}", expected="a target in every item", found=f"none in {without[0]}"
             )
         return [item["target"] for item in items]
+    from monai_cl.data.io.label_reading import read_label_file
     from monai_cl.data.io.label_values import label_values, present_labels
-    from monai_cl.data.io.reading import read_volume
 
     if progress:
         from tqdm import tqdm
@@ -163,7 +164,10 @@ def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress:
     present = []
     for item in items:
         try:
-            values = label_values(read_volume(item["label"]).array) if "label" in item else {}
+            values = {}
+            if "label" in item:
+                label = read_label_file(item["label"], image=item["image"], **reading_options(item))
+                values = label_values(label.array)
         except UserError:
             raise
         except ValueError as error:

@@ -18,7 +18,7 @@ from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import remove_one
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.fingerprint import scan_fingerprint
-from monai_cl.data.io.label_reading import grid_remedy
+from monai_cl.data.io.label_reading import grid_remedy, read_label_file
 from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.data.io.segment_names import segment_fault
 from monai_cl.data.records.training_scans import ScanIdentity
@@ -143,7 +143,11 @@ def _check_item(
             continue
         try:
             if read_voxels:
-                volume = read_volume(item[key], **(reading_options(item) if key == "image" else {}))
+                options = reading_options(item)
+                if key == "image":
+                    volume = read_volume(item[key], **options)
+                else:
+                    volume = read_label_file(item[key], image=item["image"], **options)
                 grids[key] = volume.grid
                 fingerprint = scan_fingerprint(volume) if key == "image" else fingerprint
                 faults = (

@@ -26,7 +26,7 @@ _KINDS = {
     "104": "an encapsulated document",
     "77": "a photograph or video",
 }
-SECONDARY_CAPTURE = _KINDS["7"]
+SECONDARY_CAPTURE, SEGMENTATION = _KINDS["7"], _KINDS["66.4"]
 
 
 def other_kind(sop_class: str) -> str | None:
@@ -52,6 +52,11 @@ def stored_class(file: Path) -> str:
         return ""
     length = int.from_bytes(start[at + 6 : at + 8], "little")
     return start[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a path is that of a DICOM SEG, by its meta header."""
+    return path.is_file() and other_kind(stored_class(path)) == SEGMENTATION
 
 
 def listed_kinds(kinds: Iterable[tuple[Path, str]]) -> str:

@@ -132,6 +132,7 @@ class LoadLabeld(MapTransform):
                 label_map=item.get("label_map"),
                 ignore=item.get("ignore"),
                 uneven_slices=item.get("uneven_slices") or "error",
+                series_part=item.get("series_part"),
             )
             array = torch.from_numpy(np.ascontiguousarray(label.array, dtype=np.float32))[None]
             meta = {ImageMetaKey.FILENAME_OR_OBJ: str(item[key])}

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from monai_cl.data.dicom.kinds import is_segmentation
+from monai_cl.data.dicom.seg_reader import read_dicom_seg
 from monai_cl.data.grid import Grid
+from monai_cl.data.io.formats import DICOM, format_named, is_series
 from monai_cl.data.io.label_values import whole_values
 from monai_cl.data.io.reading import Volume, read_volume
 from monai_cl.errors import UserError
@@ -26,6 +30,7 @@ def read_label(
     label_map: Mapping[int, int] | None = None,
     ignore: int | None = None,
     uneven_slices: str = "error",
+    series_part: str | None = None,
 ) -> Volume:
     """Read a label map and turn its axes to those of its image.
 
@@ -38,6 +43,7 @@ def read_label(
         label_map: file value -> id of the list, others 0; None keeps the values.
         ignore: file value of voxels that were not annotated; they become `IGNORED`. None: there are none.
         uneven_slices: see :func:`read_volume`.
+        series_part: the acquisition that was taken of the image.
 
     Returns:
         the label, uint8 or int16 (X, Y, Z), with the shape and affine of ``grid``.
@@ -46,7 +52,7 @@ def read_label(
         UserError: as :func:`read_volume`; a label on another grid, with values that are not integers, are negative or
             do not fit int16.
     """
-    label = read_volume(path, uneven_slices=uneven_slices)
+    label = read_label_file(path, image=image, uneven_slices=uneven_slices, series_part=series_part)
     _check_same_grid(label, image, grid)
     label = label.turned(label.grid.turn_to(grid))
     values = _integers(label)
@@ -55,6 +61,38 @@ def read_label(
     if ignore is not None and (ignored := values == ignore).any():
         ids = np.where(ignored, np.int16(IGNORED), ids)
     return Volume(ids, grid.affine, label.path)
+
+
+def read_label_file(
+    path: str | os.PathLike,
+    *,
+    image: str | os.PathLike,
+    uneven_slices: str = "error",
+    series_part: str | None = None,
+) -> Volume:
+    """Read a label map as it is stored; of a DICOM SEG the numbers of its segments, on the grid of its image.
+
+    Args:
+        path: of the label.
+        image: of its image; for a DICOM SEG the series that it refers to.
+        uneven_slices: see :func:`read_volume`.
+        series_part: the acquisition that was taken of the image.
+
+    Raises:
+        UserError: as :func:`read_volume`; for a DICOM SEG as :func:`read_dicom_seg`, or an image that is no series.
+    """
+    path = Path(path)
+    if format_named(path.name) is not DICOM or not is_segmentation(path):
+        return read_volume(path, uneven_slices=uneven_slices)
+    if not is_series(os.fspath(image)):
+        raise UserError(
+            path,
+            expected="the DICOM series that this DICOM SEG refers to as its image",
+            found=image,
+            remedy="name the folder of that series as image",
+        )
+    labels, affine, _ = read_dicom_seg(path, source=image, series_part=series_part)
+    return Volume(labels, affine, path)
 
 
 def _check_same_grid(label: Volume, image: str | os.PathLike, grid: Grid) -> None:

@@ -1,4 +1,4 @@
-"""The names that 3D Slicer writes into a segmentation (.seg.nrrd), against those that a data list gives its values."""
+"""The names that a segmentation (.seg.nrrd of 3D Slicer, DICOM SEG) gives its values, against those of a data list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.io.formats import NRRD, format_named
+from monai_cl.data.dicom.frames import read_header, require_pydicom
+from monai_cl.data.dicom.kinds import is_segmentation
+from monai_cl.data.io.formats import DICOM, NRRD, format_named
 from monai_cl.errors import UserError
 
 _LONGEST_HEADER = 1 << 20
@@ -18,19 +20,23 @@ _UNNAMED = {"segment", "label", "segmentation"}
 
 
 def segment_names(path: str | os.PathLike) -> dict[int, str]:
-    """Value -> name, as an NRRD file says it in its header; empty for other files and where nothing is said."""
+    """Value -> name, as an NRRD file or a DICOM SEG says it; empty for other files and where nothing is said."""
     path = Path(path)
+    if format_named(path.name) is DICOM and is_segmentation(path):
+        require_pydicom(path)
+        segments = read_header(path).get("SegmentSequence") or ()
+        return {int(segment.SegmentNumber): str(segment.get("SegmentLabel") or "") for segment in segments}
     if format_named(path.name) is not NRRD or not path.is_file():
         return {}
     with path.open("rb") as stream:
         header = re.split(rb"(?:\r\n?|\n){2}", stream.read(_LONGEST_HEADER), maxsplit=1)[0]
-    segments: dict[str, dict[str, str]] = {}
+    fields: dict[str, dict[str, str]] = {}
     for line in header.decode("utf-8", "replace").splitlines():
         if match := _FIELD.fullmatch(line):
-            segments.setdefault(match[1], {})[match[2]] = match[3].strip()
+            fields.setdefault(match[1], {})[match[2]] = match[3].strip()
     return {
         int(segment["LabelValue"]): segment["Name"]
-        for segment in segments.values()
+        for segment in fields.values()
         if segment.get("Name") and re.fullmatch("[0-9]{1,9}", segment.get("LabelValue", ""))
     }
 

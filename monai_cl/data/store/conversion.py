@@ -104,9 +104,9 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     else:
         image = replace(image, array=by_percentiles(image.array, where=image.path))
     if item.get("label"):
-        where = {"image": item["image"], "grid": image.grid, "uneven_slices": options["uneven_slices"]}
+        where = {"image": item["image"], "grid": image.grid}
         values = {"label_map": item.get("label_map"), "ignore": item.get("ignore")}
-        label = to_ras(read_label(item["label"], **values, **where))
+        label = to_ras(read_label(item["label"], **values, **where, **options))
     image = to_ras(image)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
