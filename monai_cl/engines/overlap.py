@@ -102,6 +102,9 @@ def scored_overlap(
 def trained_scans(weights: str | Path) -> list[ScanIdentity] | None:
     """The scans that a file of weights says it was trained on, and those of the encoder that it started from.
 
+    Args:
+        weights: the file.
+
     Returns:
         None where the file says nothing by which a scan could be recognised.
     """
