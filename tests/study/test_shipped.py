@@ -42,10 +42,9 @@ def test_a_study_is_counted_without_its_data(name, tmp_path, capsys):
 def test_the_options_of_a_study_are_keys_of_its_bundles(name):
     for cell in expand(load_study(study_file(name))).cells.values():
         if cell.kind == "bundle":
-            config = yaml.safe_load(
-                (study_file(name).parents[1] / "bundles" / cell.words[0] / "configs" / "train.yaml").read_text()
-            )
-            assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= config.keys()
+            folder = study_file(name).parents[1] / "bundles" / cell.words[0] / "configs"
+            keys = set().union(*(yaml.safe_load((folder / f"{file}.yaml").read_text()) for file in cell.configs))
+            assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= keys
 
 
 def test_pre_training_is_shared_by_folds_and_shares_of_labels():
