@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "monai_cl"
 TRAINING = tuple(f"{bundle} train" for bundle in bundle_names())
 READING = ("datalist validate", "prepare", *TRAINING, *(f"{bundle} evaluate" for bundle in bundle_names()))
 SEGMENTING = ("btcv_unetr_segmentation", "spleen_unetr_segmentation")
-INFERRING = tuple(f"{bundle} inference" for bundle in bundle_names())
+# with a record beside each result
+INFERRING = tuple(f"{bundle} inference" for bundle in bundle_names() if bundle != "meta_label_pretraining")
 OF_SLICES = ("cirrhosis_classification inference", "wsp_ct_pretraining inference")
 WRITING = ("datalist create", "datalist split", "datalist subset", "datalist from_table")
 # file or folder -> where its messages are met; of the others an option must exist somewhere
