@@ -159,7 +159,7 @@ def _refusal(overlap: Mapping[str, Any], data_list: DataList) -> UserError:
         overlap["weights"],
         expected=f"weights that know none of the {overlap['scored']} scans of {data_list.path} that are scored",
         found=f"trained on {' and '.join(parts)}",
-        remedy="score other scans, or train the weights without these; --allow_overlap true scores them nevertheless, "
+        remedy="score other scans, or train the weights without these; --allow_overlap True scores them nevertheless, "
         "and results and report then say so",
     )
 

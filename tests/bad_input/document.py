@@ -16,9 +16,9 @@ is a test (`tests/bad_input`), and this page is made of the same table (`python 
 *italics* are real files of public collections.
 
 A message has the form `file: expected …, found …; what to do`. Commands print it after `error: ` and end with status 2;
-bundles print it as their last line. What it says to do exists where it is printed and deletes nothing; `tests/bad_input`
-follows a remedy of each kind and compares the values after it. `datalist validate` reports all problems of a list at once,
-before a run.
+bundles print it as their last line. What it says to do exists where it is printed and deletes nothing;
+`tests/bad_input` follows a remedy of each kind and compares the values after it. `datalist validate` reports all
+problems of a list at once, before a run.
 
 What cannot be detected: a bit changed in the voxels of a file without checksums (uncompressed .nii, .nrrd, .mha,
 DICOM). Once a volume is prepared, the store knows the checksums of its sources and of its own files:

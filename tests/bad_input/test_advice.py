@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from monai_cl.shipped import bundle_names
-from tests.bad_input.advice import advice_faults, known_options
+from tests.bad_input.advice import advice_faults, all_places, known_options
 
 PACKAGE = Path(__file__).resolve().parents[2] / "monai_cl"
 TRAINING = tuple(f"{bundle} train" for bundle in bundle_names())
 READING = ("datalist validate", "prepare", *TRAINING, *(f"{bundle} evaluate" for bundle in bundle_names()))
 SEGMENTING = ("btcv_unetr_segmentation", "spleen_unetr_segmentation")
 # with a record beside each result
-INFERRING = tuple(f"{bundle} inference" for bundle in bundle_names() if bundle != "meta_label_pretraining")
+INFERRING = tuple(name for name in all_places() if name.endswith(" inference") and "overwrite" in known_options(name))
 OF_SLICES = ("cirrhosis_classification inference", "wsp_ct_pretraining inference")
 WRITING = ("datalist create", "datalist split", "datalist subset", "datalist from_table")
 # file or folder -> where its messages are met; of the others an option must exist somewhere

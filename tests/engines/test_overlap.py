@@ -116,7 +116,7 @@ def test_scored_scans_that_the_weights_know_are_refused(data_list, tmp_path, bun
     scored = 4 if key == "probe_overlap" else 2
     assert f"know none of the {scored} scans of {data_list}" in text
     assert "trained on the scans case2 (with their labels)" in text
-    assert "--allow_overlap true" in text
+    assert "--allow_overlap True" in text
     found = parsed(bundle, data_list, key, *overlays, **options, allow_overlap=True)
     assert found == {
         **{"weights": options[option], "scored": scored, "scans": ["case2"], "patients": [], "used": ["labels"]}
