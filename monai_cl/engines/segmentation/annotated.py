@@ -20,8 +20,7 @@ class AnnotatedDiceCELoss(DiceCELoss):
     With them, it is the mean over the samples of the loss of each one's annotated voxels; a sample without any counts
     as 0.
 
-    Args:
-        as ``monai.losses.DiceCELoss``.
+    Its arguments are those of ``monai.losses.DiceCELoss``.
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
