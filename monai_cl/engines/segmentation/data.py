@@ -121,14 +121,15 @@ def checked_items(
 
 
 def _check_ignored(data_list: DataList, partly_annotated: bool) -> None:
-    """A config of an earlier version would count the ignored voxels, and not say so."""
+    """A config without the loss and the metrics for it would count the ignored voxels, and not say so."""
     ignoring = [dataset.name for dataset in data_list.datasets if dataset.ignore is not None]
     if ignoring and not partly_annotated:
         raise UserError(
             data_list.path,
-            expected="a list of voxels that are all annotated, for a config of an earlier version",
+            expected="labels whose voxels are all annotated: the loss and Dice of this config count every voxel",
             found=f'"ignore" in {", ".join(ignoring)}',
-            remedy="export the config again, or take over AnnotatedDiceCELoss, AnnotatedVoxelsd and partly_annotated",
+            remedy="use spleen_unetr_segmentation or btcv_unetr_segmentation as this version has them, which leave out "
+            "such voxels",
         )
 
 

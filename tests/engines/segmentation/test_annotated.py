@@ -74,10 +74,10 @@ def test_annotated_class_maps_stay_as_they_are():
 
 
 @pytest.mark.parametrize("items", [training_items, validation_items])
-def test_a_config_of_an_earlier_version_refuses_a_list_that_ignores(tmp_path, items):
+def test_a_config_that_counts_every_voxel_refuses_a_list_that_ignores(tmp_path, items):
     scans = [{"image": f"{i}.nii.gz", "label": f"l{i}.nii.gz", "fold": i} for i in range(2)]
     document = {"name": "a", "labels": {"0": "background", "1": "liver"}, "ignore": 3, "training": scans}
     data_list = load_data_list(write_json(tmp_path / "list.json", document))
-    with pytest.raises(UserError, match=r'"ignore" in a; export the config again'):
+    with pytest.raises(UserError, match='"ignore" in a; use spleen_unetr_segmentation'):
         items(data_list, fold=0)
     assert len(items(data_list, fold=0, partly_annotated=True)) == 1
