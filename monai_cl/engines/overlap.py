@@ -20,6 +20,7 @@ from monai_cl.processes import rank
 
 logger = logging.getLogger(__name__)
 _MOST_NAMED = 10
+_WORDS = {"true": True, "false": False}
 
 
 def training_scans(data_list: DataList, dataset: Any, *, used: str = "") -> list[dict[str, Any]] | None:
@@ -46,7 +47,7 @@ def scored_overlap(
     data_list: DataList,
     scored: Any,
     *,
-    allow: bool = False,
+    allow: bool | str = False,
     store: str | Path | None = None,
     spacing: Sequence[float] | None = None,
 ) -> dict[str, Any] | None:
@@ -58,7 +59,7 @@ def scored_overlap(
         weights: file that a run starts from or evaluates; None: none.
         data_list: that the scored scans are of.
         scored: `CTSlices` or `MixCLPatches`, or items of the list, of which this process may have its share.
-        allow: let them pass; the result then says so.
+        allow: let them pass; the result then says so. A command line hands ``true`` on as a word.
         store: where items are prepared.
         spacing: mm, with which items are prepared.
 
@@ -70,8 +71,9 @@ def scored_overlap(
     Raises:
         UserError: there are such scans and they are not allowed; names them. Or ``allow`` is neither true nor false.
     """
-    if not isinstance(allow, bool):
-        raise UserError("allow_overlap", expected="true or false", found=f"{allow!r}")
+    allowed = _WORDS.get(str(allow).lower())
+    if allowed is None:
+        raise UserError("--allow_overlap", expected="true or false", found=f"{allow!r}")
     if not weights or not Path(weights).is_file():  # what is not there is reported where it is loaded
         return None
     seen = trained_scans(weights)
@@ -92,7 +94,7 @@ def scored_overlap(
         "patients": list(dict.fromkeys(name for name, same, _ in found if not same)),
         "used": sorted({used for _, _, used in found} - {""}),
     }
-    if found and not allow:
+    if found and not allowed:
         raise _refusal(overlap, data_list)
     if found:
         logger.warning("%s was trained on scans that are scored, which allow_overlap permits", weights)

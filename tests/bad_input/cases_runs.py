@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks.nets import UNETR
 
+from monai_cl.data import load_data_list, read_volume
+from monai_cl.data.io.fingerprint import scan_fingerprint
+from monai_cl.data.records.model_record import model_record
+from monai_cl.data.records.training_scans import ScanIdentity, scans_record
+from monai_cl.networks import save_weights
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import itk
 from tests.bad_input.cases_lists import EXPRESSION
@@ -51,6 +57,25 @@ def _validation(*makers: Maker) -> Callable[[World], dict[str, Any]]:
         return {"fold": "none"}
 
     return make
+
+
+def _knowing_encoder(world: World) -> dict[str, Any]:
+    """An encoder of the run's size that says that it was trained on the first scan, which fold 0 validates on."""
+    size = {"img_size": (32, 32, 32), "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
+    item = load_data_list(world.list_file()).items()[0]
+    scan = ScanIdentity(scan_fingerprint(read_volume(item["image"])), frozenset(), "labels")
+    record = model_record(
+        kind="encoder",
+        bundle="mixcl_ct_pretraining",
+        network={},
+        data_list={"name": "other"},
+        scans=scans_record([scan]),
+        iterations=1,
+        seed=0,
+    )
+    path = world.root / "knows.pt"
+    save_weights(UNETR(in_channels=1, out_channels=2, **size).state_dict(), path, record)
+    return {"pretrained_encoder": str(path)}
 
 
 def _constant_slice(array: np.ndarray) -> np.ndarray:
@@ -200,6 +225,13 @@ RUNS = [
         (SPLEEN,),
         options(pretrained_encoder="/nowhere/encoder.pt"),
         ("/nowhere/encoder.pt", "no such checkpoint"),
+    ),
+    Case(
+        "weights",
+        "an encoder that was trained on a scan that is validated on",
+        (SPLEEN,),
+        _knowing_encoder,
+        ("knows.pt", "trained on the scans good (with their labels)", "--allow_overlap true"),
     ),
     Case("options", "a file that is not an encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
     Case("options", "an encoder file that is damaged", (CIRRHOSIS,), _broken_encoder, ("encoder.pt", "not a readable")),

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cl.data import read_results
-from monai_cl.engines import segmentation_unetr
+from monai_cl.data import load_data_list, read_results, read_volume
+from monai_cl.data.io.fingerprint import scan_fingerprint
+from monai_cl.engines import segmentation_unetr, trained_scans
 from tests.bundles.conftest import BUNDLES, NETWORK, PRETRAINING
 
 TERMS = ("identity", "label", "reconstruction", "supervised")
@@ -103,6 +104,15 @@ def test_the_exported_encoder_fits_monais_unetr_and_says_where_it_is_from(encode
     for name, tensor in exported.items():
         assert torch.equal(tensor, trained[f"unetr.{name}"])
         assert torch.equal(tensor, network.state_dict()[name])
+
+
+def test_its_files_say_which_scans_it_was_trained_on(encoder, pretraining, cohort):
+    files = [item["image"] for item in load_data_list(cohort / "pretraining.json").items()]
+    wanted = {scan_fingerprint(read_volume(file)) for file in files}
+    for file in (pretraining / "model.pt", pretraining / "checkpoint_iteration=2.pt", encoder):
+        scans = trained_scans(file)
+        assert {scan.fingerprint for scan in scans} == wanted
+        assert {scan.used for scan in scans} == {"labels"}
 
 
 @pytest.mark.parametrize("preset", ["paper", "balanced", "supervised", "identity", "label", "reconstruction"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from monai_cl.data import read_results
 from tests.bundles.conftest import BUNDLES, PRETRAINING, SPLEEN, config_files, words
 
 
@@ -112,6 +113,34 @@ def test_an_encoder_of_another_size_is_refused(train, encoder, tmp_path):
     finished = train(SPLEEN, tmp_path / "run", pretrained_encoder=str(encoder), feature_size=8)
     check(finished, str(encoder), "another shape", "feature_size")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def seen(cohort, tmp_path) -> dict[str, object]:
+    """Options of a fine-tuning on a data set that the encoder was pre-trained on."""
+    (first, *_) = json.loads((cohort / "pretraining.json").read_text(encoding="utf-8"))["datasets"]
+    (tmp_path / "seen.json").write_text(json.dumps(first), encoding="utf-8")
+    return {"data_list": str(tmp_path / "seen.json"), "fold": 1}
+
+
+def test_validating_on_scans_that_the_encoder_was_trained_on_is_refused(train, encoder, seen, tmp_path):
+    finished = train(SPLEEN, tmp_path / "run", pretrained_encoder=str(encoder), **seen)
+    check(finished, str(encoder), "trained on the scans liver_0001 (with their labels)", "--allow_overlap true")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_where_it_is_allowed_results_and_report_say_so(train, launcher, encoder, seen, tmp_path):
+    run, page = tmp_path / "run", tmp_path / "report.html"
+    train(SPLEEN, run, pretrained_encoder=str(encoder), allow_overlap="true", iterations=2, **seen).check()
+    overlap = read_results(run)["data_list"]["overlap"]
+    assert (overlap["weights"], overlap["scans"], overlap["scored"]) == (str(encoder), ["liver_0001"], 1)
+    launcher.run("monai_cl", "report", run, "--output", page, cwd=tmp_path).check()
+    top = page.read_text(encoding="utf-8").partition("<main")[0]
+    assert "Not a test on unseen data: run, seed 0" in top
+    assert "liver_0001" in top
+    # the model knows what its encoder knows
+    check(train(SPLEEN, run, "evaluate", **seen), "run/model.pt", "liver_0001", "--allow_overlap true")
 
 
 def test_a_file_that_is_not_an_encoder_is_refused(train, tmp_path):

@@ -176,7 +176,18 @@ def test_weights_that_say_nothing_are_taken_with_a_warning(data_list, tmp_path, 
     assert caplog.text.count("does not say which scans it was trained on") == 2
 
 
-def test_the_text_false_allows_nothing(data_list):
+@pytest.mark.parametrize(("word", "allowed"), [("true", True), ("True", True), ("false", False), ("False", False)])
+def test_words_of_a_command_line_are_what_they_say(data_list, tmp_path, word, allowed):
+    known, loaded = weights(tmp_path / "w.pt", record_of(data_list, "case0")), load_data_list(data_list)
+    if allowed:
+        assert scored_overlap(known, loaded, loaded.items(), allow=word)["scans"] == ["case0"]
+    else:
+        with pytest.raises(UserError, match="case0"):
+            scored_overlap(known, loaded, loaded.items(), allow=word)
+
+
+@pytest.mark.parametrize("word", ["yes", 1, None, ""])
+def test_other_words_are_refused(data_list, word):
     loaded = load_data_list(data_list)
-    with pytest.raises(UserError, match="allow_overlap: expected true or false, found 'false'"):
-        scored_overlap(None, loaded, [], allow="false")
+    with pytest.raises(UserError, match="--allow_overlap: expected true or false, found"):
+        scored_overlap(None, loaded, [], allow=word)
