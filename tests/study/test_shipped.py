@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from monai_cl.cli.commands import main
-from monai_cl.shipped import study_file, study_names
+from monai_cl.shipped import bundle_folder, study_file, study_names
 from monai_cl.study import expand, load_study
 
 PLACES = {
@@ -42,9 +42,9 @@ def test_a_study_is_counted_without_its_data(name, tmp_path, capsys):
 def test_the_options_of_a_study_are_keys_of_its_bundles(name):
     for cell in expand(load_study(study_file(name))).cells.values():
         if cell.kind == "bundle":
-            folder = study_file(name).parents[1] / "bundles" / cell.words[0] / "configs"
-            keys = set().union(*(yaml.safe_load((folder / f"{file}.yaml").read_text()) for file in cell.configs))
-            assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= keys
+            files = [bundle_folder(cell.words[0]) / "configs" / f"{config}.yaml" for config in cell.configs]
+            known = {key for file in files for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
+            assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= known
 
 
 def test_pre_training_is_shared_by_folds_and_shares_of_labels():
