@@ -26,6 +26,7 @@ class MakingCommands:
         splits: str | None = None,
         read_voxels: bool = True,
         overwrite: bool = False,
+        layout: str | None = None,
     ) -> None:
         """Write a data list for the scans in a folder, and the schema beside it for your editor.
 
@@ -49,6 +50,7 @@ class MakingCommands:
             splits: nnU-Net's splits_final.json; its validation parts become the folds.
             read_voxels: False does not look into label files; validate then says what does not fit.
             overwrite: replace an existing list.
+            layout: acdc, promise12 or mmwhs: with their patients, phases, modality and label values.
         """
         from monai_cl.data.datalist.create import create_data_list
         from monai_cl.data.datalist.folders.description import organ_names
@@ -68,6 +70,7 @@ class MakingCommands:
             splits=splits,
             read_voxels=read_voxels,
             progress=True,
+            layout=layout,
         )
         document, inside = found.document, _inside(place, target)
         if inside:

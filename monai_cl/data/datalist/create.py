@@ -23,6 +23,7 @@ from monai_cl.data.datalist.folders.patterns import (
     paths_below,
     split_pattern,
 )
+from monai_cl.data.datalist.folders.published import published_layout
 from monai_cl.data.datalist.folders.splits import add_folds, as_described, set_aside
 from monai_cl.data.datalist.folders.values import used_labels
 from monai_cl.data.datalist.items import default_ids
@@ -68,6 +69,7 @@ def create_data_list(
     without: Container[str] = (),
     read_voxels: bool = True,
     progress: bool = False,
+    layout: str | None = None,
 ) -> FoundList:
     """Look through a folder and pair images with labels.
 
@@ -90,6 +92,8 @@ def create_data_list(
         without: images to pass over, relative to the folder.
         read_voxels: False takes the names on trust and does not look into label files, unless no names are known.
         progress: show a progress bar while label files are read.
+        layout: a published data set of `PUBLISHED`, whose patterns, organs and modality are used, and whose phases are
+            read; default: none of them.
 
     Raises:
         UserError: no folder, nothing matches, two images for one case, a pattern or an expression that is wrong, a
@@ -103,7 +107,13 @@ def create_data_list(
     if labels is not None and images is None:
         raise UserError(f"labels={labels!r} needs a pattern for images too, e.g. images='imagesTr/{{case}}.nii.gz'")
     description, channels = description_of(folder), {}
-    if images is None:
+    published = None
+    if layout is not None:
+        if images is not None or labels is not None:
+            raise UserError("layout", found="patterns beside it", remedy="give --layout, or --images and --labels")
+        published, images, labels = published_layout(layout, folder, paths)
+        organs = published.organs if organs is None else organs
+    elif images is None:
         images, labels = best_layout(folder, paths)
         channels = channels_of(description)
         if images.rpartition(".nii")[0].endswith("_0000") and len(channels) > 1:
@@ -125,8 +135,9 @@ def create_data_list(
             )
         beside = labels and (labels if split == "training" else split_pattern(labels, split))
         label_files = matches(folder, paths, beside) if beside else {}
+        masks = {file for file, _ in label_files.values()}  # scan_gt is no scan
         for case, (image, named) in found.items():
-            if image in without:
+            if image in without or image in masks:
                 continue
             cases[image] = case
             item = {"image": image} | ({"label": label_files[case][0]} if case in label_files else {})
@@ -150,12 +161,18 @@ def create_data_list(
     for item in items:
         if item.get("label") in used.left_out:
             del item["label"]
+    for item in items if published else ():
+        published.describe(folder, item)
     _add_ids(items)
     if splits is not None:
         add_folds(document["training"], cases, splits)
     if validation:
         set_aside(document, validation)
-    head = {"name": name or folder.name or "data", "modality": _modality(channels, images), **used.document}
+    head = {
+        "name": name or folder.name or "data",
+        "modality": published.modality if published else _modality(channels, images),
+        **used.document,
+    }
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
     return FoundList(
         head | kept,
