@@ -19,7 +19,8 @@ from monai_cl.data import read_results
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from tests.bundles.cine_runs import NETWORK
-from tests.bundles.conftest import BUNDLES, config_files
+from tests.bundles.conftest import BUNDLES, config_files, words
+from tests.bundles.torchrun import Agents
 
 BUNDLE = "semi_supervised_segmentation"
 FILES = method_files(BUNDLES / BUNDLE)
@@ -176,3 +177,47 @@ def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__
     assert "training_000" in str(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["self_paced", "discrete_mi"])
+def test_two_processes_with_half_a_batch_each_learn_what_one_does(options, method, free_port, tmp_path):
+    # plain gradient descent and a norm within a slice: neither magnifies rounding, nor sees the other slices
+    more = {"iterations": 2, "norm": "instance", "learning_rate": 0.01, "method": method}
+    document = yaml.safe_load((BUNDLES / BUNDLE / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    del document["optimizer"]["decoupled_weight_decay"]
+    document["optimizer"]["_target_"] = "torch.optim.SGD"
+    document["bundle_root"] = str(BUNDLES / BUNDLE)
+    file = tmp_path / "train.yaml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    files = f"['{file}','{config_files(BUNDLE, 'multi_gpu_train')[0]}']"
+    given = {key: value for key, value in options.items() if key != "device"}
+    half = {"scans_per_batch": 2, "labelled_batch": 2, "output_dir": str(tmp_path / "two")}
+    chosen = words({**given, **more, **half})
+    agents = Agents(["--config_file", files, *chosen], tmp_path / "cwd", free_port(), machines=1, processes=2)
+    (done,) = agents.wait()
+    done.check()
+    whole = {"scans_per_batch": 4, "labelled_batch": 4, "output_dir": str(tmp_path / "one")}
+    made = ConfigWorkflow(
+        config_file=str(file), logging_file=False, workflow_type="train", **{**options, **more, **whole}
+    )
+    made.initialize()
+    made.run()
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.allclose(one[name], two[name], atol=2e-5), name
+    dice = [read_results(tmp_path / name)["metrics"]["per_case"] for name in ("one", "two")]
+    assert {case["id"] for case in dice[0]} == {case["id"] for case in dice[1]}
+
+
+def test_ct_is_segmented_by_the_same_call(run, slice_cohort, tmp_path):
+    document = json.loads((slice_cohort / "cirrhosis_grades.json").read_text(encoding="utf-8"))
+    document["validation"], document["training"] = document["training"][:2], document["training"][2:]
+    (slice_cohort / "few.json").write_text(json.dumps(document))
+    labels = {"position": {"parts": 3, "gamma": [5, 60]}, "patient": {"weight": 0.1, "gamma": [3.5, 50]}}
+    ct = {"dataset_dir": str(slice_cohort), "data_list": str(slice_cohort / "few.json"), "meta_labels": labels}
+    run("train", **ct, output_dir=str(tmp_path), store_dir=str(tmp_path / "store"), labelled_scans=2, iterations=2)
+    results = read_results(tmp_path)
+    assert set(results["metrics"]["dice"]) == {"liver", "spleen"}
+    assert results["data_list"]["labelled_scans"] == 2

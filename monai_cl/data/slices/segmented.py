@@ -73,18 +73,22 @@ class SemiSupervisedSlices(Dataset):
         self.batch_size = self.count + (unlabelled.sampler.batch_size if unlabelled is not None else 0)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        """As an item of the data set it is of, with its ``position``; without label: ``mask`` 0, and -1 for what only
-        the other kind has."""
+        """As an item of the data set it is of; without label: ``mask`` 0, and -1 for what only the other kind has.
+
+        ``position`` counts the labelled slices and the others apart, so that their views do not depend on how many
+        processes divide a batch.
+        """
         share, place = divmod(int(position), self.batch_size)  # share: iteration · world size + rank
         if place < self.count:
-            turn, number = divmod(share * self.count + place, len(self.labelled))
+            drawn = share * self.count + place
+            turn, number = divmod(drawn, len(self.labelled))
             index = int(permutation(self.seed, turn, len(self.labelled), _MASKS)[number])
             item = self.labelled[index]
             names = self.unlabelled.slices.labels if self.unlabelled is not None else ()
-            return {**item, **{name: torch.tensor(-1) for name in names}, "position": int(position)}
+            return {**item, **{name: torch.tensor(-1) for name in names}, "position": drawn}
         other = self.unlabelled
         item = other[share * other.sampler.batch_size + place - self.count]
-        return {**item, "mask": torch.zeros(item["image"].shape[1:], dtype=torch.int64), "position": int(position)}
+        return {**item, "mask": torch.zeros(item["image"].shape[1:], dtype=torch.int64)}
 
 
 def labelled_items(items: Sequence[Mapping[str, Any]], chosen: int | Sequence[str], *, seed: int) -> list[dict]:
