@@ -15,6 +15,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from monai_cl.data import Preparation, VolumeStore, load_data_list, read_results, read_volume, to_ras
+from monai_cl.data.datalist.items import reading_options
 from monai_cl.engines import seed_weights
 from monai_cl.engines.classification.loaded_volume import loaded_slices
 from monai_cl.engines.segmentation.data import image_preprocessing
@@ -72,6 +73,7 @@ def take(world: World) -> Outcome:
     run_config([train, INFERENCE.with_name("evaluate.yaml")], options | {"allow_overlap": True})
     maps = world.out / "maps"
     options = {"datalist": [item["image"]], "checkpoint": str(run / "model.pt"), "output_dir": str(maps)}
+    options |= reading_options(item)
     run_config([INFERENCE], options | {"organs": list(ORGANS.values())[1:]})
     results, evaluation = read_results(run), read_results(run / "evaluation")
     return Outcome(
@@ -81,7 +83,7 @@ def take(world: World) -> Outcome:
         validated=_dice(results),
         evaluated=_dice(evaluation),
         overlay=(run / "overlays" / "bad.png").read_bytes(),
-        segmented=_result(maps, item["image"]),
+        segmented=_result(maps, item),
         slices=_liver_slices(item),
         submitted=_submitted(item, world),
         page=_page(run, world.out / "report.md"),
@@ -108,10 +110,10 @@ def _dice(results: dict[str, Any]) -> dict[str, float | None]:
     return case["dice"]
 
 
-def _result(folder: Path, image: str) -> np.ndarray:
+def _result(folder: Path, item: dict[str, Any]) -> np.ndarray:
     """The only label map, on the grid of its scan; its header says one place."""
     (file,) = folder.glob("*.nii.gz")
-    found, scan = read_volume(file), read_volume(image)
+    found, scan = read_volume(file), read_volume(item["image"], **reading_options(item))
     assert found.grid.same_as(scan.grid, any_axes=False)
     header = nib.load(file).header
     assert len(header.get_data_shape()) == 3
@@ -140,6 +142,7 @@ def _submitted(item: dict[str, Any], world: World) -> np.ndarray:
     file = world.root / "submitted.json"
     root = write_list(file, [copy], [], organs=organs)
     (listed,) = load_data_list(file, data_root=root).items()
+    listed |= reading_options(item)  # the label server has files, no series
     return to_ras_array(image_preprocessing(label=True)(listed)["label"])
 
 

@@ -22,13 +22,19 @@ from monai_cl.serving.labelled_scans import labelled_scan, write_list
 from monai_cl.shipped import bundle_folder, bundle_names
 from tests.bad_input.doors import command
 from tests.bad_input.paths import SIZE, run_config
-from tests.data.volume_files import ct_array, write_dicom, write_dicom_on
+from tests.data.volume_files import affine_of, ct_array, write_dicom, write_dicom_on, write_nifti
 
 pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
 
 SPLEEN, BTCV, MIXCL = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "mixcl_ct_pretraining"
-WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
+WSP, CIRRHOSIS, META = "wsp_ct_pretraining", "cirrhosis_classification", "meta_label_pretraining"
 SLICES = {"width": 0.125, "image_size": 160}
+SIZES: dict[str, dict[str, Any]] = {
+    WSP: SLICES,
+    CIRRHOSIS: SLICES,
+    META: {"image_size": 64, "features": [4, 4, 4, 4, 4, 4]},
+    MIXCL: {},
+}
 ORGANS = ["liver", "spleen", "aorta"]
 
 # of every command and config: the kinds it takes, and those it writes. Kinds that only people read are left out.
@@ -44,6 +50,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "phantom": (set(), {"scan", "label", "list"}),
     "cirrhosis": (set(), {"scan", "label", "list"}),
     "convert": ({"scan", "label"}, {"scan", "label"}),
+    "datalist add": ({"list"}, {"list"}),  # its scans are found as those of create
+    "datalist merge_masks": (set(), {"label"}),  # of masks of one organ each
     "datalist create": ({"scan", "label"}, {"list"}),
     "datalist from_table": ({"list"}, {"list"}),
     "datalist path": (set(), set()),
@@ -54,6 +62,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "prepare": ({"scan", "label", "seg", "list"}, {"store"}),
     "store verify": ({"store"}, set()),
     "store repair": ({"store"}, set()),
+    "study run": (set(), set()),  # what it runs is in this table, and the other two show it
+    "study status": (set(), set()),
+    "study table": (set(), set()),
     "dicom_seg": ({"label"}, {"seg"}),
     "export_encoder": ({"mixcl"}, {"encoder"}),
     "export_config": ({"bundle"}, {"config"}),
@@ -64,6 +75,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{BTCV} inference": ({"scan", "segmenter"}, {"label", "seg"}),
     f"{MIXCL} inference": ({"scan", "mixcl"}, {"scan"}),
     f"{WSP} inference": ({"scan", "label", "slices"}, {"features"}),
+    f"{META} inference": ({"scan", "meta"}, {"features"}),
+    f"{META} train": ({"list", "store"}, {"meta", "results"}),
+    f"{META} evaluate": ({"meta"}, {"results"}),
     f"{CIRRHOSIS} inference": ({"scan", "label", "classifier"}, set()),
     f"{SPLEEN} train": ({"list", "store", "encoder", "mixcl"}, {"segmenter", "results"}),
     f"{SPLEEN} evaluate": ({"segmenter"}, {"results"}),
@@ -76,6 +90,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{CIRRHOSIS} train": ({"list", "store", "slices"}, {"classifier", "results"}),
     f"{CIRRHOSIS} evaluate": ({"classifier"}, {"results"}),
 }
+WEIGHTS = ("segmenter", "mixcl", "slices", "classifier", "meta")
 # where the real runs of a bundle's trainings take and give what the table says
 RUNS = {
     SPLEEN: "test_segmentation_run.py",
@@ -83,6 +98,7 @@ RUNS = {
     MIXCL: "test_pretraining_run.py",
     WSP: "test_wsp_run.py",
     CIRRHOSIS: "test_wsp_run.py",
+    META: "test_meta_label_run.py",
 }
 # of what the others write, a cohort is the beginning: left to the slow tests
 FAST = ("convert", "dicom_seg", "bundle copy", "export_config", "probe", f"{SPLEEN} inference", f"{MIXCL} inference")
@@ -166,6 +182,7 @@ class Outputs:
                 "mixcl": lambda: network(config(MIXCL, "train"), **SIZE),
                 "slices": lambda: network(config(WSP), **SLICES),
                 "classifier": lambda: network(config(CIRRHOSIS), **SLICES),
+                "meta": lambda: network(config(META), **SIZES[META]),
             }
             torch.save(made[kind]().state_dict(), path)
         return path
@@ -173,7 +190,13 @@ class Outputs:
     def _of(self, command: str) -> Output:
         folder = self.folder(command)
         words = command.replace(" ", "_")
-        for bundle, short in ((SPLEEN, "segmentation"), (BTCV, "segmentation"), (MIXCL, "mixcl"), (WSP, "wsp")):
+        for bundle, short in (
+            (SPLEEN, "segmentation"),
+            (BTCV, "segmentation"),
+            (MIXCL, "mixcl"),
+            (WSP, "slices"),
+            (META, "slices"),
+        ):
             if command == f"{bundle} inference":
                 return getattr(self, f"_{short}")(folder, bundle)
         return getattr(self, f"_{words}")(folder)
@@ -189,10 +212,12 @@ class Outputs:
         run_config([config(bundle)], options | {"checkpoint": str(self.weights("mixcl"))})
         return {"scan": Made(folder / "series_reconstruction.nii.gz")}
 
-    def _wsp(self, folder: Path, bundle: str) -> Output:
+    def _slices(self, folder: Path, bundle: str) -> Output:
         scan, other = self.of("convert")["scan"].path, self.of(f"{MIXCL} inference")["scan"].path
-        options = {"datalist": [str(scan), str(other)], "output_dir": str(folder), **SLICES}
-        run_config([config(bundle)], options | {"checkpoint": str(self.weights("slices"))})
+        options = {"datalist": [str(scan), str(other)], "output_dir": str(folder), **SIZES[bundle]}
+        run_config(
+            [config(bundle)], options | {"checkpoint": str(self.weights("meta" if bundle == META else "slices"))}
+        )
         return {"features": Made(folder / "features.npz")}
 
     def _convert(self, folder: Path) -> Output:
@@ -218,6 +243,18 @@ class Outputs:
         shutil.copytree(self.of("phantom")["scan"].path.parents[1], folder / "data")
         run("datalist", "create", folder / "data", "--patient", "[0-9]+")
         return {"list": Made(folder / "data" / "data_list.json")}
+
+    def _datalist_add(self, folder: Path) -> Output:
+        return {"list": add_scan(self.of("phantom")["list"].path)}
+
+    def _datalist_merge_masks(self, folder: Path) -> Output:
+        source = self.of("phantom")
+        for name, kind in (("ct", "scan"), ("segmentations/spleen", "label")):
+            path = folder / "case" / f"{name}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source[kind].path.read_bytes())
+        run("datalist", "merge_masks", folder)
+        return {"label": Made(folder / "case" / "labels.nii.gz", folder / "case" / "ct.nii.gz")}
 
     def _datalist_split(self, folder: Path) -> Output:
         source = self.of("phantom")["list"].path
@@ -285,6 +322,19 @@ def from_table(path: Path) -> Made:
     return Made(path.with_name("staged.json"))
 
 
+def add_scan(path: Path) -> Made:
+    """The list, copied, with one scan more."""
+    dataset = load_data_list(path).datasets[0]
+    number = len(list(dataset.root.glob("new_*")))
+    new = write_nifti(dataset.root / f"new_{number}.nii.gz", ct_array(seed=number), affine_of("LPS"))
+    longer = path.with_name(f"{path.stem}_longer.json")
+    shutil.copy(path, longer)
+    words = ("--patient", "new_[0-9]+", "--allow_outside", "True")
+    run("datalist", "add", longer, "--images", new.name, "--dataset", dataset.name, *words)
+    assert str(new) in [item["image"] for item in load_data_list(longer).items()]
+    return Made(longer)
+
+
 def labelled_features(source: Path, target: Path) -> Path:
     """Four times the features, of eight patients with a class each."""
     from monai_cl.data.slices.features import SliceFeatures, read_features, write_features
@@ -314,10 +364,8 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
     inference = {"output_dir": str(folder / "out")}
     if taker.endswith(" inference"):
         bundle = taker.split()[0]
-        size: dict[str, Any] = dict(SLICES if bundle in (WSP, CIRRHOSIS) else {"organs": ORGANS})
-        if bundle == MIXCL:
-            size = {}
-        needs = next(name for name in ("segmenter", "mixcl", "slices", "classifier") if name in TABLE[taker][0])
+        size = SIZES.get(bundle, {"organs": ORGANS})
+        needs = next(name for name in WEIGHTS if name in TABLE[taker][0])
         file = made.path if kind == "config" else config(bundle)
         if kind == "bundle":
             file = made.path / "configs" / "inference.yaml"
@@ -340,6 +388,7 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         ),
         "datalist subset": lambda: run(*("datalist", "subset", made.path, folder / "out", "--fraction", 1), *where),
         "datalist from_table": lambda: from_table(made.path),
+        "datalist add": lambda: add_scan(made.path),
         "prepare": lambda: run(
             *("prepare", made.path if kind == "list" else list_of(folder, made, kind), "--store", folder / "store"),
             *("--progress=False", *where),
@@ -391,7 +440,7 @@ def pairs() -> Iterator[Any]:
 
 def is_tried_here(writer: str, kind: str, taker: str) -> bool:
     """Not what takes a training, or weights of one; the label server writes its list for its training alone."""
-    if kind in ("segmenter", "mixcl", "slices", "encoder", "classifier") or (writer, kind) == ("monailabel", "list"):
+    if kind in (*WEIGHTS, "encoder") or (writer, kind) == ("monailabel", "list"):
         return False
     return not any(name.endswith((" train", " evaluate")) for name in (writer, taker))
 

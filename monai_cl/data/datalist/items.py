@@ -27,6 +27,11 @@ def item_id(item: Mapping[str, Any]) -> str:
     return str(item.get("id") or strip_ending(Path(item["image"]).name))
 
 
+def scan_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """What an item has of its own: the image, and of a series with several acquisitions the one that it takes."""
+    return str(item["image"]), str(item.get("series_part") or "")
+
+
 def describe_item(item: Mapping[str, Any]) -> str:
     """How a message names the item: its id, and its patient where that is another name."""
     name, patient = item_id(item), item.get("patient")
@@ -44,14 +49,18 @@ def map_pairs(label_map: Mapping[int, int] | None) -> list[list[int]] | None:
 
 
 def default_ids(items: Mapping[Key, Mapping[str, Any]]) -> dict[Key, str]:
-    """Ids as given, otherwise the image's file name, with its folders where names repeat (as in KiTS).
+    """Ids as given, else the image's file name; where names repeat with the acquisition, or with its folders (KiTS).
 
     Args:
         items: those of a data set as its list writes them, under any keys.
     """
     given = {key: raw["id"] for key, raw in items.items() if "id" in raw}
     files = {key: posixpath.normpath(raw["image"]) for key, raw in items.items() if key not in given}
+    parts = {key: f"_{items[key]['series_part']}" if items[key].get("series_part") else "" for key in files}
     short = {key: strip_ending(posixpath.basename(file)) for key, file in files.items()}
-    if len(set(short.values())) == len(short):
-        return given | short
-    return given | {key: strip_ending(file).replace("/", "_") for key, file in files.items()}
+    long = {key: strip_ending(file).replace("/", "_") for key, file in files.items()}
+    for names in (short, {key: name + parts[key] for key, name in short.items()}):
+        if len(set(names.values())) == len(names):
+            return given | names
+    repeated = len(set(long.values())) < len(long)
+    return given | {key: name + parts[key] * repeated for key, name in long.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from monai_cl.data.datalist.items import default_ids
@@ -116,6 +117,8 @@ class ListReader:
             if shape.is_sound(*parts, split, i)
         }
         ids, refused = default_ids(sound), False
+        # acquisitions of one series are of one patient
+        owners = {normpath(raw["image"]): raw.get("patient", ids[key]) for key, raw in reversed(sound.items())}
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         places: dict[str, list[str]] = {split: [] for split in SPLITS}
         for (split, i), raw in sound.items():
@@ -129,7 +132,7 @@ class ListReader:
             item = {
                 "image": files["image"],
                 "fold": int(raw["fold"]) if "fold" in raw else None,
-                "patient": raw.get("patient", ids[split, i]),
+                "patient": raw.get("patient", owners[normpath(raw["image"])]),
                 "id": ids[split, i],
                 "dataset": name,
                 "label_map": label_map,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from monai_cl.data.datalist.folders.description import IGNORE
+from monai_cl.data.datalist.items import scan_of
 from monai_cl.data.datalist.problems import Problem
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
 def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
     """Problems that concern several data sets: a name used twice, one image in two sets."""
     names: dict[str, DataSet] = {}
-    images: dict[str, tuple[DataSet, str]] = {}
+    images: dict[tuple[str, str], tuple[DataSet, str]] = {}
     for dataset in datasets:
         first = names.setdefault(dataset.name, dataset)
         if first is not dataset:
@@ -44,7 +45,7 @@ def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
             remedy = 'give one of them another "name"'
             yield Problem("repeated name", dataset.list_file, where, "another name", found, remedy=remedy)
         for _, place, item in dataset.entries():
-            owner, first_place = images.setdefault(item["image"], (dataset, place))
+            owner, first_place = images.setdefault(scan_of(item), (dataset, place))
             if owner is not dataset:
                 expected = "every image in one data set only"
                 found = f"the image of {first_place} of data set {owner.name} again"
@@ -107,11 +108,11 @@ def _label_problems(dataset: DataSet) -> Iterator[Problem]:
 
 
 def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
-    images: dict[str, str] = {}
+    images: dict[tuple[str, str], str] = {}
     ids: dict[str, str] = {}
     for _, place, item in dataset.entries():
         file = dataset.relative(item["image"])
-        first = images.setdefault(item["image"], place)
+        first = images.setdefault(scan_of(item), place)
         if first != place:
             found = f"the one of {first} again"
             remedy, where = remove_one(place, first), f"{place}.image"

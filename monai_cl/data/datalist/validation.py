@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cl.data.datalist.duplicates import duplicate_files
-from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.datalist.items import reading_options, scan_of
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.overlap import Task, for_each, overlap_problems
@@ -246,10 +246,10 @@ def _listing(folder: str) -> tuple[str, ...] | None:
 def _duplicates(data_list: DataList, tasks: list[Task], fingerprints: Mapping[int, str]) -> Iterator[Problem]:
     for key in ("image", "label"):
         owners: dict[str, list[tuple[DataSet, str]]] = {}
-        seen: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for dataset, where, item in tasks:
-            again = item["image"] in seen  # the list's rules have reported it, for its label too
-            seen.add(item["image"])
+            again = scan_of(item) in seen  # the list's rules have reported it, for its label too
+            seen.add(scan_of(item))
             if key in item and not (again and key == "label"):
                 owners.setdefault(item[key], []).append((dataset, f"{where}.{key}"))
         groups = duplicate_files(owners)
@@ -262,6 +262,8 @@ def _duplicates(data_list: DataList, tasks: list[Task], fingerprints: Mapping[in
             places = [(file, *owner) for file in same for owner in owners[file]]
             first_file, first_dataset, first_where = places[0]
             for file, dataset, where in places[1:]:
+                if key == "image" and file == first_file:
+                    continue  # another acquisition of one series, or reported by the list's rules
                 found = f"the content of {first_where} ({first_dataset.relative(first_file)}) again"
                 if first_dataset is not dataset:
                     found += f", of data set {first_dataset.name}"

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from monai_cl.data.dicom.kinds import is_segmentation
-from monai_cl.data.dicom.seg_reader import read_dicom_seg
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.formats import DICOM, format_named, is_series
 from monai_cl.data.io.label_values import whole_values
@@ -91,6 +90,8 @@ def read_label_file(
             found=image,
             remedy="name the folder of that series as image",
         )
+    from monai_cl.data.dicom.seg_reader import read_dicom_seg
+
     labels, affine, _ = read_dicom_seg(path, source=image, series_part=series_part)
     return Volume(labels, affine, path)
 
