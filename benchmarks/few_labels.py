@@ -62,7 +62,7 @@ def common(args: argparse.Namespace, seed: int) -> dict[str, Any]:
         "image_size": args.size,
         "seed": seed,
         "num_workers": 0,
-        "learning_rate": 0.001,
+        "learning_rate": args.learning_rate,
         "device": torch.device("cpu"),
     }
 
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--pretrain_steps", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=20, help="the pace changes from epoch to epoch")
+    parser.add_argument("--learning_rate", type=float, default=0.001)
     parser.add_argument("--labelled_batch", type=int, default=5)
     args = parser.parse_args()
     {"run": run, "table": table}[args.what](args)
