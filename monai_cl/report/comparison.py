@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from monai_cl.report.runs import SCRATCH, Run, initialisation_labels
-from monai_cl.report.settings import differing_settings, settings_text
+from monai_cl.report.settings import differing_settings, differing_text, settings_text
 
 MEAN = "mean"
-MOST_SETTINGS = 6
 LONGEST_LABEL = 36
 
 
@@ -108,11 +107,7 @@ def _comparisons(runs: list[Run], labels: Mapping[str, str]) -> list[Comparison]
         texts[tuple(own.values())] = settings_text(own)
     if len(parts) == 1:
         return [_comparison([(run.initialisation, "") for run in runs], runs, labels)]
-    differ = f"Runs on {_title(runs)} differ in more than their start: " + "; ".join(
-        f"{key} {', '.join(dict.fromkeys(own[key] for own in settings))}" for key in list(settings[0])[:MOST_SETTINGS]
-    )
-    if len(settings[0]) > MOST_SETTINGS:
-        differ += f"; and {len(settings[0]) - MOST_SETTINGS} more"
+    differ = f"Runs on {_title(runs)} differ in more than their start: {differing_text(settings)}"
     if any(len({run.initialisation for run in part}) > 1 for part in parts.values()):
         warning = f"{differ}. Those of the same settings are compared with each other only."
         return [

@@ -9,6 +9,7 @@ from typing import Any
 
 from monai_cl.data.records.classes import class_name
 from monai_cl.report.runs import Run
+from monai_cl.report.settings import differing_settings, differing_text, settings_text
 from monai_cl.report.tables import NOTHING, Table, signed
 
 # the paper's names and order; other methods follow under the name they were given
@@ -90,13 +91,16 @@ def name_class(runs: Sequence[Run], cohort: str, label: int, *, short: bool = Fa
 
 
 def method_runs(runs: Sequence[Run]) -> list[MethodRuns]:
-    """Classification runs grouped by backbone, method and, where it was varied, σ and τ; in the paper's order."""
+    """Classification runs grouped by backbone, method and, where it was varied, σ and τ; in the paper's order.
+
+    Those that differ in further settings on one cohort are groups of their own, with the settings in their label.
+    """
     found: dict[tuple, list[Run]] = {}
     chosen = classification_runs(runs)
     for run in chosen:
         key = (_text(run, "backbone"), run.results["method"], *(run.results.get(name) for name in _SWEPT))
         found.setdefault(key, []).append(run)
-    groups = []
+    groups: list[tuple[tuple, MethodRuns]] = []
     for (backbone, method, *values), group in found.items():
         label = METHODS.get(method, method)
         kin = [key for key in found if key[:2] == (backbone, method)]
@@ -105,13 +109,40 @@ def method_runs(runs: Sequence[Run]) -> list[MethodRuns]:
             for position, (sign, value) in enumerate(zip(_SWEPT.values(), values))
             if len({key[2 + position] for key in kin}) > 1
         ]
-        groups.append(
-            (
-                (_rank(BACKBONES, backbone), _rank(METHODS, method), *map(_sortable, values)),
-                MethodRuns(method, backbone, f"{label} ({', '.join(swept)})" if swept else label, tuple(group)),
+        order = (_rank(BACKBONES, backbone), _rank(METHODS, method), *map(_sortable, values))
+        for settings, part in _by_settings(group):
+            told = [*swept, settings] if settings else swept
+            groups.append(
+                (order, MethodRuns(method, backbone, f"{label} ({', '.join(told)})" if told else label, part))
             )
-        )
     return [group for _, group in sorted(groups, key=lambda pair: pair[0])]
+
+
+def unlike_cohorts(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each cohort whose runs differ in more than backbone, method and what is varied of it."""
+    lines = []
+    for cohort in cohorts_of(runs):
+        own = [run for run in classification_runs(runs) if cohort_of(run) == cohort]
+        settings = differing_settings(own, ignored=("backbone", "width", *_SWEPT))
+        if settings[0]:
+            lines.append(f"Runs on {cohort} differ in more than their method: {differing_text(settings)}.")
+    return lines
+
+
+def _by_settings(group: Sequence[Run]) -> list[tuple[str, tuple[Run, ...]]]:
+    """Runs of one method apart by their settings, with these as text; together where no cohort has runs of several."""
+    settings = differing_settings(group)
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for run, own in zip(group, settings, strict=True):
+        seen.setdefault(cohort_of(run), set()).add(tuple(own.values()))
+    if all(len(values) == 1 for values in seen.values()):
+        return [("", tuple(group))]
+    parts: dict[tuple[str, ...], list[Run]] = {}
+    texts: dict[tuple[str, ...], str] = {}
+    for run, own in zip(group, settings, strict=True):
+        parts.setdefault(tuple(own.values()), []).append(run)
+        texts[tuple(own.values())] = settings_text(own)
+    return [(texts[values], tuple(part)) for values, part in parts.items()]
 
 
 def method_table(runs: Sequence[Run], *, measure: str = "auc") -> Table:

@@ -57,7 +57,9 @@ def _hidden_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
     hidden: list[dict[str, str]] = [{} for _ in runs]
     groups: dict[tuple, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
-        if run.kind == "segmentation":
+        if run.kind == "classification":
+            groups["classification", run.results["cohort"]].append(place)
+        elif run.kind == "segmentation":
             groups[run.data_key].append(place)
     for places in groups.values():
         found = differing_settings([runs[place] for place in places])

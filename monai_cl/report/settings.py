@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from monai_cl.report.runs import Run
@@ -14,6 +14,7 @@ _UNRELATED = frozenset(
         *("imports", "initialize", "run", "finalize", "finetune", "probe", "features", "bundle_root", "model", "lists"),
         *("dataset_dir", "data_list", "allow_outside", "store_dir", "output_dir", "evaluation_dir", "checkpoint"),
         *("pretrained_encoder", "encoder_learning_rate_factor", "allow_overlap", "overlap", "resume", "seed", "fold"),
+        *("encoder", "imagenet_weights", "about", "finetune_about", "settings_from", "start", "fold_seed"),
         *("device", "invert_device", "num_workers", "prepare_workers", "worker_start", "prefetch", "process_timeout"),
         *("epochs", "iterations", "overlay_cases", "fused_attention", "fused_optimizer", "channels_last", "compile"),
     )
@@ -36,14 +37,18 @@ def flat_config(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix.rstrip("."), str(value))]
 
 
-def differing_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
+def differing_settings(runs: Sequence[Run], *, ignored: Collection[str] = ()) -> list[dict[str, str]]:
     """For each run its value of every setting in which the runs differ.
 
     A setting that only some runs have, because others are of another version of the configuration, is left out unless
     those that have it differ.
+
+    Args:
+        runs: to compare.
+        ignored: settings that do not count.
     """
     settings = [_settings(run) for run in runs]
-    keys = list(dict.fromkeys(key for own in settings for key in own))
+    keys = [key for key in dict.fromkeys(key for own in settings for key in own) if key not in ignored]
     different = [key for key in keys if len({own[key] for own in settings if key in own}) > 1]
     return [{key: own.get(key, UNSET) for key in different} for own in settings]
 
@@ -53,6 +58,18 @@ def settings_text(settings: Mapping[str, str]) -> str:
     named = [f"{key} {value}" for key, value in settings.items()]
     rest = len(named) - _MOST_NAMED
     return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def differing_text(settings: Sequence[Mapping[str, str]], *, most: int = 6) -> str:
+    """``"iterations 10, 90; network_def._target_ UNet, UNETR"``: every setting with its values.
+
+    Args:
+        settings: of :func:`differing_settings`.
+        most: settings that are named.
+    """
+    keys = list(settings[0])
+    named = [f"{key} {', '.join(dict.fromkeys(own[key] for own in settings))}" for key in keys[:most]]
+    return "; ".join([*named, *([f"and {len(keys) - most} more"] if len(keys) > most else [])])
 
 
 def _settings(run: Run) -> dict[str, str]:

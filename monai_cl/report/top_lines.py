@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from monai_cl.report.comparison import Comparison
+from monai_cl.report.method_tables import unlike_cohorts
 from monai_cl.report.runs import Run
 
 _MOST_NAMED = 10
@@ -19,7 +20,7 @@ def top_lines(runs: Sequence[Run], comparisons: Sequence[Comparison], name_case:
         name_case: how a case id is shown.
     """
     warnings = dict.fromkeys(line for comparison in comparisons for line in comparison.warnings)
-    return [*_synthetic_lines(runs), *_overlap_lines(runs, name_case), *warnings]
+    return [*_synthetic_lines(runs), *_overlap_lines(runs, name_case), *warnings, *unlike_cohorts(runs)]
 
 
 def _synthetic_lines(runs: Sequence[Run]) -> list[str]:

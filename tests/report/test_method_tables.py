@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_cl.report import Run, method_table, sigma_tables
+from monai_cl.report import Run, method_table, render_markdown, sigma_tables
 from tests.report.examples import classification, pretraining
 
 PREDICTIONS = {"a": (1, 0.9), "b": (0, 0.2), "c": (0, 0.4)}
@@ -44,6 +44,25 @@ def test_seeds_are_pooled_into_their_mean_by_hand():
     assert table.rows == (("random", "0.600 ± 0.050"), ("WSP", "0.800 ± 0.100"))
     assert "± is the standard deviation between seeds; over folds where there is one run." in table.notes
     assert "The methods have between 1 and 3 runs on a cohort." in table.notes
+
+
+def test_runs_of_one_method_that_differ_in_their_settings_are_not_taken_for_seeds():
+    found = runs(
+        *(probe(seed=seed, auc=auc, config={"image_size": 512}) for seed, auc in enumerate((0.7, 0.8))),
+        probe(auc=0.3, config={"image_size": 64}),
+    )
+    rows = method_table(found).rows
+    assert rows == (("WSP (image_size 512)", "0.750 ± 0.071"), ("WSP (image_size 64)", "0.300 ± 0.050"))
+    top = next(line for line in render_markdown(found).splitlines() if line.startswith("> "))
+    assert "Runs on D1 differ in more than their method: image\\_size 512, 64." in top
+    hidden = render_markdown(found, hash_patients="key")
+    assert "image\\_size 64" in hidden
+
+
+def test_settings_that_belong_to_a_cohort_leave_a_method_in_one_row():
+    found = runs(probe(config={"organ": "liver"}), probe(cohort="D2", config={"organ": "spleen"}))
+    assert len(method_table(found).rows) == 1
+    assert "differ in more" not in render_markdown(found)
 
 
 def test_backbones_are_distinguished_where_there_are_several():
