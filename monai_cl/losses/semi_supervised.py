@@ -17,13 +17,16 @@ from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 _SMOOTH = 1e-5
 
 
-def slice_segmentation_loss(logits: Tensor, mask: Tensor, *, dice_weight: float = 0.0) -> Tensor:
+def slice_segmentation_loss(
+    logits: Tensor, mask: Tensor, *, dice_weight: float = 0.0, ignore_index: int = -100
+) -> Tensor:
     """Cross-entropy, and the soft Dice loss over the whole batch, of all classes, times ``dice_weight``.
 
     Args:
         logits: (B, C, H, W).
-        mask: (B, H, W) integers in [0, C).
+        mask: (B, H, W) integers in [0, C), or ``ignore_index``.
         dice_weight: weight of the soft Dice loss.
+        ignore_index: of pixels that were not annotated: they take no part.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -32,10 +35,13 @@ def slice_segmentation_loss(logits: Tensor, mask: Tensor, *, dice_weight: float 
         raise ValueError(f"mask must be (B, H, W) for logits (B, C, H, W), got {tuple(mask.shape)} and {logits.shape}")
     with no_autocast(logits):
         logits = at_least_float32(logits)
-        total = nn.functional.cross_entropy(logits, mask.long())
+        annotated = mask != ignore_index
+        mask = torch.where(annotated, mask, 0).long()
+        errors = nn.functional.cross_entropy(logits, mask, reduction="none")
+        total = torch.where(annotated, errors, 0).sum() / annotated.sum().clamp(min=1)
         if dice_weight:
-            p = logits.softmax(dim=1)
-            truth = nn.functional.one_hot(mask.long(), logits.shape[1]).movedim(-1, 1).to(p.dtype)
+            p = logits.softmax(dim=1) * annotated[:, None]
+            truth = nn.functional.one_hot(mask, logits.shape[1]).movedim(-1, 1).to(p.dtype) * annotated[:, None]
             overlap, size = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
             total = total + dice_weight * (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()
         return total
@@ -54,6 +60,8 @@ def prediction_entropy(logits: Tensor) -> Tensor:
 
 def mix_up_loss(logits: Tensor, one: Tensor, other: Tensor, share: Tensor) -> Tensor:
     """``t · CE(f, y) + (1 - t) · CE(f, y')``: cross-entropy with the mixed truth ``t y + (1 - t) y'``.
+
+    Pixels of -100, which were not annotated, cost nothing.
 
     Args:
         logits: f of the mixed images, (B, C, H, W).

@@ -37,6 +37,16 @@ def test_supervised_is_cross_entropy_and_dice_as_monai_has_it():
         slice_segmentation_loss(LOGITS, MASK[:2])
 
 
+def test_pixels_that_were_not_annotated_take_no_part():
+    mask = MASK.clone()
+    mask[:, 2:] = -100
+    found = slice_segmentation_loss(LOGITS, mask, dice_weight=1)
+    torch.testing.assert_close(found, slice_segmentation_loss(LOGITS[:, :, :2], MASK[:, :2], dice_weight=1))
+    nothing = slice_segmentation_loss(LOGITS.clone().requires_grad_(), torch.full_like(MASK, -100), dice_weight=1)
+    nothing.backward()
+    assert torch.isfinite(nothing)
+
+
 def test_entropy_is_that_of_the_distribution():
     assert prediction_entropy(torch.zeros(1, 4, 2, 2)).item() == pytest.approx(math.log(4))
     certain = torch.zeros(1, 4, 2, 2)
