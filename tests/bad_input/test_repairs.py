@@ -24,7 +24,13 @@ LABELLED = {
     "a single DICOM slice",
 }
 # a table of patients, which only `datalist from_table` reads
-ELSEWHERE = {"unknown classes among known ones"}
+ELSEWHERE = {
+    "unknown classes among known ones",
+    # what `datalist create` writes; the voxels that take no part: tests/data/test_ignored_voxels.py and the runs of
+    # tests/bundles/test_ignored_voxels.py
+    "a folder of nnU-Net whose labels have the reserved word ignore",
+    "regions of nnU-Net that do not overlap",
+}
 # two trainings, evaluations and inferences per row: this one for the fast tests
 FAST = {"a label stored in another order of axes, on the same grid"}
 

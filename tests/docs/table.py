@@ -112,6 +112,7 @@ RULES = (
     ),
     Rule(r"^python benchmarks/paper_size_step\.py", "7 GiB", shown_by="tests/bundles/test_paper_size.py"),
     Rule(r"^python data_lists/idc_series\.py", "a script, which runs as it stands"),
+    Rule(r"^pip uninstall edt$", "changes the environment", shown_by="tests/transforms/test_region_distance.py"),
     # ---- sizes and data -----------------------------------------------------------------------------------------
     Rule(r"validate data_lists/", "the scans are their owners'", status=2),
     Rule(r"monai_cl doctor\b", "what it finds depends on the machine", replace={"$": " || test $? -eq 1"}),
