@@ -51,7 +51,7 @@ INNER = {
     ),
     "engines": (
         {"recipes"},
-        {"launch", "probe", "doctor", "schedule"},
+        {"launch", "probe", "doctor", "schedule", "model_input", "pretrained"},
         {"distributed"},
         {"handlers", "overlap", "prepared_lists"},
         {"evaluation", "segmentation"},

@@ -12,6 +12,7 @@ from monai_cl.cli.datalist import DataListCommands
 from monai_cl.cli.demo import demo_command
 from monai_cl.cli.dicom_seg import dicom_seg_command
 from monai_cl.cli.doctor import doctor_command
+from monai_cl.cli.encoder import EncoderCommands
 from monai_cl.cli.from_table import datalist_from_table_command
 from monai_cl.cli.monailabel import monailabel_command
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
@@ -120,6 +121,7 @@ class Commands:
     probe = staticmethod(probe_command)
     study = StudyCommands()
     export_encoder = staticmethod(export_encoder_command)
+    encoder = EncoderCommands()
     export_config = staticmethod(export_config_command)
     dicom_seg = staticmethod(dicom_seg_command)
     report = staticmethod(report_command)

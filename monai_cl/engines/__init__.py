@@ -46,6 +46,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.data": ("class_counts", "identity_levels", "mixcl_patches"),
         "mixcl.evaluation": ("evaluate_mixcl",),
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
+        "model_input": ("check_model", "from_model"),
+        "pretrained": ("encoder_of", "imagenet_start", "start_from"),
         "prepared_lists": ("describe", "read_list"),
         "probe.depth": ("DepthResult", "probe_depth"),
         "probe.extraction": ("FeatureFile", "extract_features"),

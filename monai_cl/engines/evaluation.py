@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine
 from torch import nn
@@ -10,28 +12,41 @@ from torch import nn
 from monai_cl.data.records.results import write_results
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.model_input import check_model
 from monai_cl.errors import UserError
 from monai_cl.networks import ProjectedEncoder
 from monai_cl.networks.earlier_names import current_names
-from monai_cl.networks.transfer import bare_name, compare_weights, read_weights
+from monai_cl.networks.foreign.names import bare_name, named_as
+from monai_cl.networks.foreign.reading import read_weights
+from monai_cl.networks.transfer import compare_weights
 
 
-def load_network(network: nn.Module, checkpoint: str | Path, *, ignore: tuple[str, ...] = ()) -> nn.Module:
+def load_network(
+    network: nn.Module,
+    checkpoint: str | Path,
+    *,
+    ignore: tuple[str, ...] = (),
+    model: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """Load all of a network's weights from ``model.pt`` or a run's checkpoint, and return it.
 
     Args:
         network: the network to fill, inside its DDP wrapper or not; changed in place.
         checkpoint: file with the weights: ``model.pt`` of a run, or one of its checkpoints.
         ignore: prefixes of the file's tensors that this network does not have, such as MixCL's projectors.
+        model: ``preprocessing`` and ``organs`` of the run, compared with what the file says, see `check_model`.
 
     Raises:
-        UserError: when the file is missing, damaged or of another architecture; names what did not match.
+        UserError: when the file is missing, damaged, of another architecture, or contradicts the run's settings; the
+            message names what did not match.
     """
+    check_model(checkpoint, {**(model or {}), "network": unwrap_ddp(network)})
     weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
     if isinstance(unwrap_ddp(network), ProjectedEncoder):
         weights = current_names(weights)
     own = unwrap_ddp(network).state_dict()
     place = {bare_name(name): name for name in own}
+    weights = named_as(weights, place)
     report = compare_weights({name: own[key] for name, key in place.items()}, weights)
     if not report.complete:
         wrong = [f"{name} missing" for name in report.missing] + [f"{name} unknown" for name in report.unknown]

@@ -69,4 +69,5 @@ def slice_encoder(
     encoder.representation_size = size
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     encoder.arguments = {"backbone": name, "in_channels": in_channels, "width": width}
+    encoder.imagenet_weights = None if weights is None else str(weights)
     return encoder

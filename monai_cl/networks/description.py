@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from monai.networks.nets import UNETR
-from torch import nn
+from torch import Tensor, nn
 
 
 def describe_network(network: nn.Module) -> dict[str, Any]:
@@ -42,3 +44,41 @@ def _of_unetr(network: UNETR) -> dict[str, Any]:
         "mlp_dim": block.mlp.linear1.out_features,
         "num_heads": block.attn.num_heads,
     }
+
+
+def unetr_of_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of a UNETR that the shapes of its tensors tell; {} where they are of another network.
+
+    Args:
+        weights: of a UNETR or of its encoder, under its own names.
+
+    Returns:
+        ``in_channels``, ``feature_size``, ``hidden_size``, ``mlp_dim`` and ``patches``, the number of patches of 16³
+        voxels into which the input is divided.
+    """
+    position = weights.get("vit.patch_embedding.position_embeddings")
+    hidden = weights.get("vit.blocks.0.mlp.linear1.weight")
+    first = weights.get("encoder1.layer.conv1.conv.weight")
+    if position is None or hidden is None or first is None or (position.ndim, hidden.ndim, first.ndim) != (3, 2, 5):
+        return {}
+    return {
+        "in_channels": first.shape[1],
+        "feature_size": first.shape[0],
+        "hidden_size": hidden.shape[1],
+        "mlp_dim": hidden.shape[0],
+        "patches": position.shape[1],
+    }
+
+
+def differences(trained: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The arguments that both have with other values: name -> (of the trained network, of this one).
+
+    Args:
+        trained: arguments in a record, or what `unetr_of_weights` found.
+        own: arguments of a network that takes the weights; the number of classes may differ.
+    """
+    own = dict(own)
+    if "patches" in trained and "img_size" in own:
+        own["patches"] = prod(edge // 16 for edge in own["img_size"])
+    shared = [key for key in trained if key in own and key not in ("in_channels", "out_channels")]
+    return {key: (trained[key], own[key]) for key in shared if trained[key] != own[key]}

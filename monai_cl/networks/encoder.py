@@ -32,6 +32,7 @@ class SliceEncoder(nn.Module):
         mean: Tensor
         std: Tensor
         representation_size: int
+        imagenet_weights: str | None
         arguments: dict[str, Any]  # of `slice_encoder`, for the record in its files of weights
 
     def __init__(

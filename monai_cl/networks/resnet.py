@@ -9,8 +9,9 @@ from monai.networks.nets import resnet18
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
+from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.tinynet import odd_channels
-from monai_cl.networks.transfer import TransferReport, compare_weights, read_weights
+from monai_cl.networks.transfer import TransferReport, compare_weights
 
 _FIRST = "conv1.weight"
 _CLASSIFIER = "fc."

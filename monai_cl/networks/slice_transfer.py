@@ -10,7 +10,9 @@ from torch import Tensor
 from monai_cl.errors import UserError
 from monai_cl.networks.earlier_names import current_names, in_encoder
 from monai_cl.networks.encoder import SliceEncoder
-from monai_cl.networks.transfer import TransferReport, compare_weights, read_weights
+from monai_cl.networks.foreign.names import named_as
+from monai_cl.networks.foreign.reading import read_weights
+from monai_cl.networks.transfer import TransferReport, compare_weights
 
 _PREFIX = "encoder."
 
@@ -37,8 +39,10 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     """
     if not Path(path).is_file():
         raise UserError(path, found="no such file", remedy="pass a checkpoint of a pre-training on slices")
-    given = slice_encoder_weights(read_weights(path))
     own = {name: tensor for name, tensor in encoder.state_dict().items() if in_encoder(name)}
+    weights = read_weights(path)
+    # whatever is in front of the names, such as Lightning's "model."
+    given = slice_encoder_weights(weights) or slice_encoder_weights(named_as(weights, own))
     report = compare_weights(own, given, source=str(path))
     if not report.complete:
         raise UserError(

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
-from monai_cl.networks.archive import checksum_error
-from monai_cl.networks.description import describe_network
+from monai_cl.networks.description import describe_network, differences, unetr_of_weights
+from monai_cl.networks.foreign.names import OUTPUT_LAYERS, bare_name, likely_architecture, named_as
+from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.weights_file import read_about, save_weights
 
+__all__ = ["bare_name", "read_weights"]  # where they were in earlier versions
 ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
-_WRAPPERS = ("network", "model", "state_dict", "net")
-_MODULE_PREFIXES = ("module.", "unetr.", "_orig_mod.")
+_FIRST = "vit.patch_embedding."
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class TransferReport:
         """Whether nothing is missing, of another shape or unknown."""
         return not (self.missing or self.other_shape or self.unknown)
 
+    @property
+    def parts(self) -> dict[str, int]:
+        """Tensors that matched, of each part of the network: ``{"vit": 149, "encoder1": 3, …}``."""
+        return dict(Counter(name.split(".")[0] for name in self.matched))
+
     def __str__(self) -> str:
         parts = [f"{self.source}: {len(self.matched)} encoder tensors matched"]
         for what, names in (
@@ -58,55 +65,21 @@ class TransferReport:
         return "; ".join(parts)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a flat state dict from a checkpoint, without unpickling code.
-
-    Accepts a bare state dict or one under ``network``, ``model``, ``state_dict`` or ``net``; strips
-    ``module.`` (DDP), ``unetr.`` (`MixCLNet`) and ``_orig_mod.`` (torch.compile) prefixes.
-
-    Raises:
-        UserError: when the file is missing, damaged, or holds no tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(path, found="no such checkpoint file", remedy="correct the path")
-    if fault := checksum_error(path):
-        raise UserError(
-            path,
-            found=f"not a readable PyTorch checkpoint of plain tensors, found a damaged file ({fault})",
-            remedy="copy it again",
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(path, found=f"not a readable PyTorch checkpoint of plain tensors ({reason})") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    if not isinstance(content, Mapping):
-        raise UserError(path, expected="a state dict (name → tensor)", found=type(content).__name__)
-    weights = {bare_name(str(k)): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not weights:
-        raise UserError(path, expected="a state dict (name → tensor)", found="no tensor in it")
-    return weights
-
-
-def bare_name(name: str) -> str:
-    """A tensor's name without the prefixes of DDP (``module.``), `MixCLNet` (``unetr.``) and torch.compile."""
-    stripped = True
-    while stripped:
-        stripped = False
-        for prefix in _MODULE_PREFIXES:
-            if name.startswith(prefix):
-                name, stripped = name[len(prefix) :], True
-    return name
-
-
 def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The entries of a UNETR state dict that are transferred (MixCL: ``vit.*``, ``encoder1–4.*``)."""
     return {name: tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIXES)}
+
+
+def transferred(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries of a network's state dict that a pre-training gives it.
+
+    Args:
+        network: of a UNETR the encoder; of any other network everything but its last layer.
+        weights: under the network's names.
+    """
+    if isinstance(network, UNETR):
+        return encoder_weights(weights)
+    return {name: tensor for name, tensor in weights.items() if not name.startswith(OUTPUT_LAYERS)}
 
 
 def compare_weights(
@@ -135,15 +108,19 @@ def compare_weights(
 
 def compare_encoder(network: nn.Module, weights: Mapping[str, Tensor], *, source: str = "") -> TransferReport:
     """Compare encoder weights with a network's own encoder, key by key, without changing anything."""
-    return compare_weights(encoder_weights(network.state_dict()), encoder_weights(weights), source=source)
+    own = network.state_dict()
+    given = named_as(weights, own)
+    return compare_weights(transferred(network, own), transferred(network, given), source=source)
 
 
 def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -> TransferReport:
     """Load pre-trained encoder weights into a UNETR (or a module that has one as ``unetr``), decoder untouched.
 
     Args:
-        network: a `monai.networks.nets.UNETR` of the architecture that was pre-trained.
-        path: ``encoder.pt`` of `export_encoder`, or any checkpoint with UNETR's key names.
+        network: a `monai.networks.nets.UNETR` of the architecture that was pre-trained; or any other network, which
+            gets all but its last layer.
+        path: ``encoder.pt`` of `export_encoder`, or any checkpoint with the network's key names, whatever is in front
+            of them.
         strict: every encoder tensor of the network must be in the file with its shape. ``False`` loads
             what matches and reports the rest, but still refuses a file in which nothing matches.
 
@@ -155,18 +132,36 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     """
     inner = getattr(network, "unetr", None)
     target = inner if isinstance(inner, nn.Module) else network
-    weights = read_weights(path)
+    weights = named_as(read_weights(path), target.state_dict())
     report = compare_encoder(target, weights, source=str(path))
+    what = type(target).__name__
     if not report.matched:
         found = ", ".join(sorted(weights)[:3])
-        raise UserError(f"{report}; nothing can be transferred (the file holds {found}, …): it is not a UNETR encoder")
-    if strict and not report.complete:
+        kind = likely_architecture(weights)
+        looks = f"; its names are those of a {kind}" if kind else ""
+        fitting = "an encoder for it" if isinstance(target, UNETR) else f"weights of a {what}"
         raise UserError(
-            f"{report}; build the network as it was pre-trained (img_size, feature_size, hidden_size; "
-            "the JSON beside encoder.pt has them; UNETR's keys also changed after MONAI 1.5.2)"
+            f"{report}; nothing can be transferred into this network, a {what} (the file holds {found}, …{looks}): "
+            f"leave the file out, or give {fitting}"
         )
+    if strict and not report.complete:
+        raise UserError(f"{report}; {_advice(target, weights)}")
     target.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     return report
+
+
+def _advice(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """What to change so that the network fits, where its sizes can be read from the file's tensors."""
+    trained, own = unetr_of_weights(weights), describe_network(network)["arguments"]
+    wrong = differences(trained, own) if trained and isinstance(network, UNETR) else {}
+    if not wrong:
+        return (
+            "build the network as it was pre-trained (img_size, feature_size, hidden_size; "
+            "`python -m monai_cl encoder show` prints what the file says)"
+        )
+    found = ", ".join(f"{key} {its}" for key, (its, _) in wrong.items())
+    own_values = ", ".join(f"{key} {value}" for key, (_, value) in wrong.items())
+    return f"the file's network has {found}, this one {own_values}: build it as it was pre-trained"
 
 
 def export_encoder(
@@ -197,6 +192,9 @@ def export_encoder(
         weights, origin = read_weights(source), str(source)
         carried = read_about(source)
     record = carried or record or ({"network": describe_network(source)} if isinstance(source, nn.Module) else {})
+    # the names of one of its parts tell what is in front of all
+    anchor = next((name[name.index(_FIRST) :] for name in weights if f".{_FIRST}" in f".{name}"), None)
+    weights = named_as(weights, [anchor]) if anchor else weights
     encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights).items()}
     absent = [prefix for prefix in ENCODER_PREFIXES if not any(name.startswith(prefix) for name in encoder)]
     if absent:

@@ -15,9 +15,11 @@ from monai.bundle import ConfigParser
 
 from monai_cl.data.records.results import read_results
 from monai_cl.engines import class_names, dry_run, export_config, load_classifier, load_network
+from monai_cl.engines.model_input import settings_of
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_atomically
 from monai_cl.networks import read_about, save_weights
+from monai_cl.networks.backbones import BACKBONES
 from monai_cl.shipped import bundle_folder
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
@@ -163,9 +165,13 @@ def _check_keys(given: Mapping[str, Any], known: set[str], bundle: Path) -> None
 
 
 def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
-    """The record of the run that wrote the weights; empty where there is none."""
+    """What the weights say of themselves, and the record of the run that wrote them; empty where there is neither."""
+    about = read_about(weights) or {}
+    trained = {key: value for key, value in settings_of(about).items() if key in (*_OF_THE_RUN, "organs")}
+    if trained.get("backbone") not in (None, *BACKBONES):
+        del trained["backbone"]  # a network of the user, of which the name alone is known
     if not (weights.parent / "results.json").is_file():
-        return {}
+        return trained
     results = read_results(weights.parent)
     if results.get("bundle") not in (None, bundle):
         raise UserError(weights, expected=f"weights of {bundle}", found=f"those of {results['bundle']}")
@@ -174,7 +180,7 @@ def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
     datasets = list((results["data_list"].get("datasets") or {}).values())
     if results["kind"] == SEGMENTATION and len(datasets) == 1:
         values["organs"] = [str(name) for name in datasets[0]["labels"][1:]]
-    return values
+    return values | trained
 
 
 def _is_expression(value: Any) -> bool:
@@ -203,10 +209,16 @@ def _loaded_network(config: Path, weights: Path, *, task: str, probe: str | None
     parser.read_config(str(config))
     network = parser.get_parsed_content("network_def")
     if task == SEGMENTATION:
-        return load_network(network, weights)
-    load_classifier(network, weights, probe=probe)
-    dry_run(network, channels=2 * parser["neighbours"] + 1, size=parser["image_size"])
+        return load_network(network, weights, model=_model(parser))
+    load_classifier(network, weights, probe=probe, model=_model(parser))
+    channels = 2 * parser.get_parsed_content("neighbours") + 1
+    dry_run(network, channels=channels, size=parser.get_parsed_content("image_size"))
     return network
+
+
+def _model(parser: ConfigParser) -> dict[str, Any] | None:
+    """The settings that are compared with those of the weights; a bundle from elsewhere has none."""
+    return parser.get_parsed_content("model") if "model" in parser else None
 
 
 def _write_metadata(source: Path, target: Path) -> None:
@@ -218,13 +230,13 @@ def _write_metadata(source: Path, target: Path) -> None:
         metadata["network_data_format"][side][key] for side, key in (("inputs", "image"), ("outputs", "pred"))
     )
     if pred["format"] == SEGMENTATION:
-        names = ["background", *map(str, parser["organs"])]
+        names = ["background", *map(str, parser.get_parsed_content("organs"))]
         pred["channel_def"] = {str(number): name for number, name in enumerate(names)}
         pred["num_channels"] = len(names)
-        image["spatial_shape"] = pred["spatial_shape"] = list(parser["patch_size"])
+        image["spatial_shape"] = pred["spatial_shape"] = list(parser.get_parsed_content("patch_size"))
     else:
-        image["spatial_shape"] = [parser["image_size"]] * 2
-        image["num_channels"] = 2 * parser["neighbours"] + 1
+        image["spatial_shape"] = [parser.get_parsed_content("image_size")] * 2
+        image["num_channels"] = 2 * parser.get_parsed_content("neighbours") + 1
         classes = [str(name) for name in parser.get_parsed_content("classes")]
         metadata["label_classes"], pred["channel_def"] = f"0 {classes[0]}, 1 {classes[1]}", {"0": classes[1]}
         image["channel_def"] = {str(number): f"axial slice {number}" for number in range(image["num_channels"])}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -151,7 +152,9 @@ class TrainingTask(BundleTrainTask):
             overrides["validate#dataset_data"] = "@train#dataset_data"
         if self.start is not None:
             loaded = f"monai_cl.engines.load_network(@network_def, {self.start!r})"
-            overrides["network"] = self.bundle_config["network"].replace("@network_def", loaded)
+            # an app of an earlier version names the network_def itself
+            started = re.compile(r"@start\.network|@network_def")
+            overrides["network"] = started.sub(lambda _: loaded, self.bundle_config["network"], count=1)
         self.overrides = dict(overrides)
         logger.info("training in %s: %d labelled scans, %d to validate on", self.run, len(training), len(validation))
         return overrides

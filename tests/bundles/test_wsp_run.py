@@ -222,8 +222,10 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(launcher, wsp, p
     wide = {**files, "checkpoint": str(probe / "model.pt"), "image_size": 160, "width": 0.25}
     wrong = launcher.run("monai.bundle", "run", *words({**wide, "output_dir": str(tmp_path)}), cwd=tmp_path)
     assert wrong.status != 0
-    assert wrong.last_error_line.startswith(f"error: {probe / 'model.pt'}: does not fit this network")
-    assert "width" in wrong.last_error_line
+    assert wrong.last_error_line.startswith(
+        f"error: {probe / 'model.pt'}: expected the width it was trained with, 0.125"
+    )
+    assert "found 0.25; leave --width out" in wrong.last_error_line
     assert "Traceback" not in wrong.err
 
 

@@ -33,6 +33,7 @@ def run_record(
     device: Any = "cpu",
     data_list: Mapping[str, Any] | None = None,
     initialisation: str | os.PathLike | None = None,
+    encoder: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     curves: Mapping[str, Sequence[Sequence[float]]] | None = None,
     metrics: Mapping[str, Any] | None = None,
@@ -49,6 +50,8 @@ def run_record(
         device: ``torch.device`` or string; a CUDA device is written with the card's name.
         data_list: the data that were used, see :func:`monai_cl.engines.prepared_lists.describe`.
         initialisation: encoder file the weights came from; None is ``"scratch"``.
+        encoder: what that encoder is: ``sha256``, ``preset``, ``training`` with lists, scans and steps, ``tensors``
+            taken of each part of the network; see `monai_cl.engines.start_from`. None: none was loaded.
         config: the merged configuration as plain values.
         curves: quantity -> [[iteration, value], ...].
         metrics: for a segmentation ``{"mean_dice", "dice": {organ: x}, "per_case": [{"id", "patient", "dice"}]}``; for
@@ -74,6 +77,7 @@ def run_record(
         "command": shlex.join(sys.argv),
         "data_list": dict(data_list or {}),
         "initialisation": "scratch" if initialisation is None else os.fspath(initialisation),
+        "encoder": None if encoder is None else dict(encoder),
         "config": dict(config or {}),
         "curves": dict(curves or {}),
         "metrics": dict(metrics or {}),

@@ -29,6 +29,7 @@ from monai_cl.engines.distributed.collectives import any_process, on_rank_zero, 
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.attaching import Stateful, Turn, kept_states, on_exception, take_turn
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
+from monai_cl.engines.model_input import check_model
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
 
@@ -168,6 +169,8 @@ class Checkpoints:
                 ),
                 remedy="resume with the epoch_length it was started with",
             )
+        if own := self._about(engine):
+            check_model(path, own, remedy="resume with the settings it was started with")
         for name, target in self._sources(engine).items():
             if name not in content:
                 raise UserError(path, found=f"has no {name!r}", remedy="it was written by another kind of run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.engines.evaluation import load_network
+from monai_cl.engines.model_input import check_model
 from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.errors import UserError
 from monai_cl.networks import SliceEncoder, SliceProbability, load_slice_encoder
@@ -82,20 +84,28 @@ def set_probe(network: SliceEncoder, probe: LinearProbe, *, source: str | Path =
         network.head.bias.fill_(probe.bias)
 
 
-def load_classifier(network: SliceEncoder, checkpoint: str | Path, *, probe: str | Path | None = None) -> None:
+def load_classifier(
+    network: SliceEncoder,
+    checkpoint: str | Path,
+    *,
+    probe: str | Path | None = None,
+    model: Mapping[str, Any] | None = None,
+) -> None:
     """Load a classifier from one file, or from the files of an encoder and of a probe on it.
 
     Args:
         network: from `slice_classifier`; changed in place.
         checkpoint: ``model.pt`` of a classification run; with ``probe``, of the encoder's pre-training.
         probe: ``probe.npz`` of ``python -m monai_cl probe`` or of a run.
+        model: ``preprocessing`` of the run, compared with what the file says, see `check_model`.
 
     Raises:
         UserError: files that are missing, damaged or do not fit; names what does not fit.
     """
     if probe is None:
-        load_network(network, checkpoint)
+        load_network(network, checkpoint, model=model)
     else:
+        check_model(checkpoint, {**(model or {}), "network": network})
         load_slice_encoder(network, checkpoint)
         set_probe(network, LinearProbe.load(probe), source=probe)
     network.eval()

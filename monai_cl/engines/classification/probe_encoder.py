@@ -39,6 +39,7 @@ def probe_encoder(
     tensorboard: bool = False,
     model: Mapping[str, Any] | None = None,
     training_scans: Sequence[Mapping[str, Any]] | None = None,
+    encoder: Mapping[str, Any] | None = None,
 ) -> ProbeResult:
     """Probe, and leave ``model.pt``: the encoder with the probe fitted on all patients as its head.
 
@@ -58,6 +59,7 @@ def probe_encoder(
         tensorboard: configs of version 0.1.0 pass False; the embedding projector is gone.
         model: ``preprocessing`` of the model's record; None: ``model.pt`` carries no record.
         training_scans: of the model's record, see `monai_cl.engines.RunRecorder`.
+        encoder: of `monai_cl.engines.start_from`; None: one that was not pre-trained.
 
     Raises:
         UserError: what `run_probe` refuses, several processes, or ``tensorboard``.
@@ -83,6 +85,7 @@ def probe_encoder(
         config=call.merged_config() if call else {},
         draw_roc=draw_roc,
         draw_pca=draw_pca,
+        encoder=encoder,
     )
     set_probe(network, LinearProbe.load(output_dir / "probe.npz"))
     record = None
@@ -97,6 +100,7 @@ def probe_encoder(
             scans=training_scans,
             iterations=0,
             seed=seed,
+            encoder=encoder,
         )
     save_atomically(network.state_dict(), output_dir / "model.pt", record)
     print(describe_probe(result.metrics(), data_list))

@@ -21,6 +21,8 @@ from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.launch.command_line import invocation
+from monai_cl.engines.model_input import settings_of
+from monai_cl.engines.pretrained import Start
 from monai_cl.networks import describe_network
 from monai_cl.processes import writes
 
@@ -47,7 +49,10 @@ class RunRecorder:
         training_scans: of the model's record, see `monai_cl.engines.training_scans`; None: the ids in ``data_list``.
         model: of the model's record: ``network``, the network itself; ``preprocessing``, what its input is; ``preset``,
             how it is trained. None: no record is written into the files of weights.
-        initialisation: ``scratch`` or the encoder file.
+        initialisation: ``scratch`` or the encoder file; None: that of ``start``.
+        start: of `monai_cl.engines.start_from`: the pre-trained encoder is recorded, and the network that is trained
+            must be the one that got it.
+        encoder: the encoder of a model that is evaluated, see `monai_cl.engines.encoder_of`.
         optimizer: its learning rate is recorded.
         evaluator: validation engine, whose metric ``val_mean_dice`` and per-case details are recorded.
         pictures: the evaluator's `OverlayPictures`, whose files are recorded.
@@ -68,7 +73,9 @@ class RunRecorder:
         data_list: Mapping[str, Any],
         training_scans: Sequence[Mapping[str, Any]] | None = None,
         model: Mapping[str, Any] | None = None,
-        initialisation: str = "scratch",
+        initialisation: str | None = None,
+        start: Start | None = None,
+        encoder: Mapping[str, Any] | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         evaluator: Engine | None = None,
         pictures: Pictures | None = None,
@@ -82,7 +89,9 @@ class RunRecorder:
             raise ValueError(f"interval must be >= 1, got {interval}")
         self.kind, self.bundle, self.output_dir = kind, bundle, Path(output_dir)
         self.name = name or self.output_dir.resolve().name
-        self.seed, self.data_list, self.initialisation = int(seed), dict(data_list), initialisation
+        self.seed, self.data_list = int(seed), dict(data_list)
+        self.start, self.encoder = start, encoder if start is None else start.encoder
+        self.initialisation = initialisation or (start and start.file) or "scratch"
         self.training_scans, self.model = training_scans, model
         self._rate: float | None = None
         self.optimizer, self.evaluator, self.pictures, self.organs = optimizer, evaluator, pictures, list(organs)
@@ -158,7 +167,14 @@ class RunRecorder:
             scans=self.training_scans,
             iterations=iteration,
             seed=self.seed,
+            encoder=self.encoder,
         )
+
+    def _config(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The config with the values that were taken from a file of weights in place of the expressions for them."""
+        record = self.model_record(0)
+        settings = {} if record is None else settings_of(record)
+        return {key: settings.get(key, value) if _is_expression(value) else value for key, value in config.items()}
 
     # -- events --------------------------------------------------------------------------------------------------
     def attach(self, engine: Engine) -> None:
@@ -207,6 +223,8 @@ class RunRecorder:
 
     def _start(self, engine: Engine) -> None:
         self._started = time.monotonic()
+        if self.start is not None and getattr(engine, "network", None) is not None:
+            self.start.require_trained(engine.network)
         check_equal_on_all_ranks(
             {"content of the data list (sha256)": self.data_list.get("sha256")},
             remedy="give every machine the same data list",
@@ -287,7 +305,8 @@ class RunRecorder:
             device=engine.state.device,
             data_list=self.data_list,
             initialisation=self.initialisation,
-            config=call.merged_config() if call else {},
+            encoder=self.encoder,
+            config=self._config(call.merged_config() if call else {}),
             curves=self.curves if self._trains else {},
             metrics=self.metrics,
             overlays=self.overlays,
@@ -296,6 +315,10 @@ class RunRecorder:
         if self._trains:
             record.update(iterations=engine.state.iteration, best=self.best)
         return record
+
+
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("$monai_cl.engines.from_model")
 
 
 def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], organs: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import re
@@ -135,6 +136,8 @@ def _defaults(args_file: str) -> dict[str, Any]:
 # a value that comes from the recipe of fine-tuning: of the kind that the paper's has
 _OF_RECIPE = re.compile(r'\$@recipe\["(\w+)"\]')
 _EXPRESSIONS = ("$", "@", "%")
+# a default that a file of weights may replace; its own stands last
+_FROM_MODEL = re.compile(r"\$monai_cl\.engines\.from_model\(@\w+, [\"']\w+[\"'], (.*)\)")
 
 
 # words that mean "not set", where an option accepts them
@@ -150,6 +153,8 @@ def type_fault(default: Any, given: Any) -> str | None:
     """
     if isinstance(given, str) and (given.startswith(_EXPRESSIONS) or given.lower() in _UNSET):
         return None
+    if isinstance(default, str) and (stated := _FROM_MODEL.fullmatch(default)):
+        default = ast.literal_eval(stated[1])
     if isinstance(default, bool):
         return None if isinstance(given, bool) else "True or False"
     if isinstance(default, int):

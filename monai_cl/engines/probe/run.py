@@ -36,6 +36,7 @@ def run_probe(
     draw_roc: Callable[..., bytes] | None = None,
     draw_pca: Callable[..., bytes] | None = None,
     config: Mapping[str, Any] | None = None,
+    encoder: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> ProbeResult:
     """Probe features and write everything a reader needs into ``output``.
@@ -56,6 +57,7 @@ def run_probe(
             picture.
         draw_pca: `monai_cl.report.pca_figure`, handed in likewise; None: no picture of the features.
         config: the merged configuration of the run.
+        encoder: what the encoder of the features is, for ``results.json``, see `monai_cl.data.run_record`.
         **options: further options of `probe_patients`.
 
     Returns:
@@ -95,6 +97,7 @@ def run_probe(
         bundle=bundle,
         data_list={**listed, "name": listed.get("name") or about["cohort"]},
         initialisation=about.get("encoder"),
+        encoder=encoder,
         config={**(config or {}), "features": {"file": features.source, **about}, "probe": {"seed": seed, **options}},
         metrics=metrics,
         overlays=pictures,

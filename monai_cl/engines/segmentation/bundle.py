@@ -58,7 +58,7 @@ def segment_with_bundle(
         raise UserError(
             file, expected=f"the key {absent[0]!r}", found="none", remedy=f"it has {', '.join(sorted(config))}"
         )
-    label = _organ_id({**config, **given}, bundle / "configs" / "metadata.json", organ=organ)
+    label = _organ_id(_organs({**config, **given, "bundle_root": str(bundle)}), bundle / "configs" / "metadata.json", organ=organ)
     own = own_results(output_dir) if output_dir.is_dir() else set()
     for old in (*_masks_in(output_dir), *(output_dir / name for name in own)):
         old.unlink(missing_ok=True)
@@ -80,11 +80,18 @@ def segment_with_bundle(
     return found[0], label
 
 
-def _organ_id(config: Mapping[str, Any], metadata: Path, *, organ: str) -> int:
-    """From the config's ``organs`` (1, 2, …) or, where it has none, from the channels that the metadata name."""
+def _organs(config: Mapping[str, Any]) -> Any:
+    """The config's ``organs``, from the record of its checkpoint where they are taken from there."""
+    if "monai_cl.engines.from_model" in str(config.get("organs")):
+        return ConfigParser(dict(config), globals={"monai_cl": "monai_cl"}).get_parsed_content("organs")
+    return config.get("organs")
+
+
+def _organ_id(organs: Any, metadata: Path, *, organ: str) -> int:
+    """From the config's organs (1, 2, …) or, where it names none, from the channels that the metadata name."""
     names: dict[int, str] = {}
-    if isinstance(config.get("organs"), (list, tuple)):
-        names = {number: str(name) for number, name in enumerate(config["organs"], start=1)}
+    if isinstance(organs, (list, tuple)):
+        names = {number: str(name) for number, name in enumerate(organs, start=1)}
     elif metadata.is_file():
         content = json.loads(metadata.read_text(encoding="utf-8"))
         channels = content.get("network_data_format", {}).get("outputs", {}).get("pred", {}).get("channel_def", {})

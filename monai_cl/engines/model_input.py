@@ -1,0 +1,143 @@
+"""What a file of weights says of the input it takes: the defaults of a config, and the check of a user's values."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_cl.errors import UserError
+from monai_cl.networks import describe_network, read_about
+from monai_cl.networks.description import differences
+
+logger = logging.getLogger(__name__)
+
+# record's entry -> (key of the bundles' configs, unit)
+_INPUT = {
+    "spacing": ("spacing", " mm"),
+    "orientation": ("orientation", ""),
+    "window": ("window", " HU"),
+    "modality": ("modality", ""),
+    "image_size": ("image_size", " pixels"),
+    "pixel_size": ("pixel_size", " mm"),
+    "neighbours": ("neighbours", ""),
+}
+_OPTIONS = {"img_size": "patch_size"}  # argument of a network -> key of the bundles' configs, where it is another
+_ABSENT = object()
+
+
+def from_model(file: str | Path | None, key: str, default: Any) -> Any:
+    """A setting as the record of a file of weights has it; for the default values in a bundle's config.
+
+    Args:
+        file: file of weights; None, or one that is not there or has no record, gives ``default``.
+        key: of the config: an entry of the preprocessing, an argument of the network, ``organs`` or ``preset``.
+        default: for files of earlier versions.
+    """
+    about = read_about(file) if file not in (None, "") else None
+    value = _ABSENT if about is None else settings_of(about).get(key, _ABSENT)
+    return default if value is _ABSENT else value
+
+
+def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a record of a model has, by their key in the bundles' configs.
+
+    Args:
+        about: see `monai_cl.networks.read_about`.
+    """
+    arguments = (about.get("network") or {}).get("arguments") or {}
+    found = {_OPTIONS.get(name, name): value for name, value in arguments.items()}
+    found |= about.get("preprocessing") or {}
+    found |= {key: about[key] for key in ("organs", "preset") if about.get(key) is not None}
+    return found
+
+
+def check_model(
+    file: str | Path,
+    model: Mapping[str, Any],
+    *,
+    allow_other_preprocessing: bool = False,
+    may_allow: bool = False,
+    remedy: str | None = None,
+) -> dict[str, Any] | None:
+    """Compare the settings of a run with those in a file of weights, before anything is loaded.
+
+    Args:
+        file: file of weights. One without a record, which is written elsewhere or by an earlier version, is accepted,
+            and the log says so.
+        model: of the run: ``network``, ``preprocessing``, ``organs``; see `monai_cl.engines.RunRecorder`.
+        allow_other_preprocessing: accept another preprocessing; not another network, nor other organs.
+        may_allow: whether the run has that option, for the message.
+        remedy: what to do about a conflict; None: the remedy of a file that is loaded by a config.
+
+    Returns:
+        The record, or None.
+
+    Raises:
+        UserError: the run's values contradict those of the file; names both and what to do.
+    """
+    if not Path(file).is_file():
+        raise UserError(file, found="no such checkpoint file", remedy="correct the path")
+    about = read_about(file)
+    if about is None:
+        logger.info("%s: does not say what it was trained on; the config's own settings are used", file)
+        return None
+    conflict = next(conflicts(about, model, preprocessing=not allow_other_preprocessing), None)
+    if conflict is not None:
+        key, trained, own = conflict
+        what = key.replace("_", " ")
+        remedy = remedy or f"leave --{key} out, and the file's is used"
+        if key == "organs":
+            remedy += "; a data list gets that order by its label_map"
+        elif may_allow and key in _INPUT:
+            remedy += ", or allow the difference with --allow_other_preprocessing True"
+        unit = _INPUT.get(key, ("", ""))[1]
+        raise UserError(
+            file, expected=f"the {what} it was trained with, {_text(trained)}{unit}", found=_text(own), remedy=remedy
+        )
+    return about
+
+
+def conflicts(
+    about: Mapping[str, Any], model: Mapping[str, Any], *, preprocessing: bool = True
+) -> Iterator[tuple[str, Any, Any]]:
+    """Settings with two values: (key of the config, value in the record, value of the run).
+
+    Args:
+        about: record of a file of weights.
+        model: of the run, see `check_model`.
+        preprocessing: whether to compare that too.
+    """
+    trained, own = about.get("preprocessing") or {}, model.get("preprocessing") or {}
+    for name, (key, _) in _INPUT.items():
+        if preprocessing and name in trained and name in own and not _same(trained[name], own[name]):
+            yield key, trained[name], own[name]
+    network = model.get("network")
+    if network is not None:
+        of_file = (about.get("network") or {}).get("arguments") or {}
+        of_run = network if isinstance(network, Mapping) else describe_network(network)
+        for name, values in differences(of_file, of_run["arguments"]).items():
+            yield _OPTIONS.get(name, name), *values
+    named, organs = about.get("organs"), model.get("organs")
+    if named and organs and list(named) != [str(organ) for organ in organs]:
+        yield "organs", list(named), [str(organ) for organ in organs]
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal numbers to rounding; a number for three edges is three equal ones."""
+    if isinstance(one, (list, tuple)) or isinstance(other, (list, tuple)):
+        first, second = (list(value) if isinstance(value, (list, tuple)) else [value] for value in (one, other))
+        longest = max(len(first), len(second))
+        first, second = (value * longest if len(value) == 1 else value for value in (first, second))
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
+    return one == other
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_text, value))}]"
+    return f"{value:g}" if isinstance(value, float) else f"{value}"

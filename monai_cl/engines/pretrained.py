@@ -1,0 +1,120 @@
+"""The start of a training from pre-trained weights, whatever the network is: loaded wholly, or refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from monai_cl.engines.model_input import check_model, conflicts
+from monai_cl.errors import UserError
+from monai_cl.files import sha256
+from monai_cl.networks import SliceEncoder, load_encoder, load_slice_encoder, read_about
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network as its training starts.
+
+    Attributes:
+        network: with the pre-trained weights in it.
+        encoder: what they are, for ``results.json`` and for the record of the model; None: from scratch.
+        file: they are from; None: from scratch.
+    """
+
+    network: nn.Module
+    encoder: dict[str, Any] | None = None
+    file: str | None = None
+
+    def require_trained(self, trained: nn.Module) -> None:
+        """Make sure that the network which is trained is the one that got the weights.
+
+        Raises:
+            UserError: it is another one, so that the run would be recorded as pre-trained and is not.
+        """
+        own = {id(parameter) for parameter in self.network.parameters()}
+        if self.encoder is not None and not any(id(parameter) in own for parameter in trained.parameters()):
+            raise UserError(
+                "network",
+                expected=f"the network that {self.file} was loaded into (network_def)",
+                found="another one, which would start from scratch",
+                remedy="replace network_def instead of network, or leave the encoder out",
+            )
+
+
+def start_from(
+    network: nn.Module,
+    file: str | Path | None,
+    *,
+    model: Mapping[str, Any] | None = None,
+    allow_other_preprocessing: bool = False,
+) -> Start:
+    """Load a pre-trained encoder into a network that is built already.
+
+    Args:
+        network: a UNETR, an encoder of slices, or any other network, see `load_encoder`; changed in place.
+        file: ``encoder.pt``, ``model.pt`` or a checkpoint of a pre-training, or a file from elsewhere; None: the
+            training starts from scratch.
+        model: the run's ``preprocessing``, compared with the file's, see `check_model`.
+        allow_other_preprocessing: train on input of another spacing, window, … than the encoder's; it is recorded.
+
+    Raises:
+        UserError: a file that is missing, damaged or does not fit, or a preprocessing that contradicts the file's.
+    """
+    if file in (None, ""):
+        return Start(network)
+    if not isinstance(allow_other_preprocessing, bool):
+        raise UserError(f"allow_other_preprocessing must be true or false, got {allow_other_preprocessing!r}")
+    # the organs are those of the target, and may be others
+    own = {"network": network, "preprocessing": (model or {}).get("preprocessing")}
+    about = check_model(file, own, allow_other_preprocessing=allow_other_preprocessing, may_allow=True) or {}
+    load = load_slice_encoder if isinstance(network, SliceEncoder) else load_encoder
+    report = load(network, file)
+    logger.info("%s", report)
+    kept = ("kind", "bundle", "preset", "network", "preprocessing", "training")
+    encoder = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
+    encoder["tensors"] = report.parts
+    encoder["other_preprocessing"] = {
+        key: {"encoder": trained, "run": value} for key, trained, value in conflicts(about, own) if about
+    }
+    for key, values in encoder["other_preprocessing"].items():
+        logger.warning("%s: %s of the encoder %s, of this run %s, as allowed", file, key, *values.values())
+    return Start(network, encoder, str(file))
+
+
+def encoder_of(file: str | Path) -> dict[str, Any] | None:
+    """The pre-trained encoder that a trained model started from, from the model's record; None: none, or not known.
+
+    Args:
+        file: ``model.pt`` or a checkpoint.
+    """
+    return (read_about(file) or {}).get("encoder")
+
+
+def imagenet_start(network: nn.Module, weights: str | Path | None) -> str:
+    """``initialisation`` of a run: the file of ImageNet weights, or ``"scratch"``.
+
+    Args:
+        network: that is trained.
+        weights: file that was given.
+
+    Raises:
+        UserError: the network was not made with it, so that the run starts from scratch.
+    """
+    if weights in (None, ""):
+        return "scratch"
+    encoder = network if hasattr(network, "imagenet_weights") else getattr(network, "encoder", network)
+    if getattr(encoder, "imagenet_weights", None) != str(weights):
+        raise UserError(
+            weights,
+            expected="a network that takes ImageNet weights (backbone resnet18)",
+            found=f"a {type(network).__name__}, into which they were not loaded",
+            remedy="leave imagenet_weights or the replaced network out",
+        )
+    return str(weights)
