@@ -47,6 +47,7 @@ def without_names(runs: Sequence[Run]) -> list[Run]:
             "initialisation": starts[run.initialisation],
             "data_list": run.data_list | known,
             "config": settings[number - 1],
+            "encoder": None if not run.is_pretrained else {"tensors": _taken(run)},
             "command": None,
         }
         hidden.append(replace(run, results=results))
@@ -69,6 +70,11 @@ def _hidden_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
                 shown = own[key] if _NUMBER.fullmatch(own[key]) else f"value {values.index(own[key]) + 1}"
                 hidden[place][key] = shown
     return hidden
+
+
+def _taken(run: Run) -> dict[str, int]:
+    """Of the encoder only how many tensors were taken; a run of an earlier version did not count them."""
+    return (run.results.get("encoder") or {}).get("tensors") or {"encoder": 1}
 
 
 def is_untitled_png(content: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,6 +42,19 @@ class Run:
     @property
     def initialisation(self) -> str:
         return self.results["initialisation"]
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether tensors of an encoder were loaded: as counted in the record.
+
+        Earlier versions did not count, and loaded none where another ``network_def`` was given.
+        """
+        if "encoder" in self.results:
+            encoder = self.results["encoder"]
+            return encoder is not None and sum(encoder["tensors"].values()) > 0
+        network = self.results["config"].get("network_def")
+        replaced = isinstance(network, Mapping) and "pretrained_encoder" not in network
+        return self.initialisation != SCRATCH and not (self.kind == "segmentation" and replaced)
 
     @property
     def data_list(self) -> dict[str, Any]:
@@ -118,12 +131,15 @@ def _result_files(path: Path) -> list[Path]:
 def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Initialisation as written in the results -> a short name: scratch, pre-trained, or pre-trained (distinct end).
 
-    Encoder files are distinguished by as many trailing parts of their path as needed.
+    Encoder files are distinguished by as many trailing parts of their path as needed. A file of which no run took any
+    tensor of an encoder, such as the model of an evaluation that was trained from scratch, is "not pre-trained".
     """
     encoders = sorted({run.initialisation for run in runs if run.initialisation != SCRATCH})
+    taken = {run.initialisation for run in runs if run.is_pretrained}
+    word = {encoder: "pre-trained" if encoder in taken else "not pre-trained" for encoder in encoders}
     labels = {SCRATCH: SCRATCH}
     if len(encoders) == 1:
-        labels[encoders[0]] = "pre-trained"
+        labels[encoders[0]] = word[encoders[0]]
     elif encoders:
         parts = {encoder: _posix(encoder).with_suffix("").parts for encoder in encoders}
         depth = 1
@@ -132,7 +148,7 @@ def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:
         ends = {encoder: "/".join(part[-depth:]) for encoder, part in parts.items()}
         if len(set(ends.values())) < len(encoders):  # they differ in the suffix only
             ends = {encoder: encoder for encoder in encoders}
-        labels.update({encoder: f"pre-trained ({end})" for encoder, end in ends.items()})
+        labels.update({encoder: f"{word[encoder]} ({end})" for encoder, end in ends.items()})
     return labels
 
 

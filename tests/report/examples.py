@@ -39,6 +39,7 @@ def segmentation(
     per_case = [
         {"id": case, "patient": (patients or {}).get(case, case), "dice": dict(values)} for case, values in dice.items()
     ]
+    taken = None if initialisation is None else {"file": initialisation, "tensors": {"vit": 161}}
     return run_record(
         kind="segmentation",
         bundle="spleen_unetr_segmentation",
@@ -46,7 +47,13 @@ def segmentation(
         seed=seed,
         initialisation=initialisation,
         data_list={**data_list, **(data or {})},
-        **{"config": {"lr": 1e-4}, "curves": {"loss": [[1, 1.0], [2, 0.5]]}, "metrics": {"per_case": per_case}, **more},
+        **{
+            "encoder": taken,
+            "config": {"lr": 1e-4},
+            "curves": {"loss": [[1, 1.0], [2, 0.5]]},
+            "metrics": {"per_case": per_case},
+            **more,
+        },
     )
 
 

@@ -58,7 +58,8 @@ def segment_with_bundle(
         raise UserError(
             file, expected=f"the key {absent[0]!r}", found="none", remedy=f"it has {', '.join(sorted(config))}"
         )
-    label = _organ_id(_organs({**config, **given, "bundle_root": str(bundle)}), bundle / "configs" / "metadata.json", organ=organ)
+    organs = _organs({**config, **given, "bundle_root": str(bundle)})
+    label = _organ_id(organs, bundle / "configs" / "metadata.json", organ=organ)
     own = own_results(output_dir) if output_dir.is_dir() else set()
     for old in (*_masks_in(output_dir), *(output_dir / name for name in own)):
         old.unlink(missing_ok=True)

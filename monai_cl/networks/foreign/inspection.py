@@ -71,8 +71,8 @@ def _without_prefix(weights: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(weights)
     while len(found) > 1:
         heads = {name.split(".", 1)[0] if "." in name else None for name in found}
-        # a network with one part, such as a bare backbone of slices, keeps its name
-        if len(heads) != 1 or None in heads or heads & {"vit", "encoder", "backbone"}:
+        # a network of one part keeps that part's name
+        if len(heads) != 1 or None in heads or heads & {"vit", "encoder"}:
             break
         found = {name.split(".", 1)[1]: tensor for name, tensor in found.items()}
     return found
