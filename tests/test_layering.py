@@ -51,8 +51,8 @@ INNER = {
     ),
     "engines": (
         {"recipes"},
-        {"launch", "probe", "doctor", "schedule", "model_input", "pretrained"},
-        {"distributed"},
+        {"launch", "probe", "doctor", "schedule", "model_input"},
+        {"distributed", "pretrained"},
         {"handlers", "overlap", "prepared_lists"},
         {"evaluation", "segmentation"},
         {"checkpoints"},

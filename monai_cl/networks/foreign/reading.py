@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +15,13 @@ from monai_cl.networks.foreign.names import WRAPPERS, bare_name
 
 _WHAT = "not a readable PyTorch checkpoint of plain tensors"
 # a checkpoint often holds its best score, as a number of NumPy's; torch does not allow these by itself
+_KINDS = (torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool)
+_NUMBER = torch.zeros(1, dtype=torch.float64).numpy()[0]
 _NUMBERS: list[Any] = [
-    (np.float64(0).__reduce__()[0], f"{module}.multiarray.scalar") for module in ("numpy._core", "numpy.core")
+    *((_NUMBER.__reduce__()[0], f"{module}.multiarray.scalar") for module in ("numpy._core", "numpy.core")),
+    type(_NUMBER.dtype).__mro__[-2],  # numpy.dtype
+    *(type(torch.zeros(1, dtype=kind).numpy().dtype) for kind in _KINDS),
 ]
-_NUMBERS += [np.dtype, *(type(np.dtype(kind)) for kind in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "?"))]
 
 
 def read_checkpoint_content(path: str | Path) -> Any:
