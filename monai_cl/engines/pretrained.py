@@ -77,7 +77,7 @@ def start_from(
     load = load_slice_encoder if isinstance(network, SliceEncoder) else load_encoder
     report = load(network, file)
     logger.info("%s", report)
-    kept = ("kind", "bundle", "preset", "network", "preprocessing", "training")
+    kept = ("kind", "bundle", "preset", "network", "preprocessing", "training", "encoder")
     encoder = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
     encoder["tensors"] = report.parts
     encoder["other_preprocessing"] = {
@@ -95,6 +95,15 @@ def encoder_of(file: str | Path) -> dict[str, Any] | None:
         file: ``model.pt`` or a checkpoint.
     """
     return (read_about(file) or {}).get("encoder")
+
+
+def without_path(encoder: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """An encoder's description for a file of weights, which is handed on: without the place of its file.
+
+    Args:
+        encoder: of a `Start`.
+    """
+    return None if encoder is None else {key: value for key, value in encoder.items() if key != "file"}
 
 
 def imagenet_start(network: nn.Module, weights: str | Path | None) -> str:

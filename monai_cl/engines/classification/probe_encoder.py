@@ -13,6 +13,7 @@ from monai_cl.engines.checkpoints.checkpoint import save_atomically
 from monai_cl.engines.classification.network import set_probe
 from monai_cl.engines.distributed.collectives import require_single_process
 from monai_cl.engines.launch.command_line import invocation
+from monai_cl.engines.pretrained import without_path
 from monai_cl.engines.probe.extraction import extract_features
 from monai_cl.engines.probe.folds import PatientFolds
 from monai_cl.engines.probe.linear import LinearProbe
@@ -100,7 +101,7 @@ def probe_encoder(
             scans=training_scans,
             iterations=0,
             seed=seed,
-            encoder=encoder,
+            encoder=without_path(encoder),
         )
     save_atomically(network.state_dict(), output_dir / "model.pt", record)
     print(describe_probe(result.metrics(), data_list))

@@ -22,7 +22,7 @@ from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import settings_of
-from monai_cl.engines.pretrained import Start
+from monai_cl.engines.pretrained import Start, without_path
 from monai_cl.networks import describe_network
 from monai_cl.processes import writes
 
@@ -167,7 +167,7 @@ class RunRecorder:
             scans=self.training_scans,
             iterations=iteration,
             seed=self.seed,
-            encoder=self.encoder,
+            encoder=without_path(self.encoder),
         )
 
     def _config(self, config: dict[str, Any]) -> dict[str, Any]:
