@@ -27,6 +27,7 @@ SPLEEN, MIXCL, WSP, CIRRHOSIS = (
     "wsp_ct_pretraining train",
     "cirrhosis_classification train",
 )
+PACED, FEW = "meta_label_pretraining train", "semi_supervised_segmentation train"
 SEGMENT, CLASSIFY = "spleen_unetr_segmentation inference", "cirrhosis_classification inference"
 
 
@@ -201,6 +202,28 @@ RUNS = [
         options(views={"probability": 2}),
         ("probability must be in [0, 1]", "got 2"),
         slow=True,
+    ),
+    Case(
+        "tables",
+        "a meta-label that no scan has",
+        (PACED, FEW),
+        data(),
+        ("meta-label phase", "expected items with 'phase'", "leave it out of meta_labels"),
+    ),
+    Case(
+        "options",
+        "more parts of a scan than any has slices",
+        (PACED,),
+        options(meta_labels={"position": {"parts": 999}}),
+        ("slice position", "expected slices in each of 999 parts", "use fewer parts"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "more labelled scans than there are",
+        (FEW,),
+        options(labelled_scans=9, method="supervised"),
+        ("labelled_scans: expected 1 to 3", "found 9"),
     ),
     Case("options", "an unknown method", (WSP,), options(method="simlcr"), ("method", "simlcr", "simclr")),
     Case(
