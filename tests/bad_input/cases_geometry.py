@@ -13,6 +13,7 @@ from monai_cl.data.io.reading import read_volume, to_ras
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN, itk
 from tests.bad_input.world import AFFINE, Maker, World, image, in_ras, label, unspoilt
+from tests.data.dicom.other_objects import write_object
 from tests.data.volume_files import ct_array, label_array, rotated, write_dicom, write_nifti
 
 
@@ -157,6 +158,17 @@ def _two_acquisitions(world: World) -> None:
         header.AcquisitionNumber, header.RescaleIntercept = 2, float(header.RescaleIntercept) + 100
         header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"{header.SOPInstanceUID}.2"
         header.save_as(file.with_name(f"second_{file.name}"))
+
+
+def _with_report(world: World) -> None:
+    _series([0, 2, 4, 6])(world)
+    write_object(world.image / "sr.dcm", "88.33")
+
+
+def _report_alone(world: World) -> None:
+    world.bad.update(image="bad_series")
+    del world.bad["label"]
+    write_object(world.image / "sr.dcm", "88.33")
 
 
 def _chosen_acquisition(world: World) -> None:
@@ -488,6 +500,21 @@ GEOMETRY = [
             "choose one, by",
             "--series_part AcquisitionNumber=1 for inference, convert and dicom_seg",
         ),
+    ),
+    Case(
+        "geometry",
+        "a report, RTSTRUCT, DICOM SEG, dose, secondary capture … among the slices of a DICOM series",
+        SCAN,
+        _with_report,
+        repair="passed over; a warning names it by kind",
+        check=_check_shape((20, 16, 4)),
+    ),
+    Case(
+        "geometry",
+        "DICOM objects that are no images (RTSTRUCT, report, DICOM SEG …), given as a scan",
+        SCAN,
+        _report_alone,
+        ("bad_series", "expected a DICOM image", "a structured report (sr.dcm)", "name the series that it belongs to"),
     ),
     Case(
         "geometry",

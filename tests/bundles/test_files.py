@@ -127,6 +127,18 @@ def test_training_and_inference_see_a_volume_alike(bundle):
 
 
 @pytest.mark.parametrize("bundle", ALL)
+def test_what_an_inference_writes_has_whole_names_and_a_record(bundle):
+    inference = config(bundle, "inference")
+    assert inference["overwrite"] is False
+    steps = (inference.get("postprocessing") or {}).get("transforms", [])
+    for step in (step for step in steps if step["_target_"] == "SaveImaged"):
+        assert step["folder_layout"] == "@results"
+        assert inference["results"]["_target_"] == "monai_cl.engines.ResultFiles"
+        assert "monai_cl.engines.ResultRecords" in [handler["_target_"] for handler in inference["handlers"]]
+        assert "results=@results" in inference["dataset"]["data"]
+
+
+@pytest.mark.parametrize("bundle", ALL)
 def test_the_logging_file_is_one(bundle, monkeypatch):
     import configparser
 

@@ -28,6 +28,8 @@ pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
 
 SPLEEN, BTCV, MIXCL = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "mixcl_ct_pretraining"
 WSP, CIRRHOSIS, META = "wsp_ct_pretraining", "cirrhosis_classification", "meta_label_pretraining"
+SEMI = "semi_supervised_segmentation"
+ORGANS = ["liver", "spleen", "aorta"]
 SLICES = {"width": 0.125, "image_size": 160}
 SIZES: dict[str, dict[str, Any]] = {
     WSP: SLICES,
@@ -35,7 +37,6 @@ SIZES: dict[str, dict[str, Any]] = {
     META: {"image_size": 64, "features": [4, 4, 4, 4, 4, 4]},
     MIXCL: {},
 }
-ORGANS = ["liver", "spleen", "aorta"]
 
 # of every command and config: the kinds it takes, and those it writes. Kinds that only people read are left out.
 # "segmenter", "mixcl" … are weights (model.pt) of that network; a label comes with its scan
@@ -75,6 +76,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{BTCV} inference": ({"scan", "segmenter"}, {"label", "seg"}),
     f"{MIXCL} inference": ({"scan", "mixcl"}, {"scan"}),
     f"{WSP} inference": ({"scan", "label", "slices"}, {"features"}),
+    f"{SEMI} inference": ({"scan", "semi"}, {"label", "seg"}),
+    f"{SEMI} train": ({"list", "store", "meta"}, {"semi", "results"}),
+    f"{SEMI} evaluate": ({"semi"}, {"results"}),
     f"{META} inference": ({"scan", "meta"}, {"features"}),
     f"{META} train": ({"list", "store"}, {"meta", "results"}),
     f"{META} evaluate": ({"meta"}, {"results"}),
@@ -90,7 +94,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{CIRRHOSIS} train": ({"list", "store", "slices"}, {"classifier", "results"}),
     f"{CIRRHOSIS} evaluate": ({"classifier"}, {"results"}),
 }
-WEIGHTS = ("segmenter", "mixcl", "slices", "classifier", "meta")
+WEIGHTS = ("semi", "segmenter", "mixcl", "slices", "classifier", "meta")
 # where the real runs of a bundle's trainings take and give what the table says
 RUNS = {
     SPLEEN: "test_segmentation_run.py",
@@ -99,6 +103,7 @@ RUNS = {
     WSP: "test_wsp_run.py",
     CIRRHOSIS: "test_wsp_run.py",
     META: "test_meta_label_run.py",
+    SEMI: "test_semi_supervised_run.py",
 }
 # of what the others write, a cohort is the beginning: left to the slow tests
 FAST = ("convert", "dicom_seg", "bundle copy", "export_config", "probe", f"{SPLEEN} inference", f"{MIXCL} inference")
@@ -439,7 +444,12 @@ def pairs() -> Iterator[Any]:
 
 
 def is_tried_here(writer: str, kind: str, taker: str) -> bool:
-    """Not what takes a training, or weights of one; the label server writes its list for its training alone."""
+    """Not what takes a training, or weights of one; the label server writes its list for its training alone.
+
+    What `SEMI` writes, the transforms of the other segmentations write.
+    """
+    if f"{SEMI} inference" in (writer, taker):
+        return False
     if kind in (*WEIGHTS, "encoder") or (writer, kind) == ("monailabel", "list"):
         return False
     return not any(name.endswith((" train", " evaluate")) for name in (writer, taker))

@@ -332,3 +332,15 @@ def test_any_json_either_loads_or_is_a_user_error(tmp_path_factory, document):
     path.write_text(json.dumps(document), encoding="utf-8")
     with contextlib.suppress(UserError):
         load_data_list(path)
+
+
+def test_two_acquisitions_of_one_series_are_two_scans_of_one_patient(tmp_path):
+    parts = [f"AcquisitionNumber={number}" for number in (1, 2)]
+    content = {**minimal(), "training": [{"image": "a/scan", "series_part": part} for part in parts]}
+    content["training"].append({"image": "a/other"})
+    items = load_data_list(save(tmp_path, content)).items()
+    assert [item["id"] for item in items] == [*(f"scan_{part}" for part in parts), "other"]
+    assert [item["patient"] for item in items] == ["scan_AcquisitionNumber=1"] * 2 + ["other"]
+    content["training"][1]["series_part"] = parts[0]
+    with pytest.raises(UserError, match="every image once"):
+        load_data_list(save(tmp_path, content))
