@@ -20,6 +20,7 @@ _INPUT = {
     "orientation": ("orientation", ""),
     "window": ("window", " HU"),
     "modality": ("modality", ""),
+    "intensity": ("intensity", ""),
     "image_size": ("image_size", " pixels"),
     "pixel_size": ("pixel_size", " mm"),
     "neighbours": ("neighbours", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,15 @@ from torch import nn
 from monai_cl.engines.model_input import check_model, conflicts
 from monai_cl.errors import UserError
 from monai_cl.files import sha256
-from monai_cl.networks import SliceEncoder, load_encoder, load_slice_encoder, read_about
+from monai_cl.networks import (
+    SliceEncoder,
+    SliceUNet,
+    load_encoder,
+    load_slice_encoder,
+    load_unet_encoder,
+    read_about,
+)
+from monai_cl.networks.transfer import TransferReport
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +66,8 @@ def start_from(
     """Load a pre-trained encoder into a network that is built already.
 
     Args:
-        network: a UNETR, an encoder of slices, or any other network, see `load_encoder`; changed in place.
+        network: a UNETR, an encoder of slices, a `SliceUNet`, or any other network, see `load_encoder`; changed in
+            place.
         file: ``encoder.pt``, ``model.pt`` or a checkpoint of a pre-training, or a file from elsewhere; None: the
             training starts from scratch.
         model: the run's ``preprocessing``, compared with the file's, see `check_model`.
@@ -74,8 +83,7 @@ def start_from(
     # the organs are those of the target, and may be others
     own = {"network": network, "preprocessing": (model or {}).get("preprocessing")}
     about = check_model(file, own, allow_other_preprocessing=allow_other_preprocessing, may_allow=True) or {}
-    load = load_slice_encoder if isinstance(network, SliceEncoder) else load_encoder
-    report = load(network, file)
+    report = _loader(network)(network, file)
     logger.info("%s", report)
     kept = ("kind", "bundle", "preset", "network", "preprocessing", "training", "encoder")
     encoder = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
@@ -86,6 +94,12 @@ def start_from(
     for key, values in encoder["other_preprocessing"].items():
         logger.warning("%s: %s of the encoder %s, of this run %s, as allowed", file, key, *values.values())
     return Start(network, encoder, str(file))
+
+
+def _loader(network: nn.Module) -> Callable[[Any, str | Path], TransferReport]:
+    if isinstance(network, SliceEncoder):
+        return load_slice_encoder
+    return load_unet_encoder if isinstance(network, SliceUNet) else load_encoder
 
 
 def encoder_of(file: str | Path) -> dict[str, Any] | None:

@@ -68,6 +68,7 @@ def slice_encoder(
     encoder = SliceEncoder(network, layers, mean=mean, std=std)
     encoder.representation_size = size
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
-    encoder.arguments = {"backbone": name, "in_channels": in_channels, "width": width}
+    own = getattr(backbone, "arguments", {})
+    encoder.arguments = {"backbone": name, "in_channels": in_channels, "width": width, **own}
     encoder.imagenet_weights = None if weights is None else str(weights)
     return encoder

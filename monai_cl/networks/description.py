@@ -15,8 +15,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
 
     Args:
         network: a `monai.networks.nets.UNETR` or a module that has one as ``unetr``, whose arguments are read from its
-            layers; one from `slice_encoder` or a module that has such an ``encoder``; of any other network the
-            arguments are not known, {}.
+            layers; one from `slice_encoder` or a `SliceUNet`, or a module that has such an ``encoder`` or
+            ``unet``; of any other network the arguments are not known, {}.
 
     Returns:
         ``class``, its full name, and ``arguments``.
@@ -25,8 +25,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     if isinstance(unetr, UNETR):
         arguments = _of_unetr(unetr)
     else:
-        encoder = network if hasattr(network, "arguments") else getattr(network, "encoder", None)
-        arguments = dict(getattr(encoder, "arguments", {}))
+        parts: list[Any] = [network, *(getattr(network, part, None) for part in ("encoder", "unet"))]
+        arguments = next((dict(part.arguments) for part in parts if hasattr(part, "arguments")), {})
     kind = type(network)
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
 

@@ -12,16 +12,28 @@ from monai.networks.nets import UNETR
 
 from monai_cl.engines import slice_classifier
 from monai_cl.errors import UserError
-from monai_cl.networks import describe_network, read_about, save_weights
+from monai_cl.networks import (
+    UNetEncoder,
+    describe_network,
+    projected_encoder,
+    read_about,
+    save_weights,
+    slice_encoder,
+    slice_unet,
+)
 from monai_cl.networks.transfer import encoder_weights
 from tests.bundles.conftest import BUNDLES
 
 SPLEEN, ORGANS, MIXCL = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "mixcl_ct_pretraining"
 WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
+META, SEMI = "meta_label_pretraining", "semi_supervised_segmentation"
 SIZES = {"img_size": (32, 32, 48), "feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "num_heads": 2}
 INPUT = {"spacing": [5.0, 5.0, 4.0], "orientation": "RAS", "window": [-100.0, 300.0], "modality": "CT"}
 SLICES = {"window": [-50.0, 200.0], "image_size": 64, "pixel_size": 1.5, "neighbours": 1, "modality": "CT"}
 NAMES = ["liver", "spleen"]
+FEATURES = [2, 2, 4, 4, 8, 2]
+NO_LIST = {"_target_": "monai_cl.networks.projected_encoder", "encoder": "@encoder"}
+CINE = {"model::preprocessing": {"intensity": "percentiles", "window": "@window", "image_size": "@image_size"}}
 
 
 def unetr(seed: int = 0, **changes: Any) -> UNETR:
@@ -32,6 +44,10 @@ def unetr(seed: int = 0, **changes: Any) -> UNETR:
 def classifier(seed: int = 0):
     torch.manual_seed(seed)
     return slice_classifier(width=0.125, in_channels=3, image_size=64)
+
+
+def under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
 
 
 def record(network: torch.nn.Module, preprocessing: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -49,6 +65,13 @@ def files(tmp_path_factory) -> dict[str, str]:
         "slices": (slices.state_dict(), record(slices, {**SLICES, "fraction": 0.5})),
         "unknown": (network.state_dict(), None),
     }
+    unet = slice_unet(3, features=FEATURES, norm="instance")
+    cine = {**SLICES, "window": [0.0, 100.0], "intensity": "percentiles", "fraction": 0.5}
+    del cine["neighbours"]
+    made["unet"] = (under("unet.", unet.state_dict()), record(unet, cine, organs=NAMES))
+    backbone = UNetEncoder(features=FEATURES, norm="instance")
+    meta = projected_encoder(slice_encoder(backbone, image_size=64, mean=0.0, std=1.0, head=()))
+    made["meta"] = (meta.state_dict(), record(meta, cine))
     return {name: str(save_weights(state, folder / f"{name}.pt", about)) for name, (state, about) in made.items()}
 
 
@@ -56,13 +79,6 @@ def config(bundle: str, *names: str, **overrides: Any) -> ConfigParser:
     parser = ConfigParser()
     parser.read_config([str(BUNDLES / bundle / "configs" / f"{name}.yaml") for name in names])
     parser.update({"device": "$torch.device('cpu')", **overrides})
-    return parser
-
-
-def without_list(parser: ConfigParser) -> ConfigParser:
-    """A network of WSP whose classes need no data list."""
-    if "method_parts" in parser:
-        parser["network_def"] = {"_target_": "monai_cl.networks.projected_encoder", "encoder": "@encoder"}
     return parser
 
 
@@ -100,8 +116,14 @@ USES = [
     (CIRRHOSIS, ("train", "evaluate"), "checkpoint", "slices", {}),
     (CIRRHOSIS, ("inference",), "checkpoint", "slices", {}),
     (WSP, ("inference",), "checkpoint", "slices", {}),
-    (WSP, ("train", "evaluate"), "checkpoint", "slices", {}),
+    (WSP, ("train", "evaluate"), "checkpoint", "slices", {"network_def": NO_LIST}),
+    (META, ("inference",), "checkpoint", "meta", {}),
+    (META, ("train", "evaluate"), "checkpoint", "meta", {"network_def": NO_LIST, **CINE}),
+    (SEMI, ("train",), "pretrained_encoder", "meta", {"organs": NAMES, **CINE}),
+    (SEMI, ("train", "evaluate"), "checkpoint", "unet", {"organs": NAMES, **CINE}),
+    (SEMI, ("inference",), "checkpoint", "unet", {}),
 ]
+SLICE_FILES = ("slices", "meta", "unet")
 ids = ["-".join((bundle.split("_")[0], *names)) for bundle, names, *_ in USES]
 
 
@@ -109,23 +131,21 @@ ids = ["-".join((bundle.split("_")[0], *names)) for bundle, names, *_ in USES]
 def test_every_setting_is_that_of_the_file(bundle, names, key, file, more, files):
     parser = config(bundle, *names, **{key: files[file]}, **more)
     about = read_about(files[file])
-    expected = {
-        name: value for name, value in about["preprocessing"].items() if name not in ("orientation", "modality")
-    }
-    arguments = {k: v for k, v in about["network"]["arguments"].items() if k in ("num_heads", "mlp_dim", "width")}
+    own = {**about["preprocessing"], **about["network"]["arguments"]}
+    expected = {name: value for name, value in own.items() if name in parser}
     assert len(expected) >= 3
-    for name, value in {**expected, **arguments}.items():
+    for name, value in expected.items():
         assert parsed(parser, name) == value, name
-    if file == "model" and bundle != MIXCL:
+    if about.get("organs") and bundle != MIXCL:
         assert parsed(parser, "organs") == NAMES
 
 
 @pytest.mark.parametrize(("bundle", "names", "key", "file", "more"), USES, ids=ids)
 def test_a_contradiction_is_refused_with_both_values(bundle, names, key, file, more, files):
     name, own, text = "spacing", [1, 1, 2], ("[5, 5, 4] mm", "[1, 1, 2]")
-    if file == "slices":
+    if file in SLICE_FILES:
         name, own, text = "image_size", 96, ("64 pixels", "96")
-    parser = without_list(config(bundle, *names, **{key: files[file]}, **more, **{name: own}))
+    parser = config(bundle, *names, **{key: files[file]}, **more, **{name: own})
     step = "start" if key in ("pretrained_encoder", "encoder") else loading(parser)
     with pytest.raises(UserError, match=r"\.pt: expected the .* it was trained with") as caught:
         parsed(parser, step)
@@ -196,8 +216,8 @@ def test_a_replaced_network_that_takes_nothing_of_the_file_is_refused(bundle, ke
 @pytest.mark.parametrize(("bundle", "names", "key", "file", "more"), USES, ids=ids)
 def test_a_file_that_is_not_there_is_refused(bundle, names, key, file, more, tmp_path):
     small = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "num_heads": 2}
-    more = more if file == "slices" else {**small, **more}
-    parser = without_list(config(bundle, *names, **{key: str(tmp_path / "nowhere.pt")}, **more))
+    more = more if file in SLICE_FILES else {**small, **more}
+    parser = config(bundle, *names, **{key: str(tmp_path / "nowhere.pt")}, **more)
     step = "network" if key in ("pretrained_encoder", "encoder") else loading(parser)
     with pytest.raises(UserError, match=r"nowhere\.pt: no such checkpoint file"):
         parsed(parser, step)

@@ -41,6 +41,7 @@ class UNetEncoder(nn.Module):
         self.down_3 = Down(2, features[2], features[3], ACTIVATION, norm, bias=True)
         self.down_4 = Down(2, features[3], features[4], ACTIVATION, norm, bias=True)
         self.representation_size = int(features[4])
+        self.arguments = {"features": [int(channels) for channels in features], "norm": norm}
 
     def forward(self, images: Tensor) -> Tensor:
         """The bottleneck (B, F, H/16, W/16) of slices (B, C, H, W)."""

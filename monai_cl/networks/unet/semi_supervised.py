@@ -40,6 +40,7 @@ class SliceUNet(BasicUNet):
             upsample="nontrainable",
         )
         self.representation_size = int(features[4])
+        self.arguments = {"features": [int(channels) for channels in features], "norm": norm}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load its own state dict, or that of a training without what only the training needs."""
