@@ -66,7 +66,7 @@ def files(tmp_path_factory) -> dict[str, str]:
         "unknown": (network.state_dict(), None),
     }
     unet = slice_unet(3, features=FEATURES, norm="instance")
-    cine = {**SLICES, "window": [0.0, 100.0], "intensity": "percentiles", "fraction": 0.5}
+    cine = {**SLICES, "window": None, "intensity": "percentiles", "fraction": 0.5}
     del cine["neighbours"]
     made["unet"] = (under("unet.", unet.state_dict()), record(unet, cine, organs=NAMES))
     backbone = UNetEncoder(features=FEATURES, norm="instance")
