@@ -254,7 +254,7 @@ RUNS = [
         "an encoder that was trained on a scan that is validated on",
         (SPLEEN,),
         _knowing_encoder,
-        ("knows.pt", "trained on the scans good (with their labels)", "--allow_overlap true"),
+        ("knows.pt", "trained on the scans good (with their labels)", "--allow_overlap True"),
     ),
     Case("options", "a file that is not an encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
     Case("options", "an encoder file that is damaged", (CIRRHOSIS,), _broken_encoder, ("encoder.pt", "not a readable")),

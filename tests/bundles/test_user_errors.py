@@ -125,7 +125,7 @@ def seen(cohort, tmp_path) -> dict[str, object]:
 
 def test_validating_on_scans_that_the_encoder_was_trained_on_is_refused(train, encoder, seen, tmp_path):
     finished = train(SPLEEN, tmp_path / "run", pretrained_encoder=str(encoder), **seen)
-    check(finished, str(encoder), "trained on the scans liver_0001 (with their labels)", "--allow_overlap true")
+    check(finished, str(encoder), "trained on the scans liver_0001 (with their labels)", "--allow_overlap True")
     assert not (tmp_path / "run").exists()
 
 
@@ -140,7 +140,7 @@ def test_where_it_is_allowed_results_and_report_say_so(train, launcher, encoder,
     assert "Not a test on unseen data: run, seed 0" in top
     assert "liver_0001" in top
     # the model knows what its encoder knows
-    check(train(SPLEEN, run, "evaluate", **seen), "run/model.pt", "liver_0001", "--allow_overlap true")
+    check(train(SPLEEN, run, "evaluate", **seen), "run/model.pt", "liver_0001", "--allow_overlap True")
 
 
 def test_a_file_that_is_not_an_encoder_is_refused(train, tmp_path):
