@@ -19,7 +19,7 @@ from monai_cl.data import read_results
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet
 
-GROUPS = {"bundle", "datalist", "store", "study"}
+GROUPS = {"bundle", "datalist", "encoder", "store", "study"}
 COMMANDS = sorted(name for name in dir(Commands) if not name.startswith("_") and name not in GROUPS)
 SUBCOMMANDS = sorted(
     (group, name)
