@@ -106,21 +106,21 @@ class Demo:
             UserError: another seed or size, or steps without a description.
         """
         path = self.output / "demo.json"
-        wanted = json.loads(json.dumps({"seed": self.seed, **asdict(self.size)}))
+        settings = json.loads(json.dumps({"seed": self.seed, **asdict(self.size)}))
         remedy = "name another folder with --output"
         if not path.exists():
             if any(self.output.glob("*/results.json")) or (self.output / "cohort").exists():
                 raise UserError(
                     path, expected="the seed and the size of the steps in this folder", found="none", remedy=remedy
                 )
-            write_atomically(path, (json.dumps(wanted, indent=1) + "\n").encode())
+            write_atomically(path, (json.dumps(settings, indent=1) + "\n").encode())
             return
-        found = read_json(path, what="demonstration")
-        if not isinstance(found, dict) or found.keys() != wanted.keys():
+        recorded = read_json(path, what="demonstration")
+        if not isinstance(recorded, dict) or recorded.keys() != settings.keys():
             raise UserError(path, expected="the seed and the size of a demonstration", found="others", remedy=remedy)
-        differing = [key for key in wanted if found[key] != wanted[key]]
+        differing = [key for key in settings if recorded[key] != settings[key]]
         if differing:
-            listed = [", ".join(f"{key} {content[key]}" for key in differing) for content in (wanted, found)]
+            listed = [", ".join(f"{key} {content[key]}" for key in differing) for content in (settings, recorded)]
             raise UserError(path, expected=listed[0], found=listed[1], remedy=remedy)
 
     def _slices(self) -> list[Path]:
@@ -144,9 +144,9 @@ class Demo:
         for name, encoder in (("random", None), ("wsp", pretraining / "model.pt")):
             runs.append(self.output / f"cirrhosis-{name}")
             if not (runs[-1] / "results.json").is_file():
-                given = [] if encoder is None else ["--encoder", str(encoder)]
+                encoder_option = [] if encoder is None else ["--encoder", str(encoder)]
                 self._slice_bundle(
-                    "cirrhosis_classification", runs[-1], cohort, "cirrhosis_histology.json", *network, *given
+                    "cirrhosis_classification", runs[-1], cohort, "cirrhosis_histology.json", *network, *encoder_option
                 )
         return runs
 
@@ -178,8 +178,8 @@ class Demo:
         self._bundle(bundle, folder, cohort, data_list, 1, *options)
 
     def _bundle(self, bundle: str, folder: Path, cohort: Path, data_list: str, threads: int, *options: str) -> None:
-        own = ("--store_dir", str(self.output / "store"), *self.size.overrides())
-        self._train(bundle, folder, cohort, data_list, threads, *own, *options)
+        overrides = ("--store_dir", str(self.output / "store"), *self.size.overrides())
+        self._train(bundle, folder, cohort, data_list, threads, *overrides, *options)
 
     def _train(self, bundle: str, folder: Path, cohort: Path, data_list: str, threads: int, *options: str) -> None:
         words = [

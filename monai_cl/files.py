@@ -157,11 +157,11 @@ def read_blocks(path: Path, *, limit: int | None = None) -> Iterator[bytes]:
         path: the file.
         limit: bytes from the beginning; None: all.
     """
-    left = limit
+    remaining = limit
     with path.open("rb") as handle:
-        while block := handle.read(_BLOCK if left is None else min(left, _BLOCK)):
+        while block := handle.read(_BLOCK if remaining is None else min(remaining, _BLOCK)):
             yield block
-            left = None if left is None else left - len(block)
+            remaining = None if remaining is None else remaining - len(block)
 
 
 def crc32(path: Path) -> int:

@@ -87,8 +87,8 @@ def datalist_from_table_command(
 
 
 def _counts(items: list[dict[str, Any]]) -> str:
-    found = [item["target"] for item in items]
-    return ", ".join(f"class {target}: {found.count(target)}" for target in sorted(set(found)))
+    targets = [item["target"] for item in items]
+    return ", ".join(f"class {target}: {targets.count(target)}" for target in sorted(set(targets)))
 
 
 def _json(text: Any, what: str) -> dict | None:

@@ -57,8 +57,8 @@ def monailabel_command(
     interpreter = find_interpreter(python) if start else None
     if start:
         check_port(host, port)
-        given = str(token) if token is not None else os.environ.get(TOKEN_VARIABLE) or None
-        secret = access_token(str(host), given)
+        token_text = str(token) if token is not None else os.environ.get(TOKEN_VARIABLE) or None
+        secret = access_token(str(host), token_text)
     made = lay_out_app(str(app), str(bundle), checkpoint=checkpoint, overrides=overrides)
     echo(f"{made.folder}: {'made' if made.made else 'found'}, with {made.model}")
     if not start:
@@ -69,7 +69,7 @@ def monailabel_command(
     echo(f"MONAI Label on http://{host}:{port} (in 3D Slicer: MONAI Label, App Server); Ctrl-C stops it")
     if secret is not None:
         echo("clients need the token: 3D Slicer asks for a user, any name, and a password, the token")
-        if given is None:
+        if token_text is None:
             echo(f"token: {secret}")
     command = server_command(interpreter, made.folder, where, host=str(host), port=port, conf=conf, token=secret)
     become(*command, folder=made.folder)

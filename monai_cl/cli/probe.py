@@ -59,12 +59,12 @@ def probe_command(
     root = Path(str(output))
     shared = None if folds is None else read_folds(str(folds))
     for path, name in zip(paths, names):
-        found = read_features(path)
+        slice_features = read_features(path)
         if shared is None:
-            shared = stratified_folds(found.patient_labels(), count=fold_count, seed=seed, source=path)
+            shared = stratified_folds(slice_features.patient_labels(), count=fold_count, seed=seed, source=path)
         folder = root if len(paths) == 1 else root / name
         run_probe(
-            found,
+            slice_features,
             folder,
             folds=shared,
             seed=seed,

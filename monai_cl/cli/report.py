@@ -50,6 +50,6 @@ def report_command(
     )
     echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots is not None:
-        found = find_runs(*map(str, runs))
-        written = write_plots(str(plots), without_names(found) if hash_patients else found)
+        run_list = find_runs(*map(str, runs))
+        written = write_plots(str(plots), without_names(run_list) if hash_patients else run_list)
         echo(f"wrote {len(written)} plots to {plots}")

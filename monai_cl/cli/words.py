@@ -41,8 +41,8 @@ def check_words(commands: Any, words: list[str]) -> None:
     parameters = inspect.signature(command).parameters
     kinds = {parameter.kind for parameter in parameters.values()}
     known = [p.name for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    given = _given(command, words[len(named) :])
-    for option in (one for one in given if one.option):
+    typed = _given(command, words[len(named) :])
+    for option in (word for word in typed if word.option):
         name = option.name
         several = len(name) == 1 and any(other.startswith(name) for other in known)  # Fire asks which one is meant
         if name in known:
@@ -53,13 +53,13 @@ def check_words(commands: Any, words: list[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join('--' + other for other in known)}"
             raise UserError(f"--{name}", found=f"{' '.join(named)} has no such option", remedy=hint)
-    for one in given:
-        if one.name is None:
+    for word in typed:
+        if word.name is None:
             raise UserError(
-                one.value, found=f"{' '.join(named)} does not take it", remedy="name the option it belongs to"
+                word.value, found=f"{' '.join(named)} does not take it", remedy="name the option it belongs to"
             )
-        if not one.option:
-            _check_kind(one.name, parameters[one.name].annotation, one.value)
+        if not word.option:
+            _check_kind(word.name, parameters[word.name].annotation, word.value)
 
 
 def typed_words(commands: Any, words: list[str]) -> list[str]:
@@ -71,12 +71,12 @@ def typed_words(commands: Any, words: list[str]) -> list[str]:
     if not inspect.isroutine(command):
         return words
     parameters, typed = inspect.signature(command).parameters, list(words)
-    for one in _given(command, words[len(named) :]):
-        if one.value is None or one.name not in parameters or parameters[one.name].annotation not in _TEXTS:
+    for word in _given(command, words[len(named) :]):
+        if word.value is None or word.name not in parameters or parameters[word.name].annotation not in _TEXTS:
             continue
-        if not isinstance(fire_value(one.value), str | None):
-            place = len(named) + one.place
-            typed[place] = words[place].removesuffix(one.value) + repr(one.value)
+        if not isinstance(fire_value(word.value), str | None):
+            place = len(named) + word.place
+            typed[place] = words[place].removesuffix(word.value) + repr(word.value)
     # of a group that is a command itself Fire takes values without a name only this way
     return [*named, command.__name__, *typed[len(named) :]] if command.__name__ == "__call__" else typed
 
@@ -146,7 +146,7 @@ def _given(command: Any, words: list[str]) -> list[_Given]:
     """What the words give a command, as Fire parses them: the word after an option is its value."""
     parameters = inspect.signature(command).parameters.values()
     known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    given: list[_Given] = []
+    typed: list[_Given] = []
     open_option = False
     for place, word in enumerate(words):
         if word == "--":  # Fire's own options follow
@@ -154,21 +154,21 @@ def _given(command: Any, words: list[str]) -> list[_Given]:
         if _FLAG.match(word):
             name, equals, value = word.lstrip("-").partition("=")
             name = _full_name(name.replace("-", "_"), known)
-            given.append(_Given(name, value if equals else None, True, place))
+            typed.append(_Given(name, value if equals else None, True, place))
             open_option = not equals
         elif open_option:
-            given[-1].value, given[-1].place = word, place
+            typed[-1].value, typed[-1].place = word, place
             open_option = False
         else:
-            given.append(_Given(None, word, False, place))
-    taken = {one.name for one in given if one.option}
+            typed.append(_Given(None, word, False, place))
+    taken = {typed_word.name for typed_word in typed if typed_word.option}
     places = [
         p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in taken
     ]
     many = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-    for number, one in enumerate(one for one in given if not one.option):
-        one.name = places[number] if number < len(places) else many
-    return given
+    for number, typed_word in enumerate(typed_word for typed_word in typed if not typed_word.option):
+        typed_word.name = places[number] if number < len(places) else many
+    return typed
 
 
 def _full_name(option: str, known: list[str]) -> str:

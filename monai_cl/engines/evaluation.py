@@ -44,10 +44,10 @@ def load_network(
     weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
     if isinstance(unwrap_ddp(network), ProjectedEncoder):
         weights = current_names(weights)
-    own = unwrap_ddp(network).state_dict()
-    place = {bare_name(name): name for name in own}
+    own_weights = unwrap_ddp(network).state_dict()
+    place = {bare_name(name): name for name in own_weights}
     weights = named_as(weights, place)
-    report = compare_weights({name: own[key] for name, key in place.items()}, weights)
+    report = compare_weights({name: own_weights[key] for name, key in place.items()}, weights)
     if not report.complete:
         wrong = [f"{name} missing" for name in report.missing] + [f"{name} unknown" for name in report.unknown]
         wrong += report.other_shape

@@ -230,12 +230,12 @@ def _total_rows(scores: Tensor, group: dist.ProcessGroup | None) -> int:
 
 def _logsumexp_of_all_rows(a: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     """Over the rows of all processes, per prototype, (K,): two exchanges of K numbers."""
-    own = torch.logsumexp(a, dim=0) if len(a) else a.new_full((a.shape[1],), -math.inf)
+    own_rows = torch.logsumexp(a, dim=0) if len(a) else a.new_full((a.shape[1],), -math.inf)
     if not _several(group):
-        return own
-    largest = own.clone()
+        return own_rows
+    largest = own_rows.clone()
     dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
-    share = (own - largest).exp()
+    share = (own_rows - largest).exp()
     dist.all_reduce(share, group=group)
     return largest + share.log()
 

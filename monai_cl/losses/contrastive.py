@@ -94,8 +94,8 @@ def log_probabilities(embeddings: Tensor, *, temperature: float) -> Tensor:
         raise ValueError(f"temperature must be > 0, got {temperature}")
     with no_autocast(embeddings):
         z = l2_normalize(at_least_float32(rearrange(embeddings, "n v f -> (n v) f")))
-        own = torch.eye(size, dtype=torch.bool, device=z.device)
-        return torch.log_softmax((z @ z.T / temperature).masked_fill(own, -math.inf), dim=1)
+        itself = torch.eye(size, dtype=torch.bool, device=z.device)
+        return torch.log_softmax((z @ z.T / temperature).masked_fill(itself, -math.inf), dim=1)
 
 
 def normalised_rows(log_weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,8 +107,8 @@ def normalised_rows(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         the weights, (NV, NV), and which rows have any, (NV,); a row without has meaningless numbers.
     """
-    own = torch.eye(len(log_weights), dtype=torch.bool, device=log_weights.device)
-    log_w = log_weights.masked_fill(own, -math.inf)
+    itself = torch.eye(len(log_weights), dtype=torch.bool, device=log_weights.device)
+    log_w = log_weights.masked_fill(itself, -math.inf)
     counted = torch.isfinite(log_w).any(dim=1)
     # A row of nothing but -inf has no softmax: give it finite numbers.
     return torch.softmax(torch.where(counted[:, None], log_w, torch.zeros_like(log_w)), dim=1), counted

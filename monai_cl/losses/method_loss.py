@@ -67,9 +67,9 @@ class MethodLoss(nn.Module):
         Raises:
             ValueError: something that the loss takes is not there.
         """
-        for given, where, names in ((outputs, "outputs", self.outputs), (targets, "targets", self.targets)):
-            if any(name not in given for name in names):
-                raise ValueError(f"{self.name} needs {where} {', '.join(names)}, got {', '.join(given) or 'none'}")
+        for parts, where, names in ((outputs, "outputs", self.outputs), (targets, "targets", self.targets)):
+            if any(name not in parts for name in names):
+                raise ValueError(f"{self.name} needs {where} {', '.join(names)}, got {', '.join(parts) or 'none'}")
         return self.loss(*(outputs[name] for name in self.outputs), *(targets[name] for name in self.targets))
 
     @property

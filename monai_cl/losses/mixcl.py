@@ -78,15 +78,15 @@ def identity_terms(
             f"z1 and z2 must have the same number of levels, at least 1, got {len(levels1)} and {len(levels2)}"
         )
     require_weight("offdiag_weight", offdiag_weight)
-    found = []
+    terms = []
     for a, b in zip(levels1, levels2):
         if per_channel and a.numel() < a.shape[1] ** 2:  # voxels < channels
-            found.append(LevelIdentity(None, None))
+            terms.append(LevelIdentity(None, None))
             continue
         correlation = identity_correlation(a, b, center=center)
         term = identity_penalty(correlation, offdiag_weight=offdiag_weight)
-        found.append(LevelIdentity(term / a.shape[1] if per_channel else term, correlation))
-    return found
+        terms.append(LevelIdentity(term / a.shape[1] if per_channel else term, correlation))
+    return terms
 
 
 def label_consistency_loss(

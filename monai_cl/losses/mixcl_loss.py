@@ -90,12 +90,12 @@ def mixcl_terms(
     if unknown:
         raise ValueError(f"terms must be among {', '.join(TERMS)}, got {', '.join(unknown)}")
     log = {} if diagnostics is None else diagnostics
-    found: dict[str, Tensor] = {}
+    computed: dict[str, Tensor] = {}
     if "identity" in terms:
         levels = _levels(outputs, chosen.identity_levels, "identity")
         batch = _batch_size(targets, levels, chosen.label_level)
         views = {index: unstack(z, batch) for index, z in levels.items()}
-        found["identity"] = _identity(
+        computed["identity"] = _identity(
             views,
             log,
             offdiag_weight=chosen.offdiag_weight,
@@ -104,7 +104,7 @@ def mixcl_terms(
         )
     if "label" in terms:
         features = _levels(outputs, (chosen.label_level,), "label")[chosen.label_level]
-        found["label"] = _label(
+        computed["label"] = _label(
             features,
             targets,
             log,
@@ -114,10 +114,12 @@ def mixcl_terms(
         )
     if "reconstruction" in terms:
         prediction = _part(outputs, "outputs", "reconstruction", "reconstruction")
-        found["reconstruction"] = reconstruction_loss(prediction, _part(targets, "targets", "clean", "reconstruction"))
+        computed["reconstruction"] = reconstruction_loss(
+            prediction, _part(targets, "targets", "clean", "reconstruction")
+        )
     if "supervised" in terms:
-        found["supervised"] = _supervised(outputs, targets, chosen.class_counts)
-    return found
+        computed["supervised"] = _supervised(outputs, targets, chosen.class_counts)
+    return computed
 
 
 class MixCLLoss(nn.Module):
@@ -167,15 +169,15 @@ class MixCLLoss(nn.Module):
 
     def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the terms, a scalar."""
-        wanted = [name for name in TERMS if self.weights[name] > 0]
+        weighted = [name for name in TERMS if self.weights[name] > 0]
         self.diagnostics = {}
-        self.terms = mixcl_terms(outputs, targets, terms=wanted, diagnostics=self.diagnostics, **self.options)
-        return torch.stack([self.weights[name] * self.terms[name] for name in wanted]).sum()
+        self.terms = mixcl_terms(outputs, targets, terms=weighted, diagnostics=self.diagnostics, **self.options)
+        return torch.stack([self.weights[name] * self.terms[name] for name in weighted]).sum()
 
 
 def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options: Any) -> Tensor:
-    found = identity_terms([v.v1 for v in views.values()], [v.v1_prime for v in views.values()], **options)
-    for index, level in zip(views, found):
+    per_level = identity_terms([v.v1 for v in views.values()], [v.v1_prime for v in views.values()], **options)
+    for index, level in zip(views, per_level):
         if level.term is None or level.correlation is None:
             continue
         correlation = level.correlation.detach()
@@ -185,13 +187,13 @@ def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options:
         # One channel has no off-diagonal.
         off_diagonal = (correlation.abs().sum() - diagonal.abs().sum()) / max(size * (size - 1), 1)
         log[f"identity_offdiagonal/{index}"] = off_diagonal
-    kept = [level.term for level in found if level.term is not None]
+    kept = [level.term for level in per_level if level.term is not None]
     if not kept:
         shapes = [tuple(v.v1.shape) for v in views.values()]
         raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
     # a level that is left out stays attached, with gradient 0: DDP fails on parameters without one
     left_out = [
-        v.v1.flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), found) if level.term is None
+        v.v1.flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), per_level) if level.term is None
     ]
     return torch.stack([*kept, *left_out]).sum()
 

@@ -61,8 +61,8 @@ def supervised_loss(
             if not 0 <= k < len(counts):
                 raise ValueError(f"dataset index must be in [0, {len(counts)}), got {k}")
             first = sum(counts[:k])
-            own = at_least_float32(logits[row, first : first + counts[k]])
-            per_sample.append(_dice_and_cross_entropy(own, labels[row, 0].long(), k, ignore_index))
+            dataset_logits = at_least_float32(logits[row, first : first + counts[k]])
+            per_sample.append(_dice_and_cross_entropy(dataset_logits, labels[row, 0].long(), k, ignore_index))
         return torch.stack(per_sample).mean()
 
 

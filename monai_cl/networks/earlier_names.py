@@ -21,12 +21,12 @@ def current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ``backbone.…`` and BYOL's ``online.backbone.…`` become ``encoder.backbone.…``, ``online.head.…`` becomes ``head.…``;
     likewise below ``momentum.target.``.
     """
-    found = {}
+    renamed = {}
     for name, tensor in weights.items():
         where = _TARGET if name.startswith(_TARGET) else ""
         bare = name[len(where) :].removeprefix("online.")
-        found[f"{where}encoder.{bare}" if in_encoder(bare) else f"{where}{bare}"] = tensor
-    return found
+        renamed[f"{where}encoder.{bare}" if in_encoder(bare) else f"{where}{bare}"] = tensor
+    return renamed
 
 
 def rename_when_loading(network: nn.Module) -> None:
@@ -35,6 +35,6 @@ def rename_when_loading(network: nn.Module) -> None:
 
 
 def _rename(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    own = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
-    renamed = current_names({name[len(prefix) :]: tensor for name, tensor in own.items()})
+    moved = {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+    renamed = current_names({name[len(prefix) :]: tensor for name, tensor in moved.items()})
     state.update({f"{prefix}{name}": tensor for name, tensor in renamed.items()})

@@ -102,8 +102,8 @@ def pooled(output: Tensor | Sequence) -> Tensor:
             return reduce(output, "b t f -> b f", "mean")
         if output.ndim == 4:
             return reduce(output, "b f h w -> b f", "mean")
-    found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    raise ValueError(f"a backbone must give (B, F), (B, T, F) or (B, F, h, w), got {found}; is it a 2D network?")
+    description = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    raise ValueError(f"a backbone must give (B, F), (B, T, F) or (B, F, h, w), got {description}; is it a 2D network?")
 
 
 def pooled_tensor(output: Tensor) -> Tensor:

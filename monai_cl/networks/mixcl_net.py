@@ -73,12 +73,12 @@ class MixCLNet(nn.Module):
                 f"img_size (a bundle's patch_size) must be multiples of 16, at least 32 voxels, got {sizes}"
             )
         self.label_level = None if label_level is None else int(label_level)
-        wanted = {int(level) for level in levels}
+        chosen_levels = {int(level) for level in levels}
         if self.label_level is not None:
-            wanted.add(self.label_level)
-        if not wanted <= set(LEVELS):
-            raise ValueError(f"levels must be among {list(LEVELS)}, got {sorted(wanted)}")
-        self.levels = tuple(sorted(wanted))
+            chosen_levels.add(self.label_level)
+        if not chosen_levels <= set(LEVELS):
+            raise ValueError(f"levels must be among {list(LEVELS)}, got {sorted(chosen_levels)}")
+        self.levels = tuple(sorted(chosen_levels))
         self.reconstruct = bool(reconstruct)
         self.unetr = UNETR(
             in_channels=in_channels,

@@ -72,14 +72,14 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
             found="no such file",
             remedy="pass a ResNet-18 weights file in torchvision's format, e.g. resnet18-f37072fd.pth",
         )
-    given = {name: w for name, w in read_weights(path).items() if not name.startswith(_CLASSIFIER)}
-    own = network.state_dict()
-    if _FIRST in given and given[_FIRST].ndim == 4 and given[_FIRST].shape[1] == 3:
-        given[_FIRST] = grey_convolution(given[_FIRST], channels=own[_FIRST].shape[1])
-    report = compare_weights(own, given, source=str(path), optional=_COUNTER)
+    weights = {name: w for name, w in read_weights(path).items() if not name.startswith(_CLASSIFIER)}
+    own_weights = network.state_dict()
+    if _FIRST in weights and weights[_FIRST].ndim == 4 and weights[_FIRST].shape[1] == 3:
+        weights[_FIRST] = grey_convolution(weights[_FIRST], channels=own_weights[_FIRST].shape[1])
+    report = compare_weights(own_weights, weights, source=str(path), optional=_COUNTER)
     if not report.complete:
         raise UserError(f"{report}; expected ImageNet's ResNet-18 with torchvision's names: it is another network")
-    network.load_state_dict({name: given[name] for name in report.matched}, strict=False)
+    network.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     return report
 
 

@@ -39,11 +39,11 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     """
     if not Path(path).is_file():
         raise UserError(path, found="no such file", remedy="pass a checkpoint of a pre-training on slices")
-    own = {name: tensor for name, tensor in encoder.state_dict().items() if in_encoder(name)}
+    own_weights = {name: tensor for name, tensor in encoder.state_dict().items() if in_encoder(name)}
     weights = read_weights(path)
     # whatever is in front of the names, such as Lightning's "model."
-    given = slice_encoder_weights(weights) or slice_encoder_weights(named_as(weights, own))
-    report = compare_weights(own, given, source=str(path))
+    given = slice_encoder_weights(weights) or slice_encoder_weights(named_as(weights, own_weights))
+    report = compare_weights(own_weights, given, source=str(path))
     if not report.complete:
         raise UserError(
             f"{report}; expected an encoder of slices with the same architecture: build it as it was pre-trained "

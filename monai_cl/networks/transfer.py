@@ -136,12 +136,12 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     report = compare_encoder(target, weights, source=str(path))
     what = type(target).__name__
     if not report.matched:
-        found = ", ".join(sorted(weights)[:3])
+        examples = ", ".join(sorted(weights)[:3])
         kind = likely_architecture(weights)
         looks = f"; its names are those of a {kind}" if kind else ""
         fitting = "an encoder for it" if isinstance(target, UNETR) else f"weights of a {what}"
         raise UserError(
-            f"{report}; nothing can be transferred into this network, a {what} (the file holds {found}, …{looks}): "
+            f"{report}; nothing can be transferred into this network, a {what} (the file holds {examples}, …{looks}): "
             f"leave the file out, or give {fitting}"
         )
     if strict and not report.complete:

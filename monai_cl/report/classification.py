@@ -45,15 +45,15 @@ def classification_results(runs: Sequence[Run]) -> list[str]:
     sentences = []
     for cohort in cohorts_of(runs):
         for group in method_runs(runs):
-            found = group.of(cohort)
-            if not found:
+            results = group.of(cohort)
+            if not results:
                 continue
-            text = f"AUC <b>{escape(cell(found, 'auc'))}</b>"
-            metrics = found[0].results["metrics"]
-            if len(found) == 1:
+            text = f"AUC <b>{escape(cell(results, 'auc'))}</b>"
+            metrics = results[0].results["metrics"]
+            if len(results) == 1:
                 text += f" ({escape(_pooled(metrics))})"
-            text += f", balanced accuracy {escape(cell(found, 'balanced_accuracy'))}"
-            runs_text = "" if len(found) == 1 else f" over {len(found)} runs"
+            text += f", balanced accuracy {escape(cell(results, 'balanced_accuracy'))}"
+            runs_text = "" if len(results) == 1 else f" over {len(results)} runs"
             sentences.append(f"<li>{escape(cohort)}, {escape(group.name)}: {text}{runs_text}.</li>")
     return sentences
 
@@ -76,14 +76,14 @@ def roc_predictions(runs: Sequence[Run]) -> dict[str, dict[str, tuple[list[int],
 
     Methods whose patients are all of one class have no curve; cohorts without a curve are left out.
     """
-    found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    predictions: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for cohort in cohorts_of(runs):
         for group in method_runs(runs):
             labels, probability = _predictions(group.of(cohort))
             if set(labels.values()) == {0, 1}:
                 curve = list(labels.values()), [probability[patient] for patient in labels]
-                found.setdefault(cohort, {})[group.name] = curve
-    return found
+                predictions.setdefault(cohort, {})[group.name] = curve
+    return predictions
 
 
 def roc_html(runs: Sequence[Run]) -> str:
@@ -113,14 +113,14 @@ def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str]
     groups = [group for group in method_runs(runs) if group.of(cohort)]
     if not groups:
         raise ValueError(f"cohort must be one of {', '.join(cohorts_of(runs))}, got {cohort!r}")
-    found = [_predictions(group.of(cohort)) for group in groups]
-    labels = {patient: label for part, _ in found for patient, label in part.items()}
+    predictions = [_predictions(group.of(cohort)) for group in groups]
+    labels = {patient: label for part, _ in predictions for patient, label in part.items()}
     shown = sorted(labels, key=name_case)
     rows = [
         (
             name_case(patient),
             name_class(runs, cohort, labels[patient], short=True),
-            *(fraction(part.get(patient)) for _, part in found),
+            *(fraction(part.get(patient)) for _, part in predictions),
         )
         for patient in shown[:MOST_PATIENTS]
     ]
@@ -151,4 +151,4 @@ def _predictions(runs: Sequence[Run]) -> tuple[dict[str, int], dict[str, float]]
         for row in run.results["metrics"]["per_patient"]:
             labels[row["patient"]] = row["label"]
             values[row["patient"]].append(row["probability"])
-    return dict(sorted(labels.items())), {patient: fmean(found) for patient, found in values.items()}
+    return dict(sorted(labels.items())), {patient: fmean(probabilities) for patient, probabilities in values.items()}

@@ -221,7 +221,7 @@ def _dice(runs: Sequence[Run], organs: Sequence[str], mean_over: Sequence[str]) 
             shared = [present[organ] for organ in mean_over if organ in present]
             if shared:
                 values[MEAN][case["id"]].append(fmean(shared))
-    return {organ: {case: fmean(found) for case, found in cases.items()} for organ, cases in values.items()}
+    return {organ: {case: fmean(dice) for case, dice in cases.items()} for organ, cases in values.items()}
 
 
 def _seed_deviation(runs: Sequence[Run], organs: Sequence[str], mean_over: Sequence[str]) -> dict[str, float]:

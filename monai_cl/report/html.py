@@ -57,11 +57,11 @@ def write_report(
     Raises:
         UserError: when there are no results, they cannot be read, or ``output`` cannot be written.
     """
-    found = find_runs(*runs)
+    run_list = find_runs(*runs)
     output = Path(output)
     render = render_markdown if output.suffix.lower() == ".md" else render_html
     # a title from a command line may hold a lone surrogate
-    page = render(found, title=title, hash_patients=hash_patients).encode("utf-8", errors="backslashreplace")
+    page = render(run_list, title=title, hash_patients=hash_patients).encode("utf-8", errors="backslashreplace")
     write_atomically(output, page)
     return output
 
@@ -167,20 +167,20 @@ def _result(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
         reference, *others = comparison.columns
         start = reference.mean(MEAN)
         for column in others:
-            found = paired_difference(reference.dice[MEAN], column.dice[MEAN])
-            if found.mean is None or start is None:
+            difference = paired_difference(reference.dice[MEAN], column.dice[MEAN])
+            if difference.mean is None or start is None:
                 continue
-            text = f"<b>{signed(found.mean)}</b>"
-            if found.low is not None:
-                text += f" (95 % interval {signed(found.low)} to {signed(found.high)})"
+            text = f"<b>{signed(difference.mean)}</b>"
+            if difference.low is not None:
+                text += f" (95 % interval {signed(difference.low)} to {signed(difference.high)})"
             if reference.failed or column.failed:
                 sound = paired_difference(reference.sound_dice[MEAN], column.sound_dice[MEAN])
                 text += f" (without failed runs <b>{signed(sound.mean)}</b>, {sound.pairs} cases)"
             sentences.append(
                 f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>, "
                 f"{escape(column.label)} <b>{column.mean(MEAN):.3f}</b>; paired difference {text} over "
-                f"{found.pairs} case{'' if found.pairs == 1 else 's'}"
-                f"{escape('; ' + found.note if found.note and found.low is None else '')}.</li>"
+                f"{difference.pairs} case{'' if difference.pairs == 1 else 's'}"
+                f"{escape('; ' + difference.note if difference.note and difference.low is None else '')}.</li>"
             )
         if not others and start is not None:
             sound = f" (without failed runs {fraction(reference.sound_mean(MEAN))})" if reference.failed else ""
@@ -235,8 +235,8 @@ def _curves(runs: Sequence[Run], *, kind: str) -> str:
     from monai_cl.report.figures.curves import curve_figure, curve_names
 
     main, minor = [], []
-    for found, name in curve_names(runs):
-        if found == kind:
+    for key, name in curve_names(runs):
+        if key == kind:
             uri = data_uri(curve_figure(runs, kind=kind, name=name), "image/svg+xml")
             alt = escape(f"Curve of {name} against the iteration")
             figure = f'<figure><img src="{uri}" width="442" height="288" alt="{alt}"></figure>\n'

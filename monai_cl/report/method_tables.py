@@ -95,15 +95,15 @@ def method_runs(runs: Sequence[Run]) -> list[MethodRuns]:
 
     Those that differ in further settings on one cohort are groups of their own, with the settings in their label.
     """
-    found: dict[tuple, list[Run]] = {}
+    by_method: dict[tuple, list[Run]] = {}
     chosen = classification_runs(runs)
     for run in chosen:
         key = (_text(run, "backbone"), run.results["method"], *(run.results.get(name) for name in _SWEPT))
-        found.setdefault(key, []).append(run)
+        by_method.setdefault(key, []).append(run)
     groups: list[tuple[tuple, MethodRuns]] = []
-    for (backbone, method, *values), group in found.items():
+    for (backbone, method, *values), group in by_method.items():
         label = METHODS.get(method, method)
-        kin = [key for key in found if key[:2] == (backbone, method)]
+        kin = [key for key in by_method if key[:2] == (backbone, method)]
         swept = [
             f"{sign} = {_number(value)}"
             for position, (sign, value) in enumerate(zip(_SWEPT.values(), values))
@@ -223,7 +223,7 @@ def sigma_tables(runs: Sequence[Run], *, measure: str = "auc") -> list[Table]:
 def cell(runs: Sequence[Run], measure: str) -> str:
     """Mean ± standard deviation of a measure: over folds for one run, between runs for several."""
     metrics = [run.results["metrics"] for run in runs]
-    values = [found[measure] for found in metrics if found.get(measure) is not None]
+    values = [metric[measure] for metric in metrics if metric.get(measure) is not None]
     if not values:
         return NOTHING
     spread = stdev(values) if len(values) > 1 else metrics[0].get(f"{measure}_std")
@@ -245,10 +245,10 @@ def _notes(groups: Sequence[MethodRuns], cohorts: Sequence[str], measure: str) -
     for cohort in cohorts:
         runs = [run for group in groups for run in group.of(cohort)]
         metrics = [run.results["metrics"] for run in runs]
-        sizes = {(found.get("patients"), found.get("positive")) for found in metrics}
+        sizes = {(metric.get("patients"), metric.get("positive")) for metric in metrics}
         if len(sizes) == 1 and None not in (size := next(iter(sizes))):
             notes.append(f"{cohort}: {size[0]} patients, {size[1]} of {name_class(runs, cohort, 1)}.")
-        if len({found.get("folds_sha256") for found in metrics}) > 1:
+        if len({metric.get("folds_sha256") for metric in metrics}) > 1:
             notes.append(f"{cohort}: the runs were not evaluated on the same patients and folds; do not compare them.")
     counts = {len(group.of(cohort)) for group in groups for cohort in cohorts} - {0}
     if counts == {1}:

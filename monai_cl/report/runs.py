@@ -120,12 +120,12 @@ def _result_files(path: Path) -> list[Path]:
         return [file]
     # a folder of runs, or a demonstration: its own file sums up the runs below it
     below = sorted(other for other in file.parent.rglob(FILE_NAME) if other != file)
-    found = [other for other in below if read_results(other)["kind"] != "demo"]
-    if not found:
+    files = [other for other in below if read_results(other)["kind"] != "demo"]
+    if not files:
         raise UserError(
             path, expected=f"{FILE_NAME} of a run in it or below it", found="none", remedy="give a run's folder"
         )
-    return found
+    return files
 
 
 def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:

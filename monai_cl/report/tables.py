@@ -85,13 +85,13 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
         row += [_with_deviation(column.mean(organ), column.seed_deviation.get(organ)) for column in comparison.columns]
         row += [fraction(column.sound_mean(organ)) for column in comparison.columns if column.failed]
         for column in others:
-            found = paired_difference(reference.dice[organ], column.dice[organ], resamples=resamples, seed=seed)
-            row += _difference_cells(found)
+            difference = paired_difference(reference.dice[organ], column.dice[organ], resamples=resamples, seed=seed)
+            row += _difference_cells(difference)
             if _without_failed(reference, column):
                 before, after = reference.sound_dice[organ], column.sound_dice[organ]
                 row += _difference_cells(paired_difference(before, after, resamples=resamples, seed=seed))[:2]
-            if found.note:
-                doubts[column.label, found.note].append(row_name(organ))
+            if difference.note:
+                doubts[column.label, difference.note].append(row_name(organ))
         rows.append(tuple(row))
     for (label, note), names in doubts.items():
         where = "every row" if len(names) == len(rows) else ", ".join(names)

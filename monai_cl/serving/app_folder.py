@@ -70,12 +70,12 @@ def lay_out_app(
         UserError: no such bundle, one without a label map or class as result, no weights or weights that do not fit, a
             key that neither config has, or an existing app although weights or values were given.
     """
-    source, app, given = _bundle_folder(bundle), Path(app).resolve(), dict(overrides or {})
+    source, app, options = _bundle_folder(bundle), Path(app).resolve(), dict(overrides or {})
     name, task = source.name, task_of(source)
     target = app / "model" / name
     if target.exists():
-        if checkpoint is not None or given:
-            what = "--checkpoint" if checkpoint is not None else f"--{next(iter(given))}"
+        if checkpoint is not None or options:
+            what = "--checkpoint" if checkpoint is not None else f"--{next(iter(options))}"
             raise UserError(
                 target,
                 expected="no existing app",
@@ -88,8 +88,8 @@ def lay_out_app(
     known = {
         config: set(ConfigParser.load_config_files(str(source / "configs" / f"{config}.yaml"))) for config in configs
     }
-    _check_keys(given, set().union(*known.values()), source)
-    values = {**_run_values(weights, bundle=name), **{key: _absolute(value) for key, value in given.items()}}
+    _check_keys(options, set().union(*known.values()), source)
+    values = {**_run_values(weights, bundle=name), **{key: _absolute(value) for key, value in options.items()}}
     # scans come one by one, and results go to the viewer
     values |= {"datalist": [], "dicom_seg": False}
     probe = values.pop("probe", None)
@@ -130,12 +130,14 @@ def task_of(bundle: str | Path) -> str:
     file = Path(bundle) / "configs" / "metadata.json"
     try:
         outputs = json.loads(file.read_text(encoding="utf-8"))["network_data_format"]["outputs"]
-        found = outputs["pred"]["format"]
+        output_format = outputs["pred"]["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(file, expected="a bundle's metadata with the output pred", found=f"none ({error})") from error
-    if found not in (SEGMENTATION, CLASSIFICATION):
-        raise UserError(bundle, expected="a bundle that segments or classifies", found=f"one whose output is {found}")
-    return found
+    if output_format not in (SEGMENTATION, CLASSIFICATION):
+        raise UserError(
+            bundle, expected="a bundle that segments or classifies", found=f"one whose output is {output_format}"
+        )
+    return output_format
 
 
 def _bundle_folder(bundle: str | Path) -> Path:

@@ -55,17 +55,17 @@ def find_interpreter(python: str | os.PathLike | None = None) -> Path:
         done = subprocess.run(
             [str(chosen), "-c", _PROBE], capture_output=True, encoding="utf-8", timeout=120, check=True
         )
-        found = json.loads(done.stdout)
+        description = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise UserError(chosen, expected="a Python interpreter", found=f"something else ({error})") from error
-    if found["monailabel"] is None:
+    if description["monailabel"] is None:
         raise UserError(
             chosen,
             expected="an environment with MONAI Label",
             found="one without",
             remedy="make it with `make monailabel` in a checkout, or name another interpreter with --python",
         )
-    if not found["monai_cl"]:
+    if not description["monai_cl"]:
         raise UserError(
             chosen,
             expected="monai_cl beside MONAI Label, because bundles name its functions",
@@ -99,8 +99,8 @@ def server_command(
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
     # scans that a viewer uploads for one inference
     sessions = os.environ.get("MONAI_LABEL_SESSION_PATH") or str(app / "sessions")
-    own = {HOST_VARIABLE: host, TOKEN_VARIABLE: token or "", "MONAI_LABEL_SESSION_PATH": sessions}
-    return words, {**os.environ, "PATH": path, **own}
+    variables = {HOST_VARIABLE: host, TOKEN_VARIABLE: token or "", "MONAI_LABEL_SESSION_PATH": sessions}
+    return words, {**os.environ, "PATH": path, **variables}
 
 
 def access_token(host: str, given: str | None = None) -> str | None:

@@ -36,15 +36,15 @@ def labelled_scan(
     Raises:
         UserError: see `organ_values`; a label that `read_volume` cannot read, or with values that are not integers.
     """
-    found = read_volume(label)
-    values = found.array
+    volume = read_volume(label)
+    values = volume.array
     if values.dtype.kind == "f":
         values, bad = whole_values(values)
         if bad.any():
             raise UserError(
                 label,
                 expected="integer label values",
-                found=f"{float(found.array[bad][0]):g}",
+                found=f"{float(volume.array[bad][0]):g}",
                 remedy="give the label map, not a probability",
             )
     mapped = organ_values(label_info, organs, np.unique(values), source=str(label))
@@ -54,7 +54,7 @@ def labelled_scan(
     for value, organ in mapped.items():
         renumbered[values == value] = organ
     file = Path(folder) / f"{name}.nii.gz"
-    write_volume(file, Volume(renumbered, found.affine))
+    write_volume(file, Volume(renumbered, volume.affine))
     return {"id": name, "image": str(image), "label": str(file)}
 
 

@@ -40,10 +40,10 @@ class TrainingTask(BundleTrainTask):
 
     def stats(self) -> dict[str, Any]:
         """Of the last training, as 3D Slicer shows it: epochs, seconds, the best Dice."""
-        found = sorted(Path(self.bundle_path).glob(f"models/training/*/{FILE_NAME}"))
-        if not found:
+        files = sorted(Path(self.bundle_path).glob(f"models/training/*/{FILE_NAME}"))
+        if not files:
             return {}
-        results = read_results(found[-1])
+        results = read_results(files[-1])
         epochs = results["iterations"] // (results["config"].get("epoch_length") or self.bundle_config["epoch_length"])
         best = (results.get("best") or {}).get("mean_dice", 0)
         return {"epoch": epochs, "total_epochs": epochs, "total_time": results["wall_seconds"], "best_metric": best}

@@ -50,8 +50,8 @@ class AppNames:
             # whether a DICOMweb server has a scan is for it to say
             return bool(store.get_image_uri(name)) if isinstance(store, LocalDatastore) else True
         if kind == "session_id":
-            found = _SESSION.fullmatch(name) and app.sessions()
-            return bool(found and found.get_session(name, update_ts=False))
+            is_session = _SESSION.fullmatch(name) and app.sessions()
+            return bool(is_session and is_session.get_session(name, update_ts=False))
         tasks = {
             "model": app._infers,
             "trainer": app._trainers,

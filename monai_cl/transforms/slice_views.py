@@ -124,8 +124,8 @@ class SliceViews(nn.Module):
         if not self.training:
             return images[:, None]
         if positions is None or len(positions) != len(images):
-            given = "none" if positions is None else len(positions)
-            raise ValueError(f"positions must be given, one for each of {len(images)} slices, got {given}")
+            count = "none" if positions is None else len(positions)
+            raise ValueError(f"positions must be given, one for each of {len(images)} slices, got {count}")
         made = [
             random_slice_views(images, seed=self.seed, positions=positions, view=v, **self.options)
             for v in range(self.views)

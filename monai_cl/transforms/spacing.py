@@ -31,8 +31,8 @@ class Spacingd(transforms.Spacingd):
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor], lazy: bool | None = None) -> dict[Hashable, torch.Tensor]:
         """The item with its keys resampled; raises KeyError where a required key is absent."""
-        own = {key: data[key] for key in self.key_iterator(dict(data))}
+        volumes = {key: data[key] for key in self.key_iterator(dict(data))}
         resampled = self._hidden(
-            {self._names[key]: array for key, array in own.items()}, lazy=self.lazy if lazy is None else lazy
+            {self._names[key]: array for key, array in volumes.items()}, lazy=self.lazy if lazy is None else lazy
         )
-        return {**data, **{key: resampled[self._names[key]] for key in own}}
+        return {**data, **{key: resampled[self._names[key]] for key in volumes}}

@@ -74,7 +74,7 @@ def draw_view(
         rng.uniform(*sigma),
         rng.uniform(0, noise_std),
     )
-    return ViewParameters(*(value if wanted else None for value, wanted in zip(values, applied)))
+    return ViewParameters(*(value if used else None for value, used in zip(values, applied)))
 
 
 @torch.no_grad()

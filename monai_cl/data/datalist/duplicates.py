@@ -24,13 +24,13 @@ def duplicate_files(paths: Iterable[str]) -> list[list[str]]:
 
 
 def _group(paths: list[str], key: Callable[[str], Hashable]) -> list[list[str]]:
-    found: dict[Hashable, list[str]] = {}
+    groups: dict[Hashable, list[str]] = {}
     for path in paths:
         try:
-            found.setdefault(key(path), []).append(path)
+            groups.setdefault(key(path), []).append(path)
         except OSError:
             continue
-    return [same for same in found.values() if len(same) > 1]
+    return [same for same in groups.values() if len(same) > 1]
 
 
 def _files(path: str) -> list[Path]:

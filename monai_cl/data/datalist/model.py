@@ -127,4 +127,4 @@ class DataList:
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         chosen = self.datasets if dataset is None else (self.dataset(dataset),)
-        return [dict(item) for one in chosen for item in one.splits[split]]
+        return [dict(item) for member in chosen for item in member.splits[split]]

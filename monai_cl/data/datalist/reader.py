@@ -226,13 +226,13 @@ class ListReader:
         for known in (root, folder):
             if known not in self._real:
                 self._real[known] = _real_path(known)
-        found = os.path.join(self._real[folder], os.path.basename(file))
-        if _is_link(found):
-            found = _real_path(found)
+        real_path = os.path.join(self._real[folder], os.path.basename(file))
+        if _is_link(real_path):
+            real_path = _real_path(real_path)
         inside = self._real[root]
-        if found == inside or found.startswith(inside.rstrip(os.sep) + os.sep):
+        if real_path == inside or real_path.startswith(inside.rstrip(os.sep) + os.sep):
             return None
-        return f"a symbolic link to {found}, outside {root}"
+        return f"a symbolic link to {real_path}, outside {root}"
 
     def _complain(
         self, kind: str, path: Path, place: str, expected: str, found: str, *, file: str | None = None

@@ -89,8 +89,8 @@ def validate_data_list(
     jobs = [(*task, read_voxels or compare) for task in tasks]
     checked = for_each(_check_item, jobs, workers=workers, what="validate" if progress else None)
     fingerprints: dict[int, str] = {}
-    for number, (found, fingerprint) in enumerate(checked):
-        problems += found
+    for number, (result, fingerprint) in enumerate(checked):
+        problems += result
         if fingerprint is not None:
             fingerprints[number] = fingerprint
     problems += _duplicates(data_list, tasks, fingerprints)

@@ -104,8 +104,8 @@ def _frames_of(header: Dataset, path: Path, series_part: str | None) -> Frames:
     frames = header.get("PerFrameFunctionalGroupsSequence") or []
 
     def group(frame: Any, name: str) -> Any:
-        found = frame.get(name) or shared.get(name)
-        return found[0] if found else {}
+        sequence = frame.get(name) or shared.get(name)
+        return sequence[0] if sequence else {}
 
     origins = [group(frame, "PlanePositionSequence").get("ImagePositionPatient") for frame in frames]
     turns = [group(frame, "PlaneOrientationSequence").get("ImageOrientationPatient") for frame in frames]
@@ -141,11 +141,11 @@ def _frames_of(header: Dataset, path: Path, series_part: str | None) -> Frames:
 
 def _tags(frame: Any, shared: Any) -> dict[str, str]:
     """What may tell acquisitions apart in the functional groups of a frame and in those that all share."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for groups in (shared, frame):
         items = [element.value[0] for element in groups or () if element.VR == "SQ" and element.value]
-        found |= {name: _text(item[name].value) for item in items for name in FRAME_KEYWORDS if name in item}
-    return found
+        values |= {name: _text(item[name].value) for item in items for name in FRAME_KEYWORDS if name in item}
+    return values
 
 
 def _text(value: Any) -> str:

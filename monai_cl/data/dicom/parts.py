@@ -67,13 +67,13 @@ def choose_part(
         return np.arange(len(tags))
     if series_part is not None:
         chosen = [number for number, name in enumerate(names or ()) if name == series_part.strip()]
-        chosen = chosen or [number for number, found in enumerate(tags) if _fits(found, series_part)]
+        chosen = chosen or [number for number, tag in enumerate(tags) if _fits(tag, series_part)]
         if not chosen:
-            found = _listed(names, what) if names else "one part only, in which no slice has it"
+            tag = _listed(names, what) if names else "one part only, in which no slice has it"
             raise UserError(
                 path,
                 expected=f"{what} with series_part {series_part}",
-                found=found,
+                found=tag,
                 remedy="correct it or leave it out",
             )
         names = part_names([tags[number] for number in chosen], positions[chosen])
@@ -94,7 +94,7 @@ def part_names(tags: Sequence[Mapping[str, str]], positions: np.ndarray) -> list
     """What tells the acquisitions apart, such as ``"AcquisitionNumber=2"``, a slice; None where all are one."""
     names = [""] * len(tags)
     for keyword in dict.fromkeys((*TAGS, *FRAME_KEYWORDS)):
-        values = [found.get(keyword, "") for found in tags]
+        values = [tag.get(keyword, "") for tag in tags]
         finer = list(names)
         for name in set(names):
             here = [number for number, known in enumerate(names) if known == name]
@@ -119,7 +119,7 @@ def _divide(keyword: str, values: list[str], positions: np.ndarray) -> list[str]
     if 2 * len(set(values)) > len(values):
         return whole  # it differs from slice to slice
     groups = [positions[[other == value for other in values]] for value in dict.fromkeys(values)]
-    if not any(_mixed(one, two, keyword) for k, one in enumerate(groups) for two in groups[:k]):
+    if not any(_mixed(group, two, keyword) for k, group in enumerate(groups) for two in groups[:k]):
         return whole
     return [f"{keyword}={value or 'none'}" for value in values]
 

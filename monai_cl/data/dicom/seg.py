@@ -54,12 +54,16 @@ def write_dicom_seg(
         UserError: highdicom is not installed, the series cannot be read or has no frame of reference, the label map
             lies on another grid, or holds a value without a name.
     """
-    hd, output, found = require_highdicom(), Path(output), open_source(source, series=series, series_part=series_part)
+    hd, output, source_series = (
+        require_highdicom(),
+        Path(output),
+        open_source(source, series=series, series_part=series_part),
+    )
     names = dict(organs) if isinstance(organs, Mapping) else dict(enumerate(organs, start=1))
     ids = sorted(names)
     if not ids or ids[0] < 1:
         raise UserError(output, expected="organs with ids from 1 on", found=names)
-    labels = found.on_grid(np.asarray(labels), np.asarray(affine, dtype=float))
+    labels = source_series.on_grid(np.asarray(labels), np.asarray(affine, dtype=float))
     nameless = sorted(set(np.unique(labels).tolist()) - {0, *ids})
     if nameless:
         raise UserError(output, expected=f"the label values {ids}", found=nameless, remedy="name them in organs")
@@ -70,7 +74,7 @@ def write_dicom_seg(
         warnings.filterwarnings("ignore", message="The string .* is unlikely to represent the intended person name")
         try:
             segmentation = _segmentation(
-                hd, found, segments, [names[i] for i in ids], model=model, description=description
+                hd, source_series, segments, [names[i] for i in ids], model=model, description=description
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
@@ -82,7 +86,7 @@ def write_dicom_seg(
             ) from error
     with new_file(output) as partial:
         segmentation.save_as(partial)
-        if not np.array_equal(seg_labels(partial, found)[0], segments):
+        if not np.array_equal(seg_labels(partial, source_series)[0], segments):
             raise RuntimeError(f"{output}: the file read back differs from what was written; this is a bug")
     return output
 
@@ -128,22 +132,22 @@ def _segment(hd: Any, number: int, name: str, model: str) -> Any:
     def concept(code: Code) -> Any:
         return hd.sr.CodedConcept(code.value, code.scheme, code.meaning)
 
-    found = organ_code(name)
+    organ = organ_code(name)
     described = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
-        segmented_property_category=concept(found.category),
-        segmented_property_type=concept(found.type),
+        segmented_property_category=concept(organ.category),
+        segmented_property_type=concept(organ.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=model[:64],
             family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
             version=__version__,
         ),
-        anatomic_regions=[concept(found.region)] if found.region else None,
+        anatomic_regions=[concept(organ.region)] if organ.region else None,
     )
-    if found.modifier:
+    if organ.modifier:
         # as 3D Slicer and OHIF write and read a side
         kind = described.SegmentedPropertyTypeCodeSequence[0]
-        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(found.modifier)]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(organ.modifier)]
     return described

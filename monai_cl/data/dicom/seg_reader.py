@@ -35,19 +35,19 @@ def read_dicom_seg(
         UserError: highdicom is not installed, not a binary SEG, segments that overlap, another frame of reference or
             grid.
     """
-    found = open_source(source, series=series, series_part=series_part)
-    labels, names = seg_labels(Path(path), found)
-    return labels, found.affine, names
+    source_series = open_source(source, series=series, series_part=series_part)
+    labels, names = seg_labels(Path(path), source_series)
+    return labels, source_series.affine, names
 
 
 def seg_labels(path: Path, source: SourceSeries) -> tuple[np.ndarray, dict[int, str]]:
     """:func:`read_dicom_seg` with a series that has been opened."""
     seg = _open(path)
-    wanted = str(source.headers[0].FrameOfReferenceUID)
-    if str(seg.get("FrameOfReferenceUID")) != wanted:
+    frame_of_reference = str(source.headers[0].FrameOfReferenceUID)
+    if str(seg.get("FrameOfReferenceUID")) != frame_of_reference:
         raise UserError(
             path,
-            expected=f"the frame of reference {wanted} of {source.path}",
+            expected=f"the frame of reference {frame_of_reference} of {source.path}",
             found=f"{seg.get('FrameOfReferenceUID')}",
             remedy="it belongs to another scan",
         )

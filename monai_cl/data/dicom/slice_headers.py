@@ -112,12 +112,12 @@ def _scan(path: Path) -> list[SliceHeader]:
     slices: list[SliceHeader] = []
     others: list[tuple[Path, str]] = []
     for file in files:
-        found = _read_header(file)
-        kind = kinds.other_kind(found.sop_class if found else _stored_class(file))
+        header = _read_header(file)
+        kind = kinds.other_kind(header.sop_class if header else _stored_class(file))
         if kind is not None:
             others.append((file, kind))
-        if found is not None and (kind is None or (kind == kinds.SECONDARY_CAPTURE and found.has_position)):
-            slices.append(found)
+        if header is not None and (kind is None or (kind == kinds.SECONDARY_CAPTURE and header.has_position)):
+            slices.append(header)
     images = [item for item in slices if kinds.other_kind(item.sop_class) is None]
     slices = images or slices
     left_out = [(file, kind) for file, kind in others if file not in {item.path for item in slices}]

@@ -106,22 +106,22 @@ def open_source(
     """
     require_highdicom()
     path = Path(path)
-    found = open_series(path, series=series, series_part=series_part)
-    grid = found.grid
-    for item, header in zip(found.slices, found.headers, strict=True):
+    opened = open_series(path, series=series, series_part=series_part)
+    grid = opened.grid
+    for item, header in zip(opened.slices, opened.headers, strict=True):
         _complete(header, item.path)
     with readable(path):
-        if found.is_multi_frame and len(found.frames.numbers) < int(found.headers[0].get("NumberOfFrames") or 1):
+        if opened.is_multi_frame and len(opened.frames.numbers) < int(opened.headers[0].get("NumberOfFrames") or 1):
             raise UserError(
                 path,
                 expected="a file of one acquisition",
                 found=f"{series_part} beside others, to which a DICOM SEG would refer too",
                 remedy="write NIfTI only",
             )
-    order = found.frames.order if found.is_multi_frame else np.arange(len(found.headers))
+    order = opened.frames.order if opened.is_multi_frame else np.arange(len(opened.headers))
     if keep:
-        keep_series(found, path, series, series_part)
-    return SourceSeries(path, found.headers, grid, order)
+        keep_series(opened, path, series, series_part)
+    return SourceSeries(path, opened.headers, grid, order)
 
 
 def require_highdicom() -> Any:

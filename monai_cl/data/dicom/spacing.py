@@ -128,8 +128,8 @@ def interpolate_slices(array: np.ndarray, origins: np.ndarray, positions: np.nda
     keep = np.concatenate([[True], np.diff(positions) > _DUPLICATE_MM])
     array, origins, positions = array[..., keep], origins[keep], positions[keep]
     step = float(np.median(np.diff(positions)))
-    wanted = np.arange(positions[0], positions[-1] + 1e-6 * step, step)
-    above = np.clip(np.searchsorted(positions, wanted), 1, len(positions) - 1)
-    weight = (wanted - positions[above - 1]) / (positions[above] - positions[above - 1])
+    even_positions = np.arange(positions[0], positions[-1] + 1e-6 * step, step)
+    above = np.clip(np.searchsorted(positions, even_positions), 1, len(positions) - 1)
+    weight = (even_positions - positions[above - 1]) / (positions[above] - positions[above - 1])
     mixed = array[..., above - 1] * (1 - weight) + array[..., above] * weight
     return mixed.astype(np.float32), origins[above - 1] + weight[:, None] * (origins[above] - origins[above - 1])

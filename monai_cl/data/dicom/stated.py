@@ -112,6 +112,6 @@ def _numbers(file: Path, name: str, text: str | None, count: int) -> list[float]
         values = []
     if len(values) != count or not np.isfinite(values).all():
         found = f"{text[:60]!r}" if text else "none"
-        wanted = "a number" if count == 1 else f"{count} numbers"
-        raise UserError(file, expected=f"{wanted} as {name}", found=found, remedy="export the series again")
+        expected = "a number" if count == 1 else f"{count} numbers"
+        raise UserError(file, expected=f"{expected} as {name}", found=found, remedy="export the series again")
     return values

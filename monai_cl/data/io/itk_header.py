@@ -111,7 +111,7 @@ def _check_data_file(path: Path, name: str) -> None:
     shown = name if len(name) <= 80 else name[:77] + "..."
     try:
         fitting = glob.glob(re.sub(r"%[^du]*[du]", "*", glob.escape(file)), root_dir=path.parent) if pattern else []
-        inside = all(_lies_beside(path, one) for one in (file, *fitting))
+        inside = all(_lies_beside(path, data_file) for data_file in (file, *fitting))
         is_file = bool(pattern or os.stat(path.parent / file))
     except FileNotFoundError:
         is_file = False
@@ -127,5 +127,5 @@ def _check_data_file(path: Path, name: str) -> None:
 
 
 def _lies_beside(path: Path, file: str) -> bool:
-    folder, found = os.path.realpath(path.parent), os.path.realpath(path.parent / file)
-    return not re.match(r"[/\\~]|[A-Za-z]:", file) and os.path.commonpath([folder, found]) == folder
+    folder, real_file = os.path.realpath(path.parent), os.path.realpath(path.parent / file)
+    return not re.match(r"[/\\~]|[A-Za-z]:", file) and os.path.commonpath([folder, real_file]) == folder

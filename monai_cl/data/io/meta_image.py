@@ -136,16 +136,16 @@ def _numbers(
     if text is None and default is not None:
         return default
     try:
-        found = [float(number) for number in (text or "").split()]
+        numbers = [float(number) for number in (text or "").split()]
     except ValueError:
-        found = []
-    whole = names[0] not in ("dimsize", "headersize") or all(number.is_integer() for number in found)
-    if not found or not whole or len(found) != (count or len(found)):
-        wanted = f"{count} numbers" if count else "integers"
+        numbers = []
+    whole = names[0] not in ("dimsize", "headersize") or all(number.is_integer() for number in numbers)
+    if not numbers or not whole or len(numbers) != (count or len(numbers)):
+        expected = f"{count} numbers" if count else "integers"
         raise UserError(
             path,
-            expected=f"a readable image, with {wanted} as {names[0]}",
+            expected=f"a readable image, with {expected} as {names[0]}",
             found=f"{str(text)[:60]!r}",
             remedy="export or copy it again",
         )
-    return found
+    return numbers

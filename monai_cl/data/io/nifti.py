@@ -126,10 +126,10 @@ def _file_bytes(path: Path) -> tuple[bytes, int]:
 def _inflated(data: bytes) -> tuple[bytes, int]:
     """Keep only what the header declares: a small file may expand to gigabytes; the rest is read for its checksums."""
     with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-        wanted = _bytes_said(stream.read(_LONGEST_HEADER))
+        stated_bytes = _bytes_said(stream.read(_LONGEST_HEADER))
     with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
         # a header that claims more than there can be is refused too, without allocating memory for it
-        raw = stream.read(wanted if wanted <= _DEFLATE_RATIO * len(data) else _LONGEST_HEADER)
+        raw = stream.read(stated_bytes if stated_bytes <= _DEFLATE_RATIO * len(data) else _LONGEST_HEADER)
         size = len(raw)
         while block := stream.read(1 << 20):
             size += len(block)
@@ -210,17 +210,17 @@ def _check_header(path: Path, header: nib.Nifti1Header, file_size: int) -> None:
 
 def _check_spacings_agree(path: Path, header: nib.Nifti1Header, affine: np.ndarray) -> None:
     """nibabel believes the sform, MONAI at times the header's spacing; where they differ, the user must decide."""
-    stated, found = np.asarray(header["pixdim"][1:4], dtype=float), np.linalg.norm(affine[:3, :3], axis=0)
-    if header["sform_code"] == 0 or not (np.isfinite(stated) & (stated > 0)).all() or not (found > 0).all():
+    stated, measured = np.asarray(header["pixdim"][1:4], dtype=float), np.linalg.norm(affine[:3, :3], axis=0)
+    if header["sform_code"] == 0 or not (np.isfinite(stated) & (stated > 0)).all() or not (measured > 0).all():
         return
-    if not np.allclose(stated, found, rtol=_SPACING_RATIO):
+    if not np.allclose(stated, measured, rtol=_SPACING_RATIO):
         remedy = f"look which of them fits the anatomy: {_form_command(path, 'sform')} keeps the sform's"
         if header["qform_code"]:
             remedy += ", --form qform keeps pixdim"
         raise UserError(
             path,
             expected="one voxel spacing",
-            found=f"{np.round(stated, 4).tolist()} mm as pixdim and {np.round(found, 4).tolist()} mm in the sform",
+            found=f"{np.round(stated, 4).tolist()} mm as pixdim and {np.round(measured, 4).tolist()} mm in the sform",
             remedy=f"{remedy}; or export it again",
         )
 

@@ -72,9 +72,9 @@ class Lattice:
         factors = [np.exp(1j * np.outer(np.arange(n), per_index[:, axis])) for axis, n in enumerate(self.shape)]
         factors[0] = factors[0] * (cosines.amplitudes * np.exp(1j * phase))
         plane = (factors[0][:, None] * factors[1][None]).reshape(-1, len(cosines.phases))
-        left = np.concatenate([plane.real, -plane.imag], axis=1).astype(np.float32)
+        left_factors = np.concatenate([plane.real, -plane.imag], axis=1).astype(np.float32)
         right = np.concatenate([factors[2].real, factors[2].imag], axis=1).astype(np.float32)
-        return (left @ right.T).reshape(self.shape)
+        return (left_factors @ right.T).reshape(self.shape)
 
     @cached_property
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

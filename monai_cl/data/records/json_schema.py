@@ -57,16 +57,16 @@ def missing_key(error: ValidationError) -> str:
 
 def expectation(error: ValidationError) -> str:
     """What the schema wants there: the words under ``expected`` (a key of ours), or else the rule that was broken."""
-    wanted = error.validator_value
+    limit = error.validator_value
     if "expected" in error.schema:
         return error.schema["expected"]
     if error.validator == "type":
-        return " or ".join(_TYPE_NAMES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
+        return " or ".join(_TYPE_NAMES[name] for name in ([limit] if isinstance(limit, str) else limit))
     if error.validator == "enum":
-        return f"one of {', '.join(map(str, wanted))}"
+        return f"one of {', '.join(map(str, limit))}"
     if error.validator == "minimum":
-        return f"an integer of at least {wanted}"
+        return f"an integer of at least {limit}"
     if error.validator == "minItems":
         return "at least one entry"
     # a keyword added to a schema and not yet handled here: reported in jsonschema's words
-    return f"{error.validator} {shown(wanted)}"
+    return f"{error.validator} {shown(limit)}"

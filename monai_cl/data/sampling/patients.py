@@ -68,18 +68,18 @@ class PatientSampler(EndlessSampler):
         groups, self.left_out = _groups(patients, targets, balance=balance, classes=classes)
         self.counts = {target: len(members) for target, members in groups.items()}
         self._groups = list(groups.values())
-        total, wanted = sum(self.counts.values()), self.batch_size * self.world_size
-        self.repeats = total < wanted
+        total, rows = sum(self.counts.values()), self.batch_size * self.world_size
+        self.repeats = total < rows
         if self.rank == 0:
-            self._log(total, wanted)
+            self._log(total, rows)
 
     def batch(self, iteration: int) -> list[int]:
         """The slices of all processes in an iteration; process r has the r-th part of ``batch_size``."""
         rng = address_rng(self.seed, Stream.PATIENTS, iteration)
-        wanted = self.batch_size * self.world_size
-        limits = [wanted if self.repeats else len(members) for members in self._groups]
+        rows = self.batch_size * self.world_size
+        limits = [rows if self.repeats else len(members) for members in self._groups]
         # which classes get one more than the others changes from batch to batch
-        quotas = shares(wanted, limits, order=rng.permutation(len(limits)))
+        quotas = shares(rows, limits, order=rng.permutation(len(limits)))
         drawn = []
         for members, quota in zip(self._groups, quotas):
             order = np.concatenate([rng.permutation(len(members)) for _ in range(-(-quota // len(members)))] or [[]])
@@ -100,13 +100,13 @@ class PatientSampler(EndlessSampler):
     def _log(self, total: int, wanted: int) -> None:
         if self.left_out:
             logger.warning("%d patients without a known class are left out of %d", self.left_out, total + self.left_out)
-        found = ", ".join(f"class {target}: {count}" for target, count in self.counts.items() if target is not None)
+        members = ", ".join(f"class {target}: {count}" for target, count in self.counts.items() if target is not None)
         if self.repeats:
             logger.warning(
                 "a batch takes %d patients, there are %d (%s): patients are repeated in a batch, with different slices",
                 wanted,
                 total,
-                found or "classes not used",
+                members or "classes not used",
             )
         elif min(self.counts.values()) < wanted // len(self.counts):
             logger.warning(
@@ -114,7 +114,7 @@ class PatientSampler(EndlessSampler):
                 "have fewer",
                 wanted // len(self.counts),
                 len(self.counts),
-                found,
+                members,
             )
 
 
@@ -127,10 +127,10 @@ def shares(wanted: int, limits: Sequence[int], *, order: Sequence[int]) -> list[
     if sum(limits) < wanted:
         raise ValueError(f"expected limits of at least {wanted} together, got {list(limits)}")
     quotas = [0] * len(limits)
-    while left := wanted - sum(quotas):
+    while missing := wanted - sum(quotas):
         free = [i for i in order if quotas[i] < limits[i]]
-        each = max(1, left // len(free))
-        for i in free[:left]:
+        each = max(1, missing // len(free))
+        for i in free[:missing]:
             quotas[i] = min(limits[i], quotas[i] + each)
     return quotas
 
@@ -168,6 +168,6 @@ def _groups(
             groups.setdefault(target, []).append(members)
     used = sum(map(len, groups.values()))
     if not used:
-        wanted = "a known class" if classes is None else f"one of the classes {list(classes)}"
-        raise UserError("patient sampler", expected=f"patients with {wanted}", found=f"none among {len(packed)}")
+        expected = "a known class" if classes is None else f"one of the classes {list(classes)}"
+        raise UserError("patient sampler", expected=f"patients with {expected}", found=f"none among {len(packed)}")
     return dict(sorted(groups.items())), len(packed) - used

@@ -79,10 +79,10 @@ def slices_with(store: VolumeStore, key: str, label: int) -> np.ndarray:
     for index in np.flatnonzero(~sure):
         box = (slice(None), slice(None), slice(int(index), int(index) + 1))
         sure[index] = bool((store.read(key, box, kind="label") == label).any())
-    found = np.flatnonzero(sure)
+    slices = np.flatnonzero(sure)
     with contextlib.suppress(OSError):  # a read-only store still works
-        write_json(note, found.tolist())
-    return found
+        write_json(note, slices.tolist())
+    return slices
 
 
 def choose_slices(store: VolumeStore, key: str, *, label: int | None = None, fraction: float = 0.7) -> np.ndarray:

@@ -102,17 +102,17 @@ class SliceFeatures:
         Raises:
             UserError: a patient with two classes, or with one on some slices only.
         """
-        found: dict[str, int] = {}
+        label_of: dict[str, int] = {}
         for patient, label in sorted(set(zip(self.patient.tolist(), self.label.tolist()))):
-            if patient in found:
+            if patient in label_of:
                 raise UserError(
                     f"{self.source}: patient {patient}",
                     expected="one label on all slices",
-                    found=" and ".join("none" if x == UNKNOWN else str(x) for x in (found[patient], label)),
+                    found=" and ".join("none" if x == UNKNOWN else str(x) for x in (label_of[patient], label)),
                     remedy="correct the data list",
                 )
-            found[patient] = label
-        return {patient: label for patient, label in found.items() if label != UNKNOWN}
+            label_of[patient] = label
+        return {patient: label for patient, label in label_of.items() if label != UNKNOWN}
 
     def _column(self, name: str, values: list[str], n: int) -> np.ndarray:
         if len(values) != n:

@@ -32,12 +32,16 @@ class StoredArray:
         try:
             # one thread: blosc2's own threads do not survive a fork; no mmap: it was slower
             self._array = blosc2.open(os.fspath(path), mode="r", dparams={"nthreads": 1})
-            dtype, found = self._array.dtype, tuple(self._array.shape)
+            dtype, stored_shape = self._array.dtype, tuple(self._array.shape)
         except Exception as error:  # whatever blosc2 makes of damaged metadata
             raise self._damaged(error) from error
         self._reverse = layout == "slices"
-        self.shape = found[::-1] if self._reverse else found
-        if dtype not in (np.int16, np.uint8) or len(found) != 3 or (shape is not None and self.shape != tuple(shape)):
+        self.shape = stored_shape[::-1] if self._reverse else stored_shape
+        if (
+            dtype not in (np.int16, np.uint8)
+            or len(stored_shape) != 3
+            or (shape is not None and self.shape != tuple(shape))
+        ):
             raise self._damaged(f"{dtype} of shape {self.shape}" + (f", not {tuple(shape)}" if shape else ""))
 
     def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:

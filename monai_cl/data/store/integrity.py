@@ -156,10 +156,10 @@ def item_of(entry: StoreEntry) -> dict[str, Any]:
 
 def _file_fault(path: Path, expected: int) -> str | None:
     try:
-        found = crc32(path)
+        checksum = crc32(path)
     except FileNotFoundError:
         return f"{path.name} is missing"
-    return None if found == expected else f"{path.name} has checksum {found:08x} instead of {expected:08x}"
+    return None if checksum == expected else f"{path.name} has checksum {checksum:08x} instead of {expected:08x}"
 
 
 def _source_change(entry: StoreEntry) -> tuple[str, str] | None:
@@ -170,9 +170,9 @@ def _source_change(entry: StoreEntry) -> tuple[str, str] | None:
             continue
         path = recorded["path"]
         with contextlib.suppress(UserError, OSError):  # a source that was moved away proves nothing
-            found = asdict(fingerprint(path))
-            if found["sha256"] != recorded["sha256"]:
-                if all(found[name] == value for name, value in recorded.items() if name != "sha256"):
+            current = asdict(fingerprint(path))
+            if current["sha256"] != recorded["sha256"]:
+                if all(current[name] == value for name, value in recorded.items() if name != "sha256"):
                     return "suspect", f"{path} has other bytes than this entry was made from, but their size and time"
                 return "stale", f"{path} has changed since this entry was made from it"
     return None

@@ -42,7 +42,12 @@ def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparati
     Paths are not part of it, so a data folder may move; content is, so two lists that use one name cannot collide.
     """
     dataset, name = str(item.get("dataset", "")), item_id(item)
-    content = [dataset, name, map_pairs(item.get("label_map")), {kind: found.sha256 for kind, found in sources.items()}]
+    content = [
+        dataset,
+        name,
+        map_pairs(item.get("label_map")),
+        {kind: source.sha256 for kind, source in sources.items()},
+    ]
     if options := reading_options(item):
         content.append(options)
     if item.get("ignore") is not None:

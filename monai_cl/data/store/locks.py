@@ -26,8 +26,8 @@ def entry_lock(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
     lock = _lock(root, key)
     held = lock.acquire(patience=math.inf if wait else 0.0)
     try:
-        for left in leftovers(root, key) if held else []:
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in leftovers(root, key) if held else []:
+            shutil.rmtree(leftover, ignore_errors=True)
         yield
     finally:
         lock.release()

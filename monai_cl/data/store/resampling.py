@@ -61,13 +61,15 @@ def resample(volume: Volume, spacing: Sequence[float], *, mode: str = "linear", 
 def target_grid(volume: Volume, spacing: Sequence[float]) -> tuple[tuple[int, int, int], np.ndarray]:
     """Shape and affine of ``Spacingd``'s output: first voxel centres coincide, the last ones to half a voxel."""
     axes = volume.affine[:3, :3]
-    own = np.sqrt(np.sum(axes * axes, axis=0))
-    wanted = [has if abs(has - step) <= _SAME_SPACING_MM else step for has, step in zip(own, spacing, strict=True)]
+    own_spacing = np.sqrt(np.sum(axes * axes, axis=0))
+    target_spacing = [
+        has if abs(has - step) <= _SAME_SPACING_MM else step for has, step in zip(own_spacing, spacing, strict=True)
+    ]
     # the arithmetic of MONAI's zoom_affine and compute_shape_offset, step by step: a size that falls half-way between
     # two integers rounds by the last bit
     upper = np.linalg.cholesky(axes.T @ axes).T
     affine = np.eye(4)
-    affine[:3, :3] = axes @ np.linalg.inv(upper) @ np.diag(np.sign(np.diag(upper)) * wanted)
+    affine[:3, :3] = axes @ np.linalg.inv(upper) @ np.diag(np.sign(np.diag(upper)) * target_spacing)
     forth = np.linalg.solve(affine, volume.affine)
     if np.abs(forth[:3, :3] - np.diag(np.diag(forth[:3, :3]))).max() > _SHEAR:
         from monai.data.utils import compute_shape_offset

@@ -54,11 +54,11 @@ def fingerprint(path: str | os.PathLike, memory: Path | None = None, *, again: b
     size, modified, state = _state(path)
     if memory is not None and not again and (known := cached_fingerprint(path, memory)) is not None:
         return known
-    found = Source(str(path), size, modified, _digest(path), state)
+    source = Source(str(path), size, modified, _digest(path), state)
     if memory is not None:
         with contextlib.suppress(OSError):  # a read-only store still works
-            write_json(_note(path, memory), asdict(found))
-    return found
+            write_json(_note(path, memory), asdict(source))
+    return source
 
 
 def cached_fingerprint(path: str | os.PathLike, memory: Path) -> Source | None:
@@ -89,7 +89,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _state(path: Path) -> tuple[int, int, str]:
-    states = [(file.name, (found := file.stat()).st_size, found.st_mtime_ns) for file in _files(path)]
+    states = [(file.name, (status := file.stat()).st_size, status.st_mtime_ns) for file in _files(path)]
     _, sizes, times = zip(*states)
     return sum(sizes), max(times), hashlib.sha256(json.dumps(states).encode()).hexdigest()[:32]
 

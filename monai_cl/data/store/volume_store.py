@@ -300,7 +300,7 @@ class VolumeStore:
 def _check_empty(root: Path) -> None:
     # a temporary file may be that of a process making the same store at this moment
     strangers = (
-        [found.name for found in root.iterdir() if not found.name.startswith(".")] if root.is_dir() else [root.name]
+        [entry.name for entry in root.iterdir() if not entry.name.startswith(".")] if root.is_dir() else [root.name]
     )
     if strangers and not (root / _STORE).exists():
         raise UserError(

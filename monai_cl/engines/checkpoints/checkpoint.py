@@ -349,7 +349,7 @@ def _fitted(state: Any, target: Stateful) -> Any:
     if not isinstance(target, torch.optim.Optimizer):
         return state
     groups = [
-        {**saved, **{key: own[key] for key in ("fused", "foreach") if key in own}}
-        for saved, own in zip(state["param_groups"], target.param_groups)
+        {**saved, **{key: group[key] for key in ("fused", "foreach") if key in group}}
+        for saved, group in zip(state["param_groups"], target.param_groups)
     ]
     return {**state, "param_groups": groups + state["param_groups"][len(groups) :]}

@@ -31,8 +31,8 @@ def checkpoint_name(iteration: int) -> str:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoint files of a folder, newest iteration first."""
-    found = [path for path in folder.glob("checkpoint_iteration=*.pt") if _NAME.search(path.name)]
-    return sorted(found, key=checkpoint_iteration, reverse=True)
+    paths = [path for path in folder.glob("checkpoint_iteration=*.pt") if _NAME.search(path.name)]
+    return sorted(paths, key=checkpoint_iteration, reverse=True)
 
 
 def checkpoint_iteration(path: Path) -> int:

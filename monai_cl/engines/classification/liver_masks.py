@@ -126,12 +126,12 @@ class FindLiverMask(Transform):
         if not self.masks.is_dir():
             return self.masks
         names = [f"{item['id']}{postfix}{ending}" for ending in FILE_ENDINGS for postfix in ("", "_seg")]
-        found = [self.masks / name for name in names if (self.masks / name).is_file()]
-        if len(found) != 1:
+        files = [self.masks / name for name in names if (self.masks / name).is_file()]
+        if len(files) != 1:
             raise UserError(
                 item["image"],
                 expected=f"its mask in {self.masks} as {item['id']}.nii.gz or {item['id']}_seg.nii.gz",
-                found=len(found) or "none",
+                found=len(files) or "none",
                 remedy="give the mask the name of its scan",
             )
-        return found[0]
+        return files[0]

@@ -33,7 +33,7 @@ class LoadedEntry:
     @property
     def voxels(self) -> dict[int, int]:
         """Class -> number of `coordinates`: all of them, so that callers look for no more."""
-        return {label: len(found) for label, found in self.levels.items()}
+        return {label: len(indices) for label, indices in self.levels.items()}
 
     def coordinates(self, class_id: int) -> np.ndarray:
         """(n, 3), one voxel of the class in each slice that holds it."""

@@ -70,8 +70,10 @@ class PatientAUC(Metric):
                 found=f"{len(labels)} of class {next(iter(labels.values()), 'none')} only",
                 remedy="add patients of the other one",
             )
-        values = np.array([value for _, _, own in scans for value in own])
-        names, means, counts = patient_means(values, np.array([patient for patient, _, own in scans for _ in own]))
+        values = np.array([value for _, _, scan_values in scans for value in scan_values])
+        names, means, counts = patient_means(
+            values, np.array([patient for patient, _, scan_values in scans for _ in scan_values])
+        )
         self.predictions = [
             {"patient": name, "label": labels[name], "probability": mean, "n_slices": count}
             for name, mean, count in zip(names.tolist(), means.tolist(), counts.tolist())

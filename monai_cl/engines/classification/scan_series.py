@@ -30,9 +30,9 @@ def slice_series(slices: CTSlices, number: int) -> dict[str, Any]:
     volume = slices.volumes[number]
     drawn = [slices[first + place] for place in range(len(volume.slices))]
     return {
-        "image": torch.stack([one["image"] for one in drawn]),
-        "depth": torch.stack([one["depth"] for one in drawn]),
-        "slice": torch.tensor([one["slice"] for one in drawn]),
+        "image": torch.stack([sample["image"] for sample in drawn]),
+        "depth": torch.stack([sample["depth"] for sample in drawn]),
+        "slice": torch.tensor([sample["slice"] for sample in drawn]),
         "label": drawn[0]["label"],
         "patient": volume.patient,
         "id": volume.id,

@@ -27,9 +27,9 @@ def check_equal_on_all_ranks(values: Mapping[str, Any], *, remedy: str) -> None:
     """
     if world_size() == 1:
         return
-    found = gather([(socket.gethostname(), dict(values))])
-    host, first = found[0]
-    for number, (other_host, other) in enumerate(found):
+    by_rank = gather([(socket.gethostname(), dict(values))])
+    host, first = by_rank[0]
+    for number, (other_host, other) in enumerate(by_rank):
         for what in sorted(first.keys() | other.keys()):
             if other.get(what) != first.get(what):
                 raise UserError(
@@ -54,9 +54,9 @@ def require_same_start() -> None:
 
 def versions() -> dict[str, str | None]:
     """What has to be the same everywhere; Python's patch release may differ."""
-    found = installed_versions()
-    found["python"] = ".".join(str(found["python"]).split(".")[:2])
-    return {f"version of {name}": version for name, version in found.items()}
+    installed = installed_versions()
+    installed["python"] = ".".join(str(installed["python"]).split(".")[:2])
+    return {f"version of {name}": version for name, version in installed.items()}
 
 
 def shared_config() -> dict[str, str]:

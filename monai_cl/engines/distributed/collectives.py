@@ -21,7 +21,7 @@ def gather(values: list) -> list:
         return list(values)
     lists: list[list] = [[] for _ in range(world_size())]
     dist.all_gather_object(lists, list(values))
-    return [value for own in lists for value in own]
+    return [value for rank_values in lists for value in rank_values]
 
 
 def mean_over_processes(values: Sequence[float]) -> list[float]:
@@ -37,9 +37,9 @@ def any_process(flag: bool, device: torch.device | None = None) -> bool:
     """Whether the flag is set in any process: the same answer for all, at the same step; every one must call it."""
     if world_size() == 1:
         return flag
-    found = torch.tensor(int(flag), device=device if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(found, op=dist.ReduceOp.MAX)
-    return bool(found)
+    raised = torch.tensor(int(flag), device=device if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+    return bool(raised)
 
 
 def on_rank_zero(function: Callable[[], T]) -> T:
@@ -50,16 +50,16 @@ def on_rank_zero(function: Callable[[], T]) -> T:
     """
     if world_size() == 1:
         return function()
-    told: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]
     if rank() == 0:
         try:
-            told[0] = function()
+            outcome[0] = function()
         except UserError as error:
-            told[1] = error
-    dist.broadcast_object_list(told)
-    if told[1] is not None:
-        raise told[1]
-    return told[0]
+            outcome[1] = error
+    dist.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
 
 
 def require_single_process(what: str) -> None:

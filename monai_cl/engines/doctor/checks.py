@@ -14,15 +14,15 @@ def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> I
     """Run each check; one that fails is reported as a problem."""
     for name, check in checks.items():
         try:
-            found = check()
+            results = check()
         except Exception as error:  # a broken installation can raise anything, and the other checks should still run
-            told = " ".join(str(error).split())[:300]
+            reason = " ".join(str(error).split())[:300]
             advice = "fix what the message names, then run the check again"
             yield Check(
-                name, PROBLEM, told if isinstance(error, UserError) else f"{type(error).__name__}: {told}", advice
+                name, PROBLEM, reason if isinstance(error, UserError) else f"{type(error).__name__}: {reason}", advice
             )
             continue
-        yield from [found] if isinstance(found, Check) else found
+        yield from [results] if isinstance(results, Check) else results
 
 
 def diagnose(

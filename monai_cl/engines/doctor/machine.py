@@ -66,8 +66,8 @@ def shared_memory(processes: int = 1, *, place: str = "/dev/shm") -> Check:
 
 def folder(name: str, path: str) -> Check:
     """Free space of a folder and whether it is writable; of one that does not exist yet, its nearest parent."""
-    wanted = Path(path).absolute()
-    place = next(parent for parent in (wanted, *wanted.parents) if parent.exists())
+    absolute = Path(path).absolute()
+    place = next(parent for parent in (absolute, *absolute.parents) if parent.exists())
     if not place.is_dir():
         return Check(name, PROBLEM, f"{place} is a file", "name a folder")
     try:

@@ -18,8 +18,8 @@ def packages() -> list[Check]:
         requirements = importlib.metadata.requires("monai-cl") or []
     except importlib.metadata.PackageNotFoundError:
         return [Check("packages", NOTE, "monai_cl itself is not installed, only imported from a folder", INSTALL)]
-    wanted = [text for text in requirements if "extra ==" not in text]
-    return judge_packages(wanted, installed={_name(text): _version(_name(text)) for text in wanted})
+    required = [text for text in requirements if "extra ==" not in text]
+    return judge_packages(required, installed={_name(text): _version(_name(text)) for text in required})
 
 
 def judge_packages(

@@ -128,12 +128,12 @@ class RunRecorder:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the record of an interrupted run; warns if the seed or data list differs."""
-        for what, own in (("seed", self.seed), ("data_list", self.data_list.get("sha256"))):
-            if self.is_writer and state.get(what) is not None and own is not None and state[what] != own:
+        for what, current in (("seed", self.seed), ("data_list", self.data_list.get("sha256"))):
+            if self.is_writer and state.get(what) is not None and current is not None and state[what] != current:
                 logger.warning(
                     "%s: resumed with another %s (%s, but it was started with %s): the rest will differ from the "
                     "uninterrupted run",
-                    self.output_dir, what, own, state[what],
+                    self.output_dir, what, current, state[what],
                 )  # fmt: skip
         self._resumed = self._iteration_now = int(state.get("iteration", 0))
         self.curves = {name: [list(point) for point in points] for name, points in state["curves"].items()}
@@ -348,5 +348,5 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
     for organ in organs:
         values = [case["dice"][organ] for case in per_case if case["dice"][organ] is not None]
         dice[organ] = sum(values) / len(values) if values else None
-    means = [sum(own) / len(own) for own in ([v for v in row if not math.isnan(v)] for row in table) if own]
+    means = [sum(scores) / len(scores) for scores in ([v for v in row if not math.isnan(v)] for row in table) if scores]
     return {"mean_dice": sum(means) / len(means) if means else None, "dice": dice, "per_case": per_case}

@@ -121,8 +121,8 @@ class StepGuard:
         self._in_a_row += 1
         overflow = scaler is not None and not bad_loss
         if self._in_a_row >= _MOST or (self.non_finite == "stop" and not overflow):
-            told = self._write(engine, loss, float(norm), "stopped")
-            raise UserError(self._message(engine, loss, float(norm), told))
+            message = self._write(engine, loss, float(norm), "stopped")
+            raise UserError(self._message(engine, loss, float(norm), message))
         if not overflow:
             self._write(engine, loss, float(norm), "skipped")
         self._leave_out(engine, scaled=scaler is not None)

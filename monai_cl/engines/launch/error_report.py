@@ -26,7 +26,7 @@ def user_error_in(error: BaseException | None) -> ValueError | None:
     That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
     refused an option; but not one from within an engine's loop: that is a bug of ours.
     """
-    return next((found for found in chain(error) if isinstance(found, UserError) or _refuses_an_option(found)), None)
+    return next((cause for cause in chain(error) if isinstance(cause, UserError) or _refuses_an_option(cause)), None)
 
 
 def _refuses_an_option(error: BaseException) -> bool:

@@ -44,16 +44,16 @@ def explain_failure(error: BaseException, config: Mapping[str, Any] | None = Non
         error: that ended the run.
         config: of the run, as written; the line names its keys.
     """
-    for found in chain(error):
-        if _is_memory(found):
-            return _out_of_memory(found, error, config or {})
-        if isinstance(found, RuntimeError) and "DataLoader worker" in str(found) and "killed by signal" in str(found):
-            return _worker_killed(str(found), config or {})
-        if isinstance(found, OSError) and found.errno in _GONE and (found.filename or found.errno == errno.ENOSPC):
-            name = found.filename if isinstance(found.filename, str) else found.filename or "a file"
+    for cause in chain(error):
+        if _is_memory(cause):
+            return _out_of_memory(cause, error, config or {})
+        if isinstance(cause, RuntimeError) and "DataLoader worker" in str(cause) and "killed by signal" in str(cause):
+            return _worker_killed(str(cause), config or {})
+        if isinstance(cause, OSError) and cause.errno in _GONE and (cause.filename or cause.errno == errno.ENOSPC):
+            name = cause.filename if isinstance(cause.filename, str) else cause.filename or "a file"
             name = name.decode(errors="replace") if isinstance(name, bytes) else name
             return (
-                f"{name}: {_GONE[found.errno]} ({found.strerror}); restore it or free space, then start the same "
+                f"{name}: {_GONE[cause.errno]} ({cause.strerror}); restore it or free space, then start the same "
                 "command again: a training continues from its last checkpoint with --resume auto"
             )
     return None
@@ -128,9 +128,9 @@ def lost_process_in(error: BaseException | None) -> str | None:
     """What to report where an exception in one of several processes was caused by the loss of another; or None."""
     if not dist.is_initialized():
         return None
-    for found in chain(error):
-        text = " ".join(str(found).split())
-        if isinstance(found, (RuntimeError, ConnectionError)) and _LOST.search(text):
+    for cause in chain(error):
+        text = " ".join(str(cause).split())
+        if isinstance(cause, (RuntimeError, ConnectionError)) and _LOST.search(text):
             return (
                 f"process {dist.get_rank()} of {dist.get_world_size()} (on {socket.gethostname()}) lost another one, "
                 f"which has ended or hangs ({text[:160]}); look for its own message, above or on its machine, fix "

@@ -129,8 +129,10 @@ def fit_depth(
     inner = grouped_folds(patient.tolist(), count=min(inner_folds, len(names)), seed=seed).of(patient)
     errors = np.zeros(len(grid))
     for part in np.unique(inner):
-        left = inner == part
-        errors += ((_ridge(X[~left], depth[~left], X[left], grid) - depth[left, None]) ** 2).sum(0)
+        validation = inner == part
+        errors += (
+            (_ridge(X[~validation], depth[~validation], X[validation], grid) - depth[validation, None]) ** 2
+        ).sum(0)
     # of equal scores the strongest penalty, as for the classifier
     alpha = grid[len(grid) - 1 - int(np.argmin(np.round(errors[::-1] / len(X), 12)))]
     return DepthProbe(X, depth, alpha)

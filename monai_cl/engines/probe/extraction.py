@@ -59,11 +59,11 @@ def extract_features(
     with evaluation_mode(encoder), torch.inference_mode():
         for batch in slices:
             images = batch["image"].to(device, non_blocking=True)
-            found = represent(images)
-            if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
-                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            features = represent(images)
+            if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
+                shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
                 raise ValueError(f"an encoder must give ({len(images)}, F) for {len(images)} slices, got {shape}")
-            rows["features"].append(found.float().cpu().numpy())
+            rows["features"].append(features.float().cpu().numpy())
             _collect(rows, batch, len(images))
     if not rows["features"]:
         raise UserError("features", expected="at least one slice", found="none")

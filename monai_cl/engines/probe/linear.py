@@ -58,8 +58,8 @@ class LinearProbe:
             UserError: no such file, or another content.
         """
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-                return cls(found["weight"], float(found["bias"]), float(found["C"]))
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return cls(arrays["weight"], float(arrays["bias"]), float(arrays["C"]))
         except Exception as error:
             raise UserError(path, expected=f"a probe as `python -m monai_cl probe` writes it ({error})") from error
 

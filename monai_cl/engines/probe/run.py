@@ -156,10 +156,10 @@ def _depth(features: SliceFeatures, result: ProbeResult, seed: int) -> dict[str,
     """R² on the classification's folds; None, with the reason, where depths are not known or do not differ."""
     inside = features.select(features.label != UNKNOWN)
     try:
-        found = probe_depth(inside, folds=result.folds, seed=seed)
+        depth = probe_depth(inside, folds=result.folds, seed=seed)
     except UserError as error:
         return {"depth_r2": None, "depth_r2_std": None, "depth_note": str(error)}
-    return {"depth_r2": found.mean, "depth_r2_std": found.std, "depth_r2_folds": list(found.r2)}
+    return {"depth_r2": depth.mean, "depth_r2_std": depth.std, "depth_r2_folds": list(depth.r2)}
 
 
 def _integer(value: Any, default: int) -> int:

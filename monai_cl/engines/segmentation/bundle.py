@@ -52,13 +52,13 @@ def segment_with_bundle(
         raise UserError(bundle, expected="a segmentation bundle with configs/inference.yaml", found="none")
     file = next(bundle / "configs" / name for name in CONFIGS if (bundle / "configs" / name).is_file())
     config = ConfigParser.load_config_files(str(file))
-    given = dict(overrides or {})
-    absent = [key for key in ("datalist", "output_dir", *given) if key not in config]
+    options = dict(overrides or {})
+    absent = [key for key in ("datalist", "output_dir", *options) if key not in config]
     if absent:
         raise UserError(
             file, expected=f"the key {absent[0]!r}", found="none", remedy=f"it has {', '.join(sorted(config))}"
         )
-    organs = _organs({**config, **given, "bundle_root": str(bundle)})
+    organs = _organs({**config, **options, "bundle_root": str(bundle)})
     label = _organ_id(organs, bundle / "configs" / "metadata.json", organ=organ)
     own = own_results(output_dir) if output_dir.is_dir() else set()
     for old in (*_masks_in(output_dir), *(output_dir / name for name in own)):
@@ -68,17 +68,17 @@ def segment_with_bundle(
         logging_file=False,
         workflow_type="infer",
         # its own root: it would look for that in the command line, which is another bundle's
-        **{"bundle_root": str(bundle), "device": torch.device(device), **given},
+        **{"bundle_root": str(bundle), "device": torch.device(device), **options},
         datalist=[str(Path(image).resolve())],
         output_dir=str(output_dir),
     )
     workflow.initialize()
     workflow.run()
     workflow.finalize()
-    found = _masks_in(output_dir)
-    if len(found) != 1:
-        raise UserError(bundle, expected=f"one mask of {image} in {output_dir}", found=len(found) or "none")
-    return found[0], label
+    masks = _masks_in(output_dir)
+    if len(masks) != 1:
+        raise UserError(bundle, expected=f"one mask of {image} in {output_dir}", found=len(masks) or "none")
+    return masks[0], label
 
 
 def _organs(config: Mapping[str, Any]) -> Any:

@@ -51,14 +51,14 @@ class SaveDicomSegd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         for key in self.key_iterator(data):
-            found = data[key]
-            source = str(found.meta["filename_or_obj"])
-            labels = np.asarray(found.cpu())[0].round().astype(np.int64)
-            series_part = str(found.meta.get("series_part") or "") or None
+            prediction = data[key]
+            source = str(prediction.meta["filename_or_obj"])
+            labels = np.asarray(prediction.cpu())[0].round().astype(np.int64)
+            series_part = str(prediction.meta.get("series_part") or "") or None
             write_dicom_seg(
                 self.results.path(source, ".dcm"),
                 labels,
-                np.asarray(found.affine.cpu()),
+                np.asarray(prediction.affine.cpu()),
                 source=source,
                 series_part=series_part,
                 organs=self.organs,

@@ -71,15 +71,15 @@ def volumes_in(folder: str | Path) -> list[str]:
     files = [path for path in there if path.is_file() and path.name.lower().endswith(FILE_ENDINGS)]
     own = own_results(folder)
     passed = [path.name for path in files if path.name in own]
-    found = [path for path in files if path.name not in own]
-    found += [path for path in there if path.is_dir() and _holds_dicom(path)]
-    if not found and _holds_dicom(folder):
-        found = [folder]
+    volumes = [path for path in files if path.name not in own]
+    volumes += [path for path in there if path.is_dir() and _holds_dicom(path)]
+    if not volumes and _holds_dicom(folder):
+        volumes = [folder]
     if passed:
         echo(f"{folder}: passed over {len(passed)} results of earlier runs: {', '.join(passed)}")
-    if not found:
+    if not volumes:
         raise UserError(folder, expected=f"volumes ({', '.join(FILE_ENDINGS)}) or DICOM series folders", found="none")
-    return [str(path) for path in found]
+    return [str(path) for path in volumes]
 
 
 def _require_series(paths: Sequence[str], series_part: str | None) -> None:

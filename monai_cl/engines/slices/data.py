@@ -46,15 +46,15 @@ def class_count(data_list: DataList, *, split: str = "training") -> int:
         UserError: names the list when there are not two classes, or the targets have a gap.
     """
     targets = patient_targets(data_list.items(split))
-    found = sorted({target for target in targets.values() if target is not None})
-    if len(found) < 2 or found != list(range(len(found))):
+    classes = sorted({target for target in targets.values() if target is not None})
+    if len(classes) < 2 or classes != list(range(len(classes))):
         raise UserError(
             data_list.path,
             expected="targets 0, 1, … without gaps, two or more",
-            found=found or "none",
+            found=classes or "none",
             remedy="give the items a target, or map them in patient_labels",
         )
-    return len(found)
+    return len(classes)
 
 
 def list_slices(
@@ -224,7 +224,7 @@ def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[
     """
     patients = {volume.patient: volume.target for volume in slices.volumes}
     known = [target for target in patients.values() if target is not None]
-    own = {
+    settings = {
         "training_cases": [volume.id for volume in slices.volumes],
         "patients": len(patients),
         "patients_of_class": {str(target): known.count(target) for target in sorted(set(known))},
@@ -232,4 +232,4 @@ def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[
     }
     # a backbone may be a network of the user
     plain = {key: type(value).__name__ if isinstance(value, nn.Module) else value for key, value in more.items()}
-    return describe(data_list, **own | plain)
+    return describe(data_list, **settings | plain)

@@ -72,7 +72,7 @@ def evaluate_slices(
             remedy="add patients to the split, or choose another with --split",
         )
     options = {"device": device, "batch_size": batch_size, "workers": workers, "progress": True}
-    found: dict[str, float] = {}
+    measures: dict[str, float] = {}
     for state in ("random", "trained"):
         if state == "trained":
             load_network(network, checkpoint)
@@ -84,7 +84,7 @@ def evaluate_slices(
         write_features(output_dir / f"features{suffix}.npz", features)
         rows = torch.from_numpy(features.features)
         depth = probe_depth(features, fold_count=min(folds, len(patients)), seed=seed)
-        found |= {
+        measures |= {
             f"depth_r2{suffix}": depth.mean,
             f"depth_r2_std{suffix}": depth.std,
             f"mean_cosine{suffix}": mean_cosine(rows),
@@ -100,10 +100,10 @@ def evaluate_slices(
         data_list=data_list,
         initialisation=checkpoint,
         config=call.merged_config() if call else {},
-        curves={name: [[0, value]] for name, value in found.items()},
+        curves={name: [[0, value]] for name, value in measures.items()},
         wall_seconds=time.monotonic() - started,
     )
     write_results(output_dir / "results.json", record)
-    for name, value in found.items():
+    for name, value in measures.items():
         print(f"{name:24s} {value:.4f}")
-    return found
+    return measures

@@ -27,15 +27,15 @@ def encoder_origin(
         method = "random" if weights is None else "imagenet"
         return {"method": method, "backbone": name, "seed": seed, **({"encoder": str(weights)} if weights else {})}
     encoder = Path(encoder)
-    found: dict[str, Any] = {"method": encoder.resolve().parent.name, "backbone": name}
+    origin: dict[str, Any] = {"method": encoder.resolve().parent.name, "backbone": name}
     # for a checkpoint that was moved, the name of its folder is used
     if (encoder.parent / FILE_NAME).is_file():
         results = read_results(encoder.parent)
         # a pre-training is described in its data list, a classification beside it
-        told = {**results["data_list"], **{key: results[key] for key in KNOWN if results.get(key) is not None}}
-        found |= {key: told[key] for key in KNOWN if told.get(key) is not None}
-        found["seed"] = results["seed"]
-    return {**found, "encoder": str(encoder)}
+        recorded = {**results["data_list"], **{key: results[key] for key in KNOWN if results.get(key) is not None}}
+        origin |= {key: recorded[key] for key in KNOWN if recorded.get(key) is not None}
+        origin["seed"] = results["seed"]
+    return {**origin, "encoder": str(encoder)}
 
 
 def finetuned(about: dict[str, Any]) -> dict[str, Any]:

@@ -62,15 +62,15 @@ class Guard:
         """What answers: a response of our own, or MONAI Label with the request written again."""
         self._check_source(request)
         segments = path_segments(request)
-        own = await self._log_in(request, segments) if self.token is not None else None
-        if own is not None:
-            return own
+        own_answer = await self._log_in(request, segments) if self.token is not None else None
+        if own_answer is not None:
+            return own_answer
         if not segments and request.method in ("GET", "HEAD"):
             return HTMLResponse(front_page(self.address), headers={"Content-Security-Policy": "default-src 'none'"})
-        found = find_route(request.method, segments)
-        if found is None:
+        matched = find_route(request.method, segments)
+        if matched is None:
             raise Refused(404, f"{request.method} {request.url.path}: not served here")
-        route, in_path = found
+        route, in_path = matched
         query = checked_query(request, route, in_path, self.names)
         body = await checked_body(request, route, query, self.names)
         path = "/".join(in_path[part[1:-1]] if part.startswith("{") else part for part in route.path.split("/"))

@@ -76,12 +76,12 @@ def foreign_page(headers: Mapping[str, Sequence[str]], *, host: str, scheme: str
         host: of the request, already found to be the server's own.
         scheme: that the server speaks.
     """
-    own = (scheme, host.lower())
+    own_origin = (scheme, host.lower())
     for name in ("origin", "referer"):
         for value in headers.get(name, ()):
             try:
                 parts = urlsplit(value)
-                same = (parts.scheme, parts.netloc.lower()) == own
+                same = (parts.scheme, parts.netloc.lower()) == own_origin
             except ValueError:
                 same = False
             if not same:

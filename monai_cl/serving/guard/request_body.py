@@ -62,15 +62,15 @@ def json_object(text: bytes | str, what: str) -> dict[str, Any]:
         raise ValueError(f"{constant} is not a number")
 
     try:
-        found = json.loads(text, parse_constant=refuse)
-        fault = text_fault(found)
+        content = json.loads(text, parse_constant=refuse)
+        fault = text_fault(content)
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"{what}: expected JSON ({error})"[:300]) from error
-    if found is not None and not isinstance(found, dict):
-        raise Refused(400, f"{what}: expected a JSON object, got {str(found)[:80]}")
+    if content is not None and not isinstance(content, dict):
+        raise Refused(400, f"{what}: expected a JSON object, got {str(content)[:80]}")
     if fault is not None:
         raise Refused(400, f"{what}: a text in it is refused: {fault}")
-    return found or {}
+    return content or {}
 
 
 @dataclass(frozen=True)

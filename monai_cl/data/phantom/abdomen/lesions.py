@@ -17,7 +17,7 @@ def lesions(draw: Draw, hu: dict[str, float], structures: tuple[Structure, ...],
     rng = draw.rng
     label, hosts, most, median = _WHERE[where]
     brightest = hu["liver"] if where == "liver" else hu["medulla"]
-    found = []
+    lesion_list = []
     for number in range(int(rng.integers(1, most + 1))):
         side = int(rng.choice(hosts))
         host = next(s for s in structures if s.label == side)
@@ -28,7 +28,7 @@ def lesions(draw: Draw, hu: dict[str, float], structures: tuple[Structure, ...],
         size = float(np.exp(rng.normal(np.log(median), 0.45)))
         lump = Ellipsoid(centre, size * rng.uniform(0.75, 1.25, 3), draw.axes(0, 0, 0, sd=90))
         shape = Shape((lump,), within=(host.shape,), surface=draw.bumps(0.1 * size, (12, 40)))
-        found.append(
+        lesion_list.append(
             Structure(
                 f"{where} tumour {number + 1}",
                 shape,
@@ -40,4 +40,4 @@ def lesions(draw: Draw, hu: dict[str, float], structures: tuple[Structure, ...],
                 overlay=host.label,
             )
         )
-    return tuple(found)
+    return tuple(lesion_list)

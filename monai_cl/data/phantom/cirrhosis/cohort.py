@@ -67,8 +67,8 @@ def write_cirrhosis_cohort(
         items: dict[str, list[dict[str, Any]]] = {"grades": [], "histology": []}
         for (cohort, _), item in zip(jobs, bar, strict=True):
             items[cohort].append(item)
-        for cohort, found in items.items():
-            document = _data_list(cohort, found, seed)
+        for cohort, cohort_items in items.items():
+            document = _data_list(cohort, cohort_items, seed)
             (building / _LISTS[cohort]).write_text(format_json(document), encoding="utf-8")
     return {cohort: output / name for cohort, name in _LISTS.items()}
 
