@@ -16,6 +16,7 @@ import yaml
 import monai_cl
 from monai_cl.data import load_data_list
 from monai_cl.engines import shipped_list
+from monai_cl.engines.launch.command_line import stated_default
 from tests.bundles.conftest import BUNDLES, ORGANS, PRETRAINING, SPLEEN
 
 ALL = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())
@@ -35,7 +36,8 @@ def metadata(bundle: str) -> dict:
 
 
 def config(bundle: str, name: str) -> dict:
-    return yaml.safe_load((BUNDLES / bundle / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((BUNDLES / bundle / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return {key: stated_default(value) for key, value in content.items()}
 
 
 def header(file: Path) -> str:

@@ -144,6 +144,16 @@ _FROM_MODEL = re.compile(r"\$monai_cl\.engines\.from_model\(@\w+, [\"']\w+[\"'],
 _UNSET = ("none", "null")
 
 
+def stated_default(value: Any) -> Any:
+    """A config's own value of a setting that a file of weights may replace; any other value as it is.
+
+    Args:
+        value: as written in the config.
+    """
+    stated = _FROM_MODEL.fullmatch(value) if isinstance(value, str) else None
+    return value if stated is None else ast.literal_eval(stated[1])
+
+
 def type_fault(default: Any, given: Any) -> str | None:
     """What was expected instead of ``given``, or None where it is allowed.
 
@@ -153,8 +163,7 @@ def type_fault(default: Any, given: Any) -> str | None:
     """
     if isinstance(given, str) and (given.startswith(_EXPRESSIONS) or given.lower() in _UNSET):
         return None
-    if isinstance(default, str) and (stated := _FROM_MODEL.fullmatch(default)):
-        default = ast.literal_eval(stated[1])
+    default = stated_default(default)
     if isinstance(default, bool):
         return None if isinstance(given, bool) else "True or False"
     if isinstance(default, int):
