@@ -67,6 +67,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "study status": (set(), set()),
     "study table": (set(), set()),
     "dicom_seg": ({"label"}, {"seg"}),
+    "encoder show": ({"encoder"}, set()),
     "export_encoder": ({"mixcl"}, {"encoder"}),
     "export_config": ({"bundle"}, {"config"}),
     "probe": ({"features"}, {"classifier", "results"}),
@@ -464,6 +465,8 @@ def test_the_other_pairs_are_those_of_trainings():
     folder = Path(__file__).parents[1] / "bundles"
     others = [pair.values for pair in pairs() if not is_tried_here(*pair.values)]
     for writer, kind, taker in others:
+        if taker == "encoder show":  # tests/bundles/test_model_record.py
+            continue
         bundles = {name.split()[0] for name in (writer, taker)} & set(RUNS)
         assert bundles or "monailabel" in (writer, taker), (writer, kind, taker)
         assert all((folder / RUNS[bundle]).is_file() for bundle in bundles)
