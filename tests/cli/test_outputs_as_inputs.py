@@ -465,7 +465,7 @@ def test_the_other_pairs_are_those_of_trainings():
     folder = Path(__file__).parents[1] / "bundles"
     others = [pair.values for pair in pairs() if not is_tried_here(*pair.values)]
     for writer, kind, taker in others:
-        if taker == "encoder show":  # tests/bundles/test_model_record.py
+        if taker == "encoder show":  # tests/cli/test_encoder.py
             continue
         bundles = {name.split()[0] for name in (writer, taker)} & set(RUNS)
         assert bundles or "monailabel" in (writer, taker), (writer, kind, taker)
