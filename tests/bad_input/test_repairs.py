@@ -104,7 +104,7 @@ def test_a_repaired_scan_with_a_label_is_its_twin_in_nifti_in_every_path(case: C
     np.testing.assert_array_equal(found.submitted, twin.submitted)
     assert found.losses == pytest.approx(twin.losses, rel=0.01)
     for dice in (found.validated, found.evaluated):
-        assert dice == pytest.approx(twin.validated, abs=0.005)
+        assert dice == pytest.approx(twin.validated, abs=0.01)
         assert dice == pytest.approx(by_definition(found.segmented, found.label), abs=1e-6)
     assert (found.segmented == twin.segmented).mean() > 0.99
     pictures = [np.asarray(Image.open(io.BytesIO(one.overlay)).convert("L"), float) for one in (found, twin)]
