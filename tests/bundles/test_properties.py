@@ -63,14 +63,12 @@ def test_the_evaluation_overlay_has_every_property(workflow, pretraining, spleen
 @pytest.mark.parametrize("bundle", [SPLEEN, ORGANS])
 def test_inference_has_every_property(workflow, cohort, spleen, organs, bundle):
     run, images = (spleen, "synthetic_spleen") if bundle == SPLEEN else (organs, "synthetic_target")
-    more = {} if bundle == SPLEEN else {"organs": [str(i) for i in range(7)]}
     made = workflow(
         bundle,
         "inference",
         kind="infer",
         checkpoint=str(run / "model.pt"),
         dataset_dir=str(cohort / images / "images"),
-        **more,
     )
     assert made.check_properties() == []
     assert len(made.dataset_data) == 5

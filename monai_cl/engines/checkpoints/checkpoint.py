@@ -141,7 +141,7 @@ class Checkpoints:
             try:
                 self._read = read_checkpoint(path)
             except UserError as error:
-                logger.warning("%s; trying the checkpoint before it", error)
+                logger.warning("%s: %s; trying the checkpoint before it", path, error.found)
                 damaged.append(path)
                 continue
             if self.is_writer:
@@ -173,12 +173,20 @@ class Checkpoints:
             check_model(path, own, remedy="resume with the settings it was started with")
         for name, target in self._sources(engine).items():
             if name not in content:
-                raise UserError(path, found=f"has no {name!r}", remedy="it was written by another kind of run")
+                raise UserError(
+                    path,
+                    found=f"has no {name!r}, it was written by another kind of run",
+                    remedy="resume a checkpoint of this bundle, or choose another --output_dir to start afresh",
+                )
             try:
                 unwrap_ddp(target).load_state_dict(_fitted(content[name], target))
             except (RuntimeError, ValueError, KeyError) as error:
                 detail = " ".join(str(error).split())[:300]
-                raise UserError(path, found=f"its {name} does not fit this run's {name}: {detail}") from error
+                raise UserError(
+                    path,
+                    found=f"its {name} does not fit this run's {name}: {detail}",
+                    remedy="resume with the settings it was started with, or start afresh in another --output_dir",
+                ) from error
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and content.get("scaler"):
             scaler.load_state_dict(content["scaler"])

@@ -22,6 +22,7 @@ _WRITTEN = r"(checkpoint_iteration=\d+|model)\.pt"
 # the second form is that of earlier versions
 _LEFT_OVER = re.compile(rf"\.tmp-{_WRITTEN}-\d+-[0-9a-f]+$|\.{_WRITTEN}\.\d+\.tmp$")
 DAMAGED = ".damaged"
+_ANOTHER = "name another checkpoint_iteration=N.pt, or --resume auto for the newest in output_dir that can be read"
 
 
 def checkpoint_name(iteration: int) -> str:
@@ -72,19 +73,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: no such file, a damaged one, or one that is not a checkpoint of a run.
     """
     if not path.is_file():
-        raise UserError(path, found="no such checkpoint to resume from")
+        raise UserError(path, found="no such checkpoint to resume from", remedy=_ANOTHER)
     try:
         fault = checksum_error(path)
         content = torch.load(path, map_location="cpu", weights_only=True) if fault is None else None
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(path, found=f"damaged, or not a checkpoint of a run ({reason})") from error
+        raise UserError(path, found=f"damaged, or not a checkpoint of a run ({reason})", remedy=_ANOTHER) from error
     if fault is not None:
-        raise UserError(path, found=f"damaged, or not a checkpoint of a run ({fault})")
+        raise UserError(path, found=f"damaged, or not a checkpoint of a run ({fault})", remedy=_ANOTHER)
     if not isinstance(content, dict) or not {"network", "iteration", "epoch", "epoch_length"} <= content.keys():
-        raise UserError(
-            path, expected="a run's checkpoint with network, iteration, epoch and epoch_length", found="another file"
-        )
+        expected = "a run's checkpoint with network, iteration, epoch and epoch_length"
+        raise UserError(path, expected=expected, found="another file", remedy=_ANOTHER)
     return content
 
 
