@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +40,14 @@ def words(options: dict[str, object]) -> list[str]:
 def config_files(bundle: str, *names: str) -> list[str]:
     """Paths of a bundle's config files."""
     return [str(BUNDLES / bundle / "configs" / f"{name}.yaml") for name in names]
+
+
+def without_model(value: object) -> object:
+    """What a key is where no file of weights says otherwise: the default of ``from_model`` in its expression."""
+    match = re.fullmatch(
+        r'\$monai_cl\.engines\.from_model\(@\w+, "\w+", (.*)\)', value if isinstance(value, str) else ""
+    )
+    return ast.literal_eval(match[1]) if match else value
 
 
 @pytest.fixture(scope="session")

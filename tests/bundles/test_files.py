@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import json
 import logging.config
@@ -17,18 +16,10 @@ import monai_cl
 from monai_cl.data import load_data_list
 from monai_cl.engines import shipped_list
 from monai_cl.engines.launch.command_line import stated_default
-from tests.bundles.conftest import BUNDLES, ORGANS, PRETRAINING, SPLEEN
+from tests.bundles.conftest import BUNDLES, ORGANS, PRETRAINING, SPLEEN, without_model
 
 ALL = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())
 SEGMENTATION = (SPLEEN, ORGANS)
-
-
-def without_model(value: object) -> object:
-    """What a key is where no file of weights says otherwise: the default of ``from_model`` in its expression."""
-    match = re.fullmatch(
-        r'\$monai_cl\.engines\.from_model\(@\w+, "\w+", (.*)\)', value if isinstance(value, str) else ""
-    )
-    return ast.literal_eval(match[1]) if match else value
 
 
 def metadata(bundle: str) -> dict:

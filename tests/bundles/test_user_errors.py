@@ -111,7 +111,7 @@ def test_no_json_is_named_as_such(train, tmp_path):
 
 def test_an_encoder_of_another_size_is_refused(train, encoder, tmp_path):
     finished = train(SPLEEN, tmp_path / "run", pretrained_encoder=str(encoder), feature_size=8)
-    check(finished, str(encoder), "another shape", "feature_size")
+    check(finished, str(encoder), "the feature size it was trained with, 4, found 8", "leave --feature_size out")
     assert not (tmp_path / "run").exists()
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_an_encoder_is_refused(train, tmp_path):
 def test_resuming_with_another_network_is_refused_and_the_run_is_unharmed(train, spleen, tmp_path):
     run = shutil.copytree(spleen, tmp_path / "run")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    check(train(SPLEEN, run, feature_size=8, iterations=6), "checkpoint_iteration=4.pt", "does not fit")
+    check(train(SPLEEN, run, feature_size=8, iterations=6), "checkpoint_iteration=4.pt", "trained with, 4, found 8")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
@@ -173,7 +173,7 @@ def test_evaluating_or_inferring_without_a_model_is_one_line(train, infer, cohor
 
 def test_inference_with_another_network_or_without_volumes_is_one_line(infer, cohort, tmp_path):
     images = str(cohort / "synthetic_spleen" / "images")
-    check(infer(SPLEEN, tmp_path / "maps", feature_size=8, dataset_dir=images), "model.pt", "does not fit this network")
+    check(infer(SPLEEN, tmp_path / "maps", feature_size=8, dataset_dir=images), "model.pt", "trained with, 4, found 8")
     (tmp_path / "empty").mkdir()
     check(infer(SPLEEN, tmp_path / "maps", dataset_dir=str(tmp_path / "empty")), "empty", "expected volumes")
     check(infer(SPLEEN, tmp_path / "maps", datalist=["/nowhere/a.nii.gz"]), "/nowhere/a.nii.gz")

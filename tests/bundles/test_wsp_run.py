@@ -62,7 +62,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_a_bundle_has_every_property(options, wsp, probe, scans, bundle, names):
     given = options(bundle) if names[0] == "train" else {**SLICE_NETWORK, "datalist": scans}
     if "evaluate" in names:
-        given["split"] = "training"
+        given |= {"split": "training", "allow_overlap": True}
     if names[-1] in ("evaluate", "inference"):
         given["checkpoint"] = str({PRETRAINING: wsp, CLASSIFICATION: probe}[bundle] / "model.pt")
     workflow = ConfigWorkflow(

@@ -136,6 +136,13 @@ def create_data_list(
         beside = labels and (labels if split == "training" else split_pattern(labels, split))
         label_files = matches(folder, paths, beside) if beside else {}
         masks = {file for file, _ in label_files.values()}  # scan_gt is no scan
+        if split == "training" and all(image in masks for image, _ in found.values()):
+            raise UserError(
+                folder,
+                expected=f"images named {images!r} that are no labels",
+                found=f"that the labels' pattern {labels!r} matches all of them too",
+                remedy="make the pattern of the labels narrower",
+            )
         for case, (image, named) in found.items():
             if image in without or image in masks:
                 continue
