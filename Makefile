@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LABEL_VENV := .venv-monailabel
 LABEL_STAMP := $(LABEL_VENV)/.installed
+# files of tests run side by side in this many processes
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
 
@@ -38,10 +41,10 @@ demo: $(STAMP)
 	$(BIN)/python -m monai_cl demo --output runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu
