@@ -198,7 +198,7 @@ def test_a_dicom_series_is_segmented_in_its_own_geometry(real_data, tmp_path):
         "btcv_unetr_segmentation", "inference",
         dataset_dir=series, checkpoint=tmp_path / "model.pt", output_dir=tmp_path / "labels",
     )  # fmt: skip
-    (written,) = (tmp_path / "labels").iterdir()
+    (written,) = (tmp_path / "labels").glob("*.nii.gz")  # beside its record
     assert written.name == "totalseg_upper_abdomen_seg.nii.gz"
     label, source = nib.load(written), read_volume(series)
     assert label.shape == source.array.shape == (512, 512, 20)

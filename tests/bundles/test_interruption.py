@@ -77,6 +77,7 @@ PRETRAINING_DEATHS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_pretraining_killed_at_one_moment_after_another_is_the_uninterrupted_one(
     start, stop_at, pretraining, tmp_path
 ):
@@ -101,6 +102,7 @@ FINE_TUNING_DEATHS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_killed_at_one_moment_after_another_is_the_uninterrupted_one(
     start, stop_at, spleen, encoder, tmp_path
 ):

@@ -14,6 +14,8 @@ from tests.docs.commands import ROOT, all_blocks
 
 PAGE = "docs/tutorial.md"
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 
 @pytest.fixture(scope="module")
 def folder(shell, tmp_path_factory) -> Path:
@@ -28,8 +30,6 @@ def folder(shell, tmp_path_factory) -> Path:
     return home / "tutorial"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_every_step_leaves_what_the_text_says(folder):
     assert (folder / "ct" / "pretraining.json").is_file()
     assert (folder / "pretraining" / "model.pt").is_file()

@@ -46,5 +46,7 @@ def test_without_edt_the_weight_map_is_the_same(monkeypatch):
 
 def test_no_other_file_imports_edt():
     files = Path(monai_cl.__file__).parent.rglob("*.py")
-    importing = [file.name for file in files if re.search(r"^\s*(import|from) edt\b", file.read_text(), re.M)]
+    importing = [
+        file.name for file in files if re.search(r"^\s*(import|from) edt\b", file.read_text(encoding="utf-8"), re.M)
+    ]
     assert importing == ["region_distance.py"]

@@ -82,6 +82,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_on_a_disk_that_fills_up_the_checkpoint_before_stays_and_the_run_continues_when_there_is_room(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

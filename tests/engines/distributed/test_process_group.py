@@ -111,6 +111,7 @@ print("left")
 """
 
 
+@pytest.mark.slow
 def test_leaving_a_group_does_not_wait_for_a_thread_that_waits_for_the_interpreter(free_port):
     # it did, now and then: a process stayed for ever after its results were written
     environment = {**os.environ, "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}

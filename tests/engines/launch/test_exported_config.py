@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 
 from monai_cl.engines import export_config
 from monai_cl.errors import UserError
+from tests.bundles.conftest import without_model
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 SPLEEN = "spleen_unetr_segmentation"
@@ -32,10 +33,10 @@ def test_an_overlay_lies_over_train(tmp_path):
     merged = load(export_config(SPLEEN, tmp_path / "evaluate.yaml", config="evaluate"))
     assert merged["validate"]["pictures"]["output_dir"] == "@evaluation_dir"
     assert merged["run"] == [
-        "$monai_cl.engines.load_network(@network, @checkpoint)",
+        "$monai_cl.engines.load_network(@network, @checkpoint, model=@model)",
         "$monai_cl.engines.evaluate(@validate#evaluator, @validate#recorder)",
     ]
-    assert merged["feature_size"] == 16  # train's
+    assert without_model(merged["feature_size"]) == 16  # train's
 
 
 def test_overrides_reach_nested_keys_and_references_stay(tmp_path):
@@ -48,7 +49,7 @@ def test_overrides_reach_nested_keys_and_references_stay(tmp_path):
 
 def test_a_folder_that_is_a_bundle_may_be_given(tmp_path):
     merged = load(export_config(str(BUNDLES / SPLEEN), tmp_path / "mine.yaml", config="inference"))
-    assert merged["organs"] == ["spleen"]
+    assert without_model(merged["organs"]) == ["spleen"]
 
 
 @pytest.mark.parametrize("bundle", sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()))

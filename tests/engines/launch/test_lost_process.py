@@ -56,7 +56,7 @@ def test_what_is_said_of_a_lost_process_beside_what_the_processes_below_show_is_
     assert lost_process_in(RuntimeError("a shape that does not fit")) is None
 
 
-@pytest.mark.parametrize(("name", "timeout"), [("SIGKILL", 60), ("SIGSTOP", 10)])
+@pytest.mark.parametrize(("name", "timeout"), [("SIGKILL", 60), pytest.param("SIGSTOP", 10, marks=pytest.mark.slow)])
 def test_the_others_end_with_one_line(name, timeout, free_port, tmp_path):
     (tmp_path / "train.yaml").write_text("seed: 0\n")
     script = SCRIPT.format(timeout=timeout, signal=name)
