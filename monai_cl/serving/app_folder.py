@@ -89,7 +89,11 @@ def lay_out_app(
         config: set(ConfigParser.load_config_files(str(source / "configs" / f"{config}.yaml"))) for config in configs
     }
     _check_keys(options, set().union(*known.values()), source)
-    values = {**_run_values(weights, bundle=name), **{key: _absolute(value) for key, value in options.items()}}
+    # the encoder of a probe was trained by another bundle
+    values = {
+        **_run_values(weights, bundle=None if options.get("probe") else name),
+        **{key: _absolute(value) for key, value in options.items()},
+    }
     # scans come one by one, and results go to the viewer
     values |= {"datalist": [], "dicom_seg": False}
     probe = values.pop("probe", None)
@@ -166,8 +170,13 @@ def _check_keys(given: Mapping[str, Any], known: set[str], bundle: Path) -> None
             )
 
 
-def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
-    """What the weights say of themselves, and the record of the run that wrote them; empty where there is neither."""
+def _run_values(weights: Path, *, bundle: str | None) -> dict[str, Any]:
+    """What the weights say of themselves, and the record of the run that wrote them; empty where there is neither.
+
+    Args:
+        weights: the file.
+        bundle: whose run it has to be; None: of any.
+    """
     about = read_about(weights) or {}
     trained = {key: value for key, value in settings_of(about).items() if key in (*_OF_THE_RUN, "organs")}
     if trained.get("backbone") not in (None, *BACKBONES):
@@ -175,14 +184,15 @@ def _run_values(weights: Path, *, bundle: str) -> dict[str, Any]:
     if not (weights.parent / "results.json").is_file():
         return trained
     results = read_results(weights.parent)
-    if results.get("bundle") not in (None, bundle):
+    if bundle is not None and results.get("bundle") not in (None, bundle):
         raise UserError(weights, expected=f"weights of {bundle}", found=f"those of {results['bundle']}")
     values = {key: results["config"][key] for key in _OF_THE_RUN if key in results["config"]}
     values = {key: value for key, value in values.items() if not _is_expression(value)}
     datasets = list((results["data_list"].get("datasets") or {}).values())
     if results["kind"] == SEGMENTATION and len(datasets) == 1:
         values["organs"] = [str(name) for name in datasets[0]["labels"][1:]]
-    return values | trained
+    # what is None is so by default, and cannot be given as an option
+    return {key: value for key, value in (values | trained).items() if value is not None}
 
 
 def _is_expression(value: Any) -> bool:

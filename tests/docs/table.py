@@ -119,6 +119,14 @@ RULES = (
     Rule(r"^python data_lists/idc_series\.py", "a script, which runs as it stands"),
     Rule(r"^pip uninstall edt$", "changes the environment", shown_by="tests/transforms/test_region_distance.py"),
     # ---- sizes and data -----------------------------------------------------------------------------------------
+    Rule(
+        r"datalist add my_liver_5folds\.json",
+        "scans that have come since",
+        replace={
+            r"^": r"for part in ct seg; do "
+            r"cp /data/my_liver/$part/spleen_0001.nii.gz /data/my_liver/$part/later.nii.gz; done; "
+        },
+    ),
     Rule(r"validate data_lists/", "the scans are their owners'", status=2),
     Rule(r"monai_cl doctor\b", "what it finds depends on the machine", replace={"$": " || test $? -eq 1"}),
 )

@@ -88,6 +88,7 @@ class World:
     def _scans(self) -> None:
         write_cohort(self.data, cases=5, spacing=8, progress=False)
         write_cirrhosis_cohort(self.folder / "cirrhosis", patients=10, biopsies=12, size=160, progress=False)
+        write_cirrhosis_cohort(self.data / "others", patients=10, biopsies=12, seed=1, size=160, progress=False)
         write_cine_cohort(self.data / "cine", patients=4, validation=2, test=1, size=32, progress=False)
         for path in (self.folder / "cirrhosis").iterdir():
             shutil.move(path, self.data / path.name)
@@ -174,11 +175,12 @@ class World:
             ("histology.json", "histology.json"),
         ):
             shutil.copy(self.data / source, home / name)
-        # patients that the probe has not seen
-        other = json.loads((self.data / "weak_labels.json").read_text(encoding="utf-8"))
-        other |= {"name": "other", "targets": {"0": "no", "1": "yes"}}
+        # patients that neither encoder nor probe has seen
+        other = json.loads((self.data / "others" / "cirrhosis_grades.json").read_text(encoding="utf-8"))
+        other |= {"name": "other", "root": f"others/{other['root']}", "targets": {"0": "no", "1": "yes"}}
         for item in other["training"]:
             item["target"] = min(item["target"], 1)
+            item["patient"] = f"other {item['patient']}"
         (home / "other.json").write_text(json.dumps(other))
         scans = [{"image": f"{i}.nii.gz", "patient": f"P{i}"} for i in range(15)]
         (home / "my_ct.json").write_text(json.dumps({"name": "scans", "training": scans}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -12,7 +13,9 @@ from monai.networks.nets import UNETR
 
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines import slice_classifier
+from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.errors import UserError
+from monai_cl.networks import describe_network, save_weights, slice_encoder
 from monai_cl.serving import lay_out_app
 from monai_cl.serving.app_folder import bundles_in
 from monai_cl.shipped import bundle_folder
@@ -122,6 +125,26 @@ def test_a_classifier_and_its_probe_become_one_file(tmp_path):
     assert made.task == "classes"
     assert config(made, "inference")["classes"] == ["class 0", "class 1"]
     assert not (made.folder / "model" / CIRRHOSIS / "configs" / "train.yaml").exists()
+
+
+def test_an_encoder_beside_the_record_of_its_pretraining_is_served_with_a_probe(tmp_path):
+    encoder = slice_encoder("tinynet", width=0.125, image_size=160, head=())
+    settings = {"image_size": 160, "pixel_size": None, "neighbours": 0}
+    about = {"network": describe_network(encoder), "preprocessing": settings}
+    save_weights({f"encoder.{name}": t for name, t in encoder.state_dict().items()}, tmp_path / "model.pt", about)
+    record = run_record(
+        kind="pretraining", name="wsp", seed=0, bundle="wsp_ct_pretraining", config={"width": 0.125, "pixel_size": None}
+    )
+    write_results(tmp_path, record)
+    with pytest.raises(UserError, match="expected weights of cirrhosis_classification, found those of wsp_ct_pretr"):
+        lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt")
+    probe = LinearProbe(np.ones(encoder.representation_size), 0.5, 1.0).save(tmp_path / "probe.npz")
+    made = lay_out_app(
+        tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides={"probe": str(probe), "width": 0.125}
+    )
+    state = torch.load(made.folder / "model" / CIRRHOSIS / "models" / "model.pt", weights_only=True)
+    assert {0.5} <= {float(t) for t in state.values() if t.numel() == 1}  # the probe's bias
+    assert config(made, "inference")["image_size"] == 160
 
 
 def test_the_classes_of_a_classifier_are_called_as_its_list_names_them(tmp_path):
