@@ -178,7 +178,8 @@ def _run_values(weights: Path, *, bundle: str | None) -> dict[str, Any]:
         bundle: whose run it has to be; None: of any.
     """
     about = read_about(weights) or {}
-    trained = {key: value for key, value in settings_of(about).items() if key in (*_OF_THE_RUN, "organs")}
+    # what is None is so by default, and cannot be given as an option
+    trained = {k: v for k, v in settings_of(about).items() if k in (*_OF_THE_RUN, "organs") and v is not None}
     if trained.get("backbone") not in (None, *BACKBONES):
         del trained["backbone"]  # a network of the user, of which the name alone is known
     if not (weights.parent / "results.json").is_file():
@@ -191,7 +192,6 @@ def _run_values(weights: Path, *, bundle: str | None) -> dict[str, Any]:
     datasets = list((results["data_list"].get("datasets") or {}).values())
     if results["kind"] == SEGMENTATION and len(datasets) == 1:
         values["organs"] = [str(name) for name in datasets[0]["labels"][1:]]
-    # what is None is so by default, and cannot be given as an option
     return {key: value for key, value in (values | trained).items() if value is not None}
 
 

@@ -123,6 +123,10 @@ def test_a_classifier_and_its_probe_become_one_file(tmp_path):
     sizes = {"width": 0.125, "image_size": 160, "neighbours": 0}
     made = lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides=sizes)
     assert made.task == "classes"
+    alone = {"network": describe_network(network), "preprocessing": {"image_size": 160, "pixel_size": None}}
+    save_weights(network.state_dict(), tmp_path / "alone.pt", alone)
+    served = lay_out_app(tmp_path / "b", CIRRHOSIS, checkpoint=tmp_path / "alone.pt", overrides={"width": 0.125})
+    assert config(served, "inference")["image_size"] == 160
     assert config(made, "inference")["classes"] == ["class 0", "class 1"]
     assert not (made.folder / "model" / CIRRHOSIS / "configs" / "train.yaml").exists()
 
