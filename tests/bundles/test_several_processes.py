@@ -240,6 +240,7 @@ def test_an_evaluation_over_two_processes_is_that_of_one(agents, train, organs, 
         item["fold"] = int(number >= 3)  # fold 0 has three cases: two for one process, one for the other
     (tmp_path / "list.json").write_text(json.dumps(document))
     options = {"fold": 0, "data_list": str(tmp_path / "list.json"), "checkpoint": str(organs / "model.pt")}
+    options["allow_overlap"] = True  # of the three, the model has seen some
     train(ORGANS, tmp_path / "one", "evaluate", **options).check()
     (done,) = agents(ORGANS, "two", "evaluate", "multi_gpu_train", **options).wait()
     done.check()
