@@ -72,12 +72,12 @@ def labels(root) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(root, labels) -> Path:
-    """A fine-tuning of 60 steps."""
+    """A fine-tuning that finds the spleen: after 60 steps it depends on the processor whether it does."""
     cohort = root / "cohort"
     python(
         *("-m", "monai.bundle", "run", "--config_file", bundle_folder(SPLEEN) / "configs" / "train.yaml"),
         *("--dataset_dir", cohort, "--data_list", cohort / "spleen.json", "--store_dir", root / "store"),
-        *("--output_dir", root / "trained", "--iterations", 60, "--epoch_length", 60, *words(TINY)),
+        *("--output_dir", root / "trained", "--iterations", 200, "--epoch_length", 200, *words(TINY)),
         cwd=root,
     )
     return root / "trained"
