@@ -162,7 +162,8 @@ def test_a_bundle_trains_and_segments_out_of_the_wheel_and_leaves_it_as_it_was(i
     scan = installed.folder / "cohort" / "synthetic_spleen" / "images" / "spleen_0000.nii.gz"
     options = words({**TINY, "datalist": [str(scan)], "checkpoint": "run/model.pt", "output_dir": "maps"})
     output(installed("-m", "monai.bundle", "run", "--config_file", configs / "inference.yaml", *options))
-    assert [path.name for path in (installed.folder / "maps").iterdir()] == ["spleen_0000_seg.nii.gz"]
+    written = sorted(path.name for path in (installed.folder / "maps").iterdir())
+    assert written == ["spleen_0000_seg.json", "spleen_0000_seg.nii.gz"]  # the map and its record
     assert {name for name in files(installed.site) - before if "__pycache__" not in name} == set()
 
 
