@@ -74,12 +74,12 @@ def test_the_study_of_methods_runs_to_its_table(tmp_path):
     assert "wsp-sigma0.1-tau0.3-0" in call("run", "--methods", "wsp", "byol", "--temperature", "0.3")
     call("sweep")
     table = call("table")
-    for name in ("random", "SimCLR", "BYOL", "SupCon", "depth-aware", "WSP"):
+    for name in ("random", "SimCLR", "BYOL", "online clustering", "SupCon", "depth-aware", "WSP"):
         assert f"| {name} |" in table
     assert "WSP by σ" in table
     assert "WSP by τ" in table
     judged = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(judged) == 6 + 1 + 3 + 2
+    assert len(judged) == 7 + 1 + 3 + 2
     assert all(0 <= row["found"]["P400"]["auc"] <= 1 for row in judged)
 
 
