@@ -10,6 +10,7 @@ from PIL import Image
 
 from monai_cl.data import read_volume
 from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.store.entry import draw_coordinates
 from tests.bad_input.case import Case
 from tests.bad_input.paths import ORGANS, SIZE, Outcome, take
 from tests.bad_input.table import CASES
@@ -97,16 +98,18 @@ def test_a_repair_is_the_same_in_every_path(case: Case, sound, tmp_path):
 def test_a_repaired_scan_with_a_label_is_its_twin_in_nifti_in_every_path(case: Case, tmp_path, monkeypatch):
     # headers round differently: where a voxel of the network lies half way between two, either is the nearest
     monkeypatch.setitem(SIZE, "spacing", [2.9, 3.1, 2.3])
+    # of many voxels a class some are drawn by the hash of the file, and crops lie around those: here all are kept
+    monkeypatch.setitem(draw_coordinates.__kwdefaults__, "count", 10**7)
     twin = outcome(tmp_path / "twin", labelled(case, as_nifti=True))
     found = outcome(tmp_path / "world", labelled(case, as_nifti=False))
     np.testing.assert_array_equal(found.image, twin.image)
     np.testing.assert_array_equal(found.label, twin.label)
     np.testing.assert_array_equal(found.submitted, twin.submitted)
-    assert found.losses == pytest.approx(twin.losses, rel=0.01)
+    assert found.losses == pytest.approx(twin.losses, rel=0.001)
     for dice in (found.validated, found.evaluated):
-        assert dice == pytest.approx(twin.validated, abs=0.01)
+        assert dice == pytest.approx(twin.validated, abs=0.005)
         assert dice == pytest.approx(by_definition(found.segmented, found.label), abs=1e-6)
-    assert (found.segmented == twin.segmented).mean() > 0.9  # of an untrained network, which has ties
+    assert (found.segmented == twin.segmented).mean() > 0.99
     pictures = [np.asarray(Image.open(io.BytesIO(one.overlay)).convert("L"), float) for one in (found, twin)]
     assert np.abs(pictures[0] - pictures[1]).mean() < 2
     assert found.slices[0] == twin.slices[0]
