@@ -73,7 +73,6 @@ def test_a_machine_without_any_network_trains_segments_and_reports(tmp_path):
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,
-            text=True,
             encoding="utf-8",
         )
         assert done.returncode == 0, done.stderr[-4000:]

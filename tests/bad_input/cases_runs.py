@@ -287,7 +287,7 @@ RUNS = [
         "targets with a gap",
         (WSP,),
         data(lambda world: world.bad.update(target=5), method="supervised"),
-        ("list.json", "targets 0, 1, ... without gaps", "give the items a target"),
+        ("list.json", "targets 0, 1, … without gaps", "give the items a target"),
         slow=True,
     ),
     Case(

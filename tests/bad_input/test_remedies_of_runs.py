@@ -153,7 +153,7 @@ def test_a_token_that_is_too_short_is_made_by_the_command():
     with pytest.raises(UserError) as error:
         access_token("0.0.0.0", "short")
     code = re.search(r'python -c "(.*)"$', str(error.value))[1]
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60)
     token = made.stdout.strip()
     assert access_token("0.0.0.0", token) == token
 

@@ -77,7 +77,7 @@ class Running:
 
     def _said(self) -> tuple[str, str]:
         with self._folder as folder:
-            out, err = ((Path(folder) / name).read_text(errors="replace") for name in ("out", "err"))
+            out, err = ((Path(folder) / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))
         return out, err
 
     def lives(self) -> bool:

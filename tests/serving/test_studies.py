@@ -25,7 +25,12 @@ def run(code: str, folder: Path) -> list[str]:
         pytest.skip(str(error))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = subprocess.run(
-        [python, "-c", textwrap.dedent(code)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [python, "-c", textwrap.dedent(code)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -50,7 +50,7 @@ def class_count(data_list: DataList, *, split: str = "training") -> int:
     if len(classes) < 2 or classes != list(range(len(classes))):
         raise UserError(
             data_list.path,
-            expected="targets 0, 1, ... without gaps, two or more",
+            expected="targets 0, 1, … without gaps, two or more",
             found=classes or "none",
             remedy="give the items a target, or map them in patient_labels",
         )
