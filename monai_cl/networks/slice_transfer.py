@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -23,6 +23,17 @@ def slice_encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in bare.items() if in_encoder(name)}
 
 
+def read_slice_encoder(path: str | Path, names: Collection[str]) -> dict[str, Tensor]:
+    """The weights of an encoder in a file, whatever is in front of their names, such as Lightning's ``model.``.
+
+    Args:
+        path: see `read_weights`.
+        names: of a `SliceEncoder`, as `slice_encoder_weights` gives them.
+    """
+    weights = read_weights(path)
+    return slice_encoder_weights(weights) or slice_encoder_weights(named_as(weights, names))
+
+
 def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferReport:
     """Load backbone and standardisation from a checkpoint of a pre-training by any method; the head is not loaded.
 
@@ -40,9 +51,7 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     if not Path(path).is_file():
         raise UserError(path, found="no such file", remedy="pass a checkpoint of a pre-training on slices")
     own_weights = {name: tensor for name, tensor in encoder.state_dict().items() if in_encoder(name)}
-    weights = read_weights(path)
-    # whatever is in front of the names, such as Lightning's "model."
-    given = slice_encoder_weights(weights) or slice_encoder_weights(named_as(weights, own_weights))
+    given = read_slice_encoder(path, own_weights)
     report = compare_weights(own_weights, given, source=str(path))
     if not report.complete:
         raise UserError(

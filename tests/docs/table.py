@@ -33,7 +33,7 @@ class Rule:
 TWO_MACHINES = "tests/bundles/test_several_processes.py::test_two_machines_learn_what_two_processes_on_one_do"
 RULES = (
     # ---- programs of another kind -------------------------------------------------------------------------------
-    Rule(r"^make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
+    Rule(r"^(WORKERS=\d+ )?make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
     Rule(r"^make (bench|soak)\b", "hours", shown_by="make"),
     Rule(r"^dask (scheduler|worker) ", "a cluster", shown_by="tests/data/store/test_dask.py"),
     Rule(
@@ -138,7 +138,8 @@ def rule_for(command: str) -> Rule | None:
 
 
 def runs_without_a_rule(command: str) -> bool:
-    """Whether a command is one of ours, an example in Python, or an assignment."""
+    """Whether a command is one of ours, an example in Python, or an assignment and nothing else."""
+    assignment = r"""[A-Za-z_]+=("[^"]*"|\$\(.*\)|\S*)$"""
     return bool(
-        re.match(r"python -m (monai_cl|monai\.bundle) |python - <<|[A-Za-z_]+=|export |cd |mkdir |ls |cat ", command)
+        re.match(rf"python -m (monai_cl|monai\.bundle) |python - <<|{assignment}|export |cd |mkdir |ls |cat ", command)
     )

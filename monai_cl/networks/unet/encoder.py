@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from monai_cl.errors import UserError
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.projected import ProjectedEncoder, in_full_precision
-from monai_cl.networks.slice_transfer import slice_encoder_weights
-from monai_cl.networks.transfer import TransferReport, compare_weights, read_weights
+from monai_cl.networks.slice_transfer import read_slice_encoder
+from monai_cl.networks.transfer import TransferReport, compare_weights
 
 FEATURES = (16, 32, 64, 128, 256, 16)
 ACTIVATION = ("relu", {"inplace": True})
@@ -104,12 +104,9 @@ def load_unet_encoder(network: nn.Module, path: str | Path) -> TransferReport:
     Raises:
         UserError: a file that is missing, damaged or of another network; the network is unchanged then.
     """
-    given = {
-        name.removeprefix(_BACKBONE): tensor
-        for name, tensor in slice_encoder_weights(read_weights(path)).items()
-        if name.startswith(_BACKBONE)
-    }
     own = {name: t for name, t in network.state_dict().items() if name.startswith(("conv_0.", "down_"))}
+    read = read_slice_encoder(path, [_BACKBONE + name for name in own])
+    given = {name.removeprefix(_BACKBONE): tensor for name, tensor in read.items() if name.startswith(_BACKBONE)}
     report = compare_weights(own, given, source=str(path))
     if not report.complete:
         raise UserError(

@@ -61,6 +61,10 @@ def test_the_encoder_goes_into_a_unet_and_the_way_up_stays(tmp_path):
     torch.save(network.state_dict(), tmp_path / "model.pt")
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     report = load_unet_encoder(target, tmp_path / "model.pt")
+    # as Lightning names what it trains
+    wrapped = {f"model.{name}": tensor for name, tensor in torch.load(tmp_path / "model.pt", weights_only=True).items()}
+    torch.save({"state_dict": wrapped}, tmp_path / "wrapped.pt")
+    assert load_unet_encoder(unet(), tmp_path / "wrapped.pt").matched == report.matched
     assert len(report.matched) == len(network.encoder.backbone.state_dict())
     for name, tensor in target.state_dict().items():
         source = network.state_dict().get(f"encoder.backbone.{name}", before[name])

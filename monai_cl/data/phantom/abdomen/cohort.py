@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from joblib import Parallel, delayed
-from tqdm import tqdm
-
 from monai_cl.data.phantom.abdomen.case import phantom_case
 from monai_cl.data.phantom.abdomen.kinds import KINDS, PRETRAINING
-from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, write_synthetic_case
+from monai_cl.data.phantom.cohort_folder import (
+    cohort_folder,
+    require_whole_numbers,
+    write_synthetic_case,
+    written_in_parallel,
+)
 from monai_cl.errors import UserError
 
 _LISTS = {"pretraining": "pretraining.json", "target": "target.json", "spleen": "spleen.json"}
@@ -52,11 +54,9 @@ def write_cohort(
         raise UserError(f"spacing must be between 0.5 and 12 mm, got {spacing}")
     output = Path(output).expanduser().absolute()
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
-        jobs = [(kind, index) for kind in KINDS for index in range(cases)]
-        done = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_write_case)(building, kind, index, seed, spacing) for kind, index in jobs
-        )
-        for _ in tqdm(done, total=len(jobs), desc="synthetic cohort", unit="case", disable=not progress):
+        jobs = [(building, kind, index, seed, spacing) for kind in KINDS for index in range(cases)]
+        bar = {"what": "synthetic cohort", "unit": "case", "progress": progress}
+        for _ in written_in_parallel(_write_case, jobs, workers=workers, **bar):
             pass
         for name, content in _data_lists(cases, seed).items():
             (building / _LISTS[name]).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

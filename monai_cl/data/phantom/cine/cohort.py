@@ -7,7 +7,12 @@ from typing import Any
 
 from monai_cl.data.datalist.json_files import format_json
 from monai_cl.data.phantom.cine.case import LABELS, cine_patient
-from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, write_synthetic_case
+from monai_cl.data.phantom.cohort_folder import (
+    cohort_folder,
+    require_whole_numbers,
+    write_synthetic_case,
+    written_in_parallel,
+)
 from monai_cl.errors import UserError
 
 _FOLDER = "synthetic_cine"
@@ -48,9 +53,6 @@ def write_cine_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     counts = {"training": patients, "validation": validation, "test": test}
     require_whole_numbers(
         _LEAST,
@@ -61,14 +63,15 @@ def write_cine_cohort(
     output = Path(output).expanduser().absolute()
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         # each split has its own seeds, so that its patients do not depend on the number of the others
-        jobs = [(split, number) for split, count in counts.items() for number in range(count)]
-        done = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_write_patient)(building, split, number, seed, size, position_noise) for split, number in jobs
-        )
-        bar = tqdm(done, total=len(jobs), desc="synthetic cine", unit="patient", disable=not progress)
+        jobs = [
+            (building, split, number, seed, size, position_noise)
+            for split, count in counts.items()
+            for number in range(count)
+        ]
+        bar = {"what": "synthetic cine", "unit": "patient", "progress": progress}
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in counts}
-        for (split, _), found in zip(jobs, bar, strict=True):
-            items[split] += found
+        for (_, split, *_), scans in zip(jobs, written_in_parallel(_write_patient, jobs, workers=workers, **bar)):
+            items[split] += scans
         document = {
             "name": _FOLDER,
             "description": "Synthetic. Short-axis cardiac MR at end-diastole and end-systole, ventricles outlined.",

@@ -9,7 +9,12 @@ from monai_cl.data.datalist.folds import split_folds
 from monai_cl.data.datalist.json_files import format_json
 from monai_cl.data.phantom.cirrhosis.case import LABELS, cirrhosis_case
 from monai_cl.data.phantom.cirrhosis.shape import GRADES, HISTOLOGY
-from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, write_synthetic_case
+from monai_cl.data.phantom.cohort_folder import (
+    cohort_folder,
+    require_whole_numbers,
+    write_synthetic_case,
+    written_in_parallel,
+)
 
 _FOLDERS = {"grades": "synthetic_cirrhosis_grades", "histology": "synthetic_cirrhosis_histology"}
 _LISTS = {"grades": "cirrhosis_grades.json", "histology": "cirrhosis_histology.json"}
@@ -51,21 +56,15 @@ def write_cirrhosis_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     numbers = {"patients": patients, "biopsies": biopsies, "seed": seed, "size": size, "workers": workers}
     require_whole_numbers(_LEAST, numbers)
     output = Path(output).expanduser().absolute()
     counts = {"grades": patients, "histology": biopsies}
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
-        jobs = [(cohort, index) for cohort, count in counts.items() for index in range(count)]
-        done = Parallel(n_jobs=workers, return_as="generator")(
-            delayed(_write_patient)(building, cohort, index, seed, size) for cohort, index in jobs
-        )
-        bar = tqdm(done, total=len(jobs), desc="synthetic cirrhosis", unit="patient", disable=not progress)
+        jobs = [(building, cohort, index, seed, size) for cohort, count in counts.items() for index in range(count)]
+        bar = {"what": "synthetic cirrhosis", "unit": "patient", "progress": progress}
         items: dict[str, list[dict[str, Any]]] = {"grades": [], "histology": []}
-        for (cohort, _), item in zip(jobs, bar, strict=True):
+        for (_, cohort, *_), item in zip(jobs, written_in_parallel(_write_patient, jobs, workers=workers, **bar)):
             items[cohort].append(item)
         for cohort, cohort_items in items.items():
             document = _data_list(cohort, cohort_items, seed)
