@@ -43,7 +43,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "launch.method_parts": ("MethodParts",),
         "launch.startup": ("bundle_root", "preflight", "shipped_list"),
         "mixcl.batch": ("MixCLPrepareBatch",),
-        "mixcl.data": ("class_counts", "identity_levels", "mixcl_patches"),
+        "mixcl.data": ("case_ids", "class_counts", "identity_levels", "mixcl_patches"),
         "mixcl.evaluation": ("evaluate_mixcl",),
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "model_input": ("check_model", "from_model"),

@@ -29,15 +29,17 @@ def training_scans(data_list: DataList, dataset: Any, *, used: str = "") -> list
     Args:
         data_list: that the data set was made of.
         dataset: `MixCLPatches`, `SegmentationPatches` or `CTSlices` that is trained on.
-        used: what training takes of a scan besides its image: ``"labels"``; ``"target"``, where the scan has one; "".
+        used: what training takes of a scan besides its image, where the scan has it: ``"labels"``, ``"target"`` or "".
     """
     if rank() != 0:
         return None
     scans = _identities(data_list, dataset)
-    without = {volume.key for volume in getattr(dataset, "volumes", ()) if volume.target is None}
     keys = _keys(dataset)
+    without = {volume.key for volume in getattr(dataset, "volumes", ()) if volume.target is None}
+    if used == "labels":
+        without = {key for key in keys if not dataset.store.entry(key).has_label}
     return scans_record(
-        ScanIdentity(scan.fingerprint, scan.patients, "" if used == "target" and key in without else used)
+        ScanIdentity(scan.fingerprint, scan.patients, "" if key in without else used)
         for scan, key in zip(scans, keys, strict=True)
     )
 

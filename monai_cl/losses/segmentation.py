@@ -21,14 +21,14 @@ def supervised_loss(
     The channels are the classes of all data sets side by side: data set k has the channels from
     ``class_counts[0] + … + class_counts[k−1]`` on, ``class_counts[k]`` of them, the first being its background.
     A data set has no information about organs it did not annotate, so the channels of the others are not used, not even
-    in the softmax. Voxels of ``ignore_index`` take no part in either term. Both terms are those of MONAI's
-    ``DiceCELoss(to_onehot_y=True, softmax=True)``.
+    in the softmax. Voxels of ``ignore_index`` take no part in either term; a sample that has no others, of a scan
+    without label, counts as 0. Both terms are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
 
     Args:
         logits: (B, sum C_k, H, W, D).
         labels: (B, 1, H, W, D), integers in [0, C_k) of the sample's data set k, or ``ignore_index``.
         dataset: (B,), the index k of each sample's data set.
-        class_counts: C_k of every data set, background included.
+        class_counts: C_k of every data set, background included; 1 where a data set has no labels.
         ignore_index: label of voxels that were not annotated.
 
     Returns:
@@ -38,9 +38,9 @@ def supervised_loss(
         ValueError: shapes that do not fit, an unknown data set index, a label its data set does not have.
     """
     counts = [int(count) for count in class_counts]
-    if not counts or min(counts) < 2:
+    if not counts or min(counts) < 1 or max(counts) < 2:
         raise ValueError(
-            f"class_counts must hold at least 2 classes (background and one more) per data set, got {counts}"
+            f"class_counts must hold at least 1 class (background) per data set and 2 of one, got {counts}"
         )
     if logits.ndim != 5 or logits.shape[1] != sum(counts):
         raise ValueError(

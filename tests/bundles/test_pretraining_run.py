@@ -126,6 +126,58 @@ def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
     assert all(norm > 0 for norm in gradients.values()), gradients
 
 
+@pytest.fixture(scope="module")
+def partly_labelled(cohort, tmp_path_factory):
+    """``partly_labelled(every)``: the pre-training list without the labels of its first data set, or of all."""
+
+    def write(every: bool) -> Path:
+        document = json.loads((cohort / "pretraining.json").read_text(encoding="utf-8"))
+        for dataset in document["datasets"][: None if every else 1]:
+            dataset.pop("labels", None)
+            for key in ("label_map", "ignore"):
+                dataset.pop(key, None)
+            for item in dataset["training"]:
+                del item["label"]
+        file = tmp_path_factory.mktemp("lists") / "pretraining.json"
+        file.write_text(json.dumps(document), encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("preset", "every", "on"),
+    [
+        ("hybrid", False, set(TERMS)),
+        ("paper", True, set(TERMS[:3])),
+        pytest.param("reconstruction", True, {"reconstruction"}, marks=pytest.mark.slow),
+    ],
+)
+def test_scans_without_label_train_what_needs_none(train, tmp_path, partly_labelled, preset, every, on):
+    options = {"preset": preset, "iterations": 2, "data_list": str(partly_labelled(every))}
+    run = train(PRETRAINING, tmp_path / "run", **options, batch_size=2, balance="datasets").check()
+    without = 20 if every else 5
+    assert f"{without} of 20 scans under 'training' have no label" in run.out + run.err
+    results = read_results(tmp_path / "run")
+    assert len(results["data_list"]["training_cases"]) == 20
+    curves = results["curves"]
+    assert {term for term in TERMS if term in curves} == on
+    assert all(math.isfinite(value) for points in curves.values() for _, value in points)
+    if every and "label" in on:
+        assert all(value == 0 for _, value in curves["label"])
+    used = sorted(scan.used for scan in trained_scans(tmp_path / "run/model.pt"))
+    assert used == [""] * without + ["labels"] * (0 if preset == "reconstruction" else 20 - without)
+
+
+@pytest.mark.parametrize("preset", ["hybrid", pytest.param("label", marks=pytest.mark.slow)])
+def test_what_learns_from_labels_alone_is_refused_without_any(train, tmp_path, partly_labelled, preset):
+    run = train(PRETRAINING, tmp_path / "run", preset=preset, data_list=str(partly_labelled(True)))
+    assert run.status != 0
+    assert "Traceback" not in run.err
+    assert "--preset balanced" in run.err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("options", [{"batch_size": 2}, {"amp": True}, {"balance": "datasets"}])
 def test_other_batches_and_precisions_train_as_well(train, tmp_path, options):
     train(PRETRAINING, tmp_path / "run", preset="hybrid", iterations=2, **options).check()

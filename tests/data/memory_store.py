@@ -16,24 +16,27 @@ class MemoryEntry:
     spacing: tuple[float, float, float]
     classes: tuple[int, ...]
     voxels: dict[int, np.ndarray]
+    has_label: bool = True
 
     def coordinates(self, class_id: int) -> np.ndarray:
         return self.voxels.get(class_id, np.zeros((0, 3), np.int32))
 
 
 class MemoryStore:
-    """Volumes given as (image, label) pairs, keyed by name; reads outside a volume give the fill value."""
+    """Volumes given as (image, label or None), keyed by name; reads outside a volume give the fill value."""
 
     def __init__(
-        self, volumes: dict[str, tuple[np.ndarray, np.ndarray]], spacing: tuple[float, float, float] = (1.5, 1.5, 2.0)
+        self,
+        volumes: dict[str, tuple[np.ndarray, np.ndarray | None]],
+        spacing: tuple[float, float, float] = (1.5, 1.5, 2.0),
     ) -> None:
         self.volumes = volumes
         self.entries = {}
         for key, (image, label) in volumes.items():
-            classes = tuple(int(c) for c in np.unique(label) if c)
+            classes = () if label is None else tuple(int(c) for c in np.unique(label) if c)
             voxels = {c: np.argwhere(label == c).astype(np.int32) for c in classes}
             voxels[-1] = np.argwhere(image > -500).astype(np.int32)
-            self.entries[key] = MemoryEntry(f"id of {key}", image.shape, spacing, classes, voxels)
+            self.entries[key] = MemoryEntry(f"id of {key}", image.shape, spacing, classes, voxels, label is not None)
 
     def entry(self, key: str) -> MemoryEntry:
         return self.entries[key]

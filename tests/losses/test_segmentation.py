@@ -46,6 +46,22 @@ def test_a_certain_and_right_answer_costs_nothing():
     assert supervised_loss(logits, labels, dataset, class_counts=COUNTS).item() == pytest.approx(0, abs=1e-5)
 
 
+def test_samples_of_unlabelled_scans_count_as_nought_and_have_no_gradient():
+    logits, labels, dataset = batch()
+    logits.requires_grad_()
+    some = labels.clone()
+    some[[0, 2]] = -100
+    loss = supervised_loss(logits, some, dataset, class_counts=COUNTS)
+    alone = supervised_loss(logits[[1, 3]], labels[[1, 3]], dataset[[1, 3]], class_counts=COUNTS)
+    torch.testing.assert_close(loss, alone / 2)
+    loss.backward()
+    assert [float(row.abs().max()) > 0 for row in logits.grad] == [False, True, False, True]
+    # a data set without labels has one channel, which no sample moves
+    more = torch.cat([logits.detach(), torch.zeros_like(logits[:, :1])], dim=1)
+    unlabelled = torch.where(torch.arange(4) == 0, 3, dataset)
+    torch.testing.assert_close(supervised_loss(more, some, unlabelled, class_counts=[*COUNTS, 1]), alone / 2)
+
+
 def test_gradient_is_right():
     logits, labels, dataset = batch()
     small = logits[:2, :, :2, :2, :2].clone().requires_grad_()
@@ -75,8 +91,9 @@ def test_wrong_arguments_are_named():
     logits, labels, dataset = batch()
     with pytest.raises(ValueError, match=r"logits must be \(B, 9, H, W, D\) for class_counts \[4, 5\], got \(4, 10, "):
         supervised_loss(logits, labels, dataset, class_counts=[4, 5])
-    with pytest.raises(ValueError, match=r"at least 2 classes .* got \[1, 9\]"):
-        supervised_loss(logits, labels, dataset, class_counts=[1, 9])
+    for counts in ([0, 10], [1] * 10):
+        with pytest.raises(ValueError, match=r"class_counts must hold at least 1 class .* per data set and 2 of one"):
+            supervised_loss(logits, labels, dataset, class_counts=counts)
     with pytest.raises(ValueError, match=r"labels of data set 0 must be in \[0, 3\), got 4"):
         supervised_loss(logits, torch.full_like(labels, 4), dataset, class_counts=COUNTS)
     with pytest.raises(ValueError, match=r"dataset index must be in \[0, 3\), got 3"):

@@ -112,11 +112,14 @@ def read_crop(
         window: (lower, upper) HU, clipped and scaled to [0, 1].
 
     Returns:
-        image (1, H, W, D) float32 in [0, 1]; label (1, H, W, D) int16.
+        image (1, H, W, D) float32 in [0, 1]; label (1, H, W, D) int16, `IGNORED` everywhere where the case has none.
     """
     lower, upper = window
     image = store.read_patch(key, start, size, kind="image", fill=AIR)
-    label = store.read_patch(key, start, size, kind="label", fill=0)
+    if store.entry(key).has_label:
+        label = store.read_patch(key, start, size, kind="label", fill=0)
+    else:
+        label = np.full(image.shape, IGNORED, np.int16)
     # astype copies: the store's arrays may be read-only, which torch does not know
     scaled = torch.from_numpy(image.astype(np.float32)).clamp_(lower, upper).sub_(lower).div_(upper - lower)
     return scaled[None], torch.from_numpy(label.astype(np.int16))[None]
@@ -147,4 +150,5 @@ def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:
     """uint8 where every class of every case fits, int64 otherwise: one type for all, so that samples collate."""
     entries = [store.entry(key) for key in keys]
     highest = max((max(entry.classes, default=0) for entry in entries), default=0)
-    return torch.uint8 if highest <= 255 and not any(IGNORED in entry.voxels for entry in entries) else torch.int64
+    ignored = any(IGNORED in entry.voxels or not entry.has_label for entry in entries)
+    return torch.uint8 if highest <= 255 and not ignored else torch.int64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ from typing import Any
 from monai_cl.data import DataList, MixCLPatches, Preparation, VolumeStore
 from monai_cl.engines.prepared_lists import prepare_all
 from monai_cl.errors import UserError
+from monai_cl.processes import rank
+
+logger = logging.getLogger(__name__)
 
 
 def class_counts(data_list: DataList) -> list[int]:
     """Number of classes, background included, of each data set (label ids must be 0 … n−1 for the supervised head).
 
+    It is 1 for a data set without labels.
+
     Args:
         data_list: list of one or several data sets, each with its ``labels``.
 
     Raises:
-        UserError: names the data set whose ids have a gap.
+        UserError: names the data set whose ids have a gap; a list in which no data set has an organ.
     """
     counts = []
     for dataset in data_list.datasets:
@@ -31,6 +37,13 @@ def class_counts(data_list: DataList) -> list[int]:
                 remedy="renumber them with a label_map that names every value of the files",
             )
         counts.append(len(ids))
+    if max(counts, default=1) < 2:
+        raise UserError(
+            data_list.path,
+            expected="organs of at least one data set, which the supervised term learns",
+            found="none",
+            remedy="--preset balanced or reconstruction, which learn without labels",
+        )
     return counts
 
 
@@ -42,9 +55,10 @@ def mixcl_patches(
     prepare_workers: int = 1,
     antialias: bool = False,
     split: str = "training",
+    unlabelled: bool = False,
     **patches: Any,
 ) -> MixCLPatches:
-    """`MixCLPatches` over every labelled item of a list, prepared on first use.
+    """`MixCLPatches` over the items of a list, prepared on first use.
 
     Args:
         data_list: of one or several data sets.
@@ -53,24 +67,40 @@ def mixcl_patches(
         prepare_workers: processes that prepare.
         antialias: average over the new voxel where the spacing grows, instead of the paper's linear interpolation.
         split: the part of the list that the patches are from, such as ``training``.
+        unlabelled: take scans without label too: for terms that need none. The others leave them out.
         patches: options of `MixCLPatches`.
 
     Raises:
-        UserError: when the list has no labelled training item, or an item cannot be prepared.
+        UserError: when the list has no (labelled) training item, or an item cannot be prepared.
     """
-    items = [item for item in data_list.items(split) if "label" in item]
+    every = data_list.items(split)
+    items = [item for item in every if unlabelled or "label" in item]
     if not items:
         raise UserError(
             data_list.path,
-            found=f"no item with image and label under {split!r}",
-            remedy="name labels in the list: MixCL learns from labelled volumes",
+            found=f"no item {'' if unlabelled else 'with image and label '}under {split!r}",
+            remedy="name scans in the list"
+            if unlabelled
+            else "name labels in the list, or take terms that learn without labels: --preset balanced",
         )
+    if (without := sum("label" not in item for item in every)) and rank() == 0:
+        use = "the terms that need labels leave them out" if unlabelled else "none of the terms can use them: left out"
+        logger.warning("%s: %d of %d scans under %r have no label; %s", data_list.path, without, len(every), split, use)
     done = prepare_all(items, store, Preparation(spacing=spacing, antialias=antialias), workers=prepare_workers)
     grouped: dict[str, list[str]] = {dataset.name: [] for dataset in data_list.datasets}
     for item, key in zip(items, done.keys):
         grouped[item["dataset"]].append(key)
     # an empty data set keeps its place: a data set's index is its place in the list, as in `class_counts`
     return MixCLPatches(VolumeStore.open(store), grouped, **patches)
+
+
+def case_ids(patches: MixCLPatches) -> list[str]:
+    """The cases that patches are from, for the record of a run.
+
+    Args:
+        patches: of `mixcl_patches`.
+    """
+    return [patches.store.entry(key).id for keys in patches.keys for key in keys]
 
 
 def identity_levels(levels: Sequence[int] | None, identity_weight: float) -> list[int]:

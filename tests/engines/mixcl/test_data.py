@@ -8,8 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from monai_cl.engines import (
+    case_ids,
     class_counts,
     describe,
     foreground_names,
@@ -20,9 +22,11 @@ from monai_cl.engines import (
     read_list,
     segmentation_patches,
     training_items,
+    training_scans,
     validation_items,
 )
 from monai_cl.errors import UserError
+from monai_cl.transforms.label_table import IGNORED
 
 LABELS = {"0": "background", "1": "spleen", "2": "liver"}
 
@@ -104,6 +108,43 @@ def test_patches_are_of_the_labelled_items_and_empty_sets_keep_their_place(tmp_p
     assert sample["dataset"] == 1  # its place among class_counts
     assert (sample["id1"], sample["id2"]) == ("a", "a")
     assert sample["image1"].shape == (1, 16, 16, 16)
+
+
+def test_scans_without_label_are_patches_too_where_terms_need_none_and_it_is_said(tmp_path, caplog):
+    labelled, *bare = (write_case(tmp_path, name) for name in "abc")
+    for item in bare:
+        del item["label"]
+    sets = [
+        {"name": "bare", "training": bare[:1]},
+        {"name": "mixed", "labels": LABELS, "training": [labelled, *bare[1:]]},
+    ]
+    content = write_list(tmp_path, datasets=sets, labels=None)
+    options = {"store": tmp_path / "store", "spacing": (2, 2, 2), "patch_size": 16, "affine_probability": 1.0}
+    patches = mixcl_patches(content, unlabelled=True, **options)
+    assert case_ids(patches) == ["b", "a", "c"]
+    assert "2 of 3 scans under 'training' have no label; the terms that need labels leave them out" in caplog.text
+    assert class_counts(content) == [1, 3]
+    samples = {sample["id1"]: sample for sample in map(patches.__getitem__, range(3))}
+    for name, sample in samples.items():
+        assert sample["label1"].dtype == torch.int64
+        assert sample["image1"].std() > 0
+        assert bool((sample["label1"] == IGNORED).all()) == (name != "a")
+        assert bool((sample["voxels1"] == -1).all()) == (name != "a")
+    scans = training_scans(content, patches, used="labels")
+    assert [scan["used"] for scan in scans] == ["", "labels", ""]
+    caplog.clear()
+    assert case_ids(mixcl_patches(content, **options)) == ["a"]
+    assert "2 of 3 scans under 'training' have no label; none of the terms can use them: left out" in caplog.text
+
+
+def test_organs_are_needed_where_they_are_learnt(tmp_path):
+    item = write_case(tmp_path, "a")
+    del item["label"]
+    content = write_list(tmp_path, training=[item], labels=None)
+    with pytest.raises(UserError, match=r"expected organs of at least one data set.*--preset balanced"):
+        class_counts(content)
+    options = {"store": tmp_path / "store", "spacing": (2, 2, 2), "patch_size": 16}
+    assert case_ids(mixcl_patches(content, unlabelled=True, **options)) == ["a"]
 
 
 def test_antialiased_volumes_are_entries_of_their_own(tmp_path):
