@@ -24,7 +24,7 @@ from monai_cl.cli.words import check_words, help_words, typed_words
 from monai_cl.errors import UserError, echo, escape_control_characters
 
 
-def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
+def export_encoder_command(checkpoint: str, output: str = "encoder.pt", *, parts: str = "encoder") -> None:
     """Write the encoder of a pre-training run under the key names of MONAI's UNETR, with a JSON file that describes it.
 
     Example:
@@ -33,11 +33,13 @@ def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
     Args:
         checkpoint: model.pt or checkpoint_iteration=N.pt of a MixCL pre-training; results.json is read beside it.
         output: file to write; the JSON file is written beside it.
+        parts: encoder, or encoder,decoder or encoder,decoder,heads; see docs/fine_tuning.md for what they are good for.
     """
     from pathlib import Path
 
     from monai_cl.data.records.model_record import record_of_results
     from monai_cl.data.records.results import read_results
+    from monai_cl.engines.transferred_parts import check_parts
     from monai_cl.networks import export_encoder
 
     about: dict[str, Any] = {"checkpoint": str(checkpoint)}
@@ -50,7 +52,7 @@ def export_encoder_command(checkpoint: str, output: str = "encoder.pt") -> None:
         }
         about["data_list"] = results["data_list"]
         about["config"] = results["config"]
-    path = export_encoder(checkpoint, output, about=about, record=record)
+    path = export_encoder(checkpoint, output, parts=check_parts(parts, option="--parts"), about=about, record=record)
     echo(f"wrote {path} and {path.with_suffix('.json')}")
 
 

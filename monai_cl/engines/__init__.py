@@ -47,7 +47,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.evaluation": ("evaluate_mixcl",),
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "model_input": ("check_model", "from_model"),
-        "pretrained": ("encoder_of", "imagenet_start", "start_from"),
+        "pretrained": ("encoder_of", "imagenet_start", "only_known_organs", "start_from"),
         "prepared_lists": ("describe", "read_list"),
         "probe.depth": ("DepthResult", "probe_depth"),
         "probe.extraction": ("FeatureFile", "extract_features"),

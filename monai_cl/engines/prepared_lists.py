@@ -59,7 +59,7 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
         "sha256": data_list.sha256,
         "label_fraction": 1.0,
         "training_cases": [item["id"] for item in data_list.items("training") if "label" in item],
-        "datasets": {d.name: {"labels": list(d.labels.values())} for d in data_list.datasets},
+        "datasets": {d.name: {"labels": [d.labels[i] for i in sorted(d.labels)]} for d in data_list.datasets},
         "classes": data_list.classes,
         **more,
         "fold": fold_of(more.get("fold")),

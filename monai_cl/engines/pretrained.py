@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from monai_cl.engines.model_input import check_model, conflicts
+from monai_cl.engines.transferred_parts import check_parts, head_classes, load_decoder, load_heads, silence
 from monai_cl.errors import UserError
 from monai_cl.files import sha256
 from monai_cl.networks import (
@@ -62,6 +63,7 @@ def start_from(
     *,
     model: Mapping[str, Any] | None = None,
     allow_other_preprocessing: bool = False,
+    transfer: str | Sequence[str] = ("encoder",),
 ) -> Start:
     """Load a pre-trained encoder into a network that is built already.
 
@@ -72,10 +74,12 @@ def start_from(
             training starts from scratch.
         model: the run's ``preprocessing``, compared with the file's, see `check_model`.
         allow_other_preprocessing: train on input of another spacing, window, … than the encoder's; it is recorded.
+        transfer: ``encoder``; of a UNETR also ``decoder`` and ``heads``, the channels of organs that both runs know.
 
     Raises:
         UserError: a file that is missing, damaged or does not fit, or a preprocessing that contradicts the file's.
     """
+    parts = check_parts(transfer)
     if file in (None, ""):
         return Start(network)
     if not isinstance(allow_other_preprocessing, bool):
@@ -85,15 +89,46 @@ def start_from(
     about = check_model(file, own, allow_other_preprocessing=allow_other_preprocessing, may_allow=True) or {}
     report = _loader(network)(network, file)
     logger.info("%s", report)
+    if "decoder" in parts:
+        load_decoder(network, file)
+    organs = list((model or {}).get("organs") or [])
+    heads = load_heads(network, file, datasets=head_classes(about), organs=organs) if "heads" in parts else None
     kept = ("kind", "bundle", "preset", "network", "preprocessing", "training", "encoder")
     encoder = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
     encoder["tensors"] = report.parts
+    if len(parts) > 1:
+        encoder |= {"parts": list(parts), "heads": heads}
+        logger.info("%s: %s taken over; heads of %s", file, ", ".join(parts), ", ".join(heads or ()) or "none")
     encoder["other_preprocessing"] = {
         key: {"encoder": trained, "run": value} for key, trained, value in conflicts(about, own) if about
     }
     for key, values in encoder["other_preprocessing"].items():
         logger.warning("%s: %s of the encoder %s, of this run %s, as allowed", file, key, *values.values())
     return Start(network, encoder, str(file))
+
+
+def only_known_organs(start: Start, organs: Sequence[str]) -> None:
+    """Let a network that was not fine-tuned predict only the organs whose heads it took over.
+
+    Args:
+        start: of a network with ``heads``.
+        organs: of the network, in the order of its channels 1, 2, ….
+
+    Raises:
+        UserError: it starts without heads.
+    """
+    heads = (start.encoder or {}).get("heads")
+    if not heads:
+        raise UserError(
+            "transfer",
+            expected="heads of a pre-training",
+            found="none",
+            remedy="name its model.pt: --pretrained_encoder",
+        )
+    unknown = [organ for organ in organs if organ not in heads]
+    silence(start.network, [1 + list(organs).index(organ) for organ in unknown])
+    if unknown:
+        logger.warning("%s was not taught %s: never predicted, Dice 0", start.file, ", ".join(unknown))
 
 
 def _loader(network: nn.Module) -> Callable[[Any, str | Path], TransferReport]:

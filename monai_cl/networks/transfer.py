@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from monai_cl.networks.weights_file import read_about, save_weights
 
 __all__ = ["bare_name", "read_weights"]  # where they were in earlier versions
 ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
+DECODER_PREFIXES = ("decoder5.", "decoder4.", "decoder3.", "decoder2.")
+HEADS = "segmentation_head."
 _FIRST = "vit.patch_embedding."
 
 
@@ -168,6 +170,7 @@ def export_encoder(
     source: nn.Module | str | Path,
     output: str | Path,
     *,
+    parts: Collection[str] = ("encoder",),
     about: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -178,11 +181,12 @@ def export_encoder(
     Args:
         source: a `MixCLNet`, a UNETR, or a checkpoint file of one.
         output: the file to write; its folder must exist. The JSON goes to ``output`` with suffix ``.json``.
+        parts: ``decoder`` and ``heads`` are written in addition, where they are named.
         about: what the JSON says about the training: data list, preset, iterations, seed, versions, …
         record: of the model, where the source is a file without one, see `monai_cl.data.model_record`.
 
     Raises:
-        UserError: when the source holds no UNETR encoder. Nothing is written then.
+        UserError: when the source holds no UNETR encoder, or lacks a part. Nothing is written then.
     """
     output = Path(output)
     if isinstance(source, nn.Module):
@@ -199,6 +203,15 @@ def export_encoder(
     absent = [prefix for prefix in ENCODER_PREFIXES if not any(name.startswith(prefix) for name in encoder)]
     if absent:
         raise UserError(origin, found=f"no UNETR encoder to export, nothing under {', '.join(p + '*' for p in absent)}")
+    for part, names in (("decoder", DECODER_PREFIXES), ("heads", (HEADS,))):
+        if part in parts:
+            more = {name: tensor for name, tensor in weights.items() if name.startswith(names)}
+            if not more:
+                known = "a pre-training whose preset has a supervised term has them" if part == "heads" else ""
+                raise UserError(
+                    origin, found=f"no {part} to export", remedy=f"leave {part} out of --parts{known and '; ' + known}"
+                )
+            encoder |= {name: tensor.detach().cpu().contiguous() for name, tensor in more.items()}
     if not output.parent.is_dir():
         raise UserError(output, found=f"the folder {output.parent} does not exist", remedy="create it first")
     note = {"format": 1, "keys": "monai.networks.nets.UNETR", "tensors": len(encoder), **dict(about or {})}

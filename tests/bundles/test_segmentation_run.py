@@ -142,6 +142,43 @@ def test_at_rate_zero_the_encoder_is_the_given_one_and_the_decoder_is_not(train,
     assert torch.equal(found["out.conv.conv.weight"], scratch["out.conv.conv.weight"])  # both start alike elsewhere
 
 
+def test_decoder_and_heads_of_organs_of_one_name_may_come_along(train, pretraining, tmp_path):
+    options = {"pretrained_encoder": str(pretraining / "model.pt"), "transfer": "[encoder,decoder,heads]"}
+    train(ORGANS, tmp_path / "run", **options, learning_rate=0, weight_decay=0, iterations=2).check()
+    found, given = weights(tmp_path / "run/model.pt"), weights(pretraining / "model.pt")
+    decoder = [name for name in found if name.startswith("decoder")]
+    assert len(decoder) == 16
+    assert all(torch.equal(found[name], given[f"unetr.{name}"]) for name in decoder)
+    encoder = read_results(tmp_path / "run")["encoder"]
+    assert encoder["parts"] == ["encoder", "decoder", "heads"]
+    sets = {
+        "kidney": ("right kidney", "left kidney"),
+        "abdomen": ("stomach", "aorta"),
+        "liver": ("liver",),
+        "pancreas": ("pancreas",),
+    }
+    assert encoder["heads"] == {organ: [f"synthetic_{name}"] for name, organs in sets.items() for organ in organs}
+    rows = found["out.conv.conv.weight"]
+    assert torch.equal(rows[2], rows[3])  # both kidneys start from the one class of both
+    assert not torch.equal(rows[2], rows[4])
+
+
+@pytest.mark.slow
+def test_the_dice_before_any_fine_tuning_is_that_of_the_pretraining_s_own_heads(
+    launcher, training_options, pretraining, tmp_path
+):
+    options = {**training_options(ORGANS, fold=1), "pretrained_encoder": str(pretraining / "model.pt")}
+    files = str(config_files(ORGANS, "train", "evaluate", "zero_shot"))
+    chosen = words({**options, "output_dir": str(tmp_path / "run")})
+    run = launcher.run("monai.bundle", "run", "--config_file", files, *chosen, cwd=tmp_path).check()
+    assert "was not taught spleen: never predicted, Dice 0" in run.out + run.err
+    results = read_results(tmp_path / "run/evaluation")
+    assert results["metrics"]["dice"]["spleen"] == 0
+    assert "spleen" not in results["encoder"]["heads"]
+    assert results["initialisation"] == str(pretraining / "model.pt")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"evaluation"}
+
+
 def test_a_resumed_fine_tuning_is_the_uninterrupted_one_to_the_last_bit(train, spleen, encoder, tmp_path):
     (tmp_path / "spleen").mkdir()
     shutil.copy(spleen / "checkpoint_iteration=2.pt", tmp_path / "spleen")

@@ -135,8 +135,9 @@ class World:
     def _trained(self) -> None:
         """What earlier runs of a user have left: encoders, and a model in every bundle's ``models``."""
         run = "python -m monai.bundle run --config_file bundles"
+        mixcl = f"{run}/{MIXCL}/configs/train.yaml --preset hybrid"
         script = f"""
-            {run}/{MIXCL}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/mixcl || exit 1
+            {mixcl} --dataset_dir {self.data} --output_dir ../made/mixcl || exit 1
             python -m monai_cl export_encoder ../made/mixcl/model.pt --output encoder.pt || exit 1
             {run}/{SPLEEN}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/spleen || exit 1
             {run}/{ORGANS}/configs/train.yaml --dataset_dir {self.data} --output_dir ../made/organs || exit 1

@@ -1,0 +1,173 @@
+"""More of a pre-training than its encoder: the decoder, and the heads of the organs that both runs know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.networks.nets import UNETR
+from torch import Tensor, nn
+
+from monai_cl.data.dicom.organ_codes import ABNORMAL, OrganCode, organ_code
+from monai_cl.errors import UserError
+from monai_cl.networks.foreign.names import named_as
+from monai_cl.networks.foreign.reading import read_weights
+from monai_cl.networks.transfer import DECODER_PREFIXES, HEADS, TransferReport, compare_weights
+
+PARTS = ("encoder", "decoder", "heads")
+
+
+def check_parts(parts: str | Sequence[str], *, option: str = "transfer") -> tuple[str, ...]:
+    """Parts of a network by name, in the order of `PARTS`.
+
+    Args:
+        parts: names, or names with commas between.
+        option: how the message calls them.
+
+    Raises:
+        UserError: an unknown part, or no encoder among them: the others are of no use without it.
+    """
+    names = [name.strip() for name in parts.split(",")] if isinstance(parts, str) else [str(name) for name in parts]
+    if not set(names) <= set(PARTS) or "encoder" not in names:
+        raise UserError(option, expected=f"encoder, and of {', '.join(PARTS)} what else is taken", found=names)
+    return tuple(part for part in PARTS if part in names)
+
+
+def load_decoder(network: nn.Module, file: str | Path) -> TransferReport:
+    """Load the decoder of a pre-trained UNETR, without its last layer.
+
+    Args:
+        network: a UNETR of the same sizes; changed in place.
+        file: ``model.pt`` of a pre-training, or ``encoder.pt`` that was exported with ``--parts encoder,decoder``.
+
+    Raises:
+        UserError: another network, or a file without a decoder for it; the network is unchanged then.
+    """
+    own = _decoder(_unetr(network, "decoder").state_dict())
+    given = _decoder(named_as(read_weights(file), own))
+    report = compare_weights(own, given, source=str(file))
+    if not report.complete:
+        raise UserError(
+            file,
+            expected=f"a decoder of {len(own)} tensors",
+            found="none" if not report.matched else str(report),
+            remedy=f"{_EXPORT} or leave the decoder out of --transfer",
+        )
+    network.load_state_dict(given, strict=False)
+    return report
+
+
+_EXPORT = "give model.pt of the pre-training, or export it again with --parts encoder,decoder,heads,"
+
+
+def load_heads(
+    network: nn.Module, file: str | Path, *, datasets: Mapping[str, Sequence[str]], organs: Sequence[str]
+) -> dict[str, list[str]]:
+    """Start the output channels of organs that a pre-training learnt from what it learnt; the other channels stay.
+
+    The softmax of a data set's head knows its own classes alone, so that only the difference between an organ's
+    logit and its background's means something in another data set. Here the background's channel becomes the mean of
+    all heads' backgrounds, and an organ's that mean plus the mean of its differences. An organ with a side starts
+    from the organ without one where the pre-training did not tell the sides apart.
+
+    Args:
+        network: a UNETR of ``1 + len(organs)`` channels; changed in place.
+        file: as for `load_decoder`, with heads.
+        datasets: of the pre-training: name -> its classes in the order of their ids, background first.
+        organs: of the network, in the order of its channels 1, 2, ….
+
+    Returns:
+        organ -> the data sets from which it starts.
+
+    Raises:
+        UserError: another network, a file without heads, none that fits; the network is unchanged then.
+    """
+    output = _unetr(network, "heads").out.conv.conv
+    weights = read_weights(file)
+    name = next((name for name in weights if f".{name}".endswith(f".{HEADS}weight")), None)
+    classes = [(dataset, label) for dataset, labels in datasets.items() for label in labels]
+    if name is None or weights[name].shape[1:] != output.weight.shape[1:] or len(weights[name]) != len(classes):
+        found = "none" if name is None else f"{len(weights[name])} of {weights[name].shape[1]} features"
+        raise UserError(
+            file,
+            expected=f"heads of {len(classes)} classes and {output.weight.shape[1]} features, learnt from labels",
+            found=found,
+            remedy=f"{_EXPORT} or leave the heads out of --transfer",
+        )
+    rows = torch.cat([weights[name].flatten(1), weights[f"{name.removesuffix('weight')}bias"][:, None]], dim=1)
+    # a data set without labels has an untrained background
+    learnt = {dataset: labels for dataset, labels in datasets.items() if len(labels) > 1}
+    backgrounds = {dataset: rows[classes.index((dataset, labels[0]))] for dataset, labels in learnt.items()}
+    known: dict[OrganCode, dict[str, Tensor]] = {}
+    for (dataset, label), row in zip(classes, rows, strict=True):
+        if label != datasets[dataset][0]:
+            known.setdefault(_key(label), {})[dataset] = row - backgrounds[dataset]
+    starts = {organ: known.get(_key(organ)) or known.get(_key(_without_side(organ)), {}) for organ in organs}
+    if not any(starts.values()):
+        names = ", ".join(dict.fromkeys(name for labels in learnt.values() for name in labels[1:]))
+        raise UserError(
+            file, expected=f"a head for one of {', '.join(organs)}", found=names, remedy="leave heads out of --transfer"
+        )
+    background = torch.stack(list(backgrounds.values())).mean(dim=0)
+    with torch.no_grad():
+        for channel, row in enumerate([background, *(_mean_of(start, background) for start in starts.values())]):
+            if row is not None:
+                output.weight[channel] = row[:-1].view_as(output.weight[channel])
+                output.bias[channel] = row[-1]
+    return {organ: list(start) for organ, start in starts.items() if start}
+
+
+def silence(network: UNETR, unknown: Collection[int]) -> None:
+    """Let a network never predict some of its classes.
+
+    Args:
+        network: changed in place.
+        unknown: channels of the output.
+    """
+    output = network.out.conv.conv
+    with torch.no_grad():
+        for channel in unknown:
+            output.weight[channel] = 0
+            output.bias[channel] = torch.finfo(torch.float16).min  # also after a cast
+
+
+def head_classes(about: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """``datasets`` for `load_heads`, from the record of a file of weights.
+
+    Args:
+        about: see `monai_cl.networks.read_about`; None: nothing is known.
+    """
+    lists = ((about or {}).get("training") or {}).get("data_lists") or [{}]
+    return {name: list(dataset["labels"]) for name, dataset in (lists[0].get("datasets") or {}).items()}
+
+
+def _mean_of(start: Mapping[str, Tensor], background: Tensor) -> Tensor | None:
+    return background + torch.stack(list(start.values())).mean(dim=0) if start else None
+
+
+def _unetr(network: nn.Module, what: str) -> UNETR:
+    if not isinstance(network, UNETR):
+        raise UserError(
+            "transfer",
+            expected="a UNETR",
+            found=f"a {type(network).__name__}",
+            remedy=f"leave {what} out of --transfer",
+        )
+    return network
+
+
+def _decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights.items() if name.startswith(DECODER_PREFIXES)}
+
+
+def _key(name: str) -> OrganCode | str:
+    code = organ_code(name)
+    # what is in no table has the code of its first 16 characters, or of any tumour
+    unknown = code.type.scheme.startswith("99") or (code.category == ABNORMAL and code.region is None)
+    return " ".join(name.lower().replace("_", " ").split()) if unknown else code
+
+
+def _without_side(name: str) -> str:
+    return " ".join(word for word in name.lower().replace("_", " ").split() if word not in ("left", "right"))

@@ -1,0 +1,141 @@
+"""Decoder and heads of a pre-training go into a fine-tuning by value, by the names of organs, or are refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.networks.nets import UNETR
+
+from monai_cl.engines.pretrained import start_from
+from monai_cl.engines.transferred_parts import check_parts, load_decoder, load_heads, silence
+from monai_cl.errors import UserError
+from monai_cl.networks import MixCLNet, export_encoder
+from monai_cl.networks.weights_file import save_weights
+
+SIZES = {"img_size": (32, 32, 32), "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
+DATASETS = {
+    "bare": ["background"],
+    "livers": ["background", "liver", "liver tumour"],
+    "abdomens": ["background", "Liver", "kidneys", "pancreatic thing", "pancreatic thingummy"],
+}
+ORGANS = ["spleen", "liver", "right_kidney", "pancreatic thingummy"]
+
+
+def record(**more):
+    datasets = {name: {"labels": labels} for name, labels in DATASETS.items()}
+    return {"kind": "pretraining", "training": {"data_lists": [{"datasets": datasets}]}, **more}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    torch.manual_seed(0)
+    network = MixCLNet(**SIZES, classes=[len(labels) for labels in DATASETS.values()])
+    file = tmp_path_factory.mktemp("pretrained") / "model.pt"
+    save_weights(network.state_dict(), file, record())
+    return network, file
+
+
+def target(organs=ORGANS) -> UNETR:
+    torch.manual_seed(1)
+    return UNETR(in_channels=1, out_channels=1 + len(organs), **SIZES)
+
+
+def changed(network: UNETR) -> set[str]:
+    """First parts of the names of what is not as it was built; of the last layer the channels too."""
+    fresh = target().state_dict()
+    names = set()
+    for name, tensor in network.state_dict().items():
+        if name.startswith("out."):
+            names |= {f"out {i}" for i in range(len(tensor)) if not torch.equal(tensor[i], fresh[name][i])}
+        elif not torch.equal(tensor, fresh[name]):
+            names.add(name.split(".")[0])
+    return names
+
+
+ENCODER = {"vit", "encoder1", "encoder2", "encoder3", "encoder4"}
+DECODER = {"decoder5", "decoder4", "decoder3", "decoder2"}
+
+
+@pytest.mark.parametrize(
+    ("transfer", "parts"),
+    [
+        (["encoder"], ENCODER),
+        ("encoder,decoder", ENCODER | DECODER),
+        (["heads", "encoder"], ENCODER | {"out 0", "out 2", "out 3", "out 4"}),
+        (["encoder", "decoder", "heads"], ENCODER | DECODER | {"out 0", "out 2", "out 3", "out 4"}),
+    ],
+)
+@pytest.mark.parametrize("exported", [False, True])
+def test_what_is_named_is_taken_and_nothing_else(pretrained, tmp_path, transfer, parts, exported):
+    source, file = pretrained
+    if exported:
+        file = export_encoder(file, tmp_path / "encoder.pt", parts=check_parts(transfer))
+    network = target()
+    start = start_from(network, file, model={"organs": ORGANS}, transfer=transfer)
+    assert changed(network) == parts
+    trained = source.unetr.state_dict()
+    for name, tensor in network.state_dict().items():
+        if name.split(".")[0] in parts:
+            assert torch.equal(tensor, trained[name]), name
+    assert start.encoder.get("parts") == (list(check_parts(transfer)) if len(parts) > 5 else None)
+
+
+def test_an_organ_starts_from_its_differences_to_the_background_in_every_set_that_has_it(pretrained):
+    source, file = pretrained
+    network = target()
+    heads = load_heads(network, file, datasets=DATASETS, organs=ORGANS)
+    assert heads == {
+        "liver": ["livers", "abdomens"],
+        "right_kidney": ["abdomens"],
+        "pancreatic thingummy": ["abdomens"],
+    }
+    features = torch.randn(2, 4, 3, 3, 3, generator=torch.Generator().manual_seed(2))
+    logits = network.out(features)
+    _, liver_background, liver, _, background, liver2, kidneys, _, thingummy = source.segmentation_head(
+        features
+    ).unbind(dim=1)
+    torch.testing.assert_close(logits[:, 0], (liver_background + background) / 2)
+    torch.testing.assert_close(
+        logits[:, 2] - logits[:, 0], ((liver - liver_background) + (liver2 - background)) / 2, atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(logits[:, 3] - logits[:, 0], kidneys - background, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits[:, 4] - logits[:, 0], thingummy - background, atol=1e-5, rtol=1e-5)
+    # of one data set alone the probabilities are its own
+    only = {"abdomens": DATASETS["abdomens"]}
+    single = torch.nn.Conv3d(4, 5, 1)
+    weights = {"segmentation_head.weight": single.weight.detach(), "segmentation_head.bias": single.bias.detach()}
+    torch.save(weights, file.parent / "one.pt")
+    same = target(only["abdomens"][1:])
+    load_heads(same, file.parent / "one.pt", datasets=only, organs=only["abdomens"][1:])
+    torch.testing.assert_close(same.out(features).softmax(1), single(features).softmax(1))
+
+
+def test_a_class_that_is_silenced_is_never_predicted():
+    network = target()
+    features = 50 * torch.randn(1, 4, 8, 8, 8, generator=torch.Generator().manual_seed(3))
+    assert set(network.out(features).argmax(1).unique().tolist()) == {0, 1, 2, 3, 4}
+    silence(network, [1, 3])
+    assert set(network.out(features).argmax(1).unique().tolist()) == {0, 2, 4}
+
+
+def test_what_a_file_lacks_is_refused_with_what_to_do(pretrained, tmp_path):
+    _, file = pretrained
+    encoder = export_encoder(file, tmp_path / "encoder.pt")
+    network = target()
+    with pytest.raises(UserError, match=r"expected a decoder of 16 tensors, found none.*--parts encoder,decoder"):
+        load_decoder(network, encoder)
+    with pytest.raises(UserError, match=r"expected heads of 9 classes and 4 features.*found none.*leave the heads out"):
+        load_heads(network, encoder, datasets=DATASETS, organs=ORGANS)
+    with pytest.raises(UserError, match=r"expected a head for one of spleen, colon, found liver, liver tumour, Liver"):
+        load_heads(target(["spleen", "colon"]), file, datasets=DATASETS, organs=["spleen", "colon"])
+    assert changed(network) == set()
+    plain = MixCLNet(**SIZES)
+    with pytest.raises(UserError, match=r"no heads to export.*leave heads out of --parts"):
+        export_encoder(plain, tmp_path / "none.pt", parts=("encoder", "heads"))
+    assert not (tmp_path / "none.pt").exists()
+
+
+@pytest.mark.parametrize("parts", [["decoder"], "encoder,tail", [], "heads"])
+def test_unknown_parts_are_refused(parts):
+    with pytest.raises(UserError, match="transfer: expected encoder, and of encoder, decoder, heads"):
+        check_parts(parts)
