@@ -25,6 +25,7 @@ COMMON = {
     "compat",
     "addressing",
     "shipped",
+    "switches",
     "mixcl_views",
     "_lazy",
     "_version",

@@ -1,8 +1,8 @@
 """The words of a command line, checked before Fire runs the command: help, and options that do not exist.
 
 Fire calls a command with the options it knows and reports the others afterwards, when the work is done; where a command
-takes arbitrary overrides, it takes ``--help`` for one; it passes ``--overwrite false`` as a text, which is true, and a
-folder called 2024 as a number.
+takes arbitrary overrides, it takes ``--help`` for one; it passes ``--overwrite false`` as a text, which would be true,
+and a folder called 2024 as a number.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from monai_cl.compat import fire_value
 from monai_cl.errors import UserError
+from monai_cl.switches import WORDS
 
 _FLAG = re.compile(r"--|-[A-Za-z]")  # -3 is therefore a value
 
@@ -29,7 +30,7 @@ def help_words(commands: Any, words: list[str]) -> list[str] | None:
 
 def check_words(commands: Any, words: list[str]) -> None:
     """Refuse a command that does not exist, an option or a value that a command does not take, and a value of another
-    kind than its parameter is annotated with: ``--overwrite false``, ``--workers two``.
+    kind than its parameter is annotated with: ``--overwrite no``, ``--workers two``.
 
     Raises:
         UserError: names the nearest command or option.
@@ -63,19 +64,21 @@ def check_words(commands: Any, words: list[str]) -> None:
 
 
 def typed_words(commands: Any, words: list[str]) -> list[str]:
-    """The words with those values in quotes that are texts but that Fire would convert to something else.
+    """The words with values as their parameters are annotated, where Fire would read them otherwise.
 
-    A series may be called 1.20 (not 1.2), a folder 2024.
+    Texts are put in quotes: a series may be called 1.20 (not 1.2), a folder 2024. ``true`` and ``false`` are no texts.
     """
     named, command = find_command(commands, words)
     if not inspect.isroutine(command):
         return words
     parameters, typed = inspect.signature(command).parameters, list(words)
     for word in _given(command, words[len(named) :]):
-        if word.value is None or word.name not in parameters or parameters[word.name].annotation not in _TEXTS:
+        if word.value is None or word.name not in parameters:
             continue
-        if not isinstance(fire_value(word.value), str | None):
-            place = len(named) + word.place
+        annotation, place = parameters[word.name].annotation, len(named) + word.place
+        if annotation == "bool" and word.value in WORDS:
+            typed[place] = words[place].removesuffix(word.value) + str(WORDS[word.value])
+        elif annotation in _TEXTS and not isinstance(fire_value(word.value), str | None):
             typed[place] = words[place].removesuffix(word.value) + repr(word.value)
     # of a group that is a command itself Fire takes values without a name only this way
     return [*named, command.__name__, *typed[len(named) :]] if command.__name__ == "__call__" else typed
@@ -98,7 +101,7 @@ def _check_kind(name: str, annotation: Any, word: str | None) -> None:
         if annotation in _TEXTS or (types and bool not in types):
             raise UserError(f"--{name}", expected=expected, found="nothing after it")
     elif types:
-        value = fire_value(word)
+        value = WORDS.get(word, fire_value(word)) if bool in types else fire_value(word)
         if not isinstance(value, types) or isinstance(value, bool) != (bool in types):
             raise UserError(f"--{name}", expected=expected, found=f"{word!r}")
 

@@ -17,10 +17,10 @@ from monai_cl.engines.distributed.collectives import gather
 from monai_cl.errors import UserError
 from monai_cl.networks import read_about
 from monai_cl.processes import rank
+from monai_cl.switches import is_switched_on
 
 logger = logging.getLogger(__name__)
 _MOST_NAMED = 10
-_WORDS = {"true": True, "false": False}
 
 
 def training_scans(data_list: DataList, dataset: Any, *, used: str = "") -> list[dict[str, Any]] | None:
@@ -73,9 +73,7 @@ def scored_overlap(
     Raises:
         UserError: there are such scans and they are not allowed; names them. Or ``allow`` is neither true nor false.
     """
-    allowed = _WORDS.get(str(allow).lower())
-    if allowed is None:
-        raise UserError("--allow_overlap", expected="true or false", found=f"{allow!r}")
+    allowed = is_switched_on("allow_overlap", allow)
     if not weights or not Path(weights).is_file():  # what is not there is reported where it is loaded
         return None
     seen = trained_scans(weights)

@@ -23,6 +23,7 @@ from monai_cl.networks import (
     read_about,
 )
 from monai_cl.networks.transfer import TransferReport
+from monai_cl.switches import is_switched_on
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def start_from(
     file: str | Path | None,
     *,
     model: Mapping[str, Any] | None = None,
-    allow_other_preprocessing: bool = False,
+    allow_other_preprocessing: bool | str = False,
     transfer: str | Sequence[str] = ("encoder",),
 ) -> Start:
     """Load a pre-trained encoder into a network that is built already.
@@ -82,11 +83,10 @@ def start_from(
     parts = check_parts(transfer)
     if file in (None, ""):
         return Start(network)
-    if not isinstance(allow_other_preprocessing, bool):
-        raise UserError(f"allow_other_preprocessing must be true or false, got {allow_other_preprocessing!r}")
+    allowed = is_switched_on("allow_other_preprocessing", allow_other_preprocessing)
     # the organs are those of the target, and may be others
     own = {"network": network, "preprocessing": (model or {}).get("preprocessing")}
-    about = check_model(file, own, allow_other_preprocessing=allow_other_preprocessing, may_allow=True) or {}
+    about = check_model(file, own, allow_other_preprocessing=allowed, may_allow=True) or {}
     report = _loader(network)(network, file)
     logger.info("%s", report)
     if "decoder" in parts:

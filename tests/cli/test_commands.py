@@ -152,7 +152,7 @@ def test_an_unknown_option_is_refused_before_anything_runs(arguments, message, c
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("word", ["false", "no", "0", "yes", "true", ""])
+@pytest.mark.parametrize("word", ["no", "0", "yes", ""])
 def test_a_word_that_is_not_a_bool_does_not_switch_an_option_on(word, capsys, tmp_path):
     listed = {"name": "scans", "training": [{"image": f"{i}.nii.gz"} for i in range(4)]}
     for name in ("a.json", "b.json"):
@@ -162,7 +162,20 @@ def test_a_word_that_is_not_a_bool_does_not_switch_an_option_on(word, capsys, tm
     error = capsys.readouterr().err
     assert error.startswith(f"error: --overwrite: expected True or False, found {word!r}")
     assert (tmp_path / "b.json").read_bytes() == before
-    assert run("datalist", "split", tmp_path / "a.json", tmp_path / "b.json", "--folds", 2, "--overwrite", "True") == 0
+
+
+@pytest.mark.parametrize("word", ["true", "True", "--overwrite=true"])
+def test_a_switch_is_what_its_word_says(word, capsys, tmp_path):
+    listed = {"name": "scans", "training": [{"image": f"{i}.nii.gz"} for i in range(4)]}
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(listed), encoding="utf-8")
+    split = ("datalist", "split", tmp_path / "a.json", tmp_path / "b.json", "--folds", 2)
+    before = (tmp_path / "b.json").read_bytes()
+    for off in (("--overwrite", "false"), ("--overwrite=False",)):
+        assert run(*split, *off) == 2
+        assert "exists already" in capsys.readouterr().err
+    assert (tmp_path / "b.json").read_bytes() == before
+    assert run(*split, *([word] if "=" in word else ["--overwrite", word])) == 0
     assert (tmp_path / "b.json").read_bytes() != before
 
 
@@ -177,7 +190,7 @@ BOOLEANS = [
 @pytest.mark.parametrize(("command", "option"), BOOLEANS, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_command_takes_a_word_for_a_switch(command, option, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(*command, f"--{option.replace('_', '-')}=false") == 2
+    assert run(*command, f"--{option.replace('_', '-')}=no") == 2
     assert f"--{option}: expected " in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
@@ -296,7 +309,7 @@ def test_words_with_a_place_pass(words):
         "plain 1 --sec 2",
         "plain 1 --flag 2",
         "plain --flag x.json",
-        "plain 1 --flag=false",
+        "plain 1 --flag=no",
         "plain 1 --noflag x",
         "plain 1 --noflag=True",
         "many a -f no",

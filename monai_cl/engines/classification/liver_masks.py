@@ -23,7 +23,7 @@ def scan_items(
     series_part: str | None = None,
     uneven_slices: str = "error",
     output_dir: str | Path | None = None,
-    overwrite: bool = False,
+    overwrite: bool | str = False,
 ) -> list[dict[str, str]]:
     """Items of existing scans, each with a unique ``id`` (see `result_names`); one that is given twice is one item.
 

@@ -18,6 +18,7 @@ from monai.bundle import run as bundle_run
 from monai_cl.compat import fire_value
 from monai_cl.engines.recipes import PRESETS
 from monai_cl.errors import UserError
+from monai_cl.switches import SWITCHES, WORDS
 
 _RUN_ARGUMENTS = {name for name in inspect.signature(bundle_run).parameters if name != "override"}
 
@@ -68,7 +69,8 @@ class Invocation:
             default = parser.get(key)
             if isinstance(default, str) and (named := _OF_RECIPE.fullmatch(default)):
                 default = PRESETS["paper"][named[1]]
-            if value is not None and (expected := type_fault(default, value)):
+            word = head in SWITCHES and str(value).lower() in WORDS
+            if value is not None and not word and (expected := type_fault(default, value)):
                 raise UserError(
                     f"--{key}",
                     expected=f"{expected} as in {self.config_files[-1]} ({default!r})",

@@ -17,6 +17,7 @@ from monai_cl.data.slices.features import UNKNOWN, SliceFeatures, read_features,
 from monai_cl.data.slices.pixels import collate_slices
 from monai_cl.errors import UserError
 from monai_cl.networks.modes import evaluation_mode
+from monai_cl.switches import is_switched_on
 
 
 def extract_features(
@@ -108,9 +109,10 @@ class FeatureFile:
         *,
         about: Mapping[str, Any] | None = None,
         series_part: str | None = None,
-        overwrite: bool = False,
+        overwrite: bool | str = False,
     ) -> None:
-        self.path, self.about, self.series_part, self.overwrite = Path(path), dict(about or {}), series_part, overwrite
+        self.path, self.about, self.series_part = Path(path), dict(about or {}), series_part
+        self.overwrite = is_switched_on("overwrite", overwrite)
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._scans: dict[str, dict[str, str | None]] = {}
 

@@ -14,6 +14,7 @@ from monai.utils import ImageMetaKey
 from monai_cl.data.io.result_names import result_name, result_names
 from monai_cl.data.io.result_records import check_replaceable, scan_identity, write_record
 from monai_cl.errors import echo
+from monai_cl.switches import is_switched_on
 
 
 class ResultFiles(FolderLayoutBase):
@@ -38,10 +39,10 @@ class ResultFiles(FolderLayoutBase):
         endings: Sequence[str] = (".nii.gz",),
         series_part: str | None = None,
         dicom_seg: bool = False,
-        overwrite: bool = False,
+        overwrite: bool | str = False,
     ) -> None:
         self.output_dir, self.postfix, self.series_part = Path(output_dir), postfix, series_part
-        self.endings, self.overwrite = [*endings, *([".dcm"] * bool(dicom_seg))], bool(overwrite)
+        self.endings, self.overwrite = [*endings, *([".dcm"] * bool(dicom_seg))], is_switched_on("overwrite", overwrite)
         self._names: dict[str, str] = {}
         self._identities: dict[str, dict[str, str | None]] = {}
 

@@ -150,3 +150,25 @@ def test_a_value_of_a_recipe_is_of_the_kind_that_the_paper_s_has(option, value):
     with pytest.raises(UserError, match=rf"--{option}: expected (a number|an integer|True or False) as in "):
         call("--config_file", config, f"--{option}", value).check_overrides()
     call("--config_file", config, "--learning_rate", "0.1", "--epochs", "2", "--warmup", "3").check_overrides()
+
+
+@pytest.mark.parametrize("word", ["true", "False", "FALSE"])
+@pytest.mark.parametrize(
+    ("bundle", "config", "switch"),
+    [
+        ("spleen_unetr_segmentation", "train", "allow_overlap"),
+        ("spleen_unetr_segmentation", "train", "allow_other_preprocessing"),
+        ("cirrhosis_classification", "inference", "overwrite"),
+    ],
+)
+def test_words_pass_for_switches_whose_readers_know_them(bundle, config, switch, word):
+    file = str(bundle_folder(bundle) / "configs" / f"{config}.yaml")
+    call("--config_file", file, f"--{switch}", word).check_overrides()
+    with pytest.raises(UserError, match=rf"--{switch}: expected True or False as in .*, found 'yes'"):
+        call("--config_file", file, f"--{switch}", "yes").check_overrides()
+
+
+def test_words_are_refused_for_switches_whose_readers_take_them_for_texts():
+    file = str(bundle_folder("spleen_unetr_segmentation") / "configs" / "train.yaml")
+    with pytest.raises(UserError, match=r"--allow_outside: expected True or False as in .*, found 'false'"):
+        call("--config_file", file, "--allow_outside", "false").check_overrides()
