@@ -13,7 +13,7 @@ hd = pytest.importorskip("highdicom", reason='the extra "dicom" is not installed
 
 def enhanced(folder: Path, output: Path, *, backwards: bool = False, positions=None) -> Path:
     """The series as one multi-frame file."""
-    slices = sorted((pydicom.dcmread(f) for f in folder.iterdir()), key=lambda s: s.ImagePositionPatient[2])
+    slices = sorted((pydicom.dcmread(f) for f in folder.iterdir()), key=_along_normal)
     for found in slices:
         for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
             setattr(found, name, "")
@@ -25,7 +25,10 @@ def enhanced(folder: Path, output: Path, *, backwards: bool = False, positions=N
         return output
     pixels = np.frombuffer(whole.PixelData, np.uint8).reshape(len(slices), -1)
     frames = list(whole.PerFrameFunctionalGroupsSequence)
-    order = np.argsort([frame.PlanePositionSequence[0].ImagePositionPatient[2] for frame in frames])
+    normal = _normal(slices[0])
+    order = np.argsort(
+        [np.asarray(frame.PlanePositionSequence[0].ImagePositionPatient, float) @ normal for frame in frames]
+    )
     order = order[::-1] if backwards else order
     whole.PerFrameFunctionalGroupsSequence = [frames[number] for number in order]
     whole.PixelData = pixels[order].tobytes()
@@ -34,3 +37,12 @@ def enhanced(folder: Path, output: Path, *, backwards: bool = False, positions=N
             frame.PlanePositionSequence[0].ImagePositionPatient[2] = position
     whole.save_as(output)
     return output
+
+
+def _normal(header: pydicom.Dataset) -> np.ndarray:
+    along_row, along_column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
+    return np.cross(along_row, along_column)
+
+
+def _along_normal(header: pydicom.Dataset) -> float:
+    return float(np.asarray(header.ImagePositionPatient, float) @ _normal(header))
