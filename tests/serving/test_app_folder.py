@@ -11,6 +11,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.networks.nets import UNETR
 
+from monai_cl.data import read_volume
+from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines import slice_classifier
 from monai_cl.engines.probe.linear import LinearProbe
@@ -19,9 +21,11 @@ from monai_cl.networks import describe_network, save_weights, slice_encoder
 from monai_cl.serving import lay_out_app
 from monai_cl.serving.app_folder import bundles_in
 from monai_cl.shipped import bundle_folder
+from tests.data.volume_files import write_dicom
 from tests.report.examples import classification
 
 SPLEEN, ORGANS, CIRRHOSIS = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "cirrhosis_classification"
+FILLED = [-200, -100, 0, 100, 200]
 SIZES = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 
 
@@ -228,3 +232,16 @@ def test_the_apps_main_needs_the_other_environment(tmp_path, run):
     made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run)
     with pytest.raises(ModuleNotFoundError, match=r"torchvision|monailabel"):
         runpy.run_path(str(made.folder / "main.py"))
+
+
+def test_slices_that_lie_unevenly_are_interpolated_where_the_app_is_told_so(tmp_path, run):
+    planes = np.broadcast_to(np.array([-200, -100, 100, 200]), (32, 32, 4)).astype(np.int16)
+    series = write_dicom(tmp_path / "series", planes, [0, 2, 6, 8])
+    (tmp_path / "list.json").write_text(json.dumps({"name": "mine", "training": [{"image": "series"}]}))
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=run, overrides={"uneven_slices": "interpolate"})
+    inference, train = (ConfigParser(config(made, name)) for name in ("inference", "train"))
+    load = inference.get_parsed_content("preprocessing").transforms[0]
+    np.testing.assert_array_equal(load({"image": str(series)})["image"][..., 16, 16, :].squeeze(), FILLED)
+    train["data_list"], train["dataset_dir"] = str(tmp_path / "list.json"), str(tmp_path)
+    (item,) = train.get_parsed_content("lists").items()
+    np.testing.assert_array_equal(read_volume(item["image"], **reading_options(item)).array[16, 16], FILLED)

@@ -10,6 +10,9 @@ from typing import Any
 
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
+from monai_cl.shipped import list_names
+
+_MOST_NAMED = 10
 
 
 class _NotPlainError(ValueError):
@@ -51,7 +54,7 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
             f"{what} {path}", expected="a JSON file", found="a folder", remedy="name the file in it"
         ) from None
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{what} {path}", found=f"no such file{_nearest_file(path)}") from None
+        raise UserError(f"{what} {path}", found="no such file", remedy=_another_file(path, what)) from None
     except OSError as error:
         raise UserError(f"{what} {path}", found=f"cannot be read ({error.strerror})") from None
     text = _decode(raw, path, what)
@@ -73,13 +76,19 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
     return content
 
 
-def _nearest_file(path: Path) -> str:
-    try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".json"]
-    except OSError:
-        return f"; the folder {path.parent} does not exist either"
-    near = get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.parent / near[0]}?" if near else ""
+def _another_file(path: Path, what: str) -> str:
+    """What to name instead of a file that is not there: the nearest one in its folder, or a shipped list."""
+    names = sorted(file.name for file in path.parent.glob("*.json"))
+    if near := get_close_matches(path.name, names, n=1):
+        return f"did you mean {path.parent / near[0]}?"
+    shipped = path.name.removesuffix(".json")
+    if what == "data list" and shipped in list_names():
+        return f"`python -m monai_cl datalist path {shipped}` prints where the shipped list of that name is"
+    if not path.parent.is_dir():
+        return f"correct the path: the folder {path.parent} does not exist either"
+    remedy = f"correct the path: {path.parent} has " + (", ".join(names[:_MOST_NAMED]) or "no .json file")
+    remedy += f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return remedy + (", or make a list with `python -m monai_cl datalist create`" if what == "data list" else "")
 
 
 def _decode(raw: bytes, path: Path, what: str) -> str:

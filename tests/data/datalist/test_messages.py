@@ -7,8 +7,10 @@ import re
 
 import pytest
 
+from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.datalist.loading import check_data_list, load_data_list
 from monai_cl.errors import UserError
+from monai_cl.shipped import list_file
 
 LABELS = {"0": "background", "1": "liver"}
 ITEM = {"image": "a.nii.gz", "label": "b.nii.gz"}
@@ -246,10 +248,25 @@ def test_missing_file_names_its_neighbour(tmp_path):
     (tmp_path / "btcv.json").write_text("{}")
     with pytest.raises(UserError, match=r"btvc\.json: no such file; did you mean .*btcv\.json\?"):
         load_data_list(tmp_path / "btvc.json")
-    with pytest.raises(UserError, match=r"the folder .*nowhere does not exist either"):
+    with pytest.raises(UserError, match=r"no such file; correct the path: the folder .*nowhere does not exist either"):
         load_data_list(tmp_path / "nowhere" / "a.json")
+    with pytest.raises(
+        UserError, match=r"correct the path: .* has btcv\.json, or make a list with `.* datalist create`"
+    ):
+        load_data_list(tmp_path / "cohort.json")
+    with pytest.raises(UserError, match=r"correct the path: .* has btcv\.json$"):
+        read_json(tmp_path / "cohort.json", what="splits")
     with pytest.raises(UserError, match="expected a JSON file, found a folder"):
         load_data_list(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["msd_spleen", "msd_spleen.json", "nowhere/msd_spleen.json"])
+def test_a_missing_file_of_a_shipped_lists_name_points_there(tmp_path, word):
+    with pytest.raises(UserError) as caught:
+        load_data_list(tmp_path / word)
+    command = str(caught.value.remedy).split("`")[1]
+    assert command == "python -m monai_cl datalist path msd_spleen"
+    assert list_file(command.split()[-1]).is_file()
 
 
 def test_what_can_be_read_is_kept_beside_the_complaints(tmp_path):
