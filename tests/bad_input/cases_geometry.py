@@ -135,6 +135,14 @@ def _jumping(header: pydicom.Dataset, number: int) -> None:
 _jump = _edited([0, 2, 4, 6], _jumping)
 
 
+def _two_patients(header: pydicom.Dataset, number: int) -> None:
+    header.PatientID = f"P{number // 2}"
+
+
+def _inverted(header: pydicom.Dataset, number: int) -> None:
+    header.PhotometricInterpretation = "MONOCHROME1"
+
+
 def _single(thickness: float | None) -> Maker:
     def edit(header: pydicom.Dataset, number: int) -> None:
         del header.SpacingBetweenSlices
@@ -341,6 +349,20 @@ GEOMETRY = [
     ),
     Case(
         "geometry",
+        "a NIfTI whose sform is singular beside a sound qform",
+        SCAN,
+        header(qform_code=1, sform_code=1, srow_x=np.zeros(4), srow_y=np.zeros(4), srow_z=np.zeros(4)),
+        ("bad.nii", "an sform that is singular", "--form qform keeps the qform"),
+    ),
+    Case(
+        "geometry",
+        "a .mha that says two spacings (ElementSpacing and ElementSize)",
+        SCAN,
+        itk("bad.mha", _text(b"ElementSpacing", b"ElementSize = 1 1 1\nElementSpacing")),
+        ("bad.mha", "expected one value", "as ElementSpacing and 1 1 1 as ElementSize", "export it again"),
+    ),
+    Case(
+        "geometry",
         "a .nrrd in centimetres, as its header says",
         SCAN,
         itk("bad.nrrd", _nrrd_line(b"space origin", b'space units: "cm" "cm" "cm"')),
@@ -530,6 +552,20 @@ GEOMETRY = [
         (*SCAN, *INTERPOLATING),
         _jump,
         ("bad_series", "moved by 12.000 mm sideways", "a folder of their own"),
+    ),
+    Case(
+        "geometry",
+        "slices of two patients (or studies, or frames of reference) in one DICOM series",
+        (*SCAN, *INTERPOLATING),
+        _edited([0, 2, 4, 6], _two_patients),
+        ("bad_series", "slices of one PatientID, found 2", "a folder of their own"),
+    ),
+    Case(
+        "geometry",
+        "a DICOM slice whose low values are bright (MONOCHROME1)",
+        SCAN,
+        _edited([0, 2, 4, 6], _inverted),
+        ("slice000.dcm", "MONOCHROME2 as PhotometricInterpretation", "export the series again"),
     ),
     *(
         Case(

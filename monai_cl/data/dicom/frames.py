@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_cl.data.dicom.parts import FRAME_KEYWORDS, choose_part
-from monai_cl.data.dicom.stated import axes, check_hounsfield, pixel_edges, slice_depth
+from monai_cl.data.dicom.stated import axes, check_hounsfield, is_ct, pixel_edges, slice_depth
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _frames_of(header: Dataset, path: Path, series_part: str | None) -> Frames:
     rescaling = [group(frame, "PixelValueTransformationSequence") for frame in frames]
     names = ("RescaleSlope", "RescaleIntercept", "RescaleType")
     stated = [{name: _text(item[name].value) for name in names if name in item} for item in rescaling]
-    if header.get("Modality") == "CT":
+    if is_ct(str(header.get("Modality") or ""), str(header.get("SOPClassUID") or "")):
         for found in stated:
             check_hounsfield(path, found)
     slopes = [[float(item.get("RescaleSlope", 1)), float(item.get("RescaleIntercept", 0))] for item in stated]

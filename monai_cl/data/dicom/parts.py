@@ -26,6 +26,22 @@ TAGS = {
     "ImageType": "0008|0008",
     "AcquisitionTime": "0008|0032",
     "ContentTime": "0008|0033",
+    "AcquisitionDateTime": "0008|002a",
+    "AcquisitionDate": "0008|0022",
+    "SeriesNumber": "0020|0011",
+    "SeriesDescription": "0008|103e",
+    "ProtocolName": "0018|1030",
+    "ContrastBolusAgent": "0018|0010",
+    "FilterType": "0018|1160",
+    "ScanOptions": "0018|0022",
+    "ScanningSequence": "0018|0020",
+    "SequenceName": "0018|0024",
+    "DiffusionBValue": "0018|9087",
+    "FlipAngle": "0018|1314",
+    "InversionTime": "0018|0082",
+    "RepetitionTime": "0018|0080",
+    "SliceThickness": "0018|0050",
+    "ImageComments": "0020|4000",
 }
 # the same in the functional groups of a frame
 FRAME_KEYWORDS = (
@@ -34,7 +50,8 @@ FRAME_KEYWORDS = (
     *("FrameType", "TriggerTime", "EchoTime", "AcquisitionTime", "FrameAcquisitionDateTime"),
 )
 # ordered: several values in a row may belong to one acquisition, whose rotations are counted
-_ORDERED = ("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionTime", "ContentTime", "FrameAcquisitionDateTime")
+_ORDERED = ("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionTime", "ContentTime", "AcquisitionDateTime")
+_ORDERED += ("FrameAcquisitionDateTime",)
 # these name an acquisition even where its slices lie between those of another one
 _NAMING = ("AcquisitionNumber", "FrameAcquisitionNumber", "TemporalPositionIdentifier", "TemporalPositionIndex")
 _NAMING += ("NominalPercentageOfCardiacPhase", "EchoNumbers", "EffectiveEchoTime", "ConvolutionKernel")
@@ -114,7 +131,7 @@ def _divide(keyword: str, values: list[str], positions: np.ndarray) -> list[str]
         passes = _passes(values, positions)
         if passes is not None:
             return [f"{keyword}={name}" for name in passes]
-        if keyword.endswith("Time"):
+        if keyword.endswith("Time"):  # slices may be acquired in any order
             return whole
     if 2 * len(set(values)) > len(values):
         return whole  # it differs from slice to slice
@@ -128,7 +145,14 @@ def _mixed(one: np.ndarray, two: np.ndarray, keyword: str) -> bool:
     """Whether slices of two groups lie at one place, or between each other."""
     if keyword in _NAMING:
         return max(one.min(), two.min()) <= min(one.max(), two.max()) + _SAME_MM
-    return bool((np.abs(one[:, None] - two) <= _SAME_MM).any())
+    return bool((np.abs(one[:, None] - two) <= _SAME_MM).any()) or _in_turn(one, two)
+
+
+def _in_turn(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether the slices of two groups follow each other in turn, as two stacks of half the slices would."""
+    fewer, more = sorted((len(one), len(two)))
+    first = np.repeat([True, False], [len(one), len(two)])[np.argsort(np.concatenate([one, two]), kind="stable")]
+    return fewer > 1 and 2 * more <= 3 * fewer and int(np.count_nonzero(first[1:] != first[:-1])) > more
 
 
 def _passes(values: list[str], positions: np.ndarray) -> list[str] | None:

@@ -79,11 +79,14 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
 
     Raises:
         UserError: no image (what there is instead is named by kind), several series, several acquisitions, other sizes
-            or directions among the slices, a damaged file, a header that does not state its geometry, or of CT, how its
-            values become HU.
+            or directions among the slices, several patients, studies or frames of reference, a damaged file, a header
+            that does not state its geometry, or of CT, how its values become HU, inverted grey values.
     """
     slices = _one_series(path, _scan(path), series)
     first = slices[0]
+    for item in slices:
+        stated.check_not_inverted(item.path, item.stated)
+    stated.check_one_subject(path, [item.path for item in slices], [item.stated for item in slices])
     if len(slices) == 1 and first.is_multi_frame:
         return slices
     for item in slices:
@@ -177,7 +180,7 @@ def _read_header(file: Path) -> SliceHeader | None:
 
 def _as_stated(item: SliceHeader) -> SliceHeader:
     """The slice with the geometry that its header states, for what it leaves out is an error."""
-    if item.modality == "CT":
+    if stated.is_ct(item.modality, item.sop_class):
         stated.check_hounsfield(item.path, item.stated)
     return replace(
         item,

@@ -37,6 +37,7 @@ def are_even(path: Path, names: Sequence[str], positions: np.ndarray, *, uneven_
         remedy = "export the series again"
         if uneven_slices == "error":
             remedy += ', or set uneven_slices to "interpolate"'
+            remedy += ", which drops those of the same voxels" if (np.diff(positions) <= _DUPLICATE_MM).any() else ""
         raise UserError(path, expected="evenly spaced slices", found="; ".join(faults), remedy=remedy)
     return not faults
 

@@ -7,7 +7,7 @@ without a slice distance 1 mm, without RescaleSlope and RescaleIntercept stored 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +26,15 @@ TAGS = {
     "RescaleSlope": "0028|1053",
     "RescaleType": "0028|1054",
     "NumberOfFrames": "0028|0008",
+    "PhotometricInterpretation": "0028|0004",
+    "PatientID": "0010|0020",
+    "StudyInstanceUID": "0020|000d",
+    "FrameOfReferenceUID": "0020|0052",
 }
+# CT, enhanced CT, enhanced CT converted from slices
+_CT_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.2{tail}" for tail in ("", ".1", ".2"))
+# one value of each holds for a whole series
+_OF_A_SERIES = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
 # unspecified is written too where HU are meant
 _HU_TYPES = ("", "HU", "US", "HU_MOD")
 _ORTHONORMAL = 1e-3
@@ -85,6 +93,38 @@ def slice_depth(file: Path, stated: Mapping[str, str]) -> float:
         found="none",
         remedy="export the series again with all of its slices",
     )
+
+
+def is_ct(modality: str, sop_class: str) -> bool:
+    """Whether values are to become HU: by the modality or the kind of object, of which one may be wrong or absent."""
+    return modality == "CT" or sop_class in _CT_CLASSES or not (modality or sop_class)
+
+
+def check_not_inverted(file: Path, stated: Mapping[str, str]) -> None:
+    """Raise UserError for an image whose low values are bright, which GDCM turns upside down before it rescales."""
+    if (found := stated.get("PhotometricInterpretation")) == "MONOCHROME1":
+        raise UserError(
+            file,
+            expected="MONOCHROME2 as PhotometricInterpretation",
+            found=f"{found}, with which values would be read inverted",
+            remedy="export the series again as MONOCHROME2",
+        )
+
+
+def check_one_subject(path: Path, files: Sequence[Path], stated: Sequence[Mapping[str, str]]) -> None:
+    """Raise UserError where slices say different patients, studies or frames of reference; those that say none pass."""
+    for name in _OF_A_SERIES:
+        first: dict[str, Path] = {}
+        for file, header in zip(files, stated, strict=True):
+            if header.get(name):
+                first.setdefault(header[name], file)
+        if len(first) > 1:
+            raise UserError(
+                path,
+                expected=f"slices of one {name}",
+                found=f"{len(first)} in it ({' and '.join([file.name for file in first.values()][:2])} differ)",
+                remedy="give the slices of each a folder of their own",
+            )
 
 
 def check_hounsfield(file: Path, stated: Mapping[str, str]) -> None:

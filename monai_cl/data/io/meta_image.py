@@ -10,19 +10,27 @@ import math
 import zlib
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from isal import isal_zlib
 
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.itk_header import meta_image_header
-from monai_cl.data.io.units import named_unit, warn_of_default_directions
+from monai_cl.data.io.units import named_unit, warn_of_default_directions, warn_of_default_position, warn_of_header
 from monai_cl.errors import UserError
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
 _TYPES |= {"long_long": "i8", "ulong_long": "u8", "float": "f4", "double": "f8"}
 # as many bytes as on the machine that wrote it
 _EITHER = {"long": ("i4", "i8"), "ulong": ("u4", "u8")}
+_POSITIONS = ("offset", "position", "origin")
 _DIRECTIONS = ("transformmatrix", "rotation", "orientation")
+_AS_WRITTEN = {
+    **{"elementspacing": "ElementSpacing", "elementsize": "ElementSize", "transformmatrix": "TransformMatrix"},
+    **{name: name.capitalize() for name in (*_POSITIONS, *_DIRECTIONS[1:])},
+}
+_UNIT_LENGTH = 0.01
+_OPPOSITE = str.maketrans("RLAPSI", "LRPAIS")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -72,6 +80,10 @@ def read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     array = np.frombuffer(raw, dtype.newbyteorder(">" if big else "<"), math.prod(shape), skip)
     if not any(name in fields for name in _DIRECTIONS):
         warn_of_default_directions(path, "ITK's default, x to the left, y to the back")
+    else:
+        _compare_orientation(path, fields, grid)
+    if not any(name in fields for name in _POSITIONS):
+        warn_of_default_position(path)
     return array.reshape(shape, order="F"), grid.affine
 
 
@@ -85,14 +97,30 @@ def _grid(path: Path, fields: dict[str, str]) -> Grid:
             remedy="split a time series into one file per time point, stack single slices",
         )
     spacing = _numbers(path, fields, "elementspacing", "elementsize", count=3)
-    origin = _numbers(path, fields, "offset", "position", "origin", count=3, default=[0.0] * 3)
-    turn = _numbers(path, fields, *_DIRECTIONS, count=9, default=np.eye(3).ravel().tolist())
+    origin = _numbers(path, fields, *_POSITIONS, count=3, default=[0.0] * 3)
+    axes = np.array(_numbers(path, fields, *_DIRECTIONS, count=9, default=np.eye(3).ravel().tolist())).reshape(3, 3)
+    lengths = np.linalg.norm(axes, axis=1)
+    if np.isfinite(lengths).all() and not np.allclose(lengths, 1, atol=_UNIT_LENGTH):
+        raise UserError(
+            path,
+            expected="axes of length 1 as TransformMatrix",
+            found=f"lengths {', '.join(f'{length:.4g}' for length in lengths)}, which contradict ElementSpacing",
+            remedy="export it again",
+        )
     affine = np.eye(4)
-    affine[:3, :3] = np.array(turn).reshape(3, 3).T @ np.diag(spacing)  # a row of the matrix is an axis of the image
+    affine[:3, :3] = axes.T @ np.diag(spacing)  # a row of the matrix is an axis of the image
     affine[:3, 3] = origin
     if fields.get("distanceunits", "?") != "?":  # the word that MetaIO writes where none was set
         affine[:3] *= named_unit(path, "DistanceUnits", fields["distanceunits"])
     return Grid(shape, _LPS_TO_RAS @ affine)
+
+
+def _compare_orientation(path: Path, fields: dict[str, str], grid: Grid) -> None:
+    """Warn where the letters that say from where the axes come contradict the axes, which count."""
+    code = fields.get("anatomicalorientation", "").upper()
+    own = "".join(nib.aff2axcodes(grid.affine)).translate(_OPPOSITE)
+    if set(code) <= set("RLAPIS") and len(code) == 3 and code != own:
+        warn_of_header(path, f"says {code} as AnatomicalOrientation and {own} by its TransformMatrix, which counts")
 
 
 def _is_true(value: str) -> bool:
@@ -131,21 +159,29 @@ def _skipped(path: Path, fields: dict[str, str], found: int, expected: int) -> i
 def _numbers(
     path: Path, fields: dict[str, str], *names: str, count: int | None = None, default: list[float] | None = None
 ) -> list[float]:
-    """The numbers under the first of ``names`` that the header has."""
-    text = next((fields[name] for name in names if name in fields), None)
-    if text is None and default is not None:
+    """The numbers under the one of ``names``, words for one thing, that the header has."""
+    texts = {name: fields[name] for name in names if name in fields}
+    if not texts and default is not None:
         return default
-    try:
-        numbers = [float(number) for number in (text or "").split()]
-    except ValueError:
-        numbers = []
+    text = next(iter(texts.values()), "")
+    numbers = _floats(text)
+    if any(_floats(other) != numbers for other in texts.values()):
+        both = " and ".join(f"{words} as {_AS_WRITTEN[name]}" for name, words in texts.items())
+        raise UserError(path, expected="one value", found=both, remedy="export it again, or remove the wrong one")
     whole = names[0] not in ("dimsize", "headersize") or all(number.is_integer() for number in numbers)
     if not numbers or not whole or len(numbers) != (count or len(numbers)):
         expected = f"{count} numbers" if count else "integers"
         raise UserError(
             path,
             expected=f"a readable image, with {expected} as {names[0]}",
-            found=f"{str(text)[:60]!r}",
+            found=f"{text[:60]!r}",
             remedy="export or copy it again",
         )
     return numbers
+
+
+def _floats(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split()]
+    except ValueError:
+        return []

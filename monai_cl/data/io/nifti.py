@@ -233,33 +233,40 @@ def _check_forms_agree(path: Path, header: nib.Nifti1Header, unit: float = 1.0) 
     shape = tuple(map(int, header.get_data_shape()[:3]))
     if header["sform_code"] == 0 or header["qform_code"] == 0 or len(shape) < 3 or 0 in shape:
         return
+    scale = np.diag([unit, unit, unit, 1.0])
     with np.errstate(all="ignore"):
-        scale = np.diag([unit, unit, unit, 1.0])
-        sform = Grid(shape, scale @ header.get_sform())
-        if not np.isfinite(sform.affine).all() or np.linalg.det(sform.affine) == 0:
-            return  # refused for itself
+        sform, far = Grid(shape, scale @ header.get_sform()), ""
+        faults = {"sform": _fault(sform)}
         try:
             affine, rounding = _qform(header)
-            qform = Grid(shape, scale @ affine)
-            apart = sform.corner_distance(qform)
         except (ValueError, nib.spatialimages.HeaderDataError) as error:
-            stated, apart, rounding = f"a qform that is not a rotation ({error})", np.inf, 0.0
+            faults["qform"] = f"that is not a rotation ({error})"
         else:
-            stated = f"a qform with the first voxel at {_place(qform)} mm"
-        # a rotation that is off by some radians moves a corner by as many times its distance
-        extent = float(np.linalg.norm(np.multiply(shape, sform.spacing)))
-        if apart <= sform.tolerance + rounding * extent:
-            return
-    far = f", up to {apart:.4g} mm apart" if np.isfinite(apart) else ""
-    raise UserError(
-        path,
-        expected="a qform and an sform that agree",
-        found=f"{stated} and an sform with it at {_place(sform)} mm{far}",
-        remedy=(
-            f"look which of them fits the anatomy: {_form_command(path, 'sform')} keeps the sform, --form qform keeps "
-            "the qform"
-        ),
-    )
+            qform = Grid(shape, scale @ affine)
+            faults["qform"] = _fault(qform)
+        if all(faults.values()):
+            return  # refused for itself
+        if not any(faults.values()):
+            apart = sform.corner_distance(qform)
+            # a rotation that is off by some radians moves a corner by as many times its distance
+            if apart <= sform.tolerance + rounding * float(np.linalg.norm(np.multiply(shape, sform.spacing))):
+                return
+            far = f", up to {apart:.4g} mm apart"
+    stated = f"a qform {faults['qform'] or f'with the first voxel at {_place(qform)} mm'}"
+    stated += f" and an sform {faults['sform'] or f'with it at {_place(sform)} mm'}{far}"
+    kept = "qform" if faults["sform"] else "sform"
+    remedy = f"{_form_command(path, kept)} keeps the {kept}"
+    if not any(faults.values()):
+        remedy = f"look which of them fits the anatomy: {remedy}, --form qform keeps the qform"
+    raise UserError(path, expected="a qform and an sform that agree", found=stated, remedy=remedy)
+
+
+def _fault(form: Grid) -> str | None:
+    """Why a form is no place for voxels."""
+    if not np.isfinite(form.affine).all():
+        return "that is not finite"
+    singular = abs(np.linalg.det(form.affine[:3, :3])) <= 1e-3 * np.prod(form.spacing)
+    return "that is singular" if singular else None
 
 
 def _form_command(path: Path, form: str) -> str:

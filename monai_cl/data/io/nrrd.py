@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.itk_header import check_nrrd
-from monai_cl.data.io.units import named_unit, warn_of_default_directions
+from monai_cl.data.io.units import named_unit, warn_of_default_directions, warn_of_default_position
 from monai_cl.errors import UserError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -65,6 +65,8 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
     affine = _affine(path, fields, image)
     if "space directions" not in fields or fields.get("space", "").replace("-", " ") not in _SPACES:
         warn_of_default_directions(path, "ITK's default, x to the left, y to the back")
+    if "space origin" not in fields:
+        warn_of_default_position(path)
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine
 
 

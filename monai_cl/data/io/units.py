@@ -57,6 +57,16 @@ def named_unit(path: Path, field: str, name: str) -> float:
 
 
 @lru_cache(maxsize=4096)
+def warn_of_header(path: Path, what: str) -> None:
+    """Log, once a file, what its header leaves out and what is assumed instead, or what it says in two ways."""
+    logger.warning("%s: its header %s", path, what)
+
+
 def warn_of_default_directions(path: Path, default: str) -> None:
     """Log, once a file, that its header has no orientation and what it is taken for."""
-    logger.warning("%s: its header gives no orientation; assuming %s", path, default)
+    warn_of_header(path, f"gives no orientation; assuming {default}")
+
+
+def warn_of_default_position(path: Path) -> None:
+    """Log, once a file, that its header does not say where the first voxel lies; ITK takes 0."""
+    warn_of_header(path, "gives no position; assuming 0 mm")

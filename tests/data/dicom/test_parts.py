@@ -44,6 +44,14 @@ TELLING = {
     "ImageType": lambda p, n: {"ImageType": ["DERIVED", "PRIMARY", ["FAT", "WATER"][p]]},
     "AcquisitionTime": lambda p, n: {"AcquisitionTime": f"12{p:02d}{n:02d}.5"},
     "ContentTime": lambda p, n: {"ContentTime": f"12{p:02d}{n:02d}"},
+    "AcquisitionDateTime": lambda p, n: {"AcquisitionDateTime": f"202001011{p}{n:02d}00"},
+    "AcquisitionDate": lambda p, n: {"AcquisitionDate": f"2020010{p + 1}", "AcquisitionTime": f"12{n:02d}00"},
+    "SeriesNumber": lambda p, n: {"SeriesNumber": p + 1},
+    "SeriesDescription": lambda p, n: {"SeriesDescription": ["arterial", "venous"][p]},
+    "ContrastBolusAgent": lambda p, n: {} if p else {"ContrastBolusAgent": "Iomeron"},
+    "FlipAngle": lambda p, n: {"FlipAngle": 10 + 5 * p},
+    "InversionTime": lambda p, n: {"InversionTime": 100 + 5 * p},
+    "ImageComments": lambda p, n: {"ImageComments": f"phase {p}0 %"},
 }
 
 
@@ -70,6 +78,24 @@ def test_slices_between_those_of_another_acquisition_are_not_one_volume(tmp_path
     with pytest.raises(UserError, match=r"AcquisitionNumber=1 \(6 slices\), AcquisitionNumber=2 \(6 slices\)"):
         read_dicom_series(folder)
     np.testing.assert_array_equal(read_dicom_series(folder, series_part="AcquisitionNumber=2")[0], SECOND)
+
+
+@pytest.mark.parametrize("keyword", ["KVP", "ImageType", "SeriesDescription"])
+def test_slices_between_those_of_another_kind_of_image_are_not_one_volume(tmp_path, keyword):
+    folder = two_passes(tmp_path / "ct", TELLING[keyword], positions=(Z, Z + 1))
+    for options in ({}, {"uneven_slices": "interpolate"}):
+        with pytest.raises(UserError, match=rf"found 2: {keyword}=.* \(6 slices\), {keyword}=.* \(6 slices\)"):
+            read_dicom_series(folder, **options)
+
+
+def test_two_slices_that_differ_among_others_are_no_acquisition():
+    tags = [{"ImageType": "DERIVED" if n in (2, 4) else "ORIGINAL"} for n in range(6)]
+    assert part_names(tags, Z) is None
+
+
+def test_slices_acquired_in_turn_are_one_volume():
+    tags = [{"AcquisitionTime": f"12{n % 2}{n:02d}"} for n in range(6)]
+    assert part_names(tags, Z) is None
 
 
 def test_acquisitions_one_above_the_other_are_one_volume(tmp_path):
@@ -118,6 +144,8 @@ def test_a_part_that_is_not_there_is_an_error(tmp_path):
 def test_repeated_slices_that_differ_and_say_nothing_are_never_dropped(tmp_path):
     folder = two_passes(tmp_path / "ct", lambda p, n: {}, positions=(Z, Z[:1]))
     with pytest.raises(UserError, match=r"at the same position 0\.000 mm"):
+        read_dicom_series(folder)
+    with pytest.raises(UserError, match=r"interpolate\", which drops those of the same voxels$"):
         read_dicom_series(folder)
     with pytest.raises(UserError, match=r"pass\d_\d+\.dcm and pass\d_\d+\.dcm with other voxels"):
         read_dicom_series(folder, uneven_slices="interpolate")

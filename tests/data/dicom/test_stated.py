@@ -103,6 +103,40 @@ def test_values_that_are_not_hu_are_refused_by_their_type(tmp_path):
         read_dicom_series(folder)
 
 
+@pytest.mark.parametrize("name", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("modality", ["OT", "", None])
+def test_ct_is_known_by_its_kind_of_object_too(tmp_path, name, modality):
+    def edit(header, number):
+        header.Modality = modality
+        delattr(header, name)
+        if modality is None:
+            del header.Modality
+
+    with pytest.raises(UserError, match=rf"expected a number as {name}, found none"):
+        read_dicom_series(series(tmp_path / "ct", edit))
+
+
+def test_values_that_gdcm_would_turn_upside_down_are_refused(tmp_path):
+    folder = series(
+        tmp_path / "ct", lambda header, number: header.__setattr__("PhotometricInterpretation", "MONOCHROME1")
+    )
+    for read in (read_dicom_series, series_grid):
+        with pytest.raises(UserError, match=r"expected MONOCHROME2 as PhotometricInterpretation, found MONOCHROME1"):
+            read(folder)
+
+
+@pytest.mark.parametrize("name", ["PatientID", "StudyInstanceUID", "FrameOfReferenceUID"])
+def test_slices_of_two_patients_studies_or_frames_of_reference_are_not_one_volume(tmp_path, name):
+    folder = series(tmp_path / "ct", lambda header, number: header.__setattr__(name, f"1.2.{number // 2}"))
+    for options in ({}, {"uneven_slices": "interpolate"}):
+        with pytest.raises(UserError) as caught:
+            read_dicom_series(folder, **options)
+        assert f"expected slices of one {name}, found 2 in it (slice00" in str(caught.value)
+        assert "1.2." not in str(caught.value)  # an id may be a name
+    some = series(tmp_path / "some", lambda header, number: number and header.__setattr__(name, ""))
+    np.testing.assert_array_equal(read_dicom_series(some)[0], ARRAY)
+
+
 def test_mr_needs_no_rescaling(tmp_path):
     def edit(header, number):
         header.Modality = "MR"
@@ -159,6 +193,11 @@ class TestFrames:
 
         with pytest.raises(UserError, match=rf"whole\.dcm: expected a number as {name}, found none"):
             read_dicom_series(self.file(tmp_path, edit))
+
+    def test_values_that_gdcm_would_turn_upside_down_are_refused(self, tmp_path):
+        path = self.file(tmp_path, lambda header: header.__setattr__("PhotometricInterpretation", "MONOCHROME1"))
+        with pytest.raises(UserError, match=r"whole\.dcm: expected MONOCHROME2 as PhotometricInterpretation"):
+            read_dicom_series(path)
 
     @pytest.mark.parametrize("thickness", [5, None])
     def test_a_single_frame_is_as_deep_as_its_slice_thickness(self, tmp_path, thickness):

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import zlib
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -200,3 +201,52 @@ def test_a_data_file_of_an_impossible_name_is_refused(tmp_path, reference):
     path.write_bytes(head + b"ElementDataFile = " + reference.encode() + b"\n")
     with pytest.raises(UserError, match=r"a\.mhd: expected a readable image, found the data file"):
         read_volume(path)
+
+
+def edited(path: Path, *lines: bytes, without: bytes = b"") -> Path:
+    """A file with lines put into its header, and those of a field taken out."""
+    write_itk(path, ct_array(), AFFINE)
+    end = b"\n\n" if path.suffix == ".nrrd" else b"\nElementDataFile"
+    head, end, voxels = path.read_bytes().partition(end)
+    kept = [line for line in head.split(b"\n") if not without or not line.startswith(without)]
+    path.write_bytes(b"\n".join([*kept, *lines]) + end + voxels)
+    return path
+
+
+@pytest.mark.parametrize(("name", "field"), [("a.nrrd", b"space origin"), ("a.mha", b"Offset")])
+def test_a_header_without_position_is_reported_once(tmp_path, caplog, name, field):
+    path = edited(tmp_path / name, without=field)
+    for _ in range(2):
+        np.testing.assert_array_equal(read_volume(path).affine[:3, 3], 0)
+    (record,) = caplog.records
+    assert record.getMessage() == f"{path}: its header gives no position; assuming 0 mm"
+
+
+@pytest.mark.parametrize(
+    ("line", "both"),
+    [
+        (b"ElementSize = 3 3 3", "1 1 2 as ElementSpacing and 3 3 3 as ElementSize"),
+        (b"Position = 40 0 0", "-7 -7 0 as Offset and 40 0 0 as Position"),
+        (b"Rotation = 1 0 0 0 1 0 0 0 -1", "as TransformMatrix and 1 0 0 0 1 0 0 0 -1 as Rotation"),
+    ],
+)
+def test_a_metaimage_that_says_two_things_is_refused_with_both(tmp_path, line, both):
+    path = edited(tmp_path / "a.mha", b"Offset = -7 -7 0", line, without=b"Offset")
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=f"a\\.mha: expected one value, found .*{both}"):
+            read(path)
+    same = edited(tmp_path / "same.mha", b"ElementSize = 1.0 1.0 2.00")
+    np.testing.assert_array_equal(read_volume(same).array, ct_array())
+
+
+def test_axes_of_a_metaimage_that_scale_contradict_its_spacing(tmp_path):
+    path = edited(tmp_path / "a.mha", b"TransformMatrix = 2 0 0 0 2 0 0 0 2", without=b"TransformMatrix")
+    with pytest.raises(UserError, match=r"a\.mha: expected axes of length 1 as TransformMatrix, found lengths 2, 2, 2"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(("code", "warned"), [(b"RAI", False), (b"???", False), (b"LPS", True), (b"RAS", True)])
+def test_another_anatomical_orientation_than_the_axes_is_reported(tmp_path, caplog, code, warned):
+    path = edited(tmp_path / "a.mha", b"AnatomicalOrientation = " + code, without=b"Anatomical")
+    read_volume(path)
+    assert ("AnatomicalOrientation" in caplog.text and "RAI by its TransformMatrix" in caplog.text) == warned

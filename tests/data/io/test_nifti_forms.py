@@ -118,7 +118,28 @@ def test_a_sign_of_zero_counts_as_one(tmp_path):
     np.testing.assert_allclose(read_volume(path).affine, AFFINE, atol=1e-5)
 
 
-def test_a_quaternion_that_is_not_a_rotation_is_refused(tmp_path):
-    path = write(tmp_path / "ct.nii", AFFINE, AFFINE, quatern_b=0.9, quatern_c=0.9)
-    with pytest.raises(UserError, match=r"found a qform that is not a rotation \(.*\) and an sform with it at"):
-        read_volume(path)
+ZERO = np.zeros(4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong", "kept"),
+    [
+        ({"quatern_b": 0.9, "quatern_c": 0.9}, "a qform that is not a rotation", "sform"),
+        ({"pixdim": [1, -2, 1.5, 4, 1, 1, 1, 1]}, "a qform that is not a rotation", "sform"),
+        ({"srow_x": ZERO, "srow_y": ZERO, "srow_z": ZERO}, "an sform that is singular", "qform"),
+        ({"srow_x": [0, 1.5, 0, 0], "srow_y": [0, 1.5, 0, 0]}, "an sform that is singular", "qform"),
+        ({"srow_x": [np.nan, 0, 0, 0]}, "an sform that is not finite", "qform"),
+    ],
+)
+def test_of_two_forms_of_which_one_is_no_place_the_other_can_be_kept(tmp_path, monkeypatch, fields, wrong, kept):
+    path = write(tmp_path / "ct.nii", AFFINE, AFFINE, **fields)
+    for read in (read_volume, read_grid):
+        with pytest.raises(UserError, match=rf"expected a qform and an sform that agree, found .*{wrong}") as error:
+            read(path)
+    command, _, after = str(error.value.remedy).partition(f" keeps the {kept}")
+    assert after == ""
+    monkeypatch.chdir(tmp_path)
+    main(shlex.split(command.removeprefix("python -m monai_cl ")))
+    found = read_volume(tmp_path / "NEW.nii.gz")
+    np.testing.assert_allclose(found.affine, AFFINE, atol=1e-5)
+    np.testing.assert_array_equal(found.array, ct_array())
