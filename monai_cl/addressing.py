@@ -26,6 +26,7 @@ class Stream(IntEnum):
     PATIENTS = 8
     STEP = 9
     PARTS = 10
+    MODALITIES = 11
 
 
 def address_seed(seed: int, *address: int) -> int:

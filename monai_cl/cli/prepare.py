@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from monai_cl.errors import UserError, echo
@@ -34,7 +35,8 @@ def prepare_command(
         data_root: folder the list's paths start from; default: the folder of the list.
         store: folder of the prepared volumes, created if absent; several lists may share one.
         spacing: millimetres for R, A, S, e.g. 1.5,1.5,2.0; or "native".
-        layout: "volume" for 3D crops, "slices" for axial slices.
+        layout: "volume" for 3D crops, "slices" for axial slices; with it, scans that are not CT are stored on a scale
+            of their own, from their 1st to their 99th percentile.
         antialias: average instead of picking neighbours where the spacing grows.
         uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
         splits: parts of the list to prepare, e.g. training,validation.
@@ -45,6 +47,7 @@ def prepare_command(
         allow_outside: trust a list whose paths or links leave data_root.
     """
     from monai_cl.data import Preparation, load_data_list, prepare
+    from monai_cl.data.store.conversion import common_intensity
     from monai_cl.data.store.preparation import INCOMPLETE
 
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
@@ -64,6 +67,8 @@ def prepare_command(
             found="none",
             remedy="correct the list, or name other parts with --splits",
         )
+    if layout == "slices":
+        preparation = replace(preparation, intensity=common_intensity(items))
     with _cluster(dask) as processes:
         result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
     echo(result.summary())

@@ -36,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slices.meta_labels": ("MetaLabelledSlices", "meta_labels_of", "position_parts", "slice_parts"),
         "sampling.patients": ("PatientSampler",),
         "sampling.parts": ("PartSampler",),
+        "sampling.modalities": ("ModalitySampler",),
         "patches.mixcl": ("MixCLPatches", "SegmentationPatches"),
     },
     # names of earlier versions, which exported configs may hold

@@ -82,6 +82,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "slice_intensity",
             "slice_window",
         ),
+        "slices.modalities": ("list_modalities", "modality_batches", "modality_slices"),
         "slices.parts": ("part_slices",),
         "slices.semi_supervised": ("SemiSupervisedBatch", "all_slices", "segmented_slices", "semi_supervised_slices"),
         "slices.volumes": ("ScaleByPercentilesd", "SliceWiseInferer", "volume_preprocessing"),

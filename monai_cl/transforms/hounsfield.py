@@ -6,6 +6,8 @@ import numpy as np
 
 # fractions within so narrow a range are not HU: rounding to int16 would leave almost nothing
 _SCALED_RANGE = 2.0
+PERCENTILES = (1, 99)
+"""Of the voxels of a scan that is not CT: what becomes black and white."""
 # air and lung are below it, tissue above
 TISSUE_HU = -500
 # every CT of a body has fat, about -100 HU; a resampled MR has small values below 0
@@ -58,6 +60,18 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
             "give the scan itself, or correct its rescale slope and intercept",
         )
     return None
+
+
+def flat_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
+    """Why a scan of another modality than CT shows nothing, in the form of `hounsfield_fault`; None if it does.
+
+    Args:
+        array: finite voxels in any unit.
+    """
+    low, high = np.percentile(array, PERCENTILES)
+    if high > low:
+        return None
+    return "constant image", "an image", f"the value {low:g} in nearly all voxels", "correct the file"
 
 
 def not_finite(array: np.ndarray) -> tuple[str, str, str, str] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.folds import extend_folds, fold_items, split_folds
-from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.datalist.items import item_modality, reading_options
 from monai_cl.data.datalist.loading import DataList
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.errors import UserError
@@ -138,7 +138,10 @@ def _plain_item(dataset: DataSet, item: dict[str, Any]) -> dict[str, Any]:
     if item["patient"] != item["id"] or item["patient"] in dataset.stated_patients:
         plain["patient"] = item["patient"]
     plain["id"] = item["id"]
-    return plain | {key: item[key] for key in ("target", "meta", "series_part", "uneven_slices") if key in item}
+    if item_modality(item) != dataset.modality:
+        plain["modality"] = item_modality(item)
+    carried = ("target", "findings", "slice_findings", "meta", "series_part", "uneven_slices")
+    return plain | {key: item[key] for key in carried if key in item}
 
 
 def _posix(dataset: DataSet, file: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from monai_cl.data.io.formats import strip_ending
+from monai_cl.data.io.formats import is_picture, strip_ending
 from monai_cl.errors import UserError
 
 Key = TypeVar("Key", bound=Hashable)
+CT = "CT"
 
 
 def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -30,6 +31,32 @@ def item_id(item: Mapping[str, Any]) -> str:
 def scan_of(item: Mapping[str, Any]) -> tuple[str, str]:
     """What an item has of its own: the image, and of a series with several acquisitions the one that it takes."""
     return str(item["image"]), str(item.get("series_part") or "")
+
+
+def item_modality(item: Mapping[str, Any]) -> str:
+    """The item's modality in capitals, such as ``"MR"``; CT where its list names none."""
+    return str(item.get("modality") or CT)
+
+
+def holds_hounsfield(item: Mapping[str, Any]) -> bool:
+    """Whether the voxels of an item should be in HU: those of CT, but for PNG and JPEG, which hold grey values."""
+    return is_ct(item_modality(item)) and not is_picture(str(item["image"]))
+
+
+def is_ct(modality: str) -> bool:
+    """Whether a word stands for CT, as "CTA" does."""
+    return modality.strip().upper().startswith(CT)
+
+
+def modality_word(stated: object) -> str:
+    """A ``modality`` of a list as one word in capitals.
+
+    Args:
+        stated: the word; or channel -> word, of which one that is not CT comes before CT; None: CT.
+    """
+    words = list(stated.values()) if isinstance(stated, Mapping) else [stated]
+    named = [str(word).strip().upper() for word in words if word is not None]
+    return next((word for word in named if not is_ct(word)), named[0] if named else CT)
 
 
 def describe_item(item: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.datalist.items import modality_word
 from monai_cl.errors import UserError
 
 SPLITS = ("training", "validation", "test")
@@ -55,13 +56,9 @@ class DataSet:
         return os.path.relpath(file, self.root)
 
     @property
-    def is_ct(self) -> bool:
-        """Whether its ``modality`` is CT, as it is where none is named."""
-        modality = self.document.get("modality", "CT")
-        return all(
-            str(one).strip().upper().startswith("CT")
-            for one in (modality.values() if isinstance(modality, dict) else [modality])
-        )
+    def modality(self) -> str:
+        """Of those of its items that do not name their own; CT where none is named."""
+        return modality_word(self.document.get("modality"))
 
     @property
     def classes(self) -> dict[int, str]:
@@ -94,6 +91,12 @@ class DataList:
         return {target: names.pop() for target, names in sorted(found.items()) if len(names) == 1}
 
     @property
+    def finding_names(self) -> tuple[str, ...]:
+        """The ``finding_names`` of all data sets, each once, in the order in which they first appear."""
+        named = (dataset.document.get("finding_names") for dataset in self.datasets)
+        return tuple(dict.fromkeys(str(name) for names in named if isinstance(names, list) for name in names))
+
+    @property
     def only_dataset(self) -> DataSet:
         """The data set of a list that has one."""
         if len(self.datasets) > 1:
@@ -121,8 +124,9 @@ class DataList:
             Dictionaries as MONAI's transforms take them: ``image`` and ``label`` (absolute paths; no ``label`` for a
             scan without labels), ``fold`` (int or None), ``patient``, ``id`` (unique in its data set), ``dataset``
             (its name), ``label_map`` ({int: int} or None), beside a ``label`` the ``label_ids`` that it may hold and
-            their ``label_names`` ({int: str}), and where the list has them ``ignore``, ``target``,
-            ``meta``, ``series_part`` and ``uneven_slices``.
+            their ``label_names`` ({int: str}), where it is not CT the ``modality`` in capitals, and where the list has
+            them ``ignore``, ``target``, ``findings`` (name -> 0 or 1, those that are known), ``slice_findings`` (0, 1
+            or None of each slice), ``meta``, ``series_part`` and ``uneven_slices``.
         """
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
-from monai_cl.data.datalist.items import default_ids
+from monai_cl.data.datalist.findings import item_findings
+from monai_cl.data.datalist.items import CT, default_ids, modality_word
 from monai_cl.data.datalist.json_files import read_json
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.data.datalist.paths import _is_link, _real_path, name_fault, path_fault
@@ -146,7 +147,10 @@ class ListReader:
             if self.uneven_slices != "error" and is_series(files["image"]):
                 item["uneven_slices"] = self.uneven_slices
             more = ("target", "meta", "series_part", "uneven_slices")
-            items[split].append(item | {key: raw[key] for key in more if key in raw})
+            item |= {key: raw[key] for key in more if raw.get(key) is not None}
+            modality = modality_word(raw.get("modality", document.get("modality")))
+            item |= item_findings(raw) | ({"modality": modality} if "modality" in raw or modality != CT else {})
+            items[split].append(item)
             places[split].append(place)
         if "patient_labels" in document and shape.is_sound(*parts, "patient_labels"):
             self._add_targets(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from monai_cl.data.datalist.findings import finding_problems
 from monai_cl.data.datalist.folders.description import IGNORE
 from monai_cl.data.datalist.items import scan_of
 from monai_cl.data.datalist.problems import Problem
@@ -29,6 +30,7 @@ def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
         *_fold_problems(dataset),
         *_target_problems(dataset),
         *_patient_target_problems(dataset),
+        *finding_problems(dataset),
         *(_count_problems(dataset) if sound else ()),
     ]
 

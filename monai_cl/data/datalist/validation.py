@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_cl.data.datalist.duplicates import duplicate_files
-from monai_cl.data.datalist.items import reading_options, scan_of
+from monai_cl.data.datalist.findings import slice_count_fault
+from monai_cl.data.datalist.items import holds_hounsfield, reading_options, scan_of
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.overlap import Task, for_each, overlap_problems
@@ -151,12 +152,16 @@ def _check_item(
                 grids[key] = volume.grid
                 fingerprint = scan_fingerprint(volume) if key == "image" else fingerprint
                 faults = (
-                    _image_faults(volume.array, dataset) if key == "image" else _label_faults(volume.array, dataset)
+                    _image_faults(volume.array, holds_hounsfield(item))
+                    if key == "image"
+                    else _label_faults(volume.array, dataset)
                 )
                 for fault in faults:
                     complain(*fault)
             elif (grid := read_grid(item[key])) is not None:
                 grids[key] = grid
+            if key == "image" and key in grids and (miscounted := slice_count_fault(item, grids[key])):
+                complain("slice findings", *miscounted)
             names = dataset.labels if key == "label" else {}
             if fault := segment_fault(item[key], names, dataset.label_map):
                 complain("segment names", *fault)
@@ -170,10 +175,10 @@ def _check_item(
     return problems, fingerprint
 
 
-def _image_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
-    from monai_cl.transforms.hounsfield import hounsfield_fault, not_finite
+def _image_faults(array: np.ndarray, hounsfield: bool) -> Iterator[tuple[str, ...]]:
+    from monai_cl.transforms.hounsfield import flat_fault, hounsfield_fault, not_finite
 
-    fault = hounsfield_fault(array) if dataset.is_ct else not_finite(array)
+    fault = hounsfield_fault(array) if hounsfield else not_finite(array) or flat_fault(array)
     if fault is not None:
         yield fault
 

@@ -22,6 +22,7 @@ from monai_cl.errors import UserError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R 601
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _TYPES = {sitk.sitkUInt8: "u1", sitk.sitkInt8: "i1", sitk.sitkUInt16: "u2", sitk.sitkInt16: "i2", sitk.sitkUInt32: "u4"}
 _TYPES |= {sitk.sitkInt32: "i4", sitk.sitkInt64: "i8", sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"}
@@ -81,7 +82,8 @@ class Series:
         """Decode the pixels; returns and raises as :func:`read_dicom_series`."""
         even = self._is_even(uneven_slices)
         common = _common_type(self.slices) if len(self.slices) > 1 else sitk.sitkUnknown
-        array, origins = _decode([item.path for item in self.slices], common), self._origins
+        paths, colours = [item.path for item in self.slices], self.slices[0].is_single_image
+        array, origins = _decode(paths, common, colours=colours), self._origins
         if self.is_multi_frame:
             path, frames = self.slices[0].path, self.frames
             stored = int(self.headers[0].get("NumberOfFrames") or 1)
@@ -198,20 +200,26 @@ def _common_type(slices: Sequence[SliceHeader]) -> int:
     return next(number for number, name in _TYPES.items() if np.dtype(name) == common)
 
 
-def _decode(files: Sequence[Path], pixel_type: int = sitk.sitkUnknown) -> np.ndarray:
-    """Pixels (X, Y, Z) with rescale slope and intercept applied; of an unknown type, the type of the first."""
+def _decode(files: Sequence[Path], pixel_type: int = sitk.sitkUnknown, *, colours: bool = False) -> np.ndarray:
+    """Pixels (X, Y, Z) with rescale slope and intercept applied; of an unknown type, the type of the first.
+
+    With ``colours``, RGB becomes its luminance.
+    """
     reader = sitk.ImageSeriesReader()
     reader.SetOutputPixelType(pixel_type)
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([os.fspath(file) for file in files])
     try:
-        array = sitk.GetArrayFromImage(reader.Execute())
+        image = reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
             files[0].parent, expected="decodable DICOM slices", cause=reason, remedy="copy or export the series again"
         ) from error
-    if array.ndim == 4 and array.shape[0] == 1:
+    array, channels = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+    if channels == 3 and colours:
+        array = np.rint(array @ np.array(_LUMINANCE)).astype(array.dtype)
+    elif array.ndim == 4 and array.shape[0] == 1 and channels == 1:
         array = array[0]  # one file of several frames
     if array.ndim != 3:
         raise UserError(files[0], expected="one grey value per voxel", found=f"an array of shape {array.shape}")

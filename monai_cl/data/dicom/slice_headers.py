@@ -21,6 +21,8 @@ _SERIES_UID, _DESCRIPTION, _MODALITY, _SOP_CLASS = "0020|000e", "0008|103e", "00
 _TAGS = stated.TAGS | parts.TAGS
 # media storage classes whose file must hold readable pixels: CT, enhanced CT, MR, enhanced MR, secondary capture
 _IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
+# modalities of 2D images, whose headers do not say where in the patient they lie
+_PLANAR = ("CR", "DX", "MG", "IO", "PX", "RG", "RF", "XA", "US")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,11 @@ class SliceHeader:
         return self.size[2:] not in ((), (1,)) or ("NumberOfFrames" in self.stated and not self.has_position)
 
     @property
+    def is_single_image(self) -> bool:
+        """Whether it is one 2D image without a place in the patient: an X-ray or an ultrasound image."""
+        return self.modality in _PLANAR and self.size[2:] in ((), (1,)) and not self.has_position
+
+    @property
     def has_position(self) -> bool:
         """Whether the header states where the slice lies."""
         return bool(self.stated.get("ImagePositionPatient"))
@@ -73,7 +80,8 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
     """The slices of one series, in order along their normal; each file is opened once.
 
     Args:
-        path: folder of the series (files that are not DICOM images are ignored), or one DICOM file.
+        path: folder of the series (files that are not DICOM images are ignored), or one DICOM file. A single X-ray or
+            ultrasound image, which has no place in the patient, lies where its display says.
         series: Series Instance UID, where the folder holds several.
         series_part: the acquisition to take where the series has several (see :func:`choose_part`).
 
@@ -84,6 +92,8 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
     """
     slices = _one_series(path, _scan(path), series)
     first = slices[0]
+    if len(slices) == 1 and first.is_single_image:
+        return [_as_displayed(first)]
     for item in slices:
         stated.check_not_inverted(item.path, item.stated)
     stated.check_one_subject(path, [item.path for item in slices], [item.stated for item in slices])
@@ -188,6 +198,18 @@ def _as_stated(item: SliceHeader) -> SliceHeader:
         direction=stated.direction(item.path, item.stated),
         spacing=(*stated.pixel_spacing(item.path, item.stated), item.spacing[2]),
     )
+
+
+def _as_displayed(item: SliceHeader) -> SliceHeader:
+    """A single image as it is displayed: up is the patient's front, left their right; 1 mm a pixel if not stated."""
+    for name in ("PixelSpacing", "ImagerPixelSpacing"):
+        if item.stated.get(name):
+            edges = stated.pixel_spacing(item.path, {"PixelSpacing": item.stated[name]})
+            break
+    else:
+        edges = (1.0, 1.0)
+    kept = {name: text for name, text in item.stated.items() if name != "NumberOfFrames"}
+    return replace(item, origin=np.zeros(3), direction=np.eye(3), spacing=(*edges, 1.0), stated=kept)
 
 
 def _claims_to_be_an_image(file: Path) -> bool:

@@ -20,6 +20,7 @@ TAGS = {
     "ImagePositionPatient": "0020|0032",
     "ImageOrientationPatient": "0020|0037",
     "PixelSpacing": "0028|0030",
+    "ImagerPixelSpacing": "0018|1164",
     "SliceThickness": "0018|0050",
     "SpacingBetweenSlices": "0018|0088",
     "RescaleIntercept": "0028|1052",

@@ -30,6 +30,8 @@ class Format:
             (4, 4), voxel index -> RAS mm.
         is_series: whether a volume is a folder of such files. Then ``voxels`` also takes ``series``, ``series_part``
             and ``uneven_slices``, and ``header`` reads every file.
+        is_picture: whether a file is one 2D image of grey values without a unit. It may be an item of a data list, but
+            is not taken for a scan where a folder is searched for volumes.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Format:
     header: str
     voxels: str
     is_series: bool = False
+    is_picture: bool = False
 
     def read_grid(self, path: Path) -> Grid:
         """What ``header`` names, called."""
@@ -72,12 +75,19 @@ DICOM = Format(
     voxels="monai_cl.data.dicom.series:read_dicom_series",
     is_series=True,
 )
-FORMATS = (NIFTI, NRRD, META_IMAGE, DICOM)
+PICTURE = Format(
+    "picture",
+    (".png", ".jpg", ".jpeg"),
+    header="monai_cl.data.io.picture:picture_grid",
+    voxels="monai_cl.data.io.picture:read_picture",
+    is_picture=True,
+)
+FORMATS = (NIFTI, NRRD, META_IMAGE, PICTURE, DICOM)
 
 FILE_ENDINGS = tuple(
     ending
     for format in FORMATS
-    if not format.is_series
+    if not (format.is_series or format.is_picture)
     for ending in sorted(format.endings, key=len, reverse=True)  # .nii.gz before a part of it
 )
 """Endings of the formats in which one file is one volume."""
@@ -121,12 +131,18 @@ def is_series(name: str) -> bool:
     return by_name is None or by_name.is_series
 
 
+def is_picture(name: str) -> bool:
+    """Whether a path is that of a 2D image without a unit, by its ending alone."""
+    by_name = format_named(name)
+    return by_name is not None and by_name.is_picture
+
+
 def strip_ending(name: str) -> str:
     """A file name without the ending of an image format; other dots stay (DICOM folders are named by UIDs).
 
     Of DICOM's endings only ``.dcm`` is stripped: the ids of items, which results refer to, have always kept the others.
     """
-    for ending in (*FILE_ENDINGS, *_ANALYZE, DICOM.endings[0]):
+    for ending in (*FILE_ENDINGS, *PICTURE.endings, *_ANALYZE, DICOM.endings[0]):
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name

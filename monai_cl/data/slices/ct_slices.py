@@ -1,18 +1,20 @@
-"""CT slices with depth and patient-level label: a flat data set over the kept slices of many volumes."""
+"""Slices with depth, modality and patient-level label: a flat data set over the kept slices of many volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from monai_cl.data.datalist.items import CT, item_modality
 from monai_cl.data.patches.crops import hu_window
 from monai_cl.data.slices.choice import choose_slices, slice_depths
 from monai_cl.data.slices.pixels import SliceSamples, fit_slices, window_slices
+from monai_cl.data.store.conversion import PERCENTILE_RANGE
 from monai_cl.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ class SliceVolume:
         target: class of the patient, or None where it is not known.
         slices: (n,) kept array indices along the third axis, ascending.
         depths: (n,) their depths in (0, 1), feet to head.
+        modality: in capitals.
+        window: (lower, upper) of its stored values, where they are not HU.
+        findings: name -> 0 or 1, those that are known.
     """
 
     key: str
@@ -42,6 +47,9 @@ class SliceVolume:
     target: int | None
     slices: np.ndarray
     depths: np.ndarray
+    modality: str = CT
+    window: tuple[float, float] | None = None
+    findings: Mapping[str, int] = field(default_factory=dict)
 
 
 def organ_ids(data_list: DataList, organ: str = "liver") -> dict[str, int]:
@@ -74,7 +82,7 @@ def slice_volumes(
         store: a store, best of layout "slices" and native spacing.
         keys: the store's keys of the volumes, as :func:`monai_cl.data.prepare` returns them.
         items: the data list's items of the same volumes, in the order of ``keys``; an item's ``target`` is its
-            patient's class.
+            patient's class. ``modality`` and ``findings`` are kept too.
         liver: label id of the liver, or data set -> id (:func:`organ_ids`). None, a data set not named, a volume
             without label: the volume's own central part.
         fraction: part of the slices to keep.
@@ -105,7 +113,19 @@ def slice_volumes(
         target = item.get("target")
         patient = str(item.get("patient") or entry.patient)
         patient = f"{item.get('dataset', '')}/{patient}" if several else patient
-        volumes.append(SliceVolume(key, entry.id, patient, None if target is None else int(target), chosen, depths))
+        volumes.append(
+            SliceVolume(
+                key,
+                entry.id,
+                patient,
+                None if target is None else int(target),
+                chosen,
+                depths,
+                modality=item_modality(item),
+                window=None if entry.preparation.get("intensity") is None else PERCENTILE_RANGE,
+                findings=dict(item.get("findings") or {}),
+            )
+        )
     if faults:
         more = f"\n  ... and {len(faults) - _MOST_SHOWN} more" if len(faults) > _MOST_SHOWN else ""
         raise UserError("\n  ".join([f"{len(faults)} masks without liver:", *faults[:_MOST_SHOWN]]) + more)
@@ -121,16 +141,19 @@ class CTSlices(Dataset):
     Args:
         store: a `VolumeStore`, best with ``Preparation(spacing=None, layout="slices")``.
         volumes: from :func:`slice_volumes`.
-        window: (lower, upper) HU, clipped and scaled to [0, 1].
+        window: (lower, upper) HU, clipped and scaled to [0, 1]; scans that are not in HU have their own.
         size: pixels per side. A square matrix of that size is passed on untouched; other matrices are resampled so that
             the longer side of the field of view fits, and padded with air.
         pixel_size: mm; then pixels get this size and the middle of the image is cut out or padded.
         neighbours: k slices below and above each as further channels (2k + 1 in all); at an end of the volume the last
             slice is repeated.
+        modalities: words in the order of their numbers; None: those of the volumes, sorted.
+        findings: names in the order of an item's ``findings``; none: items have none.
 
     Raises:
         ValueError: an option out of its range.
-        UserError: no volume, or a slice that is one value all over the window, where the store knows.
+        UserError: no volume, a volume of another modality, or, where the store knows, a slice that is one value all
+            over the window.
     """
 
     def __init__(
@@ -142,6 +165,8 @@ class CTSlices(Dataset):
         size: int = 512,
         pixel_size: float | None = None,
         neighbours: int = 0,
+        modalities: Sequence[str] | None = None,
+        findings: Sequence[str] = (),
     ) -> None:
         if size < 1:
             raise ValueError(f"size must be >= 1 pixel, got {size}")
@@ -153,14 +178,20 @@ class CTSlices(Dataset):
             raise UserError("slices", expected="at least one volume", found="none")
         self.store, self.volumes, self.window = store, tuple(volumes), hu_window(window)
         self.size, self.pixel_size, self.neighbours = int(size), pixel_size, int(neighbours)
+        own = {volume.modality: volume for volume in self.volumes}
+        self.modalities = tuple(sorted(own) if modalities is None else modalities)
+        self.findings = tuple(findings)
+        if unknown := sorted(set(own) - set(self.modalities)):
+            where, expected = own[unknown[0]].id, f"one of the modalities {', '.join(self.modalities)}"
+            raise UserError(where, expected=expected, found=unknown[0], remedy="name it too, or leave the scan out")
         self._ends = np.cumsum([len(volume.slices) for volume in self.volumes])
         for volume in self.volumes:
             self._check_constant(volume)
 
     def of(self, volumes: Sequence[SliceVolume]) -> CTSlices:
         """The same of other volumes of the store."""
-        options = {name: getattr(self, name) for name in ("window", "size", "pixel_size", "neighbours")}
-        return CTSlices(self.store, volumes, **options)
+        names = ("window", "size", "pixel_size", "neighbours", "modalities", "findings")
+        return CTSlices(self.store, volumes, **{name: getattr(self, name) for name in names})
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -196,8 +227,9 @@ class CTSlices(Dataset):
         """One slice.
 
         Returns:
-            image (2k + 1, size, size) float32 in [0, 1]; depth, () float32 in (0, 1); label, the class or -1; patient,
-            id; volume and slice, the place in ``volumes`` and the array index; index.
+            image (2k + 1, size, size) float32 in [0, 1]; depth, () float32 in (0, 1); label, the class or -1; modality,
+            its number; patient, id; volume and slice, the place in ``volumes`` and the array index; index; where there
+            are names of findings, findings (n,) int64, 0, 1 or -1 of the whole scan.
 
         Raises:
             UserError: the slice is one constant value inside the window.
@@ -205,10 +237,12 @@ class CTSlices(Dataset):
         number, place = self.locate(int(index))
         volume = self.volumes[number]
         middle = int(volume.slices[place])
-        return {
+        findings = torch.tensor([volume.findings.get(name, -1) for name in self.findings])
+        return ({"findings": findings} if self.findings else {}) | {
             "image": self._image(volume, middle),
             "depth": torch.tensor(volume.depths[place], dtype=torch.float32),
             "label": -1 if volume.target is None else volume.target,
+            "modality": self.modalities.index(volume.modality),
             "patient": volume.patient,
             "id": volume.id,
             "volume": number,
@@ -234,7 +268,7 @@ class CTSlices(Dataset):
         ranges = getattr(self.store.entry(volume.key), "slice_range", None)
         if ranges is None:
             return
-        seen = np.clip(ranges[volume.slices], *self.window)
+        seen = np.clip(ranges[volume.slices], *(volume.window or self.window))
         constant = np.flatnonzero(seen[:, 0] == seen[:, 1])
         if len(constant):
             middle = int(volume.slices[constant[0]])
@@ -243,10 +277,11 @@ class CTSlices(Dataset):
     def _constant(self, volume: SliceVolume, middle: int, value: int) -> UserError:
         entry = self.store.entry(volume.key)
         source = entry.source.get("image", {}).get("path", entry.folder)
+        window, unit = (self.window, " HU") if volume.window is None else (volume.window, "")
         return UserError(
             f"patient {volume.patient}: {source}",
             expected=f"an image in slice {middle} (of {entry.shape[2]} from the feet)",
-            found=f"one value, {value} HU, all over the window {self.window}",
+            found=f"one value, {value}{unit}, all over the window {window}",
             remedy="is the file damaged or cut? Copy or export it again, or take it out of the list and report that",
         )
 
@@ -255,7 +290,7 @@ class CTSlices(Dataset):
         around = np.clip(np.arange(middle - self.neighbours, middle + self.neighbours + 1), 0, entry.shape[2] - 1)
         first, last = int(around[0]), int(around[-1])
         stored = self.store.read(volume.key, (slice(None), slice(None), slice(first, last + 1)))
-        images = window_slices(stored, self.window)
+        images = window_slices(stored, volume.window or self.window)
         low, high = torch.aminmax(images[middle - first])
         if low == high:
             raise self._constant(volume, middle, int(stored[0, 0, middle - first]))

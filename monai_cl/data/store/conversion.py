@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.datalist.items import holds_hounsfield, reading_options
 from monai_cl.data.io.fingerprint import rounded, scan_fingerprint
 from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
 from monai_cl.errors import UserError
-from monai_cl.transforms.hounsfield import hounsfield_fault
+from monai_cl.transforms.hounsfield import PERCENTILES, flat_fault, hounsfield_fault
 
 LAYOUTS = ("volume", "slices")
-INTENSITIES = ("hounsfield", "percentiles")
-PERCENTILES, PERCENTILE_RANGE = (1, 99), (0.0, 1000.0)
-"""Of a scan that is no CT: the percentiles of its voxels, and the values they are stored as."""
+INTENSITIES = ("hounsfield", "percentiles", "modality")
+PERCENTILE_RANGE = (0.0, 1000.0)
+"""Of a scan that is not CT: the values that `PERCENTILES` of its voxels are stored as."""
 # raise when a change of this code makes other voxels out of the same source
 _REVISION = 1
 
@@ -37,7 +37,7 @@ class Preparation:
         uneven_slices: ``"error"`` or ``"interpolate"``, for DICOM series.
         intensity: ``"hounsfield"``: the values of a CT, which are checked; ``"percentiles"``: of MR and others, whose
             units differ from scan to scan, the 1st and 99th percentile of each become 0 and 1000, and values beyond are
-            clipped.
+            clipped. ``"modality"``: of each item, the one of the two that its modality asks for (see :meth:`of`).
     """
 
     spacing: tuple[float, float, float] | None = (1.5, 1.5, 2.0)
@@ -60,6 +60,21 @@ class Preparation:
             raise ValueError(f'uneven_slices must be "error" or "interpolate", got {self.uneven_slices!r}')
         if self.intensity not in INTENSITIES:
             raise ValueError(f"intensity must be one of {INTENSITIES}, got {self.intensity!r}")
+
+    def of(self, item: Mapping[str, Any]) -> Preparation:
+        """The preparation of one item: with ``intensity="modality"``, hounsfield for CT and percentiles for others.
+
+        Args:
+            item: of a data list, see :func:`monai_cl.data.datalist.items.holds_hounsfield`.
+        """
+        return self if self.intensity != "modality" else replace(self, intensity=item_intensity(item))
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """:attr:`digest` of every preparation that :meth:`of` gives."""
+        if self.intensity != "modality":
+            return (self.digest,)
+        return tuple(replace(self, intensity=intensity).digest for intensity in INTENSITIES[:2])
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -85,6 +100,21 @@ class Converted:
     fingerprint: str
 
 
+def item_intensity(item: Mapping[str, Any]) -> str:
+    """``"hounsfield"`` or ``"percentiles"``, as the modality and the format of an item ask for; see `Preparation`."""
+    return "hounsfield" if holds_hounsfield(item) else "percentiles"
+
+
+def common_intensity(items: Iterable[Mapping[str, Any]]) -> str:
+    """The intensity of a preparation that suits all items: ``"modality"`` where they differ; see `Preparation`.
+
+    Args:
+        items: of data lists.
+    """
+    kinds = {item_intensity(item) for item in items} or {"hounsfield"}
+    return kinds.pop() if len(kinds) == 1 else "modality"
+
+
 def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     """Read and convert the image, and the label if the item has one.
 
@@ -96,6 +126,7 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     Raises:
         UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`).
     """
+    preparation = preparation.of(item)
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
     image, label = read_volume(item["image"], **options), None
     fingerprint = scan_fingerprint(image)
@@ -136,10 +167,9 @@ def by_percentiles(array: np.ndarray, *, where: object) -> np.ndarray:
     if not np.isfinite(array).all():
         raise UserError(where, expected="finite voxels", found="NaN or infinity", remedy="correct the file")
     low, high = np.percentile(array, PERCENTILES)
-    if not high > low:
-        raise UserError(
-            where, expected="an image", found=f"the value {low:g} in nearly all voxels", remedy="correct the file"
-        )
+    if not high > low and (fault := flat_fault(array)) is not None:
+        _, expected, found, remedy = fault
+        raise UserError(where, expected=expected, found=found, remedy=remedy)
     return np.clip((array - low) / (high - low), 0, 1) * np.float32(PERCENTILE_RANGE[1])
 
 

@@ -105,7 +105,7 @@ class VolumeStore:
             UserError: a source is not there.
         """
         sources = {kind: fingerprint(item[kind], self._notes, again=again) for kind in item_kinds(item)}
-        return slot_of(item, sources, self.preparation)
+        return slot_of(item, sources, self.preparation.of(item))
 
     def filled_slot(self, item: Mapping[str, Any]) -> Slot | None:
         """The slot of an item that is already prepared and whose sources have not been touched since; else None.
@@ -115,7 +115,7 @@ class VolumeStore:
         sources = {kind: cached_fingerprint(item[kind], self._notes) for kind in item_kinds(item)}
         if None in sources.values():
             return None
-        slot = slot_of(item, sources, self.preparation)
+        slot = slot_of(item, sources, self.preparation.of(item))
         return slot if slot.key in self else None
 
     def find(self, item: Mapping[str, Any]) -> str | None:
@@ -128,7 +128,7 @@ class VolumeStore:
 
         Args:
             item: ``image`` path; optional ``label``, ``label_map``, ``label_ids``, ``label_names``, ``ignore``,
-                ``dataset``, ``id``, ``patient``, ``series_part``, ``uneven_slices``.
+                ``dataset``, ``id``, ``patient``, ``modality``, ``series_part``, ``uneven_slices``.
             wait: wait for another process that prepares the same item, or raise :class:`Busy`.
 
         Raises:
@@ -153,7 +153,7 @@ class VolumeStore:
 
     def keys(self) -> list[str]:
         """Entries made with this preparation, sorted."""
-        return [key for key in self.all_keys() if key.endswith(f".{self.preparation.digest}")]
+        return [key for key in self.all_keys() if key.endswith(self.preparation.digests)]
 
     def all_keys(self) -> list[str]:
         """Every entry, of whatever preparation, sorted."""
@@ -254,7 +254,7 @@ class VolumeStore:
                 | {"label_map": map_pairs(item.get("label_map"))}
                 | ({} if item.get("ignore") is None else {"ignore": int(item["ignore"])})
                 | ({"reading": reading} if (reading := reading_options(item)) else {}),
-                "preparation": json.loads(json.dumps(self.preparation.parameters)),
+                "preparation": json.loads(json.dumps(self.preparation.of(item).parameters)),
                 "fingerprint": converted.fingerprint,
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }

@@ -19,6 +19,7 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
+from monai_cl.data.datalist.items import holds_hounsfield
 from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.store.conversion import PERCENTILE_RANGE
 from monai_cl.engines.prepared_lists import describe, prepare_all
@@ -119,15 +120,15 @@ def slice_intensity(data_list: DataList) -> str:
     Raises:
         UserError: both in one list.
     """
-    kinds = {dataset.is_ct: dataset.name for dataset in data_list.datasets}
+    kinds = {holds_hounsfield(item): dataset.name for dataset in data_list.datasets for _, _, item in dataset.entries()}
     if len(kinds) > 1:
         raise UserError(
             data_list.path,
             expected="CT alone, or no CT",
-            found=f"CT in {kinds[True]} and another modality in {kinds[False]}",
+            found=f"CT in {kinds[True]} and another modality (or PNG, JPEG) in {kinds[False]}",
             remedy="use a list for each",
         )
-    return "hounsfield" if True in kinds else "percentiles"
+    return "percentiles" if False in kinds else "hounsfield"
 
 
 def slice_window(window: Sequence[float] | None, intensity: str = "hounsfield") -> tuple[float, float]:

@@ -42,7 +42,7 @@ def test_acdc_has_two_phases_of_a_patient(tmp_path, place):
     assert found == [("patient001", "ED"), ("patient001", "ES"), ("patient002", "ED"), ("patient002", "ES")]
     assert all(item["label"] == item["image"].replace(".nii.gz", "_gt.nii.gz") for item in document["training"])
     write_json(folder / "list.json", document)
-    assert not load_data_list(folder / "list.json").only_dataset.is_ct
+    assert load_data_list(folder / "list.json").only_dataset.modality == "MR"
 
 
 def test_a_frame_without_a_name_has_no_phase_and_a_patient_without_information_is_refused(tmp_path):

@@ -113,8 +113,8 @@ def test_empty_file(folder, read_voxels):
 
 @both
 def test_unknown_format(folder, read_voxels):
-    (folder.root / "ct/0.png").write_bytes(b"\x89PNG")
-    folder.document["training"][0]["image"] = "ct/0.png"
+    (folder.root / "ct/0.bmp").write_bytes(b"BM")
+    folder.document["training"][0]["image"] = "ct/0.bmp"
     assert "found another kind of file; convert it to .nii.gz" in folder.complaint(read_voxels=read_voxels)
 
 

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from monai_cl.data.grid import Grid
 from monai_cl.data.io import formats
 from monai_cl.data.io.ct_reader import CTReader
-from monai_cl.data.io.formats import DICOM, FILE_ENDINGS, FORMATS, META_IMAGE, NIFTI, Format, format_named, strip_ending
+from monai_cl.data.io.formats import (
+    DICOM,
+    FILE_ENDINGS,
+    FORMATS,
+    META_IMAGE,
+    NIFTI,
+    PICTURE,
+    Format,
+    format_named,
+    strip_ending,
+)
 from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, rotated, write_dicom, write_itk, write_nifti
@@ -27,6 +38,9 @@ def write(folder: Path, format: Format, ending: str) -> Path:
     if format is DICOM:
         (slice_,) = write_dicom(folder / "one", ct_array()[..., :1], [7.0]).iterdir()
         return Path(shutil.copy(slice_, folder / f"a{ending}"))
+    if format is PICTURE:
+        Image.fromarray(np.arange(60, dtype=np.uint8).reshape(6, 10)).save(folder / f"a{ending}")
+        return folder / f"a{ending}"
     return write_itk(folder / f"a{ending}", ct_array(), AFFINE)
 
 
@@ -48,10 +62,10 @@ def test_header_and_voxels_of_every_ending_give_one_grid(tmp_path, format, endin
 def test_no_ending_stands_for_two_formats():
     endings = [ending for _, ending in ENDINGS]
     assert len(set(endings)) == len(endings)
-    assert set(FILE_ENDINGS) == set(endings) - set(DICOM.endings)
+    assert set(FILE_ENDINGS) == set(endings) - {*DICOM.endings, *PICTURE.endings}
 
 
-@pytest.mark.parametrize("ending", [*FILE_ENDINGS, ".dcm", ".hdr", ".img", ".img.gz", ".NII.GZ"])
+@pytest.mark.parametrize("ending", [*FILE_ENDINGS, *PICTURE.endings, ".dcm", ".hdr", ".img", ".img.gz", ".NII.GZ"])
 def test_an_ending_is_taken_off_whole_and_nothing_else(ending):
     assert strip_ending(f"folder/1.2.840.7{ending}") == "folder/1.2.840.7"
     assert strip_ending(ending) == ending  # a name of nothing else
@@ -70,7 +84,9 @@ def own_voxels(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_a_new_format_is_one_entry(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     np.save(path, ct_array())
-    with pytest.raises(UserError, match=r"\.nrrd, \.nhdr, \.mha, \.mhd or a DICOM folder, found another kind of file"):
+    with pytest.raises(
+        UserError, match=r"\.mha, \.mhd, \.png, \.jpg, \.jpeg or a DICOM folder, found another kind of file"
+    ):
         read_volume(path)
     assert not CTReader().verify_suffix(path)
     module = sys.modules[own_grid.__module__].__name__
@@ -79,9 +95,9 @@ def test_a_new_format_is_one_entry(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_volume(path).array, ct_array())
     assert read_grid(path).same_as(read_volume(path).grid)
     assert CTReader().verify_suffix(path)
-    (tmp_path / "a.png").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"\.mha, \.mhd, \.npy or a DICOM folder"):
-        read_volume(tmp_path / "a.png")
+    (tmp_path / "a.bmp").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"\.jpg, \.jpeg, \.npy or a DICOM folder"):
+        read_volume(tmp_path / "a.bmp")
 
 
 def test_a_format_is_not_imported_for_its_name(tmp_path):

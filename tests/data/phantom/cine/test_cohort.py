@@ -18,7 +18,7 @@ def cohort(tmp_path_factory):
 def test_the_list_is_valid_and_names_patients_and_phases(cohort):
     assert validate_data_list(cohort) == []
     document = load_data_list(cohort)
-    assert not document.only_dataset.is_ct
+    assert document.only_dataset.modality == "MR"
     items = document.items("training")
     assert [item["patient"] for item in items] == ["training_000"] * 2 + ["training_001"] * 2
     assert [item["meta"]["phase"] for item in items] == ["ED", "ES"] * 2
