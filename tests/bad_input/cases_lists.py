@@ -279,6 +279,13 @@ LISTS = [
     ),
     Case(
         "lists",
+        "one patient in two spellings (case, blanks)",
+        LIST,
+        _entry({}, {"patient": "P 1"}, {"patient": "p 1 "}),
+        ("training[2].patient", 'one spelling of a patient, "P 1" as at training[1]', "write it in one way"),
+    ),
+    Case(
+        "lists",
         "a patient in training and validation",
         LIST,
         lambda world: document(validation=[{**world.document["training"].pop(), "patient": "good"}])(world),

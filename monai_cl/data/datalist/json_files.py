@@ -79,9 +79,10 @@ def read_json(path: str | Path, *, what: str = "data list") -> Any:
 def _another_file(path: Path, what: str) -> str:
     """What to name instead of a file that is not there: the nearest one in its folder, or a shipped list."""
     names = sorted(file.name for file in path.parent.glob("*.json"))
-    if near := get_close_matches(path.name, names, n=1):
-        return f"did you mean {path.parent / near[0]}?"
     shipped = path.name.removesuffix(".json")
+    # without the ending, which all of them share
+    if near := get_close_matches(shipped, [name.removesuffix(".json") for name in names], n=1):
+        return f"did you mean {path.parent / near[0]}.json?"
     if what == "data list" and shipped in list_names():
         return f"`python -m monai_cl datalist path {shipped}` prints where the shipped list of that name is"
     if not path.parent.is_dir():

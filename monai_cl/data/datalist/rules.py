@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from monai_cl.data.datalist.findings import finding_problems
 from monai_cl.data.datalist.folders.description import IGNORE
 from monai_cl.data.datalist.items import scan_of
 from monai_cl.data.datalist.problems import Problem
+from monai_cl.data.records.training_scans import one_spelling, patient_keys
 
 if TYPE_CHECKING:
     from monai_cl.data.datalist.model import DataSet
@@ -26,6 +27,7 @@ def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
     return [
         *_label_problems(dataset),
         *_duplicate_problems(dataset),
+        *_spelling_problems(dataset),
         *_patient_problems(dataset),
         *_fold_problems(dataset),
         *_target_problems(dataset),
@@ -36,7 +38,8 @@ def item_problems(dataset: DataSet, *, sound: bool = True) -> list[Problem]:
 
 
 def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
-    """Problems that concern several data sets: a name used twice, one image in two sets."""
+    """Problems that concern several data sets: a name used twice, one image or the parts of one patient in two."""
+    yield from _shared_patient_problems(datasets)
     names: dict[str, DataSet] = {}
     images: dict[tuple[str, str], tuple[DataSet, str]] = {}
     for dataset in datasets:
@@ -55,6 +58,32 @@ def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
                 remedy = remove_one(place, first_place)
                 where = f"{place}.image"
                 yield Problem("duplicate item", dataset.list_file, where, expected, found, file=file, remedy=remedy)
+
+
+def _shared_patient_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
+    """A patient of several data sets may not be trained on in one and scored in another."""
+    first_of: dict[str, tuple[DataSet, str, str]] = {}
+    for dataset in datasets:
+        for split, place, item in dataset.entries():
+            stated = item["patient"] in dataset.stated_patients
+            part = _part(split, item)
+            for key in sorted(patient_keys(item["patient"], dataset=dataset.name, stated=stated)):
+                owner, first_part, first_place = first_of.setdefault(key, (dataset, part, place))
+                if owner is not dataset and part != first_part:
+                    yield Problem(
+                        "patient in two parts",
+                        dataset.list_file,
+                        place,
+                        f'patient "{item["patient"]}" in {first_part} only, as at {first_place} of {owner.name}',
+                        f"the patient in {part} too",
+                        file=dataset.relative(item["image"]),
+                        remedy=_keep_together(part, first_part),
+                    )
+                    break
+
+
+def _part(split: str, item: Mapping[str, Any]) -> str:
+    return f"fold {item['fold']}" if split == "training" and item["fold"] is not None else split
 
 
 def remove_one(place: str, first_place: str) -> str:
@@ -141,12 +170,31 @@ def _keep_together(*parts: str) -> str:
     return "keep the scans of a patient together"
 
 
+def _spelling_problems(dataset: DataSet) -> Iterator[Problem]:
+    """Two spellings of one patient would be two patients, who may be in training and test."""
+    first_of: dict[str, tuple[str, str]] = {}
+    for _, place, item in dataset.entries():
+        patient = item["patient"]
+        if patient not in dataset.stated_patients:
+            continue
+        first, first_place = first_of.setdefault(one_spelling(patient), (patient, place))
+        if patient != first:
+            yield Problem(
+                "patient spelt in two ways",
+                dataset.list_file,
+                f"{place}.patient",
+                f'one spelling of a patient, "{first}" as at {first_place}',
+                f'"{patient}"',
+                file=dataset.relative(item["image"]),
+                remedy="write it in one way; ids of two patients differ by more than case and blanks",
+            )
+
+
 def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
     """A patient seen in training must not be seen in another fold, nor in validation or test."""
     first_of: dict[str, tuple[str, str]] = {}
     for split, place, item in dataset.entries():
-        in_fold = split == "training" and item["fold"] is not None
-        part = f"fold {item['fold']}" if in_fold else split
+        part = _part(split, item)
         first_part, first_place = first_of.setdefault(item["patient"], (part, place))
         if part != first_part:
             expected = f'patient "{item["patient"]}" in {first_part} only, as at {first_place}'

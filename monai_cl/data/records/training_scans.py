@@ -44,17 +44,23 @@ def patient_keys(patient: str, *, dataset: str, stated: bool) -> frozenset[str]:
 
     The patients of two data sets are the same where both lists state the id and it is more than a serial number of up
     to four digits. Within data sets of one name any id counts, also the scan's own, which stands in for one that the
-    list does not state.
+    list does not state. Case does not count, nor do blanks around and between words.
 
     Args:
         patient: id of the patient.
         dataset: name of the data set.
         stated: whether the list states the id.
     """
+    patient = one_spelling(patient)
     names = [[dataset, patient]]
     if stated and _SERIAL_NUMBER.fullmatch(patient) is None:
         names.append([patient])
     return frozenset(hashlib.sha256(json.dumps(name).encode()).hexdigest()[:32] for name in names)
+
+
+def one_spelling(patient: str) -> str:
+    """A patient's id without what tells no patients apart: case, and blanks, with which DICOM pads it."""
+    return " ".join(patient.split()).casefold()
 
 
 def find_matches(scans: Iterable[ScanIdentity], seen: Iterable[ScanIdentity]) -> list[Match]:

@@ -269,6 +269,45 @@ def test_a_missing_file_of_a_shipped_lists_name_points_there(tmp_path, word):
     assert list_file(command.split()[-1]).is_file()
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "parts"),
+    [
+        ({"fold": 0}, {"fold": 1}, ("fold 0", "fold 1")),
+        ({"fold": 0}, {}, ("fold 0", "training")),
+        ({}, None, ("training", "test")),
+        ({"fold": 1}, {"fold": 1}, None),
+        ({}, {}, None),
+    ],
+)
+@pytest.mark.parametrize("patient", ["P 0042", "p  0042 "])
+def test_a_patient_of_two_data_sets_is_in_one_part(tmp_path, one, other, parts, patient):
+    sets = {"a": [("P 0042", one)], "b": [(patient, other)]}
+    for name, ((who, more),) in sets.items():
+        split, item = ("test", {}) if more is None else ("training", more)
+        item = {"image": f"{name}.nii.gz", "patient": who} | item
+        (tmp_path / f"{name}.json").write_text(json.dumps({"name": name, split: [item]}))
+    (tmp_path / "both.json").write_text(json.dumps({"name": "both", "datasets": [{"list": f"{n}.json"} for n in sets]}))
+    data_list, problems = check_data_list(tmp_path / "both.json")
+    if parts is None:
+        assert data_list is not None
+        assert problems == []
+        return
+    (problem,) = [one for one in problems if one.kind == "patient in two parts"]
+    assert f"in {parts[0]} only, as at " in problem.expected
+    assert problem.expected.endswith(" of a")
+    assert problem.found == f"the patient in {parts[1]} too"
+
+
+def test_serial_numbers_of_two_data_sets_are_two_patients(tmp_path):
+    for name, fold in (("a", 0), ("b", 1)):
+        item = {"image": f"{name}.nii.gz", "patient": "7", "fold": fold}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"name": name, "training": [item]}))
+    (tmp_path / "both.json").write_text(
+        json.dumps({"name": "both", "datasets": [{"list": "a.json"}, {"list": "b.json"}]})
+    )
+    assert check_data_list(tmp_path / "both.json")[1] == []
+
+
 def test_what_can_be_read_is_kept_beside_the_complaints(tmp_path):
     path = tmp_path / "list.json"
     path.write_text(json.dumps(training({"image": 3}, {"image": "b.nii.gz"})))

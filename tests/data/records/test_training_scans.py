@@ -29,6 +29,9 @@ from monai_cl.data.records.training_scans import (
         (("7", "a", True), ("7", "b", True), False),
         (("0007", "a", True), ("0007", "a", True), True),
         (("1234567", "a", True), ("1234567", "b", True), True),
+        # case and blanks, with which DICOM pads ids, tell no patients apart
+        (("Anna  Smith ", "a", True), ("anna smith", "b", True), True),
+        ((" 7", "a", True), ("7 ", "b", True), False),
     ],
 )
 def test_which_patients_are_the_same(one, other, same):
