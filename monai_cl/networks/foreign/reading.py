@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,26 +47,43 @@ def read_checkpoint_content(path: str | Path) -> Any:
                 remedy="where you trust its author, load it with torch.load(…, weights_only=False) and save the state "
                 "dict alone: torch.save(network.state_dict(), 'weights.pt')",
             ) from error
-        raise UserError(
-            path, found=f"{_WHAT}, found an empty, cut or other file", remedy="copy it again, or correct the path"
-        ) from error
+        kind, remedy = _other_kind(path)
+        raise UserError(path, found=f"{_WHAT}, found {kind}", remedy=remedy) from error
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a flat state dict from a checkpoint, without unpickling code.
 
-    Accepts a bare state dict or one under one of `WRAPPERS`; strips the prefixes of DDP, `MixCLNet` and torch.compile.
+    Accepts a bare state dict, one under one of `WRAPPERS`, or the only one in the file; strips the prefixes of DDP,
+    `MixCLNet` and torch.compile.
 
     Raises:
-        UserError: when the file is missing, damaged, or holds no tensors.
+        UserError: when the file is missing, damaged, holds no tensors, several state dicts, or weights that are not
+            finite.
     """
     path = Path(path)
     content = read_checkpoint_content(path)
     weights = {bare_name(name): tensor for name, tensor in state_dict_in(content)[1].items()}
+    if not weights and len(inner := _inner_state_dicts(content)) > 1:
+        name = min(inner)
+        keys = "".join(f"[{key!r}]" for key in name.split("."))
+        raise UserError(
+            path,
+            expected="one state dict (name → tensor)",
+            found=f"{len(inner)}: {', '.join(f'{key} ({len(inner[key])} tensors)' for key in sorted(inner))}",
+            remedy=f"save the one to use alone: torch.save(torch.load({str(path)!r}){keys}, 'weights.pt')",
+        )
     if not weights:
         known = f"no tensor in it, nor under {', '.join(WRAPPERS)}"
         keys = f" (it has {', '.join(map(str, list(content)[:5]))})" if isinstance(content, Mapping) else ""
         raise UserError(path, expected="a state dict (name → tensor)", found=f"{known}{keys}")
+    if bad := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(
+            path,
+            expected="finite weights",
+            found=f"nan or infinity in {bad[0]}" + (f" and {len(bad) - 1} more tensors" if bad[1:] else ""),
+            remedy="the training that wrote them has diverged: take an earlier checkpoint of it",
+        )
     return weights
 
 
@@ -80,13 +98,50 @@ def state_dict_in(content: Any) -> tuple[str | None, dict[str, Tensor]]:
     for wrapper in WRAPPERS:
         if tensors := _tensors(content.get(wrapper)):
             return wrapper, tensors
-    return None, _tensors(content)
+    whole, inner = _tensors(content), _inner_state_dicts(content)
+    # a checkpoint may keep a tensor beside its state dict, such as the state of a generator
+    if sum(map(len, inner.values())) <= len(whole):
+        return None, whole
+    return next(iter(inner.items())) if len(inner) == 1 else (None, {})
+
+
+def _inner_state_dicts(content: Any) -> dict[str, dict[str, Tensor]]:
+    """Keys, or two of them with a dot, under which a checkpoint has tensors by name."""
+    found = {}
+    for key, value in content.items() if isinstance(content, Mapping) else ():
+        for name, part in ((key, value), *((f"{key}.{k}", v) for k, v in _items(value))):
+            if tensors := _tensors(part):
+                found[str(name)] = tensors
+    return found
+
+
+def _items(content: Any) -> list[tuple[Any, Any]]:
+    return list(content.items()) if isinstance(content, Mapping) else []
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _other_kind(path: Path) -> tuple[str, str]:
+    """What a file that torch does not load is, and what to do about it."""
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    quoted = repr(str(path))
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS", "fetch the file itself: git lfs pull"
+    if start.startswith(b"\x89HDF"):
+        return "an HDF5 file, as Keras writes", "give weights of PyTorch"
+    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
+        loaded = f"safetensors.torch.load_file({quoted})"
+        return "a safetensors file", f"save it with torch: torch.save({loaded}, 'weights.pt')"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                return "TorchScript", f"torch.save(torch.jit.load({quoted}).state_dict(), 'weights.pt')"
+    return "an empty, cut or other file", "copy it again, or correct the path"
 
 
 def _classes_in(path: Path) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from monai_cl.engines import load_network
 from monai_cl.errors import UserError
 from monai_cl.networks import export_encoder, load_encoder, load_slice_encoder, slice_encoder
 from monai_cl.networks.foreign.inspection import inspect_weights
+from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.transfer import encoder_weights
 
 SIZES = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "num_heads": 2}
@@ -67,6 +71,10 @@ ORIGINS: dict[str, Callable[[State], Any]] = {
     "nnunet": nnunet,
     "nnssl": lambda state: {"network_weights": state, "nnssl_adaptation_plan": {"architecture_plans": {}}},
     "numpy-scalar": lambda state: {"state_dict": state, "best_acc": np.float64(0.5), "counts": np.int64(3)},
+    "averaged": lambda state: {"state_dict_ema": state, "epoch": 3},
+    "deepspeed": lambda state: {"module": state, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}},
+    "nested": lambda state: {"checkpoint": {"state_dict": state}, "epoch": 3},
+    "beside-a-tensor": lambda state: {"weights": state, "rng_state": torch.zeros(9, dtype=torch.uint8)},
     "monai-1.5": monai_1_5,
     "monai-1.5-lightning": lambda state: {"state_dict": under("model.", monai_1_5(state))},
 }
@@ -140,6 +148,58 @@ def test_a_whole_module_is_refused_by_its_class_with_what_to_do(tmp_path):
     assert "monai.networks" in text
     assert "torch.save(network.state_dict(), 'weights.pt')" in text
     assert "Weights only load failed" not in text
+
+
+def test_of_several_state_dicts_one_has_to_be_chosen_and_can_be(tmp_path):
+    source = unetr().state_dict()
+    teacher = {name: tensor + 1 for name, tensor in source.items()}
+    path = saved({"teacher": teacher, "student": source, "epoch": 3}, tmp_path)
+    with pytest.raises(UserError) as caught:
+        load_encoder(unetr(seed=2), path)
+    text = str(caught.value)
+    assert f"found 2: student ({len(source)} tensors), teacher ({len(source)} tensors)" in text
+    chosen = re.search(r"save the one to use alone: (torch\.save\(.*\))$", text)[1]
+    exec(chosen.replace("'weights.pt'", f"'{tmp_path}/chosen.pt'"), {"torch": torch})
+    assert torch.equal(read_weights(tmp_path / "chosen.pt")["vit.norm.bias"], source["vit.norm.bias"])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    state = unetr().state_dict()
+    state["vit.norm.bias"][3] = value
+    target = unetr(seed=2)
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    for load in (load_encoder, load_network):
+        with pytest.raises(UserError, match=r"expected finite weights, found nan or infinity in vit\.norm\.bias;"):
+            load(target, saved(state, tmp_path))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "remedy"),
+    [
+        (struct.pack("<Q", 2) + b"{}" + bytes(8), "a safetensors file", "safetensors.torch.load_file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS", "git lfs pull"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file, as Keras writes", "of PyTorch"),
+    ],
+)
+def test_a_file_of_another_library_is_named(tmp_path, content, kind, remedy):
+    (tmp_path / "weights.pt").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_encoder(unetr(), tmp_path / "weights.pt")
+    assert f"found {kind}; " in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_is_named_and_its_weights_can_be_saved(tmp_path):
+    path, source = tmp_path / "weights.pt", torch.nn.Linear(2, 2)
+    torch.jit.save(torch.jit.trace(source, torch.ones(1, 2)), path)
+    with pytest.raises(UserError) as caught:
+        read_weights(path)
+    command = re.search(r"; (torch\.save\(.*\))$", str(caught.value))[1]
+    exec(command.replace("'weights.pt'", f"'{tmp_path}/plain.pt'"), {"torch": torch})
+    assert torch.equal(read_weights(tmp_path / "plain.pt")["weight"], source.weight)
 
 
 def test_a_checkpoint_without_a_state_dict_names_its_keys(tmp_path):
