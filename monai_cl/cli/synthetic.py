@@ -1,4 +1,4 @@
-"""``python -m monai_cl phantom [cine] | cirrhosis``: synthetic cohorts, to try everything without patient data."""
+"""``python -m monai_cl phantom [cine | modalities] | cirrhosis``: synthetic cohorts, for trials without real data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ class PhantomCommand:
 
     Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
     pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
-    lists pretraining.json, target.json and spleen.json. `phantom cine` writes cardiac MR.
+    lists pretraining.json, target.json and spleen.json. `phantom cine` writes cardiac MR, `phantom modalities` 2D
+    images of four modalities.
 
     Example:
         python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
@@ -81,6 +82,48 @@ class PhantomCommand:
             seed=seed,
             size=size,
             position_noise=position_noise,
+            workers=workers,
+            overwrite=overwrite,
+        )
+        for name, path in lists.items():
+            echo(f"{name:12} {path}")
+
+    def modalities(
+        self,
+        output: str,
+        *,
+        unlabelled: int = 2000,
+        training: int = 1000,
+        validation: int = 200,
+        test: int = 400,
+        seed: int = 0,
+        workers: int = 1,
+        overwrite: bool = False,
+    ) -> None:
+        """Write synthetic 2D images of CT, MR, US and XR, some with a nodule: unlabelled.json and nodules.json.
+
+        Example:
+            python -m monai_cl phantom modalities --output /data/sections --workers 4
+
+        Args:
+            output: folder to create; it must be new or empty, or see --overwrite.
+            unlabelled: images of each modality without labels.
+            training: images of each modality with a label to learn from, 1 with a nodule or 0.
+            validation: further ones for validation.
+            test: further ones for the test.
+            seed: the same seed writes the same files.
+            workers: processes to use.
+            overwrite: replace a cohort that is there.
+        """
+        from monai_cl.data.phantom.modalities.cohort import write_modalities_cohort
+
+        lists = write_modalities_cohort(
+            output,
+            unlabelled=unlabelled,
+            training=training,
+            validation=validation,
+            test=test,
+            seed=seed,
             workers=workers,
             overwrite=overwrite,
         )

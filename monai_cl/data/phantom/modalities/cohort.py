@@ -1,0 +1,112 @@
+"""Write the synthetic cohort of sections: PNG images of four modalities, a list without labels and one with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from monai_cl.data.datalist.json_files import format_json
+from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, written_in_parallel
+from monai_cl.data.phantom.modalities.case import MODALITIES, section_case
+
+_FOLDER = "synthetic_modalities"
+_LISTS = {"unlabelled": "unlabelled.json", "nodules": "nodules.json"}
+# of the first patient of a split: its patients do not depend on the number of the others
+_FIRST = {"unlabelled": 0, "training": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
+_LEAST = {"unlabelled": 1, "training": 1, "validation": 0, "test": 0, "seed": 0, "workers": 1}
+_TASK = "a nodule, a filled disc, among rings, tubes, pairs of bars and crescents of its area and brightness"
+
+
+def write_modalities_cohort(
+    output: str | Path,
+    *,
+    unlabelled: int = 2000,
+    training: int = 1000,
+    validation: int = 200,
+    test: int = 400,
+    seed: int = 0,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Path]:
+    """Write images of 96 x 96 pixels, one a patient, no patient in two modalities or lists.
+
+    Args:
+        output: folder to create; it appears complete or not at all.
+        unlabelled: images of each modality without labels. Image i is the same however many are asked for.
+        training: images of each modality to learn from, with the target 1 (with a nodule) or 0.
+        validation: further ones, of that split.
+        test: further ones, of that split.
+        seed: of the whole cohort.
+        workers: processes; the files do not depend on it.
+        overwrite: replace a cohort that is there (other files of the folder stay).
+        progress: show a progress bar.
+
+    Returns:
+        "unlabelled" and "nodules" -> their lists, each with a data set for every modality.
+
+    Raises:
+        UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
+    """
+    counts = {"unlabelled": unlabelled, "training": training, "validation": validation, "test": test}
+    require_whole_numbers(_LEAST, {**counts, "seed": seed, "workers": workers})
+    output = Path(output).expanduser().absolute()
+    with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
+        jobs = [
+            (building / _FOLDER, modality, split, number, seed)
+            for modality in MODALITIES
+            for split, count in counts.items()
+            for number in range(count)
+        ]
+        for modality in MODALITIES:
+            (building / _FOLDER / modality.lower()).mkdir(parents=True)
+        bar = {"what": "synthetic sections", "unit": "image", "progress": progress}
+        items: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for (_, modality, split, *_), item in zip(
+            jobs, written_in_parallel(_write_image, jobs, workers=workers, **bar)
+        ):
+            items.setdefault((modality, split), []).append(item)
+        for name, splits in (("unlabelled", ("unlabelled",)), ("nodules", ("training", "validation", "test"))):
+            document = _document(name, {m: {s: items.get((m, s), []) for s in splits} for m in MODALITIES}, seed)
+            (building / _LISTS[name]).write_text(format_json(document), encoding="utf-8")
+    return {name: output / file for name, file in _LISTS.items()}
+
+
+def _document(name: str, parts: dict[str, dict[str, list[dict[str, Any]]]], seed: int) -> dict[str, Any]:
+    labels = {} if name == "unlabelled" else {"targets": {"0": "no nodule", "1": "nodule"}}
+    return {
+        "name": f"{_FOLDER}_{name}",
+        "description": f"Synthetic. Sections in four modalities; the target is {_TASK}.",
+        "source": f"synthetic, monai_cl phantom modalities seed {seed}",
+        "licence": "Apache-2.0",
+        "datasets": [
+            {
+                "name": f"synthetic_{modality.lower()}",
+                "source": f"synthetic, monai_cl phantom modalities seed {seed}",
+                "licence": "Apache-2.0",
+                "modality": modality,
+                **labels,
+                "root": _FOLDER,
+                **{
+                    "training" if split == "unlabelled" else split: own
+                    for split, own in splits.items()
+                    if own or split in ("unlabelled", "training")
+                },
+            }
+            for modality, splits in parts.items()
+        ],
+    }
+
+
+def _write_image(root: Path, modality: str, split: str, number: int, seed: int) -> dict[str, Any]:
+    case = section_case(seed, _FIRST[split] + number, modality)
+    name = f"{modality.lower()}_{split}_{number:05d}"
+    note = PngInfo()
+    note.add_text("Description", f"synthetic, monai_cl phantom modalities seed {seed}")
+    image = f"{modality.lower()}/{name}.png"
+    Image.fromarray(case.image).save(root / image, pnginfo=note)
+    labels = {} if split == "unlabelled" else {"target": case.target}
+    return {"image": image, "patient": name, **labels, "meta": {"synthetic": True}}
