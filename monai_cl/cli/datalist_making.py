@@ -27,6 +27,7 @@ class MakingCommands:
         read_voxels: bool = True,
         overwrite: bool = False,
         layout: str | None = None,
+        modality: str | None = None,
     ) -> None:
         """Write a data list for the scans in a folder, and the schema beside it for your editor.
 
@@ -50,7 +51,9 @@ class MakingCommands:
             splits: nnU-Net's splits_final.json; its validation parts become the folds.
             read_voxels: False does not look into label files; validate then says what does not fit.
             overwrite: replace an existing list.
-            layout: acdc, promise12 or mmwhs: with their patients, phases, modality and label values.
+            layout: acdc, promise12 or mmwhs: with their patients, phases, modality and label values. mednist: 2D images
+                in a folder for each class, which becomes their target.
+            modality: of the scans or images, such as MR; needed for PNG and JPEG of unknown classes.
         """
         from monai_cl.data.datalist.create import create_data_list
         from monai_cl.data.datalist.folders.description import organ_names
@@ -71,6 +74,7 @@ class MakingCommands:
             read_voxels=read_voxels,
             progress=True,
             layout=layout,
+            modality=None if modality is None else str(modality),
         )
         document, inside = found.document, _inside(place, target)
         if inside:
@@ -78,7 +82,8 @@ class MakingCommands:
         options = {"data_root": place} if inside is None else {}
         write_list(document, target, overwrite=overwrite, ship_schema=True, check=options)
         items = [item for split in ("training", "validation", "test") for item in document.get(split, ())]
-        echo(f"{target}: {len(items)} scans, {sum('label' in item for item in items)} with labels{_splits(document)}")
+        labelled = sum("label" in item or "target" in item for item in items)
+        echo(f"{target}: {len(items)} scans, {labelled} with labels{_splits(document)}")
         _report(found)
         if not found.named:
             echo('  give the organs their names under "labels"')
@@ -187,7 +192,7 @@ def write_list(
 
 def _report(found: Any) -> None:
     """Print what a `FoundList` says beside the list."""
-    echo(f"  images {found.images}, labels {found.labels}")
+    echo(f"  images {found.images}" + (f", labels {found.labels}" if found.labels else ""))
     for file in found.unlabelled:
         echo(f"  without a label file: {file}")
     for file in found.left_out:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.datalist.folders.class_folders import LAYOUT, PATTERN, class_folders
 from monai_cl.data.datalist.folders.description import (
     OrganNames,
     channels_of,
@@ -28,7 +29,7 @@ from monai_cl.data.datalist.folders.splits import add_folds, as_described, set_a
 from monai_cl.data.datalist.folders.values import used_labels
 from monai_cl.data.datalist.items import default_ids
 from monai_cl.data.datalist.model import SPLITS
-from monai_cl.data.io.formats import format_named
+from monai_cl.data.io.formats import format_named, is_picture
 from monai_cl.errors import UserError
 
 
@@ -70,6 +71,7 @@ def create_data_list(
     read_voxels: bool = True,
     progress: bool = False,
     layout: str | None = None,
+    modality: str | None = None,
 ) -> FoundList:
     """Look through a folder and pair images with labels.
 
@@ -93,11 +95,12 @@ def create_data_list(
         read_voxels: False takes the names on trust and does not look into label files, unless no names are known.
         progress: show a progress bar while label files are read.
         layout: a published data set of `PUBLISHED`, whose patterns, organs and modality are used, and whose phases are
-            read; default: none of them.
+            read; or ``mednist``: 2D images in a folder for each class, which is their target. Default: none of them.
+        modality: of the scans, such as ``"MR"``; default: what the layout or the names say, CT for volumes.
 
     Raises:
         UserError: no folder, nothing matches, two images for one case, a pattern or an expression that is wrong, a
-            label value without a name, no organ in any label file.
+            label value without a name, no organ in any label file, PNG or JPEG whose modality is not named.
     """
     folder, images = _root(folder, images)
     expression = _patient_expression(patient)
@@ -106,6 +109,8 @@ def create_data_list(
     paths = paths_below(folder)
     if labels is not None and images is None:
         raise UserError(f"labels={labels!r} needs a pattern for images too, e.g. images='imagesTr/{{case}}.nii.gz'")
+    if layout == LAYOUT:
+        return _class_folders(folder, paths, name=name, modality=modality, without=without, validation=validation)
     description, channels = description_of(folder), {}
     published = None
     if layout is not None:
@@ -175,9 +180,11 @@ def create_data_list(
         add_folds(document["training"], cases, splits)
     if validation:
         set_aside(document, validation)
+    if modality is None:
+        modality = published.modality if published else _modality(channels, images)
     head = {
         "name": name or folder.name or "data",
-        "modality": published.modality if published else _modality(channels, images),
+        "modality": modality,
         **used.document,
     }
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
@@ -242,7 +249,28 @@ def _several_channels(folder: Path, channels: Mapping[str, str], images: str, la
     )
 
 
+def _class_folders(
+    folder: Path,
+    paths: list[str],
+    *,
+    name: str | None,
+    modality: str | None,
+    without: Container[str],
+    validation: float,
+) -> FoundList:
+    document = {"validation": [], **class_folders(folder, paths, modality=modality, without=without)}
+    _add_ids(document["training"])
+    if validation:
+        set_aside(document, validation)
+    if not document["validation"]:
+        del document["validation"]
+    return FoundList({"name": name or folder.name or "data", **document}, PATTERN, None)
+
+
 def _modality(channels: Mapping[str, str], images: str) -> str:
+    if is_picture(images):
+        expected = "the modality of PNG and JPEG"
+        raise UserError("modality", expected=expected, found="none", remedy="name it, such as --modality XR")
     return channels["0"] if len(channels) == 1 and "0" in channels else modality_of(images)
 
 

@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     scan(tmp_path / "something.nii.gz")
     with pytest.raises(UserError, match=r"expected files as acdc has them, .* found something.nii.gz"):
         create_data_list(tmp_path, layout="acdc")
-    with pytest.raises(UserError, match="layout: expected one of acdc, promise12, mmwhs, found 'brats'"):
+    with pytest.raises(UserError, match="layout: expected one of acdc, promise12, mmwhs, mednist, found 'brats'"):
         create_data_list(tmp_path, layout="brats")
     with pytest.raises(UserError, match="give --layout, or --images and --labels"):
         create_data_list(tmp_path, layout="acdc", images="{case}.nii.gz")

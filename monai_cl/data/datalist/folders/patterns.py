@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from monai_cl.data.io.formats import FILE_ENDINGS
+from monai_cl.data.io.formats import FILE_ENDINGS, is_picture
 from monai_cl.errors import UserError
 
 ENDING = ".nii.gz"
@@ -85,6 +85,14 @@ def best_layout(folder: Path, paths: Sequence[str]) -> tuple[str, str]:
                 remedy=f"python -m monai_cl datalist merge_masks {shlex.quote(str(folder))}",
             )
     some = ", ".join([path for path in paths if not (folder / path).is_dir()][:3]) or "no file"
+    if (picture := next(filter(is_picture, paths), None)) is not None:
+        raise UserError(
+            folder,
+            expected="one of the known layouts of volumes",
+            found=some,
+            remedy="for images in a folder of each class: --layout mednist --modality XR; for others: --images "
+            f"'{{case}}{Path(picture).suffix}' --modality XR",
+        )
     raise UserError(
         folder,
         expected="one of the known layouts (Decathlon, nnU-Net, BIDS, BTCV, KiTS, ...)",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.datalist.folders.class_folders import LAYOUT
 from monai_cl.data.datalist.folders.patterns import ENDING, matches
 from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.errors import UserError
@@ -91,7 +92,7 @@ def published_layout(name: str, folder: Path, paths: Sequence[str]) -> tuple[Pub
         UserError: an unknown name, or no scan with a label.
     """
     if name not in PUBLISHED:
-        raise UserError("layout", expected=f"one of {', '.join(PUBLISHED)}", found=f"{name!r}")
+        raise UserError("layout", expected=f"one of {', '.join([*PUBLISHED, LAYOUT])}", found=f"{name!r}")
     layout = PUBLISHED[name]
     counted = []
     for place in _BELOW:

@@ -76,7 +76,7 @@ def set_aside(document: dict[str, list[dict]], part: float) -> None:
             remedy="leave out --validation",
         )
     patient_of = _patients(document["training"])
-    labelled = {patient_of[item["image"]] for item in document["training"] if "label" in item}
+    labelled = {patient_of[item["image"]] for item in document["training"] if "label" in item or "target" in item}
     ranked = sorted(labelled, key=lambda patient: hashlib.sha256(f"validation\n{patient}".encode()).digest())
     if len(ranked) < 2:
         raise UserError(
