@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "WSPLoss",
         ),
         "clustering": ("SwappedPredictionLoss", "sinkhorn", "swapped_prediction_loss"),
+        "modality_clustering": ("ModalityClusteringLoss",),
         "queue": ("EmbeddingQueue",),
         "self_paced": ("self_paced_loss", "self_paced_minimum", "self_paced_weight"),
         "meta_label": ("MetaLabelLoss",),
