@@ -1,4 +1,8 @@
-"""Crops of two sizes of one slice, each at a scale, brightness and place of its own: the views of online clustering."""
+"""Crops of two sizes of one slice, each at a scale, brightness and place of its own: the views of online clustering.
+
+Energy bands, rescaling, cut, gamma, ``a·I + b``, clip to [0, 1], in this order. Drawing is apart from applying: the
+crops of an image are applied together, as products of matrices.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.addressing import Stream, address_rng
+from monai_cl.transforms.energy import (
+    BandEnergies,
+    EnergyReference,
+    Spectrum,
+    band_factors,
+    cosine_basis,
+    scaled_coefficients,
+    spectrum,
+)
+from monai_cl.transforms.resampling import axis_spans, resampling_matrices
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,7 @@ class Crop:
         gamma: exponent; 1 leaves the crop as it is.
         slope: a of ``a·I + b``.
         offset: b, as a share of the whole image's range.
+        energies: that the image's bands are brought to, high frequencies first; () leaves them as they are.
     """
 
     rescaled: tuple[int, int]
@@ -32,6 +47,7 @@ class Crop:
     gamma: float = 1.0
     slope: float = 1.0
     offset: float = 0.0
+    energies: tuple[float, ...] = ()
 
 
 def draw_crop(
@@ -40,11 +56,13 @@ def draw_crop(
     image_size: tuple[int, int],
     size: int | tuple[int, int],
     scale: tuple[float, float] = (0.1, 0.7),
-    rescaled_side: tuple[int, int] | None = None,
+    rescaled_side: Sequence[int] | Sequence[Sequence[int]] | None = None,
     gamma: tuple[float, float] = (1.8, 2.6),
     slope: tuple[float, float] = (0.9, 1.1),
     offset: tuple[float, float] = (-0.2, 0.2),
     probability: float = 0.5,
+    energy: BandEnergies | None = None,
+    energy_probability: float = 0.5,
 ) -> Crop:
     """Draw a crop; as many numbers are taken from ``rng`` whatever is chosen.
 
@@ -54,11 +72,14 @@ def draw_crop(
         size: of the crop, one number for a square.
         scale: least and greatest factor on the whole image.
         rescaled_side: least and greatest shorter side of the rescaled image, in pixels, which narrows ``scale``; where
-            both cannot hold the nearest allowed side is taken. None: ``scale`` alone.
+            both cannot hold the nearest allowed side is taken. Or least and greatest (H', W') of the rescaled image, in
+            place of ``scale``. None: ``scale`` alone.
         gamma: range of the exponent; above 1 it darkens.
         slope: range of a.
         offset: range of b, as shares of the image's range.
         probability: of gamma, and of slope and offset together.
+        energy: what energies are drawn from; None: the image's bands stay.
+        energy_probability: of other energies.
 
     Returns:
         The crop; at a uniform place, where the image is smaller than it the image lies at a uniform place in it.
@@ -68,67 +89,178 @@ def draw_crop(
 
     Source: Ghesu et al., arXiv 2201.01283, section 3.2 and Table I.
     """
-    height, width = (size, size) if isinstance(size, int) else size
-    ranges = {"scale": scale, "rescaled_side": rescaled_side or (1, 1), "gamma": gamma, "slope": slope}
+    height, width = _pair(size)
+    sides = rescaled_side or (1, 1)
+    ranges = {
+        "scale": scale,
+        "rescaled_side": (min(_pair(sides[0])), min(_pair(sides[1]))),
+        "gamma": gamma,
+        "slope": slope,
+    }
     for name, (low, high) in ranges.items():
         if not 0 < low <= high:
             raise ValueError(f"{name} must be two numbers 0 < low <= high, got {low} and {high}")
-    if min(height, width) < 1 or not 0 <= probability <= 1 or offset[0] > offset[1]:
+    if (
+        min(height, width) < 1
+        or offset[0] > offset[1]
+        or not all(0 <= p <= 1 for p in (probability, energy_probability))
+    ):
         raise ValueError(
-            f"size must be >= 1, probability in [0, 1] and offset low <= high, got {size}, {probability} and {offset}"
+            "size must be >= 1, probabilities in [0, 1] and offset low <= high, got "
+            f"{size}, {probability}, {energy_probability} and {offset}"
         )
     u = rng.random(8)
-    low, high = scale
-    if rescaled_side is not None:
-        least, most = (side / min(image_size) for side in rescaled_side)
-        low, high = max(low, least), min(high, most)
-        if low > high:
-            low = high = least if scale[1] < least else most
-    factor = low + (high - low) * u[0]
-    rescaled = max(1, round(image_size[0] * factor)), max(1, round(image_size[1] * factor))
+    rescaled = _rescaled(image_size, u[0], scale=scale, side=rescaled_side)
     room = [side - crop for side, crop in zip(rescaled, (height, width))]
     # floor of a uniform number: every place is as likely, to the left of 0 too
     places = [int(np.floor(u[1 + k] * (abs(r) + 1))) * (1 if r >= 0 else -1) for k, r in enumerate(room)]
     exponent = gamma[0] + (gamma[1] - gamma[0]) * u[4] if u[3] < probability else 1.0
     a = slope[0] + (slope[1] - slope[0]) * u[6] if u[5] < probability else 1.0
     b = offset[0] + (offset[1] - offset[0]) * u[7] if u[5] < probability else 0.0
-    return Crop(rescaled, (places[0], places[1]), (height, width), exponent, a, b)
+    energies: tuple[float, ...] = ()
+    if energy is not None:
+        chosen, *shares = rng.random(1 + len(energy.mean))
+        energies = energy.at(shares) if chosen < energy_probability else ()
+    return Crop(rescaled, (places[0], places[1]), (height, width), exponent, a, b, energies)
+
+
+def _rescaled(
+    image_size: tuple[int, int],
+    u: float,
+    *,
+    scale: tuple[float, float],
+    side: Sequence[int] | Sequence[Sequence[int]] | None,
+) -> tuple[int, int]:
+    if side is not None and not isinstance(side[0], int):
+        least_size, most_size = _pair(side[0]), _pair(side[1])
+        height, width = (round(low + (high - low) * u) for low, high in zip(least_size, most_size))
+        return height, width
+    low, high = scale
+    if side is not None:
+        least, most = (_pair(length)[0] / min(image_size) for length in side)
+        low, high = max(low, least), min(high, most)
+        if low > high:
+            low = high = least if scale[1] < least else most
+    factor = low + (high - low) * u
+    return max(1, round(image_size[0] * factor)), max(1, round(image_size[1] * factor))
+
+
+def _pair(side: int | Sequence[int]) -> tuple[int, int]:
+    return (side, side) if isinstance(side, int) else (side[0], side[1])
 
 
 @torch.no_grad()
-def apply_crop(image: Tensor, crop: Crop, *, air: float = 0.0) -> Tensor:
-    """Cut a crop: rescale the whole image with antialiasing, cut, gamma, ``a·I + b``, clip to [0, 1].
+def apply_crops(
+    image: Tensor,
+    crops: Sequence[Crop],
+    *,
+    air: float = 0.0,
+    sigmas: Sequence[float] = (),
+    centred: bool = True,
+    found: Spectrum | None = None,
+    dense: bool | None = None,
+) -> Tensor:
+    """Cut the crops of an image: energies, rescaling with antialiasing, cut, gamma, ``a·I + b``, clip to [0, 1].
 
     Gamma and the linear map act on single pixels: behind the cut they are the same and cost less.
 
     Args:
-        image: (C, H, W) floating point, in [0, 1].
-        crop: see `draw_crop`.
+        image: (C, H, W) floating point, in [0, 1]; a volume as its slices: all of it is cut in-plane alike.
+        crops: see `draw_crop`; of one size.
         air: value beyond the image.
+        sigmas: of the bands, where a crop has ``energies``.
+        centred: see `monai_cl.transforms.scale_bands`.
+        found: the image's `spectrum`; None: it is worked out where a crop needs it.
+        dense: multiply whole matrices, one kernel for all crops; None: except on a CPU, where empty parts are left out.
 
     Returns:
-        (C, h, w).
+        (V, C, h, w).
     """
-    rescaled = image
-    if crop.rescaled != tuple(image.shape[-2:]):
-        rescaled = nn.functional.interpolate(
-            image[None], crop.rescaled, mode="bilinear", align_corners=False, antialias=True
-        )[0]
-    result = image.new_full((image.shape[0], *crop.size), air)
-    source, target = zip(*(_overlap(*axis) for axis in zip(crop.start, crop.size, crop.rescaled)))
-    result[(slice(None), *target)] = rescaled[(slice(None), *source)]
-    if crop.gamma != 1:
-        result = result.clamp(0, 1) ** crop.gamma
-    if (crop.slope, crop.offset) != (1, 0):
-        low, high = image.aminmax()
-        result = crop.slope * result + crop.offset * (high - low)
-    return result.clamp(0, 1)
+    height, width = crops[0].size
+    rows, columns = (
+        resampling_matrices(
+            [crop.rescaled[axis] for crop in crops],
+            [crop.start[axis] for crop in crops],
+            length=image.shape[1 + axis],
+            size=(height, width)[axis],
+            like=image,
+        )
+        for axis in range(2)
+    )
+    dense = image.device.type != "cpu" if dense is None else dense
+    spans = None if dense else [_spans(crop, image) for crop in crops]
+    cut = image.new_zeros(len(crops), len(image), height, width)
+    for energies in (False, True):
+        chosen = [number for number, crop in enumerate(crops) if bool(crop.energies) == energies]
+        if not chosen:
+            continue
+        left, right = rows[chosen], columns[chosen]
+        own = None if spans is None else [spans[number] for number in chosen]
+        if not energies:
+            cut[chosen] = _products(left, image[None].expand(len(chosen), -1, -1, -1), right, own)
+            continue
+        found = spectrum(image, sigmas) if found is None else found
+        factors = band_factors(found.energies, torch.tensor([crops[number].energies for number in chosen]).to(image))
+        inside = left.sum(dim=2)[:, None, :, None] * right.sum(dim=2)[:, None, None]
+        means = found.mean if centred else (found.mean * factors[:, -1])[:, None, None, None]
+        left = _on_cosines(left, image.shape[1], None if own is None else [axes[0] for axes in own])
+        right = _on_cosines(right, image.shape[2], None if own is None else [axes[1] for axes in own])
+        own = None if own is None else [[(crop, slice(None)) for crop, _ in axes] for axes in own]
+        cut[chosen] = _products(left, scaled_coefficients(found, factors, sigmas), right, own) + means * inside
+    if air:
+        cut = cut + air * (1 - rows.sum(dim=2)[:, None, :, None] * columns.sum(dim=2)[:, None, None])
+    if bent := [number for number, crop in enumerate(crops) if crop.gamma != 1]:
+        exponents = _each([crops[number].gamma for number in bent], cut)
+        cut[bent] = (cut[bent].clamp(0, 1).log() * exponents).exp()  # a quarter of the time of a power
+    low, high = image.aminmax()
+    cut = _each([crop.slope for crop in crops], cut) * cut + _each([crop.offset for crop in crops], cut) * (high - low)
+    return cut.clamp(0, 1)
 
 
-def _overlap(start: int, size: int, length: int) -> tuple[slice, slice]:
-    """Where a crop lies in an image of ``length``, and where that part lies in the crop."""
-    first, last = max(start, 0), min(start + size, length)
-    return slice(first, last), slice(first - start, last - start)
+Spans = Sequence[tuple[slice, slice]]
+
+
+def _spans(crop: Crop, image: Tensor) -> Spans:
+    return [
+        axis_spans(rescaled, start, length=length, size=size)
+        for rescaled, start, length, size in zip(crop.rescaled, crop.start, image.shape[1:], crop.size)
+    ]
+
+
+def _products(rows: Tensor, images: Tensor, columns: Tensor, spans: Sequence[Spans] | None) -> Tensor:
+    """``rows · image · columnsᵀ`` of V crops, (V, C, h, w); on a processor only of what is not empty."""
+    if spans is None:
+        return rows[:, None] @ images @ columns.mT[:, None]
+    result = images.new_zeros(len(rows), images.shape[1], rows.shape[1], columns.shape[1])
+    for crop, left, image, right, ((top, above), (side, beside)) in zip(result, rows, images, columns, spans):
+        crop[:, top, side] = left[top, above] @ image[:, above, beside] @ right[side, beside].T
+    return result
+
+
+def _on_cosines(matrices: Tensor, length: int, spans: Spans | None) -> Tensor:
+    """(V, h, length) matrices that act on coefficients of the cosine transform, in place of pixels."""
+    basis = cosine_basis(length, matrices)
+    if spans is None:
+        return matrices @ basis.T
+    result = torch.zeros_like(matrices)
+    for to, matrix, (inside, source) in zip(result, matrices, spans):
+        to[inside] = matrix[inside, source] @ basis[:, source].T
+    return result
+
+
+def apply_crop(image: Tensor, crop: Crop, **options: Any) -> Tensor:
+    """:func:`apply_crops` of one crop, (C, h, w).
+
+    Args:
+        image: (C, H, W) floating point, in [0, 1].
+        crop: see `draw_crop`.
+        **options: of :func:`apply_crops`.
+    """
+    return apply_crops(image, [crop], **options)[0]
+
+
+def _each(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64).to(like)[:, None, None, None]
 
 
 class MultiCrop(nn.Module):
@@ -139,10 +271,14 @@ class MultiCrop(nn.Module):
         count: number of large and of small crops.
         size: of the large and of the small crops, pixels.
         air: value beyond the slice's border: 0 for slices windowed to [0, 1].
+        energy: energies of the bands that crops are brought to; None: the bands stay.
+        modalities: names of the modalities; the sample at position p is of modality p mod M.
+        centred: see `monai_cl.transforms.scale_bands`.
         **options: of `draw_crop`.
 
     Raises:
-        ValueError: fewer than two crops in all, no large one, or an option out of its range.
+        ValueError: fewer than two crops in all, no large one, an option out of its range, a reference without one of
+            the modalities; from a call: slices of another size than the reference's.
     """
 
     def __init__(
@@ -152,13 +288,21 @@ class MultiCrop(nn.Module):
         count: Sequence[int] = (2, 6),
         size: Sequence[int | tuple[int, int]] = (224, 92),
         air: float = 0.0,
+        energy: EnergyReference | None = None,
+        modalities: Sequence[str] = ("CT",),
+        centred: bool = True,
         **options: Any,
     ) -> None:
         super().__init__()
         if len(count) != 2 or len(size) != 2 or count[0] < 1 or count[1] < 0 or sum(count) < 2:
             raise ValueError(f"count must be two numbers, 1 or more large crops and 2 in all, got {list(count)}")
         self.seed, self.count, self.air, self.options = int(seed), tuple(count), air, dict(options)
-        self.size = [(side, side) if isinstance(side, int) else (side[0], side[1]) for side in size]
+        self.size = [_pair(side) for side in size]
+        self.energy, self.modalities, self.centred = energy, tuple(modalities), centred
+        absent = [name for name in modalities if energy is not None and name not in energy.modalities]
+        if absent or not modalities:
+            known = ", ".join(energy.modalities) if energy is not None else ""
+            raise ValueError(f"energy must have the modalities {', '.join(modalities) or '(none)'}, got {known}")
         for side in self.size:  # errors now, not at the first batch
             draw_crop(np.random.default_rng(0), image_size=(64, 64), size=side, **self.options)
 
@@ -178,20 +322,30 @@ class MultiCrop(nn.Module):
         if positions is None or len(positions) != len(images):
             number = "none" if positions is None else len(positions)
             raise ValueError(f"positions must be given, one for each of {len(images)} slices, got {number}")
-        sizes, first = [], 0
-        for count, size in zip(self.count, self.size):
-            rows = [
-                torch.stack([self._cut(image, int(p), first + v, size) for v in range(count)])
-                for image, p in zip(images, positions)
-                if count
-            ]
-            first += count
-            if rows:
-                sizes.append(torch.stack(rows))
-        return sizes
+        if self.energy is not None and images.shape[-2:] != self.energy.size:
+            raise ValueError(f"slices must be of {self.energy.size}, as the energies', got {tuple(images.shape[-2:])}")
+        samples = [self._crops(image, int(position)) for image, position in zip(images, positions)]
+        return [torch.stack(crops) for crops in zip(*samples)]
 
-    def _cut(self, image: Tensor, position: int, number: int, size: tuple[int, int]) -> Tensor:
+    def _crops(self, image: Tensor, position: int) -> list[Tensor]:
+        """Large and small crops of one slice."""
+        drawn, first = [], 0
+        for count, size in zip(self.count, self.size):
+            drawn.append([self._draw(image, position, first + v, size) for v in range(count)])
+            first += count
+        sigmas = () if self.energy is None else self.energy.sigmas
+        varied = any(crop.energies for crops in drawn for crop in crops)
+        found = spectrum(image, sigmas) if varied else None
+        return [
+            apply_crops(image, crops, air=self.air, sigmas=sigmas, centred=self.centred, found=found)
+            for crops in drawn
+            if crops
+        ]
+
+    def _draw(self, image: Tensor, position: int, number: int, size: tuple[int, int]) -> Crop:
         rng = address_rng(self.seed, Stream.VIEWS, position, number)
+        energy = None
+        if self.energy is not None:
+            energy = self.energy.modalities[self.modalities[position % len(self.modalities)]]
         height, width = image.shape[-2:]
-        crop = draw_crop(rng, image_size=(height, width), size=size, **self.options)
-        return apply_crop(image, crop, air=self.air)
+        return draw_crop(rng, image_size=(height, width), size=size, energy=energy, **self.options)

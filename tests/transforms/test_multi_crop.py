@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
-from monai_cl.transforms import MultiCrop, apply_crop, draw_crop
+from monai_cl.transforms import (
+    BandEnergies,
+    EnergyReference,
+    MultiCrop,
+    apply_crop,
+    apply_crops,
+    band_factors,
+    draw_crop,
+    scale_bands,
+    spectrum,
+)
 from monai_cl.transforms.multi_crop import Crop
 
 RAMP = torch.arange(30.0).reshape(1, 5, 6) / 30
@@ -29,6 +42,66 @@ def test_a_smaller_scale_averages_and_does_not_pick_pixels():
     board = (torch.arange(64)[:, None] + torch.arange(64)[None]).remainder(2).float()[None]
     cut = apply_crop(board, Crop(rescaled=(16, 16), start=(4, 4), size=(8, 8)))
     torch.testing.assert_close(cut, torch.full((1, 8, 8), 0.5), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("rescaled", [(23, 60), (40, 31), (90, 7)])
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_crop_is_a_part_of_the_rescaled_image(rescaled, dense):
+    image = torch.rand(2, 40, 30, dtype=torch.float64)
+    whole = nn.functional.interpolate(image[None], rescaled, mode="bilinear", antialias=True)[0]
+    crops = [Crop(rescaled, start, (21, 6)) for start in ((1, 0), (0, 1))]
+    cut = apply_crops(image, crops, dense=dense)
+    for found, crop in zip(cut, crops):
+        (y, x), (height, width) = crop.start, crop.size
+        torch.testing.assert_close(found, whole[:, y : y + height, x : x + width], rtol=0, atol=1e-6)
+
+
+SIGMAS, ENERGIES = (1.0, 2.0), (0.06, 0.02, 0.012)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("centred", [True, False])
+def test_energies_change_the_whole_image_before_it_is_cut(dense, centred):
+    image = 0.3 + 0.2 * torch.rand(2, 24, 18, dtype=torch.float64)
+    crop = Crop((30, 20), (-2, 3), (12, 22), slope=0.9, offset=0.1)
+    factors = band_factors(spectrum(image, SIGMAS).energies, torch.tensor(ENERGIES, dtype=torch.float64))
+    scaled = scale_bands(image, factors, SIGMAS, centred=centred)
+    low, high = image.aminmax()
+    expected = apply_crop(scaled, replace(crop, slope=1.0, offset=0.0), air=0.25)
+    expected = (0.9 * expected + 0.1 * (high - low)).clamp(0, 1)
+    options = {"air": 0.25, "sigmas": SIGMAS, "centred": centred, "dense": dense}
+    both = apply_crops(image, [replace(crop, gamma=2.0), replace(crop, energies=ENERGIES)], **options)
+    assert scaled.min() > 0
+    assert scaled.max() < 1  # nothing is clipped in between
+    torch.testing.assert_close(both[1], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(both[0], apply_crop(image, replace(crop, gamma=2.0), air=0.25), rtol=0, atol=1e-9)
+
+
+def test_each_modality_has_energies_of_its_own_half_of_the_time():
+    energies = {name: BandEnergies((mean,) * 3, (0.0,) * 3) for name, mean in (("CT", 0.1), ("MR", 0.3))}
+    views = MultiCrop(seed=0, energy=EnergyReference((20, 20), SIGMAS, energies), modalities=("CT", "MR"))
+    drawn = [views._draw(torch.zeros(1, 20, 20), position, 0, (8, 8)) for position in range(400)]
+    for index, mean in enumerate((0.1, 0.3)):
+        own = [crop.energies for crop in drawn[index::2]]
+        assert set(own) == {(), (mean,) * 3}
+        assert 70 < own.count(()) < 130
+    plain = MultiCrop(seed=0)._draw(torch.zeros(1, 20, 20), 3, 0, (8, 8))
+    assert replace(drawn[3], energies=()) == plain  # the other draws are the same
+    large, small = views(torch.rand(2, 1, 20, 20), [0, 1])
+    assert torch.isfinite(large).all()
+    assert torch.isfinite(small).all()
+    with pytest.raises(ValueError, match=r"slices must be of \(20, 20\), as the energies', got \(20, 24\)"):
+        views(torch.rand(2, 1, 20, 24), [0, 1])
+    with pytest.raises(ValueError, match="energy must have the modalities CT, US, got CT, MR"):
+        MultiCrop(seed=0, energy=views.energy, modalities=("CT", "US"))
+
+
+def test_least_and_greatest_size_may_be_given_for_both_axes():
+    options = {"image_size": (224, 192), "size": (112, 96), "rescaled_side": ((112, 96), (250, 200))}
+    drawn = [draw_crop(np.random.default_rng(seed), **options).rescaled for seed in range(100)]
+    for height, width in drawn:
+        assert abs((height - 112) / 138 - (width - 96) / 104) < 0.01
+    assert min(drawn)[0] < 120 < 240 < max(drawn)[0]
 
 
 def test_gamma_then_the_linear_map_then_the_clip():
@@ -104,7 +177,7 @@ def test_at_inference_slices_are_unchanged_and_large_crops_alone_are_one_size():
         ({"size": (224, 0)}, "size must be >= 1"),
         ({"scale": (0, 1)}, "scale must be two numbers 0 < low <= high, got 0 and 1"),
         ({"gamma": (2, 1)}, "gamma must be"),
-        ({"probability": 1.5}, r"probability in \[0, 1\]"),
+        ({"probability": 1.5}, r"probabilities in \[0, 1\]"),
     ],
 )
 def test_wrong_options_are_named(options, message):

@@ -1,0 +1,212 @@
+"""Energy bands: an image as a sum of frequency bands, whose standard deviations are brought to those of other images.
+
+After Philipsen et al., "Localized energy-based normalization of medical images", IEEE TMI 34(9), 2015, as Ghesu et al.,
+arXiv 2201.01283, section 3.4, draw from it: ``L_0 = I``, ``L_i = G(σ_i) * L_{i-1}``, bands ``I_i = L_{i-1} - L_i`` and
+the low-pass that is left. The image goes on in half-sample symmetry beyond its border, the kernel is cut at 4σ. Such a
+smoothing multiplies the image's coefficients of the cosine transform (DCT-II), each by a number: all bands take one
+transform, at any size of image and kernel. Means are taken off before and put back, see `scale_bands`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+
+SIGMAS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_TRUNCATED = 4.0  # σ
+_LIMITS = (0.25, 4.0)  # of the factor on a band
+_LEAST_ENERGY = 1e-6  # a band below it is left as it is
+_LEAST_REFERENCE = 0.05  # of the mean of the reference
+_NORMAL = NormalDist()
+_CUT = 1.0  # σ
+
+
+def band_sigmas(size: Sequence[int]) -> tuple[float, ...]:
+    """σ of the bands in pixels, by the size of the image: 1, 2, 4, 8, 16, without the last below 192 pixels.
+
+    Args:
+        size: (H, W).
+    """
+    return SIGMAS if min(size) >= 192 else SIGMAS[:-1]
+
+
+@dataclass(frozen=True)
+class BandEnergies:
+    """Energies of the bands of a set of images: mean and standard deviation of each, high frequencies first.
+
+    Attributes:
+        mean: B numbers > 0.
+        std: B numbers ≥ 0.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def at(self, u: Sequence[float]) -> tuple[float, ...]:
+        """Energies drawn from Gaussians that are cut at one standard deviation, by the inverse of their distribution.
+
+        Args:
+            u: B uniform numbers in [0, 1).
+
+        Returns:
+            B energies, none below 5 % of the mean.
+        """
+        low, high = _NORMAL.cdf(-_CUT), _NORMAL.cdf(_CUT)
+        return tuple(
+            max(mean + std * _NORMAL.inv_cdf(low + (high - low) * share), _LEAST_REFERENCE * mean)
+            for mean, std, share in zip(self.mean, self.std, u, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class EnergyReference:
+    """What energies the images of each modality have; made by ``python -m monai_cl reference_energy``.
+
+    Attributes:
+        size: (H, W) of the images, pixels.
+        sigmas: σ of the bands, pixels.
+        modalities: modality -> energies of its images.
+    """
+
+    size: tuple[int, int]
+    sigmas: tuple[float, ...]
+    modalities: Mapping[str, BandEnergies]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Cosine transform of an image without its mean, and how strong its bands are.
+
+    Attributes:
+        coefficients: (C, H, W).
+        mean: of the whole image, ().
+        energies: (B,) standard deviations (÷ n) of the bands.
+    """
+
+    coefficients: Tensor
+    mean: Tensor
+    energies: Tensor
+
+
+def spectrum(image: Tensor, sigmas: Sequence[float] = SIGMAS) -> Spectrum:
+    """Transform an image.
+
+    Args:
+        image: (C, H, W) floating point; bands lie within the last two axes, energies are of all C together (slices of
+            a volume).
+        sigmas: σ of the bands, pixels.
+    """
+    height, width = image.shape[-2:]
+    mean = image.mean()
+    coefficients = cosine_basis(height, image) @ (image - mean) @ cosine_basis(width, image).T
+    rows, columns = (_low_responses(size, tuple(sigmas)).to(image.device) for size in (height, width))
+    power = coefficients.double().square().sum(dim=0)
+    same = ((rows**2 @ power) * columns**2).sum(dim=1)
+    crossed = (((rows[:-1] * rows[1:]) @ power) * (columns[:-1] * columns[1:])).sum(dim=1)
+    squares = torch.cat([same[:-1] - 2 * crossed + same[1:], same[-1:]])  # of the difference of two levels
+    return Spectrum(coefficients, mean, (squares.clamp(min=0) / image.numel()).sqrt().to(image.dtype))
+
+
+def energy_bands(image: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
+    """The bands of an image, high frequencies first, the low-pass last: their sum is the image.
+
+    Args:
+        image: (C, H, W) floating point.
+        sigmas: σ of the bands, pixels.
+
+    Returns:
+        (B, C, H, W), B one more than ``sigmas``.
+    """
+    height, width = image.shape[-2:]
+    found = spectrum(image, sigmas)
+    alone = torch.eye(len(sigmas) + 1)
+    bands = cosine_basis(height, image).T @ scaled_coefficients(found, alone, sigmas) @ cosine_basis(width, image)
+    bands[-1] += found.mean
+    return bands
+
+
+def band_factors(energies: Tensor, wanted: Tensor) -> Tensor:
+    """λ = wanted / found, within [1/4, 4]; 1 for a band that the image does not have.
+
+    Args:
+        energies: of an image's bands, (B,).
+        wanted: (…, B).
+    """
+    factors = (wanted / energies.clamp(min=_LEAST_ENERGY)).clamp(*_LIMITS)
+    return torch.where(energies < _LEAST_ENERGY, torch.ones_like(factors), factors)
+
+
+def scaled_coefficients(found: Spectrum, factors: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
+    """Coefficients of ``Σ λ_i I_i``, without the mean.
+
+    Args:
+        found: of the image.
+        factors: λ for each of V variants, (V, B).
+        sigmas: σ of the bands, pixels.
+
+    Returns:
+        (V, C, H, W).
+    """
+    height, width = found.coefficients.shape[-2:]
+    rows, columns = (_low_responses(size, tuple(sigmas)).to(found.coefficients) for size in (height, width))
+    # Σ λ_i (L_{i-1} - L_i), by the levels L
+    weights = torch.diff(factors.to(rows), dim=1, prepend=torch.zeros(len(factors), 1).to(rows))
+    gains = (weights[:, :, None] * rows).mT @ columns
+    return gains[:, None] * found.coefficients
+
+
+def scale_bands(image: Tensor, factors: Tensor, sigmas: Sequence[float] = SIGMAS, *, centred: bool = True) -> Tensor:
+    """``Σ λ_i I_i``: bands of an image made stronger or weaker.
+
+    Args:
+        image: (C, H, W) floating point.
+        factors: λ, (B,).
+        sigmas: σ of the bands, pixels.
+        centred: scale the low-pass about its mean: the image's brightness stays. False multiplies it too, as printed.
+
+    Returns:
+        (C, H, W), not clipped.
+    """
+    height, width = image.shape[-2:]
+    found = spectrum(image, sigmas)
+    scaled = scaled_coefficients(found, factors[None], sigmas)[0]
+    result = cosine_basis(height, image).T @ scaled @ cosine_basis(width, image)
+    return result + (found.mean if centred else found.mean * factors[-1])
+
+
+def cosine_basis(size: int, like: Tensor) -> Tensor:
+    """Orthonormal DCT-II: row k is the k-th cosine, (size, size), of the type and on the device of ``like``."""
+    return _cosine_basis(size, like.dtype, like.device)
+
+
+@lru_cache(maxsize=8)
+def _cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    k, x = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64) + 0.5
+    basis = torch.cos(math.pi / size * k * x) * math.sqrt(2 / size)
+    basis[0] /= math.sqrt(2)
+    return basis.to(device, dtype)
+
+
+@lru_cache(maxsize=8)
+def _low_responses(size: int, sigmas: tuple[float, ...]) -> Tensor:
+    """What is left of each cosine in L_0, L_1, …, (B, size) float64: 1 in the first row."""
+    if not sigmas or min(sigmas) <= 0:
+        raise ValueError(f"sigmas must be at least one number > 0, got {list(sigmas)}")
+    return torch.stack([torch.ones(size, dtype=torch.float64), *(_gaussian_response(size, s) for s in sigmas)]).cumprod(
+        dim=0
+    )
+
+
+def _gaussian_response(size: int, sigma: float) -> Tensor:
+    """Of the k-th cosine, by a Gaussian that is cut: ``Σ_t g(t) cos(π k t / size)``, (size,)."""
+    tap = torch.arange(int(_TRUNCATED * sigma + 0.5) + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (tap / sigma) ** 2)
+    kernel[1:] *= 2  # both sides
+    k = torch.arange(size, dtype=torch.float64)[:, None]
+    return torch.cos(math.pi / size * k * tap) @ (kernel / kernel.sum())
