@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.randomness": ("AddressedRandomness", "seed_weights"),
         "handlers.recorder": ("RunRecorder", "dice_metrics"),
         "handlers.step_guard": ("StepGuard",),
+        "larc": ("LARC", "clustering_optimizer"),
         "launch.command_line": ("Invocation", "invocation"),
         "launch.exported_config": ("export_config",),
         "launch.method_parts": ("MethodParts",),
