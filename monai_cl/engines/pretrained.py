@@ -171,7 +171,7 @@ def imagenet_start(network: nn.Module, weights: str | Path | None) -> str:
     if getattr(encoder, "imagenet_weights", None) != str(weights):
         raise UserError(
             weights,
-            expected="a network that takes ImageNet weights (backbone resnet18)",
+            expected="a network that takes ImageNet weights (backbone resnet18 or another ResNet)",
             found=f"a {type(network).__name__}, into which they were not loaded",
             remedy="leave imagenet_weights or the replaced network out",
         )

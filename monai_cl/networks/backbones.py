@@ -9,10 +9,10 @@ from torch import nn
 
 from monai_cl.networks.encoder import MEAN, STD, SliceEncoder, representation_size
 from monai_cl.networks.heads import projection_head
-from monai_cl.networks.resnet import slice_resnet18
+from monai_cl.networks.resnet import RESNETS, slice_resnet
 from monai_cl.networks.tinynet import TinyNet
 
-BACKBONES = ("tinynet", "resnet18")
+BACKBONES = ("tinynet", *RESNETS)
 
 
 def slice_encoder(
@@ -30,13 +30,14 @@ def slice_encoder(
     """Build a `SliceEncoder` from plain options, as a config gives them.
 
     Args:
-        backbone: ``tinynet``, ``resnet18``, or a 2D network that takes ``in_channels``.
+        backbone: ``tinynet``, a name of `slice_resnet` such as ``resnet18``, or a 2D network that takes
+            ``in_channels``.
         in_channels: 1, or 2k + 1 for k neighbours on either side.
         width: factor on TinyNet's channels.
         head: sizes behind the representation F; None takes F/2, F/4: 128, 64 for TinyNet, 256, 128 for ResNet-18; ()
             leaves the head out.
         head_norm: batch norm in the head, see `projection_head`.
-        weights: a file of ImageNet weights for ``resnet18``.
+        weights: a file of ImageNet weights for a ResNet, see `load_imagenet`.
         image_size: pixels, for testing a network of the user; the others do not need it.
         mean: mean of the windowed slices, see `SliceEncoder`.
         std: standard deviation of the windowed slices, see `SliceEncoder`.
@@ -48,14 +49,15 @@ def slice_encoder(
         ValueError: an unknown name, or an option that the backbone does not have.
         UserError: a weights file that does not fit.
     """
-    if weights is not None and backbone != "resnet18":
-        raise ValueError(f"weights are of ImageNet's ResNet-18 and need the backbone resnet18, got {backbone!r}")
+    residual = isinstance(backbone, str) and backbone in RESNETS
+    if weights is not None and not residual:
+        raise ValueError(f"weights are of ImageNet's ResNet-18 and its relatives and need resnet18, got {backbone!r}")
     if width != 1 and backbone != "tinynet":
         raise ValueError(f"width is an option of tinynet, got {width} with the backbone {backbone!r}")
     if backbone == "tinynet":
         network: nn.Module = TinyNet(in_channels=in_channels, width=width)
-    elif backbone == "resnet18":
-        network = slice_resnet18(in_channels=in_channels, weights=weights)
+    elif isinstance(backbone, str) and residual:
+        network = slice_resnet(backbone, in_channels=in_channels, weights=weights)
     elif isinstance(backbone, nn.Module):
         network = backbone
     else:

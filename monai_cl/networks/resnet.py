@@ -1,11 +1,11 @@
-"""ResNet-18 for CT slices: MONAI's, set up as the standard one, and ImageNet's weights for it from the user's file."""
+"""ResNets for slices: MONAI's, set up as the standard ones, and ImageNet's weights for them from the user's file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from einops import repeat
-from monai.networks.nets import resnet18
+from monai.networks.nets.resnet import ResNet, get_inplanes
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
@@ -14,50 +14,81 @@ from monai_cl.networks.tinynet import odd_channels
 from monai_cl.networks.transfer import TransferReport, compare_weights
 
 _FIRST = "conv1.weight"
-_CLASSIFIER = "fc."
+_HEADS = ("fc.", "projection_head.", "prototypes.")  # of torchvision's files, and of SwAV's
 _COUNTER = "num_batches_tracked"  # absent from files written before 2018; a batch counter, not a weight
 
 
-def slice_resnet18(*, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
-    """The standard ResNet-18 in 2D without its classifier: images (B, C, H, W) → representations (B, 512).
+# name: as a message has it, block, blocks, factor on every width, the first convolution's included (as SwAV's; the
+# `wide_resnet50_2` of torchvision is another network), size of the representation
+RESNETS = {
+    "resnet18": ("ResNet-18", "basic", (2, 2, 2, 2), 1, 512),
+    "resnet50": ("ResNet-50", "bottleneck", (3, 4, 6, 3), 1, 2048),
+    "resnet50w2": ("ResNet-50w2", "bottleneck", (3, 4, 6, 3), 2, 4096),
+    "resnet50w4": ("ResNet-50w4", "bottleneck", (3, 4, 6, 3), 4, 8192),
+    "resnet152": ("ResNet-152", "bottleneck", (3, 8, 36, 3), 1, 2048),
+}
 
-    MONAI's `resnet18` differs from it by default in two places, both changed back here: its first convolution has
-    stride 1, its shortcuts' 1×1 convolutions a bias. With both changed back, the names of its tensors are
-    torchvision's.
+
+def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
+    """A standard ResNet in 2D without its classifier: images (B, C, H, W) → representations (B, F).
+
+    MONAI's differ from them by default in two places, both changed back here: their first convolution has stride 1,
+    their shortcuts' 1×1 convolutions a bias. With both changed back, the names of the tensors are torchvision's.
 
     Args:
+        name: ``resnet18`` (F = 512), ``resnet50`` and ``resnet152`` (2048), ``resnet50w2`` (4096), ``resnet50w4``
+            (8192).
         in_channels: 1, or 2k + 1 for a slice with k neighbours on either side.
         weights: a file of ImageNet weights, see `load_imagenet`; None for the random initialisation of He.
 
     Raises:
-        ValueError: an even ``in_channels``.
-        UserError: a file that does not hold a ResNet-18.
+        ValueError: another name, an even ``in_channels``.
+        UserError: a file that does not hold this ResNet.
 
-    Source: He et al., "Deep residual learning for image recognition", CVPR 2016.
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016; the wider ones: Caron et al. (SwAV),
+    NeurIPS 2020.
     """
-    network = resnet18(
+    if name not in RESNETS:
+        raise ValueError(f"name must be one of {', '.join(RESNETS)}, got {name!r}")
+    title, block, layers, wider, features = RESNETS[name]
+    network = ResNet(
+        block,
+        list(layers),
+        get_inplanes(),
         spatial_dims=2,
         n_input_channels=odd_channels(in_channels),
         conv1_t_stride=2,
         bias_downsample=False,
         feed_forward=False,
+        widen_factor=wider,
     )
     # nn.Module declares only tensors and modules as attributes
-    network.representation_size = 512  # type: ignore[assignment]
+    network.representation_size = features  # type: ignore[assignment]
+    network.title = title  # type: ignore[assignment]
     if weights is not None:
         load_imagenet(network, weights)
     return network
 
 
-def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
-    """Load a weights file in torchvision's format (e.g. ``resnet18-f37072fd.pth``) into a `slice_resnet18`.
-
-    The file's first convolution has three input channels, for colours; see `grey_convolution`. Its classifier
-    ``fc`` is left out. Nothing is unpickled but tensors.
+def slice_resnet18(*, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
+    """The ResNet-18 of `slice_resnet`.
 
     Args:
-        network: from `slice_resnet18`; changed in place.
-        path: the weights file, as torchvision publishes it.
+        in_channels: see `slice_resnet`.
+        weights: see `slice_resnet`.
+    """
+    return slice_resnet("resnet18", in_channels=in_channels, weights=weights)
+
+
+def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
+    """Load a weights file in torchvision's format (e.g. ``resnet18-f37072fd.pth``) into a `slice_resnet`.
+
+    The file's first convolution has three input channels, for colours; see `grey_convolution`. Its classifier ``fc``,
+    or the head and the prototypes of a file of SwAV's, are left out. Nothing is unpickled but tensors.
+
+    Args:
+        network: from `slice_resnet`; changed in place.
+        path: the weights file, as torchvision or SwAV's authors publish it.
 
     Returns: The names that matched: all of them, because anything else is refused.
 
@@ -65,20 +96,20 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
         UserError: no such file, a damaged one, or another network's; the message names what does not fit. The
             network is unchanged then.
     """
-    path = Path(path)
+    path, title = Path(path), getattr(network, "title", "ResNet")
     if not path.is_file():
         raise UserError(
             path,
             found="no such file",
-            remedy="pass a ResNet-18 weights file in torchvision's format, e.g. resnet18-f37072fd.pth",
+            remedy=f"pass a {title} weights file in torchvision's format, such as resnet18-f37072fd.pth for ResNet-18",
         )
-    weights = {name: w for name, w in read_weights(path).items() if not name.startswith(_CLASSIFIER)}
+    weights = {name: w for name, w in read_weights(path).items() if not name.startswith(_HEADS)}
     own_weights = network.state_dict()
     if _FIRST in weights and weights[_FIRST].ndim == 4 and weights[_FIRST].shape[1] == 3:
         weights[_FIRST] = grey_convolution(weights[_FIRST], channels=own_weights[_FIRST].shape[1])
     report = compare_weights(own_weights, weights, source=str(path), optional=_COUNTER)
     if not report.complete:
-        raise UserError(f"{report}; expected ImageNet's ResNet-18 with torchvision's names: it is another network")
+        raise UserError(f"{report}; expected ImageNet's {title} with torchvision's names: it is another network")
     network.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     return report
 

@@ -24,7 +24,14 @@ METHODS = {
     "depth_aware": "depth-aware",
     "wsp": "WSP",
 }
-BACKBONES = {"resnet18": "ResNet-18", "tinynet": "TinyNet"}
+BACKBONES = {
+    "resnet18": "ResNet-18",
+    "tinynet": "TinyNet",
+    "resnet50": "ResNet-50",
+    "resnet50w2": "ResNet-50w2",
+    "resnet50w4": "ResNet-50w4",
+    "resnet152": "ResNet-152",
+}
 MEASURES = {"auc": "AUC", "balanced_accuracy": "Balanced accuracy", "depth_r2": "R² of depth"}
 _SWEPT = {"sigma": "σ", "temperature": "τ"}
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from monai.networks.nets import resnet34, resnet50
 
 from monai_cl.errors import UserError
-from monai_cl.networks import grey_convolution, load_imagenet, slice_encoder, slice_resnet18
+from monai_cl.networks import grey_convolution, load_imagenet, slice_encoder, slice_resnet, slice_resnet18
 
 
 def standard_names() -> dict[str, tuple[int, ...]]:
@@ -86,6 +86,36 @@ def test_a_grey_slice_has_the_response_it_has_in_the_original(file, channels):
     assert expected.shape == (2, 512)
     assert expected.std() > 0.1
     torch.testing.assert_close(net(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "representation", "parameters"),
+    [
+        ("resnet18", 512, 11_170_240),
+        ("resnet50", 2048, 23_501_760),
+        ("resnet50w2", 4096, 93_894_528),
+        ("resnet50w4", 8192, 375_353_088),
+        ("resnet152", 2048, 58_137_536),
+    ],
+)
+def test_each_has_its_size_and_representation(name, representation, parameters):
+    with torch.device("meta"):  # nothing is allocated
+        network = slice_resnet(name)
+        assert network(torch.empty(1, 1, 64, 64)).shape == (1, representation)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert network.representation_size == representation
+
+
+def test_head_and_prototypes_of_a_clustering_in_the_file_are_left_out(tmp_path):
+    more = {"projection_head.0.weight": torch.zeros(3, 512), "prototypes.weight": torch.zeros(5, 3)}
+    torch.save({f"module.{k}": v for k, v in (weights() | more).items() if not k.startswith("fc.")}, tmp_path / "s.pth")
+    net = slice_resnet18()
+    assert set(load_imagenet(net, tmp_path / "s.pth").matched) == set(net.state_dict())
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"name must be one of resnet18, .*resnet152, got 'resnet81'"):
+        slice_resnet("resnet81")
 
 
 def test_grey_convolution_shares_the_sum_of_the_colours():
