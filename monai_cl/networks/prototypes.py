@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch.nn.functional import normalize
 
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.heads import projection_head
-from monai_cl.networks.projected import ProjectedEncoder
+from monai_cl.networks.projected import ProjectedEncoder, in_full_precision
+
+VIEWS = ("crop", "whole")
 
 
 class Prototypes(nn.Module):
@@ -59,9 +61,12 @@ class ClusteringNet(ProjectedEncoder):
         prototypes: K.
         freeze_iterations: steps at the start in which the prototypes stay: their gradient is dropped, so that they
             feel neither momentum nor weight decay.
+        label_heads: name -> number of outputs, of linear maps on the representation that labels teach.
+        supervised_view: what the label heads see: the first ``crop``, or the ``whole`` image, which is then the last
+            entry of the images.
 
     Raises:
-        ValueError: ``freeze_iterations`` below 0, or a head without a linear layer.
+        ValueError: ``freeze_iterations`` below 0, a head without a linear layer, an unknown ``supervised_view``.
 
     Source: Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283.
     """
@@ -75,8 +80,12 @@ class ClusteringNet(ProjectedEncoder):
         *,
         prototypes: int,
         freeze_iterations: int = 0,
+        label_heads: Mapping[str, int] | None = None,
+        supervised_view: str = "crop",
     ) -> None:
         super().__init__(encoder, head)
+        if supervised_view not in VIEWS:
+            raise ValueError(f"supervised_view must be one of {', '.join(VIEWS)}, got {supervised_view!r}")
         if freeze_iterations < 0:
             raise ValueError(f"freeze_iterations must be >= 0, got {freeze_iterations}")
         last = [module for module in self.head.modules() if isinstance(module, nn.Linear)]
@@ -85,6 +94,8 @@ class ClusteringNet(ProjectedEncoder):
         self.prototypes = Prototypes(last[-1].out_features, prototypes)
         self.freeze_iterations = freeze_iterations
         self.register_buffer("steps", torch.tensor(0))
+        heads = {name: nn.Linear(encoder.representation_size, count) for name, count in (label_heads or {}).items()}
+        self.label_heads, self.supervised_view = nn.ModuleDict(heads), supervised_view
 
     def forward(self, images: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
         """Encode crops; those of one size go through the encoder together.
@@ -94,9 +105,10 @@ class ClusteringNet(ProjectedEncoder):
 
         Returns:
             ``representation`` (…, F) and ``embedding`` (…, E) of unit length, crops in the given order; in training
-            also ``scores`` (…, K) and, without gradient, ``prototypes`` (K, E).
+            also ``scores`` (…, K), without gradient ``prototypes`` (K, E), and ``logits_<head>`` (N, outputs).
         """
         sizes = [images] if isinstance(images, Tensor) else list(images)
+        whole = sizes.pop() if self.training and self.label_heads and self.supervised_view == "whole" else None
         parts = [super(ClusteringNet, self).forward(crops) for crops in sizes]
         outputs = (
             {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
@@ -107,6 +119,10 @@ class ClusteringNet(ProjectedEncoder):
         if self.training:
             outputs["scores"] = self.prototypes(outputs["embedding"])
             outputs["prototypes"] = self.prototypes.weight.detach()
+            if self.label_heads:
+                seen = outputs["representation"] if whole is None else self.represent(whole)
+                for name, linear in self.label_heads.items():
+                    outputs[f"logits_{name}"] = in_full_precision(linear, seen[:, 0])
         return outputs
 
     def before_step(self) -> None:
@@ -126,6 +142,8 @@ def clustering_network(
     prototypes: int,
     norm: bool = True,
     freeze_iterations: int = 0,
+    label_heads: Mapping[str, int] | None = None,
+    supervised_view: str = "crop",
 ) -> ClusteringNet:
     """A `ClusteringNet` from plain options, as a config gives them.
 
@@ -135,8 +153,17 @@ def clustering_network(
         prototypes: K.
         norm: batch norm in the head.
         freeze_iterations: see `ClusteringNet`.
+        label_heads: see `ClusteringNet`.
+        supervised_view: see `ClusteringNet`.
     """
     features = encoder.representation_size
     chosen = (features, 128) if sizes is None else tuple(sizes)
     head = projection_head((features, *chosen), norm=norm)
-    return ClusteringNet(encoder, head, prototypes=prototypes, freeze_iterations=freeze_iterations)
+    return ClusteringNet(
+        encoder,
+        head,
+        prototypes=prototypes,
+        freeze_iterations=freeze_iterations,
+        label_heads=label_heads,
+        supervised_view=supervised_view,
+    )

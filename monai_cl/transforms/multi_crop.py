@@ -274,6 +274,7 @@ class MultiCrop(nn.Module):
         energy: energies of the bands that crops are brought to; None: the bands stay.
         modalities: names of the modalities; the sample at position p is of modality p mod M.
         centred: see `monai_cl.transforms.scale_bands`.
+        whole: give the whole slice too, rescaled to the size of the large crops, as a further entry (N, 1, C, H', W').
         **options: of `draw_crop`.
 
     Raises:
@@ -291,6 +292,7 @@ class MultiCrop(nn.Module):
         energy: EnergyReference | None = None,
         modalities: Sequence[str] = ("CT",),
         centred: bool = True,
+        whole: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -298,7 +300,7 @@ class MultiCrop(nn.Module):
             raise ValueError(f"count must be two numbers, 1 or more large crops and 2 in all, got {list(count)}")
         self.seed, self.count, self.air, self.options = int(seed), tuple(count), air, dict(options)
         self.size = [_pair(side) for side in size]
-        self.energy, self.modalities, self.centred = energy, tuple(modalities), centred
+        self.energy, self.modalities, self.centred, self.whole = energy, tuple(modalities), centred, whole
         absent = [name for name in modalities if energy is not None and name not in energy.modalities]
         if absent or not modalities:
             known = ", ".join(energy.modalities) if energy is not None else ""
@@ -325,7 +327,11 @@ class MultiCrop(nn.Module):
         if self.energy is not None and images.shape[-2:] != self.energy.size:
             raise ValueError(f"slices must be of {self.energy.size}, as the energies', got {tuple(images.shape[-2:])}")
         samples = [self._crops(image, int(position)) for image, position in zip(images, positions)]
-        return [torch.stack(crops) for crops in zip(*samples)]
+        sizes = [torch.stack(crops) for crops in zip(*samples)]
+        if self.whole:
+            slices = nn.functional.interpolate(images, self.size[0], mode="bilinear", antialias=True)
+            sizes.append(slices[:, None])
+        return sizes
 
     def _crops(self, image: Tensor, position: int) -> list[Tensor]:
         """Large and small crops of one slice."""

@@ -87,3 +87,17 @@ def test_wrong_options_are_named():
         net(freeze_iterations=-1)
     with pytest.raises(ValueError, match="head must end in a linear layer"):
         ClusteringNet(slice_encoder(nn.Conv2d(1, 8, 3), head=()), nn.Identity(), prototypes=3)
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+def test_label_heads_see_the_first_large_crop_or_the_whole_image(view):
+    network = net(label_heads={"target": 1, "findings": 2}, supervised_view=view).train()
+    large, small, whole = torch.rand(4, 2, 1, 12, 12), torch.rand(4, 3, 1, 8, 8), torch.rand(4, 1, 1, 12, 12)
+    out = network([large, small, whole] if view == "whole" else [large, small])
+    assert out["scores"].shape == (4, 5, 3)
+    seen = network.represent(whole if view == "whole" else large)[:, 0]
+    torch.testing.assert_close(out["logits_target"], network.label_heads["target"](seen))
+    assert out["logits_findings"].shape == (4, 2)
+    assert set(network.eval()(large[:, 0])) == {"representation", "embedding"}
+    with pytest.raises(ValueError, match="supervised_view must be one of crop, whole, got 'large'"):
+        net(supervised_view="large")

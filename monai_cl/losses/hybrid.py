@@ -1,0 +1,124 @@
+"""Clustering beside whatever labels there are: the sum of both losses (Ghesu et al., Eq. 5-7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from monai_cl.losses.method_loss import DeclaredLoss
+from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
+
+# head of the network -> key of the batch
+LABELS = {"target": "label", "findings": "findings"}
+MEANS = ("all", "labelled")
+
+
+def known_label_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each sample, of what is known of it.
+
+    Args:
+        logits: (N, C): of C classes, of one class against the other (C = 1), or of C findings, each by itself.
+        labels: classes (N,) in [0, C), or findings (N, C) of 0 and 1; negative: not known.
+
+    Returns:
+        (N,) mean over the sample's known entries, 0 where none is known; and (N,) whether one is known.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    classes = logits.shape[-1]
+    if logits.ndim != 2 or labels.shape not in ((len(logits),), tuple(logits.shape)):
+        raise ValueError(
+            f"labels must be (N,) or (N, C) for logits (N, C), got {tuple(labels.shape)} and {tuple(logits.shape)}"
+        )
+    with no_autocast(logits):
+        logits, known = at_least_float32(logits), labels >= 0
+        if labels.ndim == 1 and classes > 1:
+            errors = nn.functional.cross_entropy(logits, labels.clamp(min=0).long(), reduction="none")
+            return torch.where(known, errors, 0), known
+        known, truth = known.reshape(logits.shape), labels.clamp(min=0).reshape(logits.shape).to(logits.dtype)
+        errors = nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return torch.where(known, errors, 0).sum(dim=1) / known.sum(dim=1).clamp(min=1), known.any(dim=1)
+
+
+class HybridLoss(nn.Module):
+    """``1/N Σ_k α L_ss(x_k) + 1[labelled] β L_sup(x_k)``, L_sup the sum over the heads of their cross-entropies.
+
+    Called with what ``clustering`` takes, and for each head its logits, ``logits_<head>``, and the batch's labels.
+
+    Args:
+        clustering: L_ss, such as `ModalityClusteringLoss`.
+        heads: of the network that labels teach: ``target``, ``findings``, or both.
+        alpha: α.
+        beta: β.
+        supervised_mean: ``all`` divides the sum of L_sup by N, as printed: few labels have little weight. ``labelled``
+            divides each head's by the number of samples that it knows, of all processes.
+        group: the processes; None for all.
+
+    Attributes:
+        outputs, targets, gathers: see `DeclaredLoss`.
+        diagnostics: of ``clustering``, and for each head ``loss_<head>``, the mean over its known samples, and
+            ``labelled_<head>``, their share.
+
+    Raises:
+        ValueError: an unknown head or mean, a negative weight.
+    """
+
+    gathers = False
+
+    def __init__(
+        self,
+        clustering: DeclaredLoss,
+        *,
+        heads: Sequence[str] = ("target",),
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        supervised_mean: str = "all",
+        group: dist.ProcessGroup | None = None,
+    ) -> None:
+        super().__init__()
+        unknown = [head for head in heads if head not in LABELS]
+        if unknown:
+            raise ValueError(f"heads must be among {', '.join(LABELS)}, got {unknown[0]!r}")
+        if supervised_mean not in MEANS:
+            raise ValueError(f"supervised_mean must be one of {', '.join(MEANS)}, got {supervised_mean!r}")
+        if not (alpha >= 0 and beta >= 0):
+            raise ValueError(f"alpha and beta must be >= 0, got {alpha} and {beta}")
+        self.clustering, self.heads = clustering, tuple(heads)
+        self.alpha, self.beta, self.supervised_mean, self.group = float(alpha), float(beta), supervised_mean, group
+        self.outputs = (*clustering.outputs, *(f"logits_{head}" for head in heads))
+        self.targets = (*clustering.targets, *(LABELS[head] for head in heads))
+        self.diagnostics: dict[str, Tensor] = {}
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The loss of a batch, a scalar; ``tensors`` are ``outputs``, then ``targets``."""
+        outputs, targets = tensors[: len(self.outputs)], tensors[len(self.outputs) :]
+        own_outputs, own_targets = len(self.clustering.outputs), len(self.clustering.targets)
+        total = self.alpha * self.clustering(*outputs[:own_outputs], *targets[:own_targets])
+        self.diagnostics = dict(getattr(self.clustering, "diagnostics", {}))
+        for head, logits, labels in zip(self.heads, outputs[own_outputs:], targets[own_targets:]):
+            errors, known = known_label_losses(logits, labels)
+            count = known.sum()
+            self.diagnostics[f"labelled_{head}"] = count / len(known)
+            if count:
+                self.diagnostics[f"loss_{head}"] = errors.detach().sum() / count
+            total = total + self.beta * errors.sum() / self._divisor(count, len(known))
+        return total
+
+    def after_step(self) -> None:
+        """Pass on that the optimiser has stepped."""
+        if hasattr(self.clustering, "after_step"):
+            self.clustering.after_step()
+
+    def _divisor(self, count: Tensor, rows: int) -> Tensor | int:
+        """What makes the mean over the processes that of one: their mean number of labelled samples."""
+        if self.supervised_mean == "all":
+            return rows
+        count = count.float()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(count, group=self.group)
+            count = count / dist.get_world_size(self.group)
+        return torch.where(count > 0, count, 1)
