@@ -17,6 +17,7 @@ from monai_cl.cli.from_table import datalist_from_table_command
 from monai_cl.cli.monailabel import monailabel_command
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
 from monai_cl.cli.probe import probe_command
+from monai_cl.cli.reference_energy import reference_energy_command
 from monai_cl.cli.report import report_command
 from monai_cl.cli.study import StudyCommands
 from monai_cl.cli.synthetic import cirrhosis_command, phantom_command
@@ -120,6 +121,7 @@ class Commands:
     convert = staticmethod(convert_command)
     prepare = staticmethod(prepare_command)
     store = StoreCommands()
+    reference_energy = staticmethod(reference_energy_command)
     probe = staticmethod(probe_command)
     study = StudyCommands()
     export_encoder = staticmethod(export_encoder_command)

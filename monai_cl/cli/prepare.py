@@ -59,11 +59,11 @@ def prepare_command(
     content = load_data_list(
         str(data_list), data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
     )
-    items = [item for split in _names(splits) for item in content.items(split)]
+    items = [item for split in names_of(splits) for item in content.items(split)]
     if not items:
         raise UserError(
             data_list,
-            expected=f"items under {', '.join(_names(splits))}",
+            expected=f"items under {', '.join(names_of(splits))}",
             found="none",
             remedy="correct the list, or name other parts with --splits",
         )
@@ -159,6 +159,7 @@ def _spacing(value: Any) -> tuple[float, ...] | None:
     return steps
 
 
-def _names(value: Any) -> list[str]:
+def names_of(value: Any) -> list[str]:
+    """Words as the shell gives them: one text with commas between, or a list."""
     parts = value if isinstance(value, list | tuple) else str(value).split(",")
     return [str(part).strip() for part in parts]

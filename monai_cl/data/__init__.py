@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slices.choice": ("central_fraction", "choose_slices", "slice_depths"),
         "slices.pixels": ("collate_slices",),
         "slices.ct_slices": ("CTSlices", "SliceVolume", "organ_ids", "slice_volumes"),
+        "slices.energy_reference": ("measure_energies", "read_energy_reference", "write_energy_reference"),
         "slices.segmented": ("SegmentedSlices", "SemiSupervisedSlices", "labelled_items"),
         "slices.meta_labels": ("MetaLabelledSlices", "meta_labels_of", "position_parts", "slice_parts"),
         "sampling.patients": ("PatientSampler",),

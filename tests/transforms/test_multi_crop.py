@@ -191,8 +191,8 @@ def test_positions_are_asked_for():
 
 
 def test_the_whole_slice_may_come_beside_its_crops():
-    images = torch.rand(2, 1, 32, 32)
+    images = (torch.arange(32.0) / 32).expand(2, 1, 32, 32)
     *crops, whole = MultiCrop(seed=0, count=(1, 2), size=(16, 8), whole=True)(images, [0, 1])
     assert [tuple(part.shape) for part in crops] == [(2, 1, 1, 16, 16), (2, 2, 1, 8, 8)]
-    torch.testing.assert_close(whole[:, 0], images.reshape(2, 1, 16, 2, 16, 2).mean(dim=(3, 5)), rtol=0, atol=0.2)
+    torch.testing.assert_close(whole[:, 0, :, :, 1:-1], images.reshape(2, 1, 16, 2, 16, 2).mean((3, 5))[..., 1:-1])
     assert whole.shape == (2, 1, 1, 16, 16)
