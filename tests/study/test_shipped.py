@@ -12,6 +12,8 @@ from monai_cl.shipped import bundle_folder, study_file, study_names
 from monai_cl.study import expand, load_study
 
 PLACES = {
+    "few_labels_cine": 8 * 2 * 3,
+    "few_labels_noise": 2 * 3 * 3,
     "low_label_synthetic": 6 * 5,
     "mixcl_table_1_btcv": 2 * 4 * 5,
     "mixcl_table_1_spleen": 2 * 4 * 5,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from monai_cl.addressing import Stream, address_rng
 from monai_cl.data.slices.ct_slices import CTSlices, SliceVolume
 from monai_cl.errors import UserError
 
@@ -58,7 +59,11 @@ def slice_parts(slices: CTSlices, parts: int) -> np.ndarray:
 
 
 def meta_labels_of(
-    slices: CTSlices, items: Sequence[Mapping[str, Any]], meta_labels: Mapping[str, Mapping[str, Any]]
+    slices: CTSlices,
+    items: Sequence[Mapping[str, Any]],
+    meta_labels: Mapping[str, Mapping[str, Any]],
+    *,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """The meta-labels of every slice, as numbers that mean the same on every process.
 
@@ -66,14 +71,16 @@ def meta_labels_of(
         slices: of prepared volumes.
         items: the data list's items of the volumes, in their order.
         meta_labels: name -> ``field``: ``position`` (with ``parts``), ``patient``, or a key of the items or of their
-            ``meta``; None or absent: the name itself. Other entries are not looked at.
+            ``meta``; None or absent: the name itself; and ``shuffled``: see `shuffle_labels`. Other entries are not
+            looked at.
+        seed: of what is shuffled.
 
     Returns:
         name -> (len(slices),) int64; -1 where an item lacks the field or has null.
 
     Raises:
         UserError: a field that no item has, or whose values are lists or objects; as `slice_parts`.
-        ValueError: ``parts`` below 1.
+        ValueError: ``parts`` below 1, ``shuffled`` outside [0, 1].
     """
     if len(items) != len(slices.volumes):
         raise ValueError(f"items must be those of {len(slices.volumes)} volumes, got {len(items)}")
@@ -85,7 +92,29 @@ def meta_labels_of(
         else:
             of_scan = _numbers([_value(volume, item, field) for volume, item in zip(slices.volumes, items)], field)
             found[name] = np.repeat(of_scan, [len(volume.slices) for volume in slices.volumes])
+        if shuffled := float(entry.get("shuffled") or 0):
+            found[name] = shuffle_labels(found[name], shuffled, seed=seed)
     return found
+
+
+def shuffle_labels(labels: np.ndarray, share: float, *, seed: int) -> np.ndarray:
+    """Labels of which a share changed places among themselves: noise of a known size, for studies of robustness.
+
+    Args:
+        labels: (N,).
+        share: part of the slices that takes part, in [0, 1]; some of them get a label equal to their own.
+        seed: of the choice; the slices of a smaller share are among those of a larger one.
+
+    Raises:
+        ValueError: ``share`` outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"shuffled must be in [0, 1], got {share}")
+    rng = address_rng(seed, Stream.PARTS)
+    chosen = rng.permutation(len(labels))[: round(share * len(labels))]
+    shuffled = labels.copy()
+    shuffled[chosen] = labels[rng.permutation(chosen)]
+    return shuffled
 
 
 class MetaLabelledSlices(Dataset):

@@ -48,7 +48,8 @@ def part_slices(
     unknown = [name for name in names if name not in meta_labels]
     if unknown:
         raise ValueError(f"meta_labels must have {unknown[0]}, which the method takes, got {', '.join(meta_labels)}")
-    labels = meta_labels_of(slices, data_list.items(split), {name: meta_labels[name] for name in names})
+    wanted = {name: meta_labels[name] for name in names}
+    labels = meta_labels_of(slices, data_list.items(split), wanted, seed=seed)
     parts = int(meta_labels.get("position", {}).get("parts", 3)) if parts is None else parts
     scans = np.repeat(np.arange(len(slices.volumes)), [len(volume.slices) for volume in slices.volumes])
     sampler = PartSampler(

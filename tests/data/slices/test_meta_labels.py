@@ -21,6 +21,7 @@ from monai_cl.data import (
 )
 from monai_cl.data.io.reading import read_volume, to_ras
 from monai_cl.data.slices.ct_slices import slice_volumes
+from monai_cl.data.slices.meta_labels import shuffle_labels
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, write_nifti
 
@@ -119,3 +120,22 @@ def test_a_stack_along_another_axis_is_refused(tmp_path):
         UserError, match=r"patient p: s0: expected slices along the body axis .* found slices along axis x"
     ):
         meta_labels_of(slices, items, {"position": {}})
+
+
+def test_shuffled_labels_keep_their_numbers_and_a_smaller_share_lies_in_a_larger_one():
+    labels = np.arange(3000)  # hardly any slice draws its own again
+    wrong = {share: shuffle_labels(labels, share, seed=1) != labels for share in (0.0, 0.2, 0.5, 1.0)}
+    assert [round(float(moved.mean()), 2) for moved in wrong.values()] == [0.0, 0.2, 0.5, 1.0]
+    assert (wrong[0.2] & ~wrong[0.5]).sum() <= 5
+    assert all(sorted(shuffle_labels(labels, share, seed=1)) == labels.tolist() for share in wrong)
+    assert (shuffle_labels(labels, 0.5, seed=1) != shuffle_labels(labels, 0.5, seed=2)).any()
+    with pytest.raises(ValueError, match=r"shuffled must be in \[0, 1\], got 20"):
+        shuffle_labels(labels, 20, seed=0)
+
+
+def test_positions_are_shuffled_where_the_config_says_so(tmp_path):
+    slices, items = scans(tmp_path, {"patient": "a"}, {"patient": "b"})
+    found = meta_labels_of(slices, items, {"position": {"shuffled": 1.0}, "patient": {}}, seed=4)
+    true = meta_labels_of(slices, items, {"position": {"shuffled": 0.0}})["position"]
+    assert found["position"].tolist() == shuffle_labels(true, 1.0, seed=4).tolist() != true.tolist()
+    assert found["patient"].tolist() == [0] * 6 + [1] * 6
