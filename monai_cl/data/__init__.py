@@ -41,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "sampling.parts": ("PartSampler",),
         "sampling.modalities": ("ModalitySampler",),
         "patches.mixcl": ("MixCLPatches", "SegmentationPatches"),
+        "patches.unlabelled": ("PatchesWithUnlabelled",),
     },
     # names of earlier versions, which exported configs may hold
     former={

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data import DataList, Preparation, VolumeStore, read_volume
+from monai_cl.data import DataList, PatchesWithUnlabelled, Preparation, VolumeStore, read_volume
 from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.datalist.overlap import scan_identity
@@ -28,11 +28,17 @@ def training_scans(data_list: DataList, dataset: Any, *, used: str = "") -> list
 
     Args:
         data_list: that the data set was made of.
-        dataset: `MixCLPatches`, `SegmentationPatches` or `CTSlices` that is trained on.
+        dataset: `MixCLPatches`, `SegmentationPatches` or `CTSlices` that is trained on; of `PatchesWithUnlabelled`
+            both parts.
         used: what training takes of a scan besides its image, where the scan has it: ``"labels"``, ``"target"`` or "".
     """
     if rank() != 0:
         return None
+    if isinstance(dataset, PatchesWithUnlabelled):
+        return [
+            *(training_scans(data_list, dataset.labelled, used=used) or ()),
+            *(training_scans(data_list, dataset.unlabelled) or ()),
+        ]
     scans = _identities(data_list, dataset)
     keys = _keys(dataset)
     without = {volume.key for volume in getattr(dataset, "volumes", ()) if volume.target is None}

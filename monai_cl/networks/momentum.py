@@ -57,6 +57,21 @@ def move_towards(target: nn.Module, online: nn.Module, *, momentum: float) -> No
             x.copy_(theta[name])
 
 
+def follow(teacher: nn.Module, student: nn.Module, steps: Tensor, *, momentum: float = 0.999) -> None:
+    """One step of a mean teacher: `move_towards` with ``m = min(1 - 1/(t + 1), momentum)``, then t + 1.
+
+    Args:
+        teacher: changed in place.
+        student: of the same tensors.
+        steps: t, an integer; changed in place.
+        momentum: largest m, in [0, 1].
+
+    Source: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
+    """
+    move_towards(teacher, student, momentum=min(1 - 1 / (int(steps) + 1), momentum))
+    steps += 1
+
+
 class MomentumEncoder(nn.Module):
     """A copy of ``online`` without gradient that follows it by `move_towards` with the momentum of `momentum_at`.
 

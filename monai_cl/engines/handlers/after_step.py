@@ -28,11 +28,7 @@ class AfterStep:
         take_turn(engine, self, Turn.STEP)
         if hasattr(self.network, "before_step"):
             engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._before)
-        if any(hasattr(part, "after_step") for part in self._parts(engine)):
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self._after)
-
-    def _parts(self, engine: Engine) -> list[object]:
-        return [self.network, getattr(engine, "loss_function", None)]
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._after)
 
     def _before(self, engine: Engine) -> None:
         self.network.before_step()
@@ -40,7 +36,7 @@ class AfterStep:
     def _after(self, engine: Engine) -> None:
         if getattr(engine.state, "step_skipped", False):
             return
-        for part in self._parts(engine):
+        for part in (self.network, getattr(engine, "loss_function", None)):  # a trainer has it once all is attached
             if hasattr(part, "after_step"):
                 part.after_step()
 

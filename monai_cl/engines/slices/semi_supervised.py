@@ -13,7 +13,6 @@ from monai_cl.addressing import Stream, address_rng
 from monai_cl.data import CTSlices, DataList, SegmentedSlices, SemiSupervisedSlices, labelled_items
 from monai_cl.engines.slices.data import list_slices
 from monai_cl.engines.slices.parts import part_slices
-from monai_cl.errors import UserError
 from monai_cl.processes import world_size
 from monai_cl.transforms import apply_slice_views, draw_slice_view
 
@@ -43,16 +42,8 @@ def segmented_slices(
         **options: of `list_slices`.
 
     Raises:
-        UserError: a patient who is in the training and in the validation part; as `labelled_items` and `list_slices`.
+        UserError: as `labelled_items` and `list_slices`.
     """
-    training, validation = ({_person(i) for i in data_list.items(split)} for split in ("training", "validation"))
-    if both := sorted(training & validation):
-        raise UserError(
-            data_list.path,
-            expected="validation scans of other patients than the training's",
-            found=f"patient {both[0][1]} in both",
-            remedy="move all scans of a patient to one part",
-        )
     items = labelled_items(data_list.items("training"), labelled_scans, seed=seed)
     return SegmentedSlices(list_slices(data_list, items=items, **options))
 
@@ -175,7 +166,3 @@ class SemiSupervisedBatch:
 
 def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if not key.startswith("label")}
-
-
-def _person(item: Mapping[str, Any]) -> tuple[str, str]:
-    return str(item["dataset"]), str(item["patient"])

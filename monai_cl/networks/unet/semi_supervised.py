@@ -12,7 +12,7 @@ from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
-from monai_cl.networks.momentum import move_towards
+from monai_cl.networks.momentum import follow
 from monai_cl.networks.projected import in_full_precision
 from monai_cl.networks.transfer import compare_weights, read_weights
 from monai_cl.networks.unet.encoder import ACTIVATION, FEATURES, load_unet_encoder, projector
@@ -228,5 +228,4 @@ class MeanTeacherUNet(SemiSupervisedUNet):
 
     def after_step(self) -> None:
         """Let the teacher follow by one step."""
-        move_towards(self.teacher, self.unet, momentum=min(1 - 1 / (int(self.steps) + 1), self.momentum))
-        self.steps += 1
+        follow(self.teacher, self.unet, self.steps, momentum=self.momentum)

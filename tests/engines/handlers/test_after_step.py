@@ -81,3 +81,11 @@ def test_a_network_without_anything_to_do_is_left_alone():
     AfterStep(network=nn.Linear(1, 1)).attach(engine)
     engine.run([0, 1])
     assert engine.state.iteration == 2
+
+
+def test_a_loss_is_called_where_the_network_has_nothing_to_do_and_the_trainer_gets_it_after_its_handlers():
+    engine = Engine(lambda engine, batch: None)
+    AfterStep(network=nn.Linear(1, 1)).attach(engine)
+    engine.loss_function = loss = Queued()
+    engine.run([0, 1])
+    assert loss.pushed == 2
