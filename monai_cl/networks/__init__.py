@@ -33,6 +33,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "turn_slices",
         ),
         "unet.encoder": ("MetaLabelNet", "UNetEncoder", "load_unet_encoder"),
+        "volume.dense_encoder": ("DenseEncoder3d",),
+        "volume.encoder": ("ScanClassifier", "ScanProbability", "VolumeEncoder", "scan_classifier", "volume_encoder"),
+        "volume.heads": ("ScanHeads", "SliceHead"),
     },
     # names of earlier versions, which exported configs may hold
     former={

@@ -1,0 +1,124 @@
+"""A volume in, a representation or the logits of its labels out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from einops import pack, unpack
+from torch import Tensor
+
+from monai_cl.networks.encoder import SliceEncoder
+from monai_cl.networks.volume.dense_encoder import DenseEncoder3d
+from monai_cl.networks.volume.heads import ScanHeads
+
+# Rough values of head boxes windowed to [-45, 155] HU -> [0, 1].
+MEAN, STD = 0.2, 0.27
+T = TypeVar("T", bound="VolumeEncoder")
+
+
+class VolumeEncoder(SliceEncoder):
+    """A `SliceEncoder` of volumes: (…, C, D, H, W) to representations (…, F), standardised first."""
+
+    def represent(self, images: Tensor) -> Tensor:
+        """Representations (…, F) of volumes (…, C, D, H, W), float32 or better; any number of leading axes."""
+        flat, lead = pack([images], "* c d h w")
+        return unpack(self._represent(flat), lead, "* f")[0]
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """``representation`` (…, F), and ``embedding``, which is the same: a network without a head.
+
+        Args:
+            images: (…, C, D, H, W), windowed to [0, 1].
+        """
+        representation = self.represent(images)
+        return {"representation": representation, "embedding": representation}
+
+
+class ScanClassifier(VolumeEncoder):
+    """A `DenseEncoder3d` with heads for the labels of a volume.
+
+    Args:
+        backbone: the encoder.
+        head: the heads.
+        mean: see `SliceEncoder`.
+        std: see `SliceEncoder`.
+    """
+
+    if TYPE_CHECKING:
+        backbone: DenseEncoder3d
+        head: ScanHeads
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """``representation`` (B, F) and the logits of `ScanHeads`, float32 or better.
+
+        Args:
+            images: (B, C, D, H, W), windowed to [0, 1].
+        """
+        images = images if images.dtype == torch.float64 else images.float()
+        maps = self.backbone.maps((images - self.mean) / self.std)
+        representation = self.backbone.pooled(maps[-1])
+        features = (representation, maps[2], maps[4])
+        with torch.autocast(device_type=images.device.type, enabled=False):
+            full = [x if x.dtype == torch.float64 else x.float() for x in features]
+            return {"representation": full[0], **self.head(*full)}
+
+
+class ScanProbability(ScanClassifier):
+    """A `ScanClassifier` for deployment: volumes (B, C, D, H, W) to the probability of class 1, (B, 1).
+
+    The state dict is that of the classifier that was trained; `outputs` gives all logits.
+    """
+
+    # one tensor instead of a dictionary is what a deployed network is for
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.sigmoid(self.outputs(images)["target"])
+
+
+def volume_encoder(*, in_channels: int = 1, mean: float = MEAN, std: float = STD) -> VolumeEncoder:
+    """A `VolumeEncoder` with a `DenseEncoder3d`, from plain options, as a config gives them.
+
+    Args:
+        in_channels: C.
+        mean: of the windowed volumes, see `SliceEncoder`.
+        std: of the windowed volumes.
+    """
+    backbone = DenseEncoder3d(in_channels=in_channels)
+    return _described(VolumeEncoder(backbone, mean=mean, std=std), backbone, in_channels)
+
+
+def scan_classifier(
+    *,
+    in_channels: int = 1,
+    classes: int = 2,
+    findings: int = 0,
+    slices: bool = False,
+    deployed: bool = False,
+    mean: float = MEAN,
+    std: float = STD,
+) -> ScanClassifier:
+    """A `ScanClassifier` on a `DenseEncoder3d`, from plain options, as a config gives them.
+
+    Args:
+        in_channels: C.
+        classes: see `ScanHeads`.
+        findings: see `ScanHeads`.
+        slices: see `ScanHeads`.
+        deployed: a `ScanProbability`, which takes the weights of one made with the same options.
+        mean: of the windowed volumes, see `SliceEncoder`.
+        std: of the windowed volumes.
+
+    Raises:
+        ValueError: see `ScanHeads`.
+    """
+    backbone = DenseEncoder3d(in_channels=in_channels)
+    channels = (backbone.channels[2], backbone.channels[4])
+    head = ScanHeads(backbone.representation_size, channels, classes=classes, findings=findings, slices=slices)
+    kind = ScanProbability if deployed else ScanClassifier
+    return _described(kind(backbone, head, mean=mean, std=std), backbone, in_channels)
+
+
+def _described(network: T, backbone: DenseEncoder3d, in_channels: int) -> T:
+    network.representation_size = backbone.representation_size
+    network.arguments = {"backbone": "dense3d", "in_channels": in_channels}
+    return network
