@@ -1,4 +1,4 @@
-"""``python -m monai_cl phantom [cine | modalities] | cirrhosis``: synthetic cohorts, for trials without real data."""
+"""``python -m monai_cl phantom [cine | head_ct | modalities] | cirrhosis``: synthetic cohorts, for trials without real data."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class PhantomCommand:
 
     Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
     pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
-    lists pretraining.json, target.json and spleen.json. `phantom cine` writes cardiac MR, `phantom modalities` 2D
-    images of four modalities.
+    lists pretraining.json, target.json and spleen.json. `phantom cine` writes cardiac MR, `phantom head_ct` head
+    CT, `phantom modalities` 2D images of four modalities.
 
     Example:
         python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0
@@ -87,6 +87,54 @@ class PhantomCommand:
         )
         for name, path in lists.items():
             echo(f"{name:12} {path}")
+
+    def head_ct(
+        self,
+        output: str,
+        *,
+        unlabelled: int = 600,
+        patients: int = 400,
+        validation: int = 100,
+        test: int = 200,
+        seed: int = 0,
+        size: str = "half",
+        workers: int = 1,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a synthetic cohort of head CT with five kinds of haemorrhage, with lists with and without labels.
+
+        Example:
+            python -m monai_cl phantom head_ct --output /data/head_ct --size quarter
+
+        Args:
+            output: folder to create; it must be new or empty, or see --overwrite.
+            unlabelled: patients to pre-train on; 0: none.
+            patients: labelled patients to learn from.
+            validation: further patients for validation.
+            test: further patients for the test.
+            seed: the same seed writes the same files.
+            size: full (40 slices of 224 x 192 pixels), half (20 of 112 x 96) or quarter (20 of 56 x 48).
+            workers: processes to use.
+            overwrite: replace a cohort that is there.
+        """
+        from monai_cl.data.phantom.head_ct.cohort import write_head_ct_cohort
+
+        lists = write_head_ct_cohort(
+            output,
+            unlabelled=unlabelled,
+            patients=patients,
+            validation=validation,
+            test=test,
+            seed=seed,
+            size=size,
+            workers=workers,
+            overwrite=overwrite,
+        )
+        for name, path in lists.items():
+            echo(f"{name:20} {path}")
+
+
+phantom_command = PhantomCommand()
 
     def modalities(
         self,

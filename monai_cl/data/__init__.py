@@ -27,6 +27,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "phantom.cirrhosis.cohort": ("write_cirrhosis_cohort",),
         "phantom.cine.case": ("CineScan", "cine_patient"),
         "phantom.cine.cohort": ("write_cine_cohort",),
+        "phantom.head_ct.case": ("HeadCase", "head_case"),
+        "phantom.head_ct.cohort": ("write_head_ct_cohort",),
         "phantom.modalities.case": ("SectionCase", "section_case"),
         "phantom.modalities.cohort": ("write_modalities_cohort",),
         "datalist.tables": ("TableLabels", "read_label_table"),

@@ -1,0 +1,1 @@
+"""Synthetic head CT with and without haemorrhage."""
