@@ -1,4 +1,4 @@
-"""``python -m monai_cl phantom [cine | head_ct | modalities] | cirrhosis``: synthetic cohorts, for trials without real data."""
+"""``python -m monai_cl phantom [cine | head_ct | modalities] | cirrhosis``: synthetic cohorts to try everything."""
 
 from __future__ import annotations
 
@@ -132,9 +132,6 @@ class PhantomCommand:
         )
         for name, path in lists.items():
             echo(f"{name:20} {path}")
-
-
-phantom_command = PhantomCommand()
 
     def modalities(
         self,
