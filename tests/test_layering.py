@@ -52,7 +52,7 @@ INNER = {
     ),
     "engines": (
         {"recipes"},
-        {"launch", "probe", "doctor", "schedule", "larc", "model_input"},
+        {"launch", "probe", "doctor", "schedule", "larc", "model_input", "transferred_parts"},
         {"distributed", "pretrained"},
         {"handlers", "overlap", "prepared_lists"},
         {"evaluation", "segmentation"},
