@@ -17,6 +17,7 @@ from monai_cl.files import sha256
 from monai_cl.networks import (
     SliceEncoder,
     SliceUNet,
+    describe_network,
     load_encoder,
     load_slice_encoder,
     load_unet_encoder,
@@ -84,8 +85,10 @@ def start_from(
     if file in (None, ""):
         return Start(network)
     allowed = is_switched_on("allow_other_preprocessing", allow_other_preprocessing)
-    # the organs are those of the target, and may be others
-    own = {"network": network, "preprocessing": (model or {}).get("preprocessing")}
+    # the organs are those of the target, and may be others; so may a UNETR's patch size, see load_encoder
+    described = describe_network(network)
+    arguments = {key: value for key, value in described["arguments"].items() if key != "img_size"}
+    own = {"network": {**described, "arguments": arguments}, "preprocessing": (model or {}).get("preprocessing")}
     about = check_model(file, own, allow_other_preprocessing=allowed, may_allow=True) or {}
     report = _loader(network)(network, file)
     logger.info("%s", report)

@@ -17,6 +17,7 @@ from monai_cl.files import new_file
 from monai_cl.networks.description import describe_network, differences, unetr_of_weights
 from monai_cl.networks.foreign.names import OUTPUT_LAYERS, bare_name, likely_architecture, named_as
 from monai_cl.networks.foreign.reading import read_weights
+from monai_cl.networks.position_embeddings import fitted_positions
 from monai_cl.networks.weights_file import read_about, save_weights
 
 __all__ = ["bare_name", "read_weights"]  # where they were in earlier versions
@@ -122,7 +123,7 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
         network: a `monai.networks.nets.UNETR` of the architecture that was pre-trained; or any other network, which
             gets all but its last layer.
         path: ``encoder.pt`` of `export_encoder`, or any checkpoint with the network's key names, whatever is in front
-            of them.
+            of them. Its position embeddings are interpolated for another patch size.
         strict: every encoder tensor of the network must be in the file with its shape. ``False`` loads
             what matches and reports the rest, but still refuses a file in which nothing matches.
 
@@ -135,6 +136,8 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     inner = getattr(network, "unetr", None)
     target = inner if isinstance(inner, nn.Module) else network
     weights = named_as(read_weights(path), target.state_dict())
+    if isinstance(target, UNETR):
+        weights = fitted_positions(weights, target, trained=read_about(path), source=str(path))
     report = compare_encoder(target, weights, source=str(path))
     what = type(target).__name__
     if not report.matched:

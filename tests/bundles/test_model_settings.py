@@ -177,6 +177,13 @@ def test_equal_values_may_be_given(files):
     assert all(torch.equal(loaded[name], tensor) for name, tensor in source.items())
 
 
+def test_an_encoder_may_be_fine_tuned_at_another_patch_size(files):
+    start = parsed(config(SPLEEN, "train", pretrained_encoder=files["encoder"], patch_size=[64, 32, 32]), "start")
+    assert [edge * 16 for edge in start.network.feat_size] == [64, 32, 32]
+    assert start.encoder["tensors"]["vit"] > 100
+    assert start.encoder["network"]["arguments"]["img_size"] == [32, 32, 48]
+
+
 def test_another_preprocessing_may_be_allowed_and_is_recorded(files, caplog):
     options = {"pretrained_encoder": files["encoder"], "organs": NAMES, "spacing": [8.0, 8.0, 8.0]}
     with pytest.raises(UserError, match="--allow_other_preprocessing True"):
