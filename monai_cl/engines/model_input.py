@@ -83,7 +83,7 @@ def check_model(
         raise UserError(file, found="no such checkpoint file", remedy="correct the path")
     about = read_about(file)
     if about is None:
-        logger.info("%s: does not say what it was trained on; the config's own settings are used", file)
+        _warn_of_unknown_input(file, model)
         return None
     conflict = next(conflicts(about, model, preprocessing=not allow_other_preprocessing), None)
     if conflict is not None:
@@ -99,6 +99,17 @@ def check_model(
             file, expected=f"the {what} it was trained with, {_text(trained)}{unit}", found=_text(own), remedy=remedy
         )
     return about
+
+
+def _warn_of_unknown_input(file: str | Path, model: Mapping[str, Any]) -> None:
+    own = model.get("preprocessing") or {}
+    used = [f"{key} {_text(own[name])}{unit}" for name, (key, unit) in _INPUT.items() if own.get(name) is not None]
+    logger.warning(
+        "%s: does not say what it was trained on; the config's own settings are used%s%s",
+        file,
+        ": " if used else "",
+        ", ".join(used),
+    )
 
 
 def conflicts(

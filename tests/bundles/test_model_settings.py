@@ -235,5 +235,8 @@ def test_a_file_without_a_record_goes_on_with_the_configs_values_and_the_log_say
     parser = config(ORGANS, "inference", checkpoint=files["unknown"], **given)
     with caplog.at_level(logging.INFO):
         parsed(parser, loading(parser))
-    assert caplog.text.count("unknown.pt: does not say what it was trained on") == 1
+    (said,) = [record for record in caplog.records if "does not say what it was trained on" in record.getMessage()]
+    assert said.levelname == "WARNING"
+    assert "unknown.pt: " in said.getMessage()
+    assert "settings are used: spacing [1.5, 1.5, 2] mm, " in said.getMessage()
     assert parsed(parser, "spacing") == [1.5, 1.5, 2.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,7 +46,7 @@ def result_names(scans: Iterable[str | os.PathLike], *, series_part: str | None 
         series_part: see `result_name`.
 
     Returns:
-        path as it was given -> name. Names differ also on file systems that ignore case.
+        path as it was given -> name. Names differ also on file systems that ignore case or how accents are written.
     """
     paths = {str(scan): _absolute(scan) for scan in scans}
     depths = {path: _depth(path) for path in set(paths.values())}
@@ -76,8 +77,13 @@ def file_name(name: str) -> str:
 
 
 def _repeated(names: dict[Path, str]) -> list[Path]:
-    counts = Counter(name.casefold() for name in names.values())
-    return [path for path, name in names.items() if counts[name.casefold()] > 1]
+    counts = Counter(map(_compared, names.values()))
+    return [path for path, name in names.items() if counts[_compared(name)] > 1]
+
+
+def _compared(name: str) -> str:
+    """As the file systems compare that ignore case, or how a letter with its accent is written."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _absolute(scan: str | os.PathLike) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,6 +55,12 @@ def test_where_folders_do_not_tell_scans_apart_a_hash_does():
     assert all(name.startswith("ct-") for name in list(names.values())[:2])
     # they do not depend on the order
     assert result_names(scans[::-1]) == names
+
+
+def test_accents_written_in_two_ways_are_one_name_to_some_file_systems():
+    names = result_names(["/d/caf\u00e9.nii", "/d/cafe\u0301.nii", "/d/tea.nii"])
+    assert len({unicodedata.normalize("NFC", name) for name in names.values()}) == 3
+    assert names["/d/tea.nii"] == "tea"
 
 
 PARTS = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=90).filter(lambda t: t not in (".", ".."))
