@@ -45,6 +45,7 @@ def convert_command(
     from monai_cl.data.io.nifti_output import write_volume
     from monai_cl.data.io.reading import read_volume
     from monai_cl.data.io.rectify import rectified, sheared_message
+    from monai_cl.data.io.segment_names import segment_names
 
     if uneven_slices not in ("error", "interpolate"):
         raise UserError(f'--uneven_slices: expected "error" or "interpolate", got {uneven_slices!r}')
@@ -70,5 +71,8 @@ def convert_command(
         echo(f"note: {said}")
     path = write_volume(str(output), volume)
     echo(f"wrote {path}: {volume.grid}")
+    if names := segment_names(str(source)):
+        named = ", ".join(f"{value} {name}" for value, name in sorted(names.items()))
+        echo(f"note: NIfTI keeps no names of segments; in {source} they are {named}")
     if left_out:
         echo(f"{left_out} labelled voxels of {source} lie outside {like} and are left out")

@@ -11,7 +11,16 @@ import pytest
 
 from monai_cl.cli.commands import main
 from monai_cl.data import read_volume
-from tests.data.volume_files import affine_of, ct_array, label_array, rotated, write_dicom, write_itk, write_nifti
+from tests.data.volume_files import (
+    affine_of,
+    ct_array,
+    label_array,
+    rotated,
+    write_dicom,
+    write_itk,
+    write_nifti,
+    write_segmentation,
+)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "f4", "f8", "i8"])
@@ -111,3 +120,11 @@ def test_mistakes_are_one_line(tmp_path, capsys, words, message):
     other = write_nifti(tmp_path / "other.nii.gz", ct_array(seed=3))
     main(["convert", str(other), str(there), "--overwrite"])
     np.testing.assert_array_equal(read_volume(there).array, ct_array(seed=3))
+
+
+def test_names_of_segments_that_the_output_cannot_hold_are_said(tmp_path, capsys):
+    affine = affine_of("LPS")
+    scan = write_nifti(tmp_path / "ct.nii.gz", ct_array(), affine)
+    label = write_segmentation(tmp_path / "a.seg.nrrd", label_array(), affine, {2: "spleen", 1: "liver"})
+    main(["convert", str(label), str(tmp_path / "out.nii.gz"), "--like", str(scan)])
+    assert f"NIfTI keeps no names of segments; in {label} they are 1 liver, 2 spleen" in capsys.readouterr().out
