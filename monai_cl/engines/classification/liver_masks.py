@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from monai_cl.data.io.result_names import result_names
 from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
 from monai_cl.engines.segmentation.result_files import ResultFiles
 from monai_cl.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 def scan_items(
@@ -65,6 +68,8 @@ class FindLiverMask(Transform):
         volumes: all scans of the run, to check that one mask comes with one scan.
         output_dir: masks that a bundle makes go to ``masks`` in it.
         device: where a bundle runs.
+        organ: by whose masks the model's training chose slices, where its list had them, see `from_model`; where
+            ``liver_mask`` is None, the log says that this is not done here.
 
     Raises:
         UserError: a mask that is missing, one file for several scans, a folder that is not a bundle.
@@ -78,7 +83,14 @@ class FindLiverMask(Transform):
         volumes: str | Sequence[str] = (),
         output_dir: str | Path = ".",
         device: torch.device | str = "cpu",
+        organ: str | None = None,
     ) -> None:
+        if organ and not liver_mask:
+            logger.warning(
+                "no --liver_mask: slices are chosen from the whole volume; the model was trained on slices chosen by "
+                "the mask of the %s, where its data list had one",
+                organ,
+            )
         self.liver_label, self.output_dir, self.device = liver_label, Path(output_dir), device
         self.bundle: dict[str, Any] = {}
         self.masks: Path | None = None

@@ -70,6 +70,15 @@ def test_no_mask_leaves_the_item(scan):
     assert FindLiverMask(None)(item) == item
 
 
+def test_a_forgotten_mask_is_said_where_the_model_was_trained_with_masks(scan, caplog):
+    FindLiverMask(scan["label"], volumes=scan["image"], organ="liver")
+    FindLiverMask(None, organ=None)
+    assert caplog.text == ""
+    FindLiverMask(None, organ="liver")
+    assert "no --liver_mask: slices are chosen from the whole volume" in caplog.text
+    assert "the mask of the liver" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["scan.nii.gz", "scan_seg.nii.gz"])
 def test_a_mask_is_found_in_a_folder_by_the_scans_name(scan, tmp_path, name):
     (tmp_path / "masks" / "scan.nii.gz").rename(tmp_path / "masks" / name)
