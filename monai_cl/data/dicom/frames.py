@@ -117,6 +117,13 @@ def _frames_of(header: Dataset, path: Path, series_part: str | None) -> Frames:
             found="a multi-frame file without them",
             remedy="export the series as single slices",
         )
+    if (count := int(header.get("NumberOfFrames") or 1)) != len(frames):
+        raise UserError(
+            path,
+            expected=f"{count} frames as NumberOfFrames says",
+            found=f"positions of {len(frames)}",
+            remedy="copy or export the file again",
+        )
     _same(path, "direction", turns, tolerance=1e-3)
     _same(path, "pixel spacing", sizes, tolerance=1e-3)
     rescaling = [group(frame, "PixelValueTransformationSequence") for frame in frames]

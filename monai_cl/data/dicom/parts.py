@@ -45,8 +45,9 @@ TAGS = {
 }
 # the same in the functional groups of a frame
 FRAME_KEYWORDS = (
-    *("FrameAcquisitionNumber", "TemporalPositionIndex", "EffectiveEchoTime"),
+    *("FrameAcquisitionNumber", "TemporalPositionIndex", "EffectiveEchoTime", "StackID"),
     *(name for name in TAGS if not name.endswith("Time")),
+    *("ContrastBolusAgentAdministered", "ContrastBolusAgentPhase"),
     *("FrameType", "TriggerTime", "EchoTime", "AcquisitionTime", "FrameAcquisitionDateTime"),
 )
 # ordered: several values in a row may belong to one acquisition, whose rotations are counted

@@ -68,12 +68,10 @@ def check_line(path: Path, names: Sequence[str], origins: np.ndarray, positions:
     found = f"{names[after + 1]} moved by {jumps[after]:.3f} mm sideways against {names[after]}"
     if jumps[after] <= tolerance:
         found = f"{names[int(off.argmax())]} {off.max():.3f} mm beside it"
-    raise UserError(
-        path,
-        expected="slices along one line",
-        found=found,
-        remedy="export the series again, or give the slices on either side of the jump a folder of their own",
-    )
+    remedy = "export the series again"
+    if not path.is_file():
+        remedy += ", or give the slices on either side of the jump a folder of their own"
+    raise UserError(path, expected="slices along one line", found=found, remedy=remedy)
 
 
 def check_repeated(path: Path, names: Sequence[str], array: np.ndarray, positions: np.ndarray) -> None:

@@ -151,19 +151,28 @@ def test_repeated_slices_that_differ_and_say_nothing_are_never_dropped(tmp_path)
         read_dicom_series(folder, uneven_slices="interpolate")
 
 
-def test_frames_of_two_acquisitions_are_distinguished(tmp_path):
+@pytest.mark.parametrize(
+    ("sequence", "keyword", "values"),
+    [
+        ("FrameContentSequence", "FrameAcquisitionNumber", (1, 2)),
+        ("FrameContentSequence", "StackID", ("1", "2")),
+        ("ContrastBolusUsageSequence", "ContrastBolusAgentAdministered", ("NO", "YES")),
+    ],
+)
+def test_frames_of_two_acquisitions_are_distinguished(tmp_path, sequence, keyword, values):
     folder = write_dicom(tmp_path / "ct", np.concatenate([FIRST, SECOND], axis=2), np.arange(12) * 2.0)
     file = enhanced(folder, tmp_path / "whole.dcm", positions=[*Z, *Z])
     header = pydicom.dcmread(file)
     for number, frame in enumerate(header.PerFrameFunctionalGroupsSequence):
-        frame.FrameContentSequence[0].FrameAcquisitionNumber = 1 + number // 6
+        if sequence not in frame:
+            setattr(frame, sequence, [pydicom.Dataset()])
+        setattr(frame[sequence].value[0], keyword, values[number // 6])
     header.save_as(file)
-    with pytest.raises(
-        UserError, match=r"FrameAcquisitionNumber=1 \(6 frames\), FrameAcquisitionNumber=2 \(6 frames\)"
-    ):
+    first, second = (f"{keyword}={value}" for value in values)
+    with pytest.raises(UserError, match=rf"found 2: {first} \(6 frames\), {second} \(6 frames\)"):
         read_dicom_series(file)
-    for number, expected in enumerate((FIRST, SECOND), start=1):
-        array, affine = read_dicom_series(file, series_part=f"FrameAcquisitionNumber={number}")
+    for part, expected in ((first, FIRST), (second, SECOND)):
+        array, affine = read_dicom_series(file, series_part=part)
         np.testing.assert_array_equal(array, expected)
         np.testing.assert_allclose(affine[:3, 2], [0, 0, 2])
 

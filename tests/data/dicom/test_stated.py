@@ -199,6 +199,22 @@ class TestFrames:
         with pytest.raises(UserError, match=r"whole\.dcm: expected MONOCHROME2 as PhotometricInterpretation"):
             read_dicom_series(path)
 
+    @pytest.mark.parametrize("count", [3, 5])
+    def test_a_number_of_frames_that_contradicts_them_is_refused_with_both(self, tmp_path, count):
+        path = self.file(tmp_path, lambda header: header.__setattr__("NumberOfFrames", count))
+        for read in (read_dicom_series, series_grid):
+            with pytest.raises(
+                UserError, match=rf"whole\.dcm: expected {count} frames as NumberOfFrames says, found .* 4"
+            ):
+                read(path)
+
+    def test_a_jump_in_one_file_has_a_remedy_for_one_file(self, tmp_path):
+        def edit(header):
+            header.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient[0] += 12
+
+        with pytest.raises(UserError, match=r"whole\.dcm: .* moved by 12.000 mm sideways .*; export the series again$"):
+            read_dicom_series(self.file(tmp_path, edit))
+
     @pytest.mark.parametrize("thickness", [5, None])
     def test_a_single_frame_is_as_deep_as_its_slice_thickness(self, tmp_path, thickness):
         def edit(header):
