@@ -79,6 +79,14 @@ def read_volume(
     options = {"series": series, "series_part": series_part, "uneven_slices": uneven_slices}
     if form is not None and format is not NIFTI:
         raise UserError(path, expected="a NIfTI file, which has a qform and an sform", found=f"{format.name}")
+    chosen = series or series_part
+    if chosen and not format.is_series:
+        raise UserError(
+            path,
+            expected=f"a DICOM series, of which to take {chosen}",
+            found=f"a {format.name} file",
+            remedy="leave that out for it, or give the series",
+        )
     array, affine = format.read_voxels(path, **(options if format.is_series else {"form": form} if form else {}))
     array = _three_axes(path, array)
     _check_affine(path, affine)

@@ -214,7 +214,10 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
         raise
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            path, expected="arrays as numpy.savez writes them, without pickle", found=f"something else ({error})"
+            path,
+            expected="arrays as numpy.savez writes them, without pickle",
+            found="something else, or a part of such a file",
+            remedy="give the features.npz of an inference, an evaluation or a probe",
         ) from error
     if not isinstance(about, dict):
         raise UserError(f"{path}: about", expected="a JSON object", found=type(about).__name__)

@@ -547,3 +547,15 @@ class TestRealFiles:
         shutil.copy(real_data / "ct_organs" / "btcv_label0037.nii.gz", tmp_path / "x.nii.gz")
         write_nifti(tmp_path / "x.nii", np.zeros((4, 4, 4), np.int16))
         assert read_volume(tmp_path / "x.nii.gz").array.shape == (244, 196, 246)
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
+@pytest.mark.parametrize("option", ["series", "series_part"])
+def test_a_file_that_is_no_series_has_no_part_to_choose(tmp_path, name, option):
+    write = write_nifti if name.endswith("gz") else write_itk
+    path = write(tmp_path / name, ct_array(), affine_of("LPS"))
+    with pytest.raises(
+        UserError, match=r"a\.\S+: expected a DICOM series, of which to take AcquisitionNumber=2, found a"
+    ):
+        read_volume(path, **{option: "AcquisitionNumber=2"})
+    np.testing.assert_array_equal(read_volume(path, **{option: None}).array, ct_array())
