@@ -112,9 +112,13 @@ def test_a_resumed_run_is_the_same_run(run, wsp, tmp_path):
     assert curves["learning_rate"][-1] == whole["learning_rate"][-1]
 
 
-def test_workers_change_nothing(run, wsp, tmp_path):
-    run(PRETRAINING, "train", output_dir=str(tmp_path), iterations=4, epoch_length=2, num_workers=2)
+def test_workers_and_probes_change_nothing(run, wsp, tmp_path):
+    run(PRETRAINING, "train", output_dir=str(tmp_path), iterations=4, epoch_length=2, num_workers=2, probe_every=1)
     assert_equal(weights(tmp_path), weights(wsp))
+    for name in ("probe/neighbours", "probe/linear"):
+        points = read_results(tmp_path)["curves"][name]
+        assert [iteration for iteration, _ in points] == [2, 4]
+        assert all(0 <= accuracy <= 1 for _, accuracy in points)
 
 
 def test_evaluation_compares_with_random_initialisation(run, wsp):

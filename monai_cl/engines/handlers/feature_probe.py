@@ -1,0 +1,106 @@
+"""While a pre-training runs: how well its features tell the classes that some of its slices have."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+
+from monai_cl.data.slices.pixels import collate_slices
+from monai_cl.engines.handlers.attaching import Turn, take_turn
+from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.probe.accuracies import half_of_patients, linear_accuracy, neighbour_accuracy
+from monai_cl.engines.probe.extraction import extract_features
+from monai_cl.processes import rank
+
+if TYPE_CHECKING:
+    from monai_cl.data import CTSlices
+
+logger = logging.getLogger(__name__)
+
+
+class FeatureProbe:
+    """Handler: every few epochs the accuracy of nearest neighbours and of a linear classifier on frozen features.
+
+    The slices are spread evenly over those of a known class. Half of the patients of each class are learned from, the
+    others are classified, always the same ones, so that points of one curve can be compared; they are of the training
+    part and measure progress, not what the network is worth. The curves are ``probe/neighbours`` and ``probe/linear``.
+    Training is not changed: nothing random is drawn, and the network gets back its modes. The first process measures.
+
+    Args:
+        network: not wrapped for several processes; its ``represent``, or the network itself, gives (B, F).
+        slices: what it is trained on.
+        recorder: the run's recorder.
+        every: epochs between two measurements; 0: none.
+        count: slices, at most.
+        neighbours: see `neighbour_accuracy`.
+        batch_size: slices of one forward pass.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        slices: CTSlices,
+        *,
+        recorder: RunRecorder,
+        every: int,
+        count: int = 512,
+        neighbours: int = 20,
+        batch_size: int = 64,
+    ) -> None:
+        if every < 0 or count < 4 or neighbours < 1 or batch_size < 1:
+            raise ValueError(
+                "every must be >= 0, count >= 4, neighbours and batch_size >= 1, got "
+                f"{every}, {count}, {neighbours} and {batch_size}"
+            )
+        self.network, self.slices, self.recorder = network, slices, recorder
+        self.every, self.count, self.neighbours, self.batch_size = int(every), int(count), neighbours, batch_size
+        self._chosen: np.ndarray | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer, before the recorder."""
+        take_turn(engine, self, Turn.STEP)
+        if self.every and rank() == 0:
+            engine.add_event_handler(Events.STARTED, self._choose)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+
+    def _choose(self, engine: Engine) -> None:
+        known = np.array([index for index, target in enumerate(self.slices.targets) if target is not None], dtype=int)
+        places = np.linspace(0, len(known) - 1, min(self.count, len(known))).round().astype(int)
+        self._chosen = known[np.unique(places)] if len(known) else known
+        patients, targets = self.slices.patients, self.slices.targets
+        of_class: dict[int, set[str]] = {}
+        for index in self._chosen:
+            of_class.setdefault(int(targets[index]), set()).add(patients[index])
+        if len(of_class) < 2 or min(map(len, of_class.values())) < 2:
+            self._chosen = None
+            logger.warning(
+                "no probe of the features while training: it needs two classes with two patients each, the list has %s",
+                {target: len(own) for target, own in sorted(of_class.items())} or "no targets",
+            )
+
+    def _measure(self, engine: Engine) -> None:
+        # at the iteration, not at the end of the epoch: a checkpoint of this iteration then has the point
+        if self._chosen is None or engine.state.iteration % (self.every * engine.state.epoch_length):
+            return
+        batches = DataLoader(
+            Subset(self.slices, self._chosen.tolist()),
+            batch_size=self.batch_size,
+            collate_fn=collate_slices,
+            generator=torch.Generator(),  # a loader draws a number, which must not be the training's
+        )
+        found = extract_features(self.network, batches, device=engine.state.device)
+        learning = half_of_patients(found.patient.tolist(), found.label.tolist())
+        parts = (found.features[learning], found.label[learning], found.features[~learning], found.label[~learning])
+        self.recorder.add(
+            "probe/neighbours", engine.state.iteration, neighbour_accuracy(*parts, neighbours=self.neighbours)
+        )
+        self.recorder.add("probe/linear", engine.state.iteration, linear_accuracy(*parts))
