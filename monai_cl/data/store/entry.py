@@ -13,7 +13,6 @@ import numpy as np
 
 from monai_cl.data.store.remedies import damaged_error, prepare_line, repair_line
 from monai_cl.errors import UserError
-from monai_cl.files import write_json
 from monai_cl.transforms.label_table import IGNORED
 
 BODY = -1
@@ -128,8 +127,10 @@ def save_coordinates(folder: Path, coordinates: dict[int, np.ndarray]) -> None:
 
 
 def save_entry(folder: Path, content: dict[str, Any]) -> None:
-    """Write ``entry.json`` with a checksum of itself."""
-    write_json(folder / _ENTRY, content | {"self": _checksum(content)})
+    """Write ``entry.json`` with a checksum of itself, into a folder that is not in its place yet."""
+    # not flushed here: the whole folder is, before it is moved; of single images most of the time goes there
+    text = json.dumps(content | {"self": _checksum(content)}, indent=1, sort_keys=True)
+    (folder / _ENTRY).write_text(text, encoding="utf-8")
 
 
 def load_entry(folder: Path) -> StoreEntry:

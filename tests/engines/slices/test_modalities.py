@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,24 @@ def test_every_modality_is_seen_on_a_scale_of_its_own(slices):
     first = slices[0]
     raw = np.clip(volume(0)[0][::-1, ::-1, 0].T.astype(np.float32), -100, 400)
     np.testing.assert_allclose(first["image"][0].numpy(), (raw + 100) / 500, atol=1e-6)
+
+
+def test_slices_at_the_ends_that_show_nothing_are_left_out_and_counted(tmp_path, caplog):
+    def write(name: str, *empty: int) -> dict:
+        array = np.random.default_rng(len(name)).integers(0, 900, (16, 16, 8)).astype(np.int16)
+        array[..., list(empty)] = 0
+        write_scan(tmp_path / name, array)
+        return {"image": name}
+
+    path, items = tmp_path / "list.json", [write("head.nii.gz", 0, 6, 7), write("trunk.nii.gz")]
+    path.write_text(json.dumps({"name": "heads", "modality": "MR", "training": items}), encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        kept = modality_slices(load_data_list(path), store=tmp_path / "store", size=16)
+    assert [volume_.slices.tolist() for volume_ in kept.volumes] == [[1, 2, 3, 4, 5], list(range(8))]
+    assert "3 slices at the ends of volumes show nothing and are left out" in caplog.text
+    path.write_text(json.dumps({"name": "heads", "modality": "MR", "training": [write("gap.nii.gz", 4)]}))
+    with pytest.raises(UserError, match=r"an image in slice 4 .* found one value, 0, all over the window"):
+        modality_slices(load_data_list(path), store=tmp_path / "store", size=16)
 
 
 def test_findings_of_an_image_are_0_1_or_not_known(slices):
