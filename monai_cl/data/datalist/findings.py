@@ -48,20 +48,6 @@ def finding_problems(dataset: DataSet) -> Iterator[Problem]:
                 yield Problem("finding", dataset.list_file, where, expected, f'"{name}"', file=file, remedy=remedy)
 
 
-def ras_slice_findings(item: Mapping[str, Any], grid: Grid) -> list[int | None] | None:
-    """The ``slice_findings`` of an item from feet to head, whatever the order of the file; None where it has none.
-
-    Args:
-        item: of a data list.
-        grid: of its image, in the order of the file.
-    """
-    given = item.get("slice_findings")
-    if given is None:
-        return None
-    downward = any(int(axis) == 2 and sign < 0 for axis, sign in grid.orientation)
-    return list(given)[::-1] if downward else list(given)
-
-
 def slice_count_fault(item: Mapping[str, Any], grid: Grid) -> tuple[str, str, str] | None:
     """What is wrong with the number of an item's ``slice_findings``: expected, found, remedy; None if nothing is.
 
