@@ -64,7 +64,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "probe.metrics": ("auc_interval",),
         "probe.patients": ("ProbeResult", "probe_patients"),
         "probe.run": ("describe_probe", "run_probe"),
-        "recipes": ("fine_tuning_preset",),
+        "recipes": ("clustering_preset", "fine_tuning_preset"),
         "schedule": ("cosine_schedule", "epochs_of"),
         "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (
@@ -82,6 +82,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.mean_teacher": ("MeanTeacherLoss", "batch_preparation", "mean_teacher", "with_unlabelled"),
         "segmentation.network": ("loss_weights", "parameter_groups", "segmentation_unetr"),
         "slices.batch": ("SlicePrepareBatch",),
+        "slices.clustering": (
+            "check_queue",
+            "clustering_views",
+            "label_head_sizes",
+            "measure_standardisation",
+            "prototype_counts",
+        ),
         "slices.data": (
             "PatientSlices",
             "class_count",

@@ -6,6 +6,7 @@ al. (SwAV), NeurIPS 2020, whose codes come from the Sinkhorn-Knopp algorithm.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from monai_cl.losses.queue import EmbeddingQueue
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
+logger = logging.getLogger(__name__)
 REDUCTIONS = ("mean", "sum")
 _TOLERANCE = 1e-3  # of a cosine in half precision
 
@@ -147,6 +149,8 @@ class SwappedPredictionLoss(nn.Module):
         reduction: ``mean`` over A or their ``sum``.
         queue_length: rows of the queue, rounded down to whole batches; 0: none.
         queue_start: the first step, from 0, whose embeddings enter the queue.
+        few_embeddings: ``error`` or ``warn`` where there are more prototypes than embeddings of a batch and the queue,
+            so that codes cannot use them all.
         group: the processes that share the prototypes; None for all.
 
     Attributes:
@@ -168,11 +172,15 @@ class SwappedPredictionLoss(nn.Module):
         reduction: str = "mean",
         queue_length: int = 0,
         queue_start: int = 0,
+        few_embeddings: str = "error",
         group: dist.ProcessGroup | None = None,
     ) -> None:
         super().__init__()
         if queue_length < 0:
             raise ValueError(f"queue_length must be >= 0, got {queue_length}")
+        if few_embeddings not in ("error", "warn"):
+            raise ValueError(f"few_embeddings must be error or warn, got {few_embeddings!r}")
+        self.few_embeddings = few_embeddings
         self.assign = tuple(assign)
         self.options: dict[str, Any] = {
             "temperature": temperature,
@@ -213,10 +221,13 @@ class SwappedPredictionLoss(nn.Module):
         batch = rows * (dist.get_world_size(self.options["group"]) if together else 1)
         queued = 0 if self.queue is None else self.queue.length // batch * batch
         if prototypes > batch + queued:
-            raise ValueError(
+            text = (
                 f"{prototypes} prototypes for {batch + queued} embeddings, {batch} of the batch of all processes and "
                 f"{queued} of the queue: take fewer prototypes, a larger batch or a longer queue"
             )
+            if self.few_embeddings == "error":
+                raise ValueError(text)
+            logger.warning("%s", text)
         self._checked = True
 
 

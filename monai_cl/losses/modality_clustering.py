@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,8 +51,10 @@ class ModalityClusteringLoss(nn.Module):
 
     def forward(self, scores: Tensor, embeddings: Tensor, prototypes: Tensor, modality: Tensor) -> Tensor:
         """The loss of a batch, a scalar."""
-        self._check(len(prototypes), modality)
         sizes = list(self.counts.values())
+        if len(prototypes) != sum(sizes):
+            raise ValueError(f"the network must have {sum(sizes)} prototypes, got {len(prototypes)}")
+        check_equal_parts(modality, list(self.counts))
         losses: list[Tensor] = []
         described: list[dict[str, Tensor]] = []
         for index, (member, columns, rows) in enumerate(
@@ -77,12 +79,20 @@ class ModalityClusteringLoss(nn.Module):
     def _losses(self) -> list[SwappedPredictionLoss]:
         return [member for member in self.members if isinstance(member, SwappedPredictionLoss)]
 
-    def _check(self, prototypes: int, modality: Tensor) -> None:
-        if prototypes != sum(self.counts.values()):
-            raise ValueError(f"the network must have {sum(self.counts.values())} prototypes, got {prototypes}")
-        found = [int((modality == index).sum()) for index in range(len(self.counts))]
-        if len(set(found)) > 1 or sum(found) != len(modality):
-            raise ValueError(
-                f"a batch must have as many samples of each of the modalities {', '.join(self.counts)}, got "
-                f"{', '.join(map(str, found))} of {len(modality)}"
-            )
+
+def check_equal_parts(modality: Tensor, names: Sequence[str]) -> None:
+    """Refuse a batch that has more samples of one modality than of another.
+
+    Args:
+        modality: index of each sample, (N,).
+        names: of the modalities.
+
+    Raises:
+        ValueError: names the modalities and their numbers of samples.
+    """
+    found = [int((modality == index).sum()) for index in range(len(names))]
+    if len(set(found)) > 1 or sum(found) != len(modality):
+        raise ValueError(
+            f"a batch must have as many samples of each of the modalities {', '.join(names)}, got "
+            f"{', '.join(map(str, found))} of {len(modality)}"
+        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +110,11 @@ class ClusteringNet(ProjectedEncoder):
         """
         sizes = [images] if isinstance(images, Tensor) else list(images)
         whole = sizes.pop() if self.training and self.label_heads and self.supervised_view == "whole" else None
-        parts = [super(ClusteringNet, self).forward(crops) for crops in sizes]
+        parts = []
+        for number, crops in enumerate(sizes):
+            # the running statistics are those of the large crops, which are nearer to what is evaluated
+            with _statistics_kept(self.encoder) if self.training and number else nullcontext():
+                parts.append(super().forward(crops))
         outputs = (
             {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
             if len(parts) > 1
@@ -133,6 +138,19 @@ class ClusteringNet(ProjectedEncoder):
     def after_step(self) -> None:
         """Count the steps; a resumed run freezes as long as an uninterrupted one."""
         self.steps += 1
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch norms in training normalise by the batch, and leave their running statistics as they are."""
+    norms = [(norm, norm.momentum) for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    for norm, _ in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in norms:
+            norm.momentum = momentum
 
 
 def clustering_network(

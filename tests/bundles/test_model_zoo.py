@@ -17,7 +17,13 @@ from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_
 from monai_cl.shipped import METADATA_SCHEMA
 from tests.bundles.conftest import BUNDLES
 
-SLICES = ("cirrhosis_classification", "meta_label_pretraining", "semi_supervised_segmentation", "wsp_ct_pretraining")
+SLICES = (
+    "cirrhosis_classification",
+    "clustering_pretraining",
+    "meta_label_pretraining",
+    "semi_supervised_segmentation",
+    "wsp_ct_pretraining",
+)
 VOLUMES = ("btcv_unetr_segmentation", "mixcl_ct_pretraining", "spleen_unetr_segmentation")  # 93 M parameters each
 
 

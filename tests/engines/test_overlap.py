@@ -21,11 +21,12 @@ from monai_cl.networks import save_weights
 from tests.data.volume_files import affine_of, ct_array, label_array, write_itk, write_nifti
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
-SPLEEN, MIXCL, WSP, META_LABELS, CIRRHOSIS = (
+SPLEEN, MIXCL, WSP, META_LABELS, CLUSTERING, CIRRHOSIS = (
     "spleen_unetr_segmentation",
     "mixcl_ct_pretraining",
     "wsp_ct_pretraining",
     "meta_label_pretraining",
+    "clustering_pretraining",
     "cirrhosis_classification",
 )
 SHAPE = (20, 16, 12)
@@ -84,6 +85,8 @@ def parsed(bundle: str, data_list: Path, key: str, *overlays: str, **options: An
         (WSP, "train#recorder#training_scans", {}, "0123", "target"),
         (WSP, "train#recorder#training_scans", {"method": "simclr"}, "0123", ""),
         (META_LABELS, "train#recorder#training_scans", {}, "0123", ""),
+        (CLUSTERING, "train#recorder#training_scans", {}, "0123", ""),
+        (CLUSTERING, "train#recorder#training_scans", {"heads": ["target"]}, "0123", "target"),
         (CIRRHOSIS, "train#recorder#training_scans", {"fold": 0, "folds": "list"}, "13", "target"),
     ],
 )

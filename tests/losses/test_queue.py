@@ -83,7 +83,7 @@ def test_without_a_queue_there_is_no_state():
     assert MethodLoss(SwappedPredictionLoss()).state_dict() == {}
 
 
-def test_wrong_options_are_named():
+def test_wrong_options_are_named(caplog):
     with pytest.raises(ValueError, match="queue_length must be >= 0, got -1"):
         SwappedPredictionLoss(queue_length=-1)
     with pytest.raises(ValueError, match="length must be >= 1 and start >= 0, got 3 and -1"):
@@ -93,6 +93,10 @@ def test_wrong_options_are_named():
     many = unit_rows(9, 1, F, torch.float32)
     with pytest.raises(ValueError, match="9 prototypes for 8 embeddings, 4 of the batch of all processes and 4 of the"):
         SwappedPredictionLoss(queue_length=4)(batch(0) @ many.T, batch(0), many)
+    SwappedPredictionLoss(queue_length=4, few_embeddings="warn")(batch(0) @ many.T, batch(0), many)
+    assert "9 prototypes for 8 embeddings" in caplog.text
+    with pytest.raises(ValueError, match="few_embeddings must be error or warn, got 'no'"):
+        SwappedPredictionLoss(few_embeddings="no")
 
 
 def test_diagnostics_tell_even_codes_from_collapse():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -101,3 +103,16 @@ def test_label_heads_see_the_first_large_crop_or_the_whole_image(view):
     assert set(network.eval()(large[:, 0])) == {"representation", "embedding"}
     with pytest.raises(ValueError, match="supervised_view must be one of crop, whole, got 'large'"):
         net(supervised_view="large")
+
+
+def test_running_statistics_are_those_of_the_large_crops():
+    backbone = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    network = clustering_network(slice_encoder(backbone, head=()), (6, 4), prototypes=3).train()
+    alone = copy.deepcopy(network)
+    large, small = torch.rand(4, 2, 1, 12, 12), 5 * torch.rand(4, 3, 1, 8, 8)
+    network([large, small])
+    alone(large)
+    found, expected = (net.encoder.backbone[1] for net in (network, alone))
+    assert torch.equal(found.running_mean, expected.running_mean)
+    assert torch.equal(found.running_var, expected.running_var)
+    assert found.momentum == 0.1

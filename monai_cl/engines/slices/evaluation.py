@@ -12,12 +12,14 @@ from torch import nn
 
 from monai_cl.data import CTSlices, run_record, write_features, write_results
 from monai_cl.engines.distributed.collectives import require_single_process
+from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.evaluation import evaluation_name, load_network
 from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.engines.handlers.measures import effective_rank
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.probe.depth import probe_depth
 from monai_cl.engines.probe.extraction import extract_features
+from monai_cl.engines.slices.codes import code_information
 from monai_cl.errors import UserError
 
 
@@ -37,6 +39,9 @@ def evaluate_slices(
     workers: int = 0,
 ) -> dict[str, float]:
     """R² of depth by ridge regression on unseen patients, mean cosine and effective rank, before and after training.
+
+    Of single images there is no depth; of a clustering there is the mutual information of its codes, see
+    `code_information`.
 
     Writes ``results.json`` (kind pretraining), ``features.npz`` of the trained encoder and ``features_random.npz`` of
     its random initialisation, for ``python -m monai_cl probe``.
@@ -59,7 +64,7 @@ def evaluate_slices(
         Name -> value.
 
     Raises:
-        UserError: a checkpoint of another network, fewer than two patients, a list whose slices have one depth.
+        UserError: a checkpoint of another network, fewer than two patients.
     """
     require_single_process("this evaluation")
     started, output_dir = time.monotonic(), Path(output_dir)
@@ -71,6 +76,7 @@ def evaluate_slices(
             found=len(patients),
             remedy="add patients to the split, or choose another with --split",
         )
+    volumetric = len(set(slices.depths.tolist())) > 1  # single images have no depth
     options = {"device": device, "batch_size": batch_size, "workers": workers, "progress": True}
     measures: dict[str, float] = {}
     for state in ("random", "trained"):
@@ -83,10 +89,11 @@ def evaluate_slices(
         features = extract_features(network, slices, about=note, **options)
         write_features(output_dir / f"features{suffix}.npz", features)
         rows = torch.from_numpy(features.features)
-        depth = probe_depth(features, fold_count=min(folds, len(patients)), seed=seed)
-        measures |= {
-            f"depth_r2{suffix}": depth.mean,
-            f"depth_r2_std{suffix}": depth.std,
+        if volumetric:
+            depth = probe_depth(features, fold_count=min(folds, len(patients)), seed=seed)
+            measures |= {f"depth_r2{suffix}": depth.mean, f"depth_r2_std{suffix}": depth.std}
+        found = code_information(unwrap_ddp(network), features.features, slices)
+        measures |= {f"{name}{suffix}": value for name, value in found.items()} | {
             f"mean_cosine{suffix}": mean_cosine(rows),
             f"effective_rank{suffix}": float(effective_rank(rows)),
         }

@@ -1,0 +1,165 @@
+"""What a pre-training by online clustering is put together from: prototypes, views and heads by plain options."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from monai_cl.data import CTSlices, DataList, read_energy_reference
+from monai_cl.engines.slices.data import class_count
+from monai_cl.errors import UserError
+from monai_cl.losses.hybrid import LABELS
+from monai_cl.transforms import MultiCrop
+
+logger = logging.getLogger(__name__)
+
+
+def prototype_counts(modalities: Sequence[str], prototypes: int | Sequence[int]) -> dict[str, int]:
+    """Modality -> number of its prototypes.
+
+    Args:
+        modalities: names in the order of their numbers.
+        prototypes: of each, or a number for each.
+
+    Raises:
+        UserError: another number of numbers than modalities, or one below 1.
+    """
+    each = [prototypes] * len(modalities) if isinstance(prototypes, int) else list(prototypes)
+    if len(each) != len(modalities) or min(each, default=0) < 1:
+        raise UserError(
+            "prototypes",
+            expected=f"a number >= 1, or one for each of {', '.join(modalities)}",
+            found=prototypes,
+            remedy="give as many numbers as there are modalities",
+        )
+    return dict(zip(modalities, map(int, each)))
+
+
+def clustering_views(
+    slices: CTSlices,
+    *,
+    seed: int,
+    crops: Mapping[str, Any],
+    rescale: Mapping[str, Any],
+    energy: str | Path | None = None,
+    energy_probability: float = 0.5,
+    intensity: Mapping[str, Any] | None = None,
+    whole: bool = False,
+) -> MultiCrop:
+    """The crops of a run.
+
+    Args:
+        slices: that are trained on: a reference of energies must be of such.
+        seed: the run's seed.
+        crops: ``count`` and ``size`` of large and small ones.
+        rescale: ``size``, least and greatest shorter side after it, and ``scale``, least and greatest factor.
+        energy: reference file of ``python -m monai_cl reference_energy``; None: energies stay.
+        energy_probability: of a crop with other energies.
+        intensity: ``gamma``, ``slope``, ``offset`` and ``probability`` of `draw_crop`.
+        whole: see `MultiCrop`.
+
+    Raises:
+        UserError: a reference file of another preparation, see `read_energy_reference`.
+    """
+    reference = None
+    if energy is not None:
+        reference = read_energy_reference(
+            energy,
+            modalities=slices.modalities,
+            size=slices.size,
+            window=slices.window,
+            pixel_size=slices.pixel_size,
+        )
+    return MultiCrop(
+        seed=seed,
+        count=crops["count"],
+        size=crops["size"],
+        scale=tuple(rescale["scale"]),
+        rescaled_side=rescale.get("size"),
+        energy=reference,
+        energy_probability=energy_probability,
+        modalities=slices.modalities,
+        whole=whole,
+        **(intensity or {}),
+    )
+
+
+def label_head_sizes(data_list: DataList, slices: CTSlices, heads: Sequence[str]) -> dict[str, int]:
+    """Head -> number of its outputs: of ``target`` one for two classes, of ``findings`` one for each.
+
+    Args:
+        data_list: whose items have labels.
+        slices: of its training part.
+        heads: that labels teach: ``target``, ``findings``, or both; none: the run learns without labels.
+
+    Raises:
+        UserError: an unknown head, a head for which no item has a label.
+    """
+    sizes = {}
+    for head in heads:
+        if head not in LABELS:
+            raise UserError("heads", expected=f"some of {', '.join(LABELS)}", found=head)
+        if head == "target":
+            classes = class_count(data_list)
+            sizes[head] = 1 if classes == 2 else classes
+            continue
+        sizes[head] = len(slices.findings)
+        if not any(volume.findings for volume in slices.volumes):
+            raise UserError(
+                data_list.path,
+                expected="items with findings",
+                found="none under 'training'",
+                remedy="add findings to the items and finding_names to the list, or leave the head out",
+            )
+    return sizes
+
+
+def check_queue(slices: CTSlices, *, queue_length: int) -> None:
+    """Warn of a queue that holds a modality's slices more than once: samples are then compared with themselves.
+
+    Args:
+        slices: that are trained on.
+        queue_length: rows, of all modalities together.
+    """
+    counts = dict.fromkeys(slices.modalities, 0)
+    for volume in slices.volumes:
+        counts[volume.modality] += len(volume.slices)
+    each = queue_length // len(counts)
+    for name, count in counts.items():
+        if each > count:
+            logger.warning(
+                "queue_length %d holds %d embeddings of each modality, %s has %d slices: they are compared with "
+                "themselves; take a shorter queue",
+                queue_length,
+                each,
+                name,
+                count,
+            )
+
+
+@torch.no_grad()
+def measure_standardisation(network: nn.Module, slices: Dataset, *, count: int = 500) -> None:
+    """Set the constants by which the encoder standardises its input: mean and deviation of first images, two digits.
+
+    Every process of a run sees the same images. A resumed run, and whatever loads the weights, has them from there.
+
+    Args:
+        network: with a `SliceEncoder` as ``encoder``; changed in place.
+        slices: `CTSlices`; images are spread evenly over them.
+        count: images, fewer where there are fewer.
+    """
+    chosen = np.unique(np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int))
+    moments = torch.zeros(2, dtype=torch.float64)
+    for index in chosen:
+        image = slices[int(index)]["image"].double()
+        moments += torch.stack([image.mean(), image.square().mean()]) / len(chosen)
+    mean, std = float(moments[0]), float((moments[1] - moments[0].square()).clamp(min=0).sqrt())
+    network.encoder.mean.fill_(round(mean, 2))
+    network.encoder.std.fill_(max(round(std, 2), 0.01))

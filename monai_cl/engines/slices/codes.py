@@ -1,0 +1,40 @@
+"""What the prototypes of a trained clustering tell apart: mutual information of codes with modality and class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.metrics import normalized_mutual_info_score
+from torch import nn
+
+from monai_cl.data import CTSlices
+from monai_cl.networks import ClusteringNet
+from monai_cl.networks.modes import evaluation_mode
+
+
+@torch.no_grad()
+def code_information(network: nn.Module, features: np.ndarray, slices: CTSlices) -> dict[str, float]:
+    """Normalised mutual information of each slice's nearest prototype, of all, with what is known of the slice.
+
+    Args:
+        network: a `ClusteringNet`; another one has no codes.
+        features: its representations of ``slices``, (n, F).
+        slices: in the same order.
+
+    Returns:
+        ``code_modality_nmi`` where there are several modalities: near 1 where prototypes are spent on telling them
+        apart. ``code_target_nmi`` where several classes are known. Each in [0, 1].
+    """
+    if not isinstance(network, ClusteringNet):
+        return {}
+    place = network.prototypes.weight
+    with evaluation_mode(network):
+        embeddings = network.head(torch.from_numpy(features).to(place))
+    codes = (nn.functional.normalize(embeddings, dim=1) @ place.T).argmax(dim=1).cpu().numpy()
+    modality = np.array([volume.modality for volume in slices.volumes for _ in volume.slices])
+    target = np.array([-1 if target is None else target for target in slices.targets])
+    found = {}
+    for name, labels, known in (("modality", modality, np.ones(len(codes), bool)), ("target", target, target >= 0)):
+        if len(set(labels[known].tolist())) > 1:
+            found[f"code_{name}_nmi"] = float(normalized_mutual_info_score(labels[known], codes[known]))
+    return found

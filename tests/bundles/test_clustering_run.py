@@ -1,0 +1,278 @@
+"""Pre-training by clustering, its evaluation and inference, end to end on tiny images of two modalities."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from monai_cl.cli.reference_energy import reference_energy_command
+from monai_cl.data import read_features, read_results
+from monai_cl.engines.launch.method_parts import method_files
+from monai_cl.errors import UserError
+from monai_cl.networks import UNetEncoder, load_slice_encoder, slice_encoder
+from tests.bundles.conftest import BUNDLES, config_files, words
+from tests.bundles.torchrun import Agents
+
+BUNDLE = "clustering_pretraining"
+FILES = method_files(BUNDLES / BUNDLE)
+METHODS = sorted(FILES)
+BACKBONE = {"_target_": "monai_cl.networks.UNetEncoder", "features": [4, 4, 8, 8, 16, 4], "norm": "batch"}
+NETWORK = {"backbone": BACKBONE, "image_size": 32}
+SMALL = {
+    "preset": "small", "epochs": 2, "epoch_length": 2, "batch_size": 8, "prototypes": 4, "embedding": 8,
+    "queue_length": 16, "queue_start": 1, "freeze_iterations": 1,
+    "crops": {"count": [2, 2], "size": [24, 16]}, "rescale": {"size": [24, 36], "scale": [0.5, 1.2]},
+    "num_workers": 0, "prepare_workers": 1, "device": "cpu",
+}  # fmt: skip
+
+# Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """Images of two modalities, 21 each, of 42 patients; of some a class and a finding is known."""
+    folder = tmp_path_factory.mktemp("images") / "cohort"
+    folder.mkdir()
+    rng, items = np.random.default_rng(0), {"training": [], "validation": []}
+    for number in range(48):
+        name = f"{number:02d}.png"
+        Image.fromarray(rng.integers(0, 255, (32, 32), dtype=np.uint8)).save(folder / name)
+        item = {"image": name, "patient": f"p{number}", "modality": "US" if number % 2 else "XR"}
+        if number % 3 == 0:
+            item |= {"target": number // 3 % 2, "findings": {"nodule": number % 2, "effusion": None}}
+        items["training" if number < 42 else "validation"].append(item)
+    content = {"name": "tiny", "modality": "XR", "finding_names": ["nodule", "effusion"], **items}
+    (folder / "images.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(images) -> dict[str, object]:
+    """What makes a training tiny."""
+    return {"dataset_dir": str(images), "store_dir": str(images.parent / "store"), **NETWORK, **SMALL}
+
+
+@pytest.fixture(scope="module")
+def run(options) -> Callable[..., ConfigWorkflow]:
+    """``run("train", …, output_dir=…)``: a workflow run in this process, in one thread."""
+
+    def start(*names: str, **more: object) -> ConfigWorkflow:
+        made = ConfigWorkflow(
+            config_file=config_files(BUNDLE, *names),
+            logging_file=False,
+            workflow_type="train" if names[0] == "train" else "infer",
+            **{**(options if names[0] == "train" else NETWORK), **more},
+        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            made.initialize()
+            made.run()
+            made.finalize()
+        finally:
+            torch.set_num_threads(threads)
+        return made
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def trained(run, tmp_path_factory) -> Callable[[str], Path]:
+    """``trained(method)``: four steps in two epochs, made once. Look, do not touch."""
+    made: dict[str, Path] = {}
+
+    def train(method: str) -> Path:
+        if method not in made:
+            made[method] = tmp_path_factory.mktemp(method) / method
+            run("train", method=method, output_dir=str(made[method]))
+        return made[method]
+
+    return train
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def reasons(error: BaseException | None) -> str:
+    """The messages of an error and of what it came from: MONAI wraps what building a part raises."""
+    return "" if error is None else f"{error} {reasons(error.__cause__)}"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_leaves_its_record_and_an_encoder(trained, method):
+    results = read_results(trained(method))
+    assert (results["kind"], results["bundle"], results["iterations"]) == ("pretraining", BUNDLE, 4)
+    assert (results["data_list"]["method"], results["data_list"]["modalities"]) == (method, ["US", "XR"])
+    curves = results["curves"]
+    assert {"code_perplexity", "prototypes_in_use", "queue_fill"} <= set(curves)
+    assert ({"loss_US", "loss_XR"} <= set(curves)) == (method == "per_modality")
+    assert np.isfinite(curves["loss"][-1][1])
+    state = weights(trained(method))
+    assert state["prototypes.weight"].shape == (8 if method == "per_modality" else 4, 8)
+    assert 0.4 < float(state["encoder.mean"]) < 0.6  # measured, of noise between 0 and 1
+    encoder = slice_encoder(UNetEncoder(features=BACKBONE["features"], norm="batch"), image_size=32, head=())
+    report = load_slice_encoder(encoder, trained(method) / "model.pt")
+    assert set(report.matched) == set(encoder.state_dict())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_resumed_with_a_half_filled_queue_is_the_same_run(run, trained, method, tmp_path):
+    run("train", method=method, output_dir=str(tmp_path), **{"train#trainer#max_epochs": 1})
+    assert not (tmp_path / "checkpoint_iteration=4.pt").exists()
+    content = torch.load(tmp_path / "checkpoint_iteration=2.pt", weights_only=True)
+    (filled,) = {int(t) for name, t in content["loss"].items() if name.endswith("filled")}
+    assert filled == (4 if method == "per_modality" else 8)  # one batch of two
+    run("train", method=method, output_dir=str(tmp_path))
+    assert_equal(weights(tmp_path), weights(trained(method)))
+    once, twice = (read_results(folder)["curves"] for folder in (trained(method), tmp_path))
+    assert once == twice
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_file_given_as_an_overlay_is_the_method(run, trained, method, tmp_path):
+    run("train", f"methods/{method}", output_dir=str(tmp_path))
+    assert_equal(weights(tmp_path), weights(trained(method)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_is_small_and_says_which_method_it_is(method):
+    lines = FILES[method].read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 40
+    assert lines[1].startswith("# Paper: ")
+    assert lines[2].startswith("# Command: ")
+    assert lines[2].endswith(f" --method {method} ...")
+    content = yaml.safe_load("\n".join(lines))
+    assert content["method"] == method
+    assert {"criterion", "network_def", "make_views"} <= content.keys()
+
+
+def test_with_one_modality_both_methods_are_the_same(run, tmp_path):
+    for method in METHODS:
+        run("train", method=method, modalities=["XR"], output_dir=str(tmp_path / method))
+    one, other = (weights(tmp_path / method) for method in METHODS)
+    assert_equal(one, other)
+
+
+def test_workers_change_nothing(run, trained, tmp_path):
+    run("train", output_dir=str(tmp_path), num_workers=2)
+    assert_equal(weights(tmp_path), weights(trained("per_modality")))
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+def test_labels_teach_heads_beside_clustering(run, trained, tmp_path, view):
+    heads = {"heads": ["target", "findings"], "supervised_view": view, "supervised_mean": "labelled"}
+    run("train", output_dir=str(tmp_path), **heads, optimizer_name="larc", learning_rate=0.6)
+    curves, state = read_results(tmp_path)["curves"], weights(tmp_path)
+    assert 0 < curves["labelled_target"][-1][1] < 1
+    assert np.isfinite(curves["loss_findings"][-1][1])
+    assert state["label_heads.target.weight"].shape == (1, 16)
+    assert state["label_heads.findings.weight"].shape == (2, 16)
+
+
+def test_energies_of_training_images_are_taken_from_their_file(run, images, options, trained, tmp_path):
+    file = tmp_path / "energy.json"
+    own = {"store": options["store_dir"], "image_size": 32, "images": 20}
+    reference_energy_command(str(images / "images.json"), output=str(file), **own)
+    run("train", output_dir=str(tmp_path / "run"), energy=str(file))
+    assert not torch.equal(
+        weights(tmp_path / "run")["prototypes.weight"], weights(trained("per_modality"))["prototypes.weight"]
+    )
+    content = json.loads(file.read_text())
+    content["preparation"]["image_size"] = 64
+    file.write_text(json.dumps(content))
+    with pytest.raises(RuntimeError) as caught:
+        run("train", output_dir=str(tmp_path / "other"), energy=str(file))
+    assert re.search("expected energies of slices with image_size 32, found 64", reasons(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch_size": 7}, r"a multiple of 2, the number of modalities \(US, XR\), found 7; use 6 or 8"),
+        ({"modalities": ["XR", "MR"]}, "at least one item of modality MR under 'training'"),
+        ({"prototypes": [4, 4, 4]}, "a number >= 1, or one for each of US, XR"),
+        ({"prototypes": 40}, "40 prototypes for 12 embeddings"),
+        ({"heads": ["slices"]}, "heads: expected some of target, findings, found slices"),
+        ({"preset": "smal"}, "no recipe of clustering is called 'smal'; did you mean small"),
+        ({"optimizer_name": "sgd"}, "optimizer must be larc or adamw, got 'sgd'"),
+        ({"energy": "gone.json"}, "gone.json: expected a reference file of energies, found no such file"),
+    ],
+)
+def test_wrong_options_are_named(run, tmp_path, given, message):
+    with pytest.raises((UserError, ValueError, RuntimeError)) as caught:
+        run("train", output_dir=str(tmp_path), **given)
+    assert re.search(message, reasons(caught.value))
+
+
+def test_a_queue_longer_than_the_data_set_is_warned_of(run, tmp_path, caplog):
+    run("train", output_dir=str(tmp_path), queue_length=64, epochs=1)
+    assert "queue_length 64 holds 32 embeddings of each modality, US has 21 slices" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("train",), ("train", "evaluate"), ("train", "multi_gpu_train"), ("inference",)])
+def test_the_bundle_has_every_property(options, trained, images, names):
+    given = dict(options) if names[0] == "train" else dict(NETWORK)
+    if names[-1] in ("evaluate", "inference"):
+        given["checkpoint"] = str(trained("per_modality") / "model.pt")
+    if names[0] == "inference":
+        given["datalist"] = [str(images / "47.png")]
+    workflow = ConfigWorkflow(
+        config_file=config_files(BUNDLE, *names),
+        meta_file=str(BUNDLES / BUNDLE / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="train" if names[0] == "train" else "infer",
+        **given,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert isinstance(workflow.network_def, torch.nn.Module)
+
+
+def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_same_features(
+    run, trained, images, tmp_path
+):
+    folder = trained("per_modality")
+    run("train", "evaluate", output_dir=str(folder), evaluation_dir=str(tmp_path / "e"), evaluation_folds=2)
+    results = read_results(tmp_path / "e")
+    assert results["bundle"] == BUNDLE
+    assert {"effective_rank", "mean_cosine", "code_modality_nmi", "code_modality_nmi_random"} <= set(results["curves"])
+    scan = {"datalist": [str(images / "47.png")], "modality": "US"}
+    run("inference", **scan, checkpoint=str(folder / "model.pt"), output_dir=str(tmp_path / "i"))
+    found, stored = read_features(tmp_path / "i" / "features.npz"), read_features(tmp_path / "e" / "features.npz")
+    own = stored.patient == "p47"
+    assert found.features == pytest.approx(stored.features[own], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_with_four_images_each_learn_what_one_with_eight_does(run, options, free_port, tmp_path):
+    # neither a norm that sees the other images, nor an optimiser that magnifies rounding
+    norm = {"backbone": {**BACKBONE, "norm": "instance"}, "head_norm": False, "optimizer_name": "larc"}
+    more = {**norm, "learning_rate": 0.6, "freeze_iterations": 0}
+    run("train", **more, output_dir=str(tmp_path / "one"))
+    given = {key: value for key, value in options.items() if key != "device"}
+    chosen = words({**given, **more, "batch_size": 4, "output_dir": str(tmp_path / "two")})
+    files = str(config_files(BUNDLE, "train", "multi_gpu_train"))
+    agents = Agents(["--config_file", files, *chosen], tmp_path / "cwd", free_port(), machines=1, processes=2)
+    (done,) = agents.wait()
+    done.check()
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-5)

@@ -1,0 +1,45 @@
+"""Mutual information of codes by value: prototypes that tell the modality, the class, or neither."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monai_cl.engines.slices.codes import code_information
+from monai_cl.networks import ClusteringNet, projected_encoder, slice_encoder
+
+# eight slices of four volumes: modality by the first axis, class by the second
+FEATURES = np.array([[m, 0.5 * t] for m in (1, -1) for t in (1, -1) for _ in range(2)], np.float32)
+VOLUMES = [SimpleNamespace(modality=name, slices=np.arange(2)) for name in ("CT", "CT", "MR", "MR")]
+CLASSES = [1, 1, 0, 0, 1, 1, None, None]
+
+
+def network(*rows: tuple[float, float]) -> ClusteringNet:
+    encoder = slice_encoder(nn.Conv2d(1, 2, 3), head=())
+    head = nn.Linear(2, 2, bias=False)
+    net = ClusteringNet(encoder, head, prototypes=len(rows))
+    with torch.no_grad():
+        head.weight.copy_(torch.eye(2))
+        net.prototypes.weight.copy_(nn.functional.normalize(torch.tensor(rows), dim=1))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("rows", "modality"), [([(1.0, 0.0), (-1.0, 0.0)], 1.0), ([(0.0, 1.0), (0.0, -1.0)], 0.0), ([(1.0, 1.0)], 0.0)]
+)
+def test_prototypes_tell_the_modality_or_the_class(rows, modality):
+    slices = SimpleNamespace(volumes=VOLUMES, targets=CLASSES)
+    found = code_information(network(*rows), FEATURES, slices)
+    assert found["code_modality_nmi"] == pytest.approx(modality, abs=1e-6)
+    if len(rows) > 1 and modality == 0:
+        assert found["code_target_nmi"] == pytest.approx(1)
+
+
+def test_without_prototypes_or_labels_there_is_nothing_to_say():
+    slices = SimpleNamespace(volumes=VOLUMES[:2], targets=[None] * 4)
+    assert code_information(network((1.0, 0.0)), FEATURES[:4], slices) == {}
+    assert code_information(projected_encoder(slice_encoder(nn.Conv2d(1, 4, 3), head=())), FEATURES, slices) == {}
