@@ -27,12 +27,14 @@ from tests.bundles.conftest import BUNDLES
 SPLEEN, ORGANS, MIXCL = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "mixcl_ct_pretraining"
 WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
 META, SEMI = "meta_label_pretraining", "semi_supervised_segmentation"
+CLUSTERING = "clustering_pretraining"
 SIZES = {"img_size": (32, 32, 48), "feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "num_heads": 2}
 INPUT = {"spacing": [5.0, 5.0, 4.0], "orientation": "RAS", "window": [-100.0, 300.0], "modality": "CT"}
 SLICES = {"window": [-50.0, 200.0], "image_size": 64, "pixel_size": 1.5, "neighbours": 1, "modality": "CT"}
 NAMES = ["liver", "spleen"]
 FEATURES = [2, 2, 4, 4, 8, 2]
 NO_LIST = {"_target_": "monai_cl.networks.projected_encoder", "encoder": "@encoder"}
+IMAGES = {"model::preprocessing": {"window": "@window", "image_size": "@image_size"}}
 CINE = {"model::preprocessing": {"intensity": "percentiles", "window": "@window", "image_size": "@image_size"}}
 
 
@@ -72,6 +74,10 @@ def files(tmp_path_factory) -> dict[str, str]:
     backbone = UNetEncoder(features=FEATURES, norm="instance")
     meta = projected_encoder(slice_encoder(backbone, image_size=64, mean=0.0, std=1.0, head=()))
     made["meta"] = (meta.state_dict(), record(meta, cine))
+    clustered = projected_encoder(slice_encoder("resnet18", head=()))
+    images = {**SLICES, "fraction": 0.5, "modalities": ["CT", "US"]}
+    del images["neighbours"], images["modality"]
+    made["images"] = (clustered.state_dict(), record(clustered, images))
     return {name: str(save_weights(state, folder / f"{name}.pt", about)) for name, (state, about) in made.items()}
 
 
@@ -119,11 +125,13 @@ USES = [
     (WSP, ("train", "evaluate"), "checkpoint", "slices", {"network_def": NO_LIST}),
     (META, ("inference",), "checkpoint", "meta", {}),
     (META, ("train", "evaluate"), "checkpoint", "meta", {"network_def": NO_LIST, **CINE}),
+    (CLUSTERING, ("inference",), "checkpoint", "images", {}),
+    (CLUSTERING, ("train", "evaluate"), "checkpoint", "images", {"network_def": NO_LIST, **IMAGES}),
     (SEMI, ("train",), "pretrained_encoder", "meta", {"organs": NAMES, **CINE}),
     (SEMI, ("train", "evaluate"), "checkpoint", "unet", {"organs": NAMES, **CINE}),
     (SEMI, ("inference",), "checkpoint", "unet", {}),
 ]
-SLICE_FILES = ("slices", "meta", "unet")
+SLICE_FILES = ("slices", "meta", "unet", "images")
 ids = ["-".join((bundle.split("_")[0], *names)) for bundle, names, *_ in USES]
 
 
