@@ -19,6 +19,7 @@ from monai_cl.networks.earlier_names import current_names
 from monai_cl.networks.foreign.names import bare_name, named_as
 from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.transfer import compare_weights
+from monai_cl.networks.unet.semi_supervised import SliceUNet, unet_weights
 
 
 def load_network(
@@ -44,6 +45,8 @@ def load_network(
     weights = {name: tensor for name, tensor in read_weights(checkpoint).items() if not name.startswith(ignore)}
     if isinstance(unwrap_ddp(network), ProjectedEncoder):
         weights = current_names(weights)
+    if isinstance(unwrap_ddp(network), SliceUNet):
+        weights = unet_weights(weights)
     own_weights = unwrap_ddp(network).state_dict()
     place = {bare_name(name): name for name in own_weights}
     weights = named_as(weights, place)

@@ -22,7 +22,7 @@ from monailabel.utils.others.generic import get_bundle_models, strtobool
 
 from monai_cl._version import __version__
 from monai_cl.errors import UserError
-from monai_cl.serving.app_folder import CLASSIFICATION, bundles_in, task_of
+from monai_cl.serving.app_folder import CLASSIFICATION, bundles_in, task_of, trainable
 from monai_cl.serving.classification_task import ClassificationTask
 from monai_cl.serving.failure import failure_message
 from monai_cl.serving.segmentation_task import DropoutTask, SegmentationTask
@@ -102,10 +102,10 @@ class BundleApp(MONAILabelApp):
         return {name: kind(self.bundles[name], self.conf) for name, kind in kinds.items()}
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Segmentation bundles are trained on the labels that were submitted."""
+        """Segmentation bundles that take labelled scans alone are trained on the labels that were submitted."""
         if self._asks("skip_trainers"):
             return {}
-        tasks = {name: TrainingTask(path, self.conf) for name, path in self._segmenting().items()}
+        tasks = {name: TrainingTask(path, self.conf) for name, path in self._segmenting().items() if trainable(path)}
         return {name: task for name, task in tasks.items() if task.is_valid()}
 
     def init_strategies(self) -> dict[str, Strategy]:

@@ -26,7 +26,7 @@ SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the pred
 # what has to be, or should be, as in the run the weights are from
 _OF_THE_RUN = (
     *("spacing", "window", "patch_size", "feature_size", "hidden_size", "mlp_dim", "num_heads"),
-    *("fraction", "image_size", "pixel_size", "neighbours", "backbone", "width", "classes"),
+    *("fraction", "image_size", "pixel_size", "neighbours", "backbone", "width", "classes", "features", "norm"),
     *("batch_size", "learning_rate", "weight_decay", "foreground_probability", "augmentation_probability"),
 )
 
@@ -144,6 +144,17 @@ def task_of(bundle: str | Path) -> str:
     return output_format
 
 
+def trainable(bundle: str | Path) -> bool:
+    """Whether a bundle trains on labelled scans alone, as those that were submitted to a server.
+
+    Args:
+        bundle: its folder.
+    """
+    file = Path(bundle) / "configs" / "train.yaml"
+    train = ConfigParser.load_config_files(str(file)).get("train") if file.is_file() else None
+    return isinstance(train, Mapping) and "dataset_data" in train
+
+
 def _bundle_folder(bundle: str | Path) -> Path:
     folder = Path(bundle) if (Path(bundle) / "configs").is_dir() else bundle_folder(str(bundle))
     if not (folder / "configs" / "inference.yaml").is_file():
@@ -178,8 +189,7 @@ def _run_values(weights: Path, *, bundle: str | None) -> dict[str, Any]:
         bundle: whose run it has to be; None: of any.
     """
     about = read_about(weights) or {}
-    # what is None is so by default, and cannot be given as an option
-    trained = {k: v for k, v in settings_of(about).items() if k in (*_OF_THE_RUN, "organs") and v is not None}
+    trained = {k: v for k, v in settings_of(about).items() if k in (*_OF_THE_RUN, "organs")}
     if trained.get("backbone") not in (None, *BACKBONES):
         del trained["backbone"]  # a network of the user, of which the name alone is known
     if not (weights.parent / "results.json").is_file():
@@ -192,7 +202,7 @@ def _run_values(weights: Path, *, bundle: str | None) -> dict[str, Any]:
     datasets = list((results["data_list"].get("datasets") or {}).values())
     if results["kind"] == SEGMENTATION and len(datasets) == 1:
         values["organs"] = [str(name) for name in datasets[0]["labels"][1:]]
-    return {key: value for key, value in (values | trained).items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None} | trained
 
 
 def _is_expression(value: Any) -> bool:
@@ -209,8 +219,10 @@ def _absolute(value: Any) -> Any:
 
 
 def _write_config(source: Path, file: Path, *, config: str, values: Mapping[str, Any]) -> None:
-    export_config(str(source), str(file), config=config, overrides=values)
-    copied = ConfigParser.load_config_files(str(file))
+    # what is None cannot be given as an option
+    given = {key: value for key, value in values.items() if value is not None}
+    export_config(str(source), str(file), config=config, overrides=given)
+    copied = {**ConfigParser.load_config_files(str(file)), **{key: None for key in values.keys() - given.keys()}}
     # the root of the copy is where the copy lies
     copied["bundle_root"] = ConfigParser.load_config_files(str(source / "configs" / file.name))["bundle_root"]
     ConfigParser.export_config_file(copied, str(file), fmt="yaml")
@@ -245,7 +257,9 @@ def _write_metadata(source: Path, target: Path) -> None:
         names = ["background", *map(str, parser.get_parsed_content("organs"))]
         pred["channel_def"] = {str(number): name for number, name in enumerate(names)}
         pred["num_channels"] = len(names)
-        image["spatial_shape"] = pred["spatial_shape"] = list(parser.get_parsed_content("patch_size"))
+        sizes = "patch_size" if "patch_size" in parser else "image_size"  # a network of volumes, or of slices
+        sides = parser.get_parsed_content(sizes)
+        image["spatial_shape"] = pred["spatial_shape"] = [sides] * 2 if isinstance(sides, int) else list(sides)
     else:
         image["spatial_shape"] = [parser.get_parsed_content("image_size")] * 2
         image["num_channels"] = 2 * parser.get_parsed_content("neighbours") + 1

@@ -19,11 +19,13 @@ from monai.data import load_net_with_metadata
 from monai_cl.data import read_results
 from monai_cl.engines import load_classifier, load_network
 from monai_cl.networks import load_slice_encoder
+from tests.bundles.cine_runs import NETWORK as SMALL_UNET
 from tests.bundles.conftest import BUNDLES, NETWORK, ORGANS, PRETRAINING, SPLEEN, config_files, words
 from tests.bundles.slice_runs import CLASSIFICATION, SLICE_NETWORK
 from tests.bundles.slice_runs import PRETRAINING as SLICES
 
-ALL = (PRETRAINING, SPLEEN, ORGANS, SLICES, CLASSIFICATION)
+META_LABELS, FEW_LABELS = "meta_label_pretraining", "semi_supervised_segmentation"
+ALL = (PRETRAINING, SPLEEN, ORGANS, SLICES, CLASSIFICATION, META_LABELS, FEW_LABELS)
 FORMAT = "_meta_#network_data_format"
 # torch's exporter to ONNX warns of its own internals
 pytestmark = pytest.mark.filterwarnings("default")
@@ -49,14 +51,31 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def trained(pretraining, spleen, organs, wsp, probe) -> Callable[[str], Trained]:
+def cine_runs(cine_run, tmp_path_factory) -> Callable[[str], Path]:
+    """``cine_runs(bundle)``: a finished run on slices of the cine, made once."""
+    made: dict[str, Path] = {}
+
+    def run(bundle: str) -> Path:
+        if bundle not in made:
+            made[bundle] = tmp_path_factory.mktemp("runs") / bundle
+            cine_run(bundle, "train", output_dir=str(made[bundle]), scans_per_batch=2)
+        return made[bundle]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(pretraining, spleen, organs, wsp, probe, cine_runs) -> Callable[[str], Trained]:
     """The network of a bundle's inference with the weights of a finished run."""
     runs = {PRETRAINING: pretraining, SPLEEN: spleen, ORGANS: organs, SLICES: wsp, CLASSIFICATION: probe}
     spare = ("projectors.", "segmentation_head.")
-    load = {SLICES: load_slice_encoder, CLASSIFICATION: load_classifier}
+    load = {SLICES: load_slice_encoder, META_LABELS: load_slice_encoder, CLASSIFICATION: load_classifier}
 
     def of(bundle: str) -> Trained:
-        if bundle in (SLICES, CLASSIFICATION):
+        folder = cine_runs(bundle) if bundle in (META_LABELS, FEW_LABELS) else runs[bundle]
+        if bundle in (META_LABELS, FEW_LABELS):
+            sides, options = [SMALL_UNET["image_size"]] * 2, dict(SMALL_UNET)
+        elif bundle in (SLICES, CLASSIFICATION):
             sides, options = [SLICE_NETWORK["image_size"]] * 2, dict(SLICE_NETWORK)
         else:
             sides, options = NETWORK["patch_size"], dict(NETWORK)
@@ -66,14 +85,16 @@ def trained(pretraining, spleen, organs, wsp, probe) -> Callable[[str], Trained]
             options["organs"], meta[f"{FORMAT}#outputs#pred#num_channels"] = labels[1:], len(labels)
         if bundle == SLICES:
             meta[f"{FORMAT}#outputs#pred#num_channels"] = 32  # 256 at width 1
+        if bundle == META_LABELS:
+            meta[f"{FORMAT}#outputs#pred#num_channels"] = SMALL_UNET["features"][4]
         parser = ConfigParser(ConfigParser.load_config_files(config_files(bundle, "inference")))
         parser.update(options)
-        network, file = parser.get_parsed_content("network_def"), runs[bundle] / "model.pt"
+        network, file = parser.get_parsed_content("network_def"), folder / "model.pt"
         if bundle in load:
             load[bundle](network, file)
         else:
             load_network(network, file, ignore=spare if bundle == PRETRAINING else ())
-        return Trained(runs[bundle], {**options, **meta}, network, (1, 1, *sides))
+        return Trained(folder, {**options, **meta}, network, (1, 1, *sides))
 
     return of
 
@@ -115,7 +136,7 @@ def test_torchscript_is_the_network_and_carries_metadata_and_config(launcher, tr
     assert json.loads(extra["inference.json"])["network_def"]["_target_"]
 
 
-@pytest.mark.parametrize("bundle", [PRETRAINING, SPLEEN, SLICES])
+@pytest.mark.parametrize("bundle", [PRETRAINING, SPLEEN, SLICES, META_LABELS, FEW_LABELS])
 def test_a_checkpoint_of_a_training_is_exported_as_well(launcher, trained, files, bundle, tmp_path):
     run = trained(bundle)
     (file,) = run.folder.glob("checkpoint_iteration=4.pt")
@@ -127,7 +148,16 @@ def test_a_checkpoint_of_a_training_is_exported_as_well(launcher, trained, files
 
 
 @pytest.mark.parametrize(
-    "bundle", [PRETRAINING, SPLEEN, SLICES, CLASSIFICATION, pytest.param(ORGANS, marks=pytest.mark.slow)]
+    "bundle",
+    [
+        PRETRAINING,
+        SPLEEN,
+        SLICES,
+        CLASSIFICATION,
+        META_LABELS,
+        FEW_LABELS,
+        pytest.param(ORGANS, marks=pytest.mark.slow),
+    ],
 )
 def test_onnx_computes_what_torch_computes(trained, files, bundle, tmp_path):
     reason = "ONNX needs onnx, onnxscript and onnxruntime: pip install 'monai-cl[export]'"

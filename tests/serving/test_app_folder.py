@@ -13,17 +13,19 @@ from monai.networks.nets import UNETR
 
 from monai_cl.data import read_volume
 from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.records.model_record import model_record
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines import slice_classifier
 from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.errors import UserError
-from monai_cl.networks import describe_network, save_weights, slice_encoder
+from monai_cl.networks import SliceUNet, describe_network, save_weights, slice_encoder
 from monai_cl.serving import lay_out_app
-from monai_cl.serving.app_folder import bundles_in
+from monai_cl.serving.app_folder import bundles_in, trainable
 from monai_cl.shipped import bundle_folder
 from tests.data.volume_files import write_dicom
 from tests.report.examples import classification
 
+FEW_LABELS, FEATURES = "semi_supervised_segmentation", [4, 4, 8, 8, 16, 4]
 SPLEEN, ORGANS, CIRRHOSIS = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "cirrhosis_classification"
 FILLED = [-200, -100, 0, 100, 200]
 SIZES = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
@@ -245,3 +247,43 @@ def test_slices_that_lie_unevenly_are_interpolated_where_the_app_is_told_so(tmp_
     train["data_list"], train["dataset_dir"] = str(tmp_path / "list.json"), str(tmp_path)
     (item,) = train.get_parsed_content("lists").items()
     np.testing.assert_array_equal(read_volume(item["image"], **reading_options(item)).array[16, 16], FILLED)
+
+
+@pytest.mark.parametrize("prefix", ["unet.", ""])
+def test_a_model_of_slices_is_served_with_its_sizes_and_organs_and_is_not_trained_there(tmp_path, prefix):
+    network = SliceUNet(3, features=FEATURES)
+    weights = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    if prefix:
+        weights["projectors.position.0.weight"] = torch.zeros(2)  # of the training alone
+    record = model_record(
+        kind="segmentation",
+        bundle=FEW_LABELS,
+        method="self_paced",
+        network=describe_network(network),
+        preprocessing={
+            "intensity": "percentiles",
+            "window": None,
+            "image_size": 32,
+            "pixel_size": 2.0,
+            "fraction": 1.0,
+        },
+        organs=["cavity", "wall"],
+        data_list={},
+        scans=None,
+        iterations=4,
+        seed=0,
+        encoder=None,
+    )
+    save_weights(weights, tmp_path / "model.pt", record)
+    made = lay_out_app(tmp_path / "app", FEW_LABELS, checkpoint=tmp_path / "model.pt")
+    inference = config(made, "inference")
+    assert (inference["features"], inference["image_size"], inference["pixel_size"]) == (FEATURES, 32, 2.0)
+    assert inference["organs"] == ["cavity", "wall"]
+    folder = made.folder / "model" / FEW_LABELS
+    formats = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))["network_data_format"]
+    assert formats["inputs"]["image"]["spatial_shape"] == [32, 32]
+    assert formats["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "cavity", "2": "wall"}
+    copied = torch.load(folder / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(copied[name], tensor) for name, tensor in network.state_dict().items())
+    assert not trainable(folder)
+    assert trainable(bundle_folder(SPLEEN))

@@ -44,10 +44,17 @@ class SliceUNet(BasicUNet):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load its own state dict, or that of a training without what only the training needs."""
-        if any(name.startswith(_UNET) for name in state_dict):
-            inner = {name: tensor for name, tensor in state_dict.items() if name.startswith(_UNET)}
-            state_dict = {name.removeprefix(_UNET): tensor for name, tensor in inner.items()}
-        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        return super().load_state_dict(unet_weights(state_dict), strict=strict, assign=assign)
+
+
+def unet_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the U-Net among a training's weights, by the U-Net's own names; a U-Net's own as they are.
+
+    Args:
+        weights: name -> tensor.
+    """
+    inner = {name.removeprefix(_UNET): tensor for name, tensor in weights.items() if name.startswith(_UNET)}
+    return inner or dict(weights)
 
 
 def slice_unet(
@@ -75,7 +82,8 @@ def slice_unet(
 
 
 def load_slice_unet(network: nn.Module, path: str | Path) -> nn.Module:
-    """Load a trained `SliceUNet` from ``model.pt`` or a checkpoint of a training by any method, and return it.
+    """Load a trained `SliceUNet` from ``model.pt`` or a checkpoint of a training by any method, or from a file of a
+    `SliceUNet` alone, and return it.
 
     Args:
         network: a `SliceUNet`, or a `SemiSupervisedUNet` whose U-Net is loaded.
@@ -85,7 +93,7 @@ def load_slice_unet(network: nn.Module, path: str | Path) -> nn.Module:
         UserError: a file that is missing, damaged or of another network.
     """
     unet = getattr(network, "unet", network)
-    given = {n.removeprefix(_UNET): t for n, t in read_weights(path).items() if n.startswith(_UNET)}
+    given = unet_weights(read_weights(path))
     report = compare_weights(unet.state_dict(), given, source=str(path))
     if not report.complete:
         raise UserError(f"{report}; use the features, norm and classes it was trained with")
