@@ -264,3 +264,35 @@ def test_depth_is_predicted_for_unseen_patients(tmp_path, real_data):
         (method, fold) for method in ("random", "simclr", "depth_aware", "wsp") for fold in range(3)
     }
     assert sum(len(row["rank"]) for row in found if row["method"] == "wsp") == 11
+
+
+@pytest.mark.slow
+def test_slices_of_real_ct_are_pretrained_and_segmented_by_position_and_patient(lists, real_data, tmp_path):
+    """One labelled scan, one without, one to validate on: the calls that the cine has."""
+    document = json.loads(lists["target"].read_text(encoding="utf-8"))
+    for item in document["training"]:
+        del item["fold"]
+    document["validation"] = [document["training"].pop()]
+    (tmp_path / "list.json").write_text(json.dumps(document))
+    labels = {"position": {"parts": 4, "gamma": [5, 60]}, "patient": {"weight": 0.1, "gamma": [3.5, 50]}}
+    options = {"dataset_dir": real_data, "data_list": tmp_path / "list.json", "store_dir": tmp_path / "store"}
+    options |= {"meta_labels": json.dumps(labels), "features": [4, 4, 8, 8, 16, 4], "image_size": 64, "num_workers": 0}
+    options |= {"iterations": 4, "epoch_length": 4, "scans_per_batch": 2, "prepare_workers": 1}
+    more = {"labelled_scans": 1, "labelled_batch": 4, "dice_weight": 1.0, "overlay_cases": 1}
+    more["pretrained_encoder"] = tmp_path / "meta_label_pretraining" / "model.pt"
+    for bundle, own in (("meta_label_pretraining", {}), ("semi_supervised_segmentation", more)):
+        words = [str(w) for key, value in {**options, **own}.items() for w in (f"--{key}", value)]
+        config = BUNDLES / bundle / "configs" / "train.yaml"
+        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config), *words]
+        done = subprocess.run(
+            [*command, "--output_dir", str(tmp_path / bundle)],
+            capture_output=True,
+            encoding="utf-8",
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+    results = read_results(tmp_path / "semi_supervised_segmentation")
+    assert (results["data_list"]["scans"], len(results["data_list"]["training_cases"])) == (2, 1)
+    assert len(results["metrics"]["dice"]) == 13
+    assert all(np.isfinite(value) for _, value in results["curves"]["loss"])

@@ -15,12 +15,14 @@ import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 
-from monai_cl.data import read_results
+from monai_cl.cli.commands import main
+from monai_cl.data import read_dicom_seg, read_results
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from tests.bundles.cine_runs import NETWORK
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.torchrun import Agents
+from tests.data.volume_files import ct_array, write_dicom
 
 BUNDLE = "semi_supervised_segmentation"
 FILES = method_files(BUNDLES / BUNDLE)
@@ -176,7 +178,9 @@ def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):
     error: BaseException | None = caught.value
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__
-    assert "training_000" in str(error)
+    assert 'expected patient "training_000" in training only' in str(error)
+    assert str(error).endswith("keep the scans of a patient together")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -221,3 +225,48 @@ def test_ct_is_segmented_by_the_same_call(run, slice_cohort, tmp_path):
     results = read_results(tmp_path)
     assert set(results["metrics"]["dice"]) == {"liver", "spleen"}
     assert results["data_list"]["labelled_scans"] == 2
+
+
+ABDOMEN = {"position": {"parts": 4, "gamma": [5, 60]}, "patient": {"weight": 0.1, "gamma": [3.5, 50]}}
+
+
+@pytest.fixture(scope="module")
+def abdomen(cohort, tmp_path_factory) -> dict[str, object]:
+    """Options for the synthetic abdomen: four scans to train on, one to validate."""
+    folder = tmp_path_factory.mktemp("abdomen")
+    main(["datalist", "subset", str(cohort / "target.json"), str(folder), "--fraction", "1", "--fold", "0"])
+    (data_list,) = folder.glob("*.json")
+    work = {"dataset_dir": str(cohort), "data_list": str(data_list), "store_dir": str(folder / "store")}
+    return {**work, "meta_labels": ABDOMEN}
+
+
+@pytest.mark.parametrize("labelled", [1, pytest.param(2, marks=pytest.mark.slow), 4])
+def test_abdominal_ct_is_segmented_from_a_few_labelled_scans_by_the_same_call(run, abdomen, labelled, tmp_path):
+    run("train", **abdomen, output_dir=str(tmp_path), labelled_scans=labelled, iterations=2)
+    results = read_results(tmp_path)
+    assert len(results["data_list"]["training_cases"]) == labelled
+    assert results["data_list"]["scans"] == 4
+    assert len(results["metrics"]["dice"]) == 7
+    assert {"meta_label/position", "meta_label/patient"} <= results["curves"].keys()
+
+
+def test_abdominal_ct_pretrains_the_encoder_it_is_segmented_with(run, cine_run, abdomen, tmp_path):
+    options = {**abdomen, "scans_per_batch": 2, "iterations": 2}
+    cine_run("meta_label_pretraining", "train", **options, output_dir=str(tmp_path / "pre"))
+    file = str(tmp_path / "pre" / "model.pt")
+    run("train", **options, output_dir=str(tmp_path / "run"), pretrained_encoder=file)
+    assert read_results(tmp_path / "run")["initialisation"] == file
+
+
+def test_a_dicom_series_gets_a_dicom_seg_of_what_the_nifti_holds(run, trained, tmp_path):
+    pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
+    array = ct_array((40, 36, 12))
+    series = write_dicom(tmp_path / "in" / "scan", array, 5.0 * np.arange(array.shape[2]))
+    given = {"checkpoint": str(trained("self_paced") / "model.pt"), "output_dir": str(tmp_path / "out")}
+    run("inference", dataset_dir=str(tmp_path / "in"), dicom_seg=True, **given)
+    nifti = nib.load(tmp_path / "out" / "scan_seg.nii.gz")
+    labels, affine, names = read_dicom_seg(tmp_path / "out" / "scan_seg.dcm", source=series)
+    assert np.array_equal(labels, np.asanyarray(nifti.dataobj))
+    assert np.allclose(affine, nifti.affine, atol=1e-3)
+    assert names == {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
+    assert labels.any()
