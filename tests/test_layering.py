@@ -49,6 +49,7 @@ INNER = {
         {"datalist"},
         {"store", "phantom"},
         {"slices"},
+        {"boxes"},
     ),
     "engines": (
         {"recipes"},
@@ -58,6 +59,7 @@ INNER = {
         {"evaluation", "segmentation"},
         {"checkpoints"},
         {"mixcl", "slices", "classification"},
+        {"scans"},
     ),
 }
 FULL = 21  # files in one folder: a reader still takes them in at a glance

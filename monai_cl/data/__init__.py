@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slices.energy_reference": ("measure_energies", "read_energy_reference", "write_energy_reference"),
         "slices.segmented": ("SegmentedSlices", "SemiSupervisedSlices", "labelled_items"),
         "slices.meta_labels": ("MetaLabelledSlices", "meta_labels_of", "position_parts", "slice_parts"),
+        "boxes.head_boxes": ("BoxedScan", "HeadBoxes", "boxed_scans"),
         "sampling.patients": ("PatientSampler",),
         "sampling.parts": ("PartSampler",),
         "sampling.modalities": ("ModalitySampler",),

@@ -66,6 +66,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "probe.run": ("describe_probe", "run_probe"),
         "recipes": ("clustering_preset", "fine_tuning_preset"),
         "schedule": ("cosine_schedule", "epochs_of"),
+        "scans.activation_map": ("volume_activation",),
+        "scans.batch": ("ScanPrepareBatch",),
+        "scans.data": ("ScanSeries", "describe_scans", "list_boxes", "scan_part", "with_class"),
+        "scans.network": ("LogitsInferer", "encoder_parameter_groups"),
+        "scans.prediction_files": ("LoadHeadBox", "ScanPredictionFiles"),
+        "scans.recorder": ("ScanRecorder",),
+        "scans.scores": ("ScanScores", "slice_scores", "type_scores"),
         "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (
             "checked_items",

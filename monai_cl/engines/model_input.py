@@ -22,6 +22,7 @@ _INPUT = {
     "modality": ("modality", ""),
     "intensity": ("intensity", ""),
     "image_size": ("image_size", " pixels"),
+    "box_size": ("box_size", " voxels"),
     "pixel_size": ("pixel_size", " mm"),
     "neighbours": ("neighbours", ""),
 }

@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ),
         "clustering": ("SwappedPredictionLoss", "sinkhorn", "swapped_prediction_loss"),
         "modality_clustering": ("ModalityClusteringLoss",),
-        "hybrid": ("HybridLoss", "known_label_losses"),
+        "hybrid": ("HybridLoss", "KnownLabelsLoss", "known_label_losses"),
         "queue": ("EmbeddingQueue",),
         "self_paced": ("self_paced_loss", "self_paced_minimum", "self_paced_weight"),
         "meta_label": ("MetaLabelLoss",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -117,8 +117,52 @@ class HybridLoss(nn.Module):
         """What makes the mean over the processes that of one: their mean number of labelled samples."""
         if self.supervised_mean == "all":
             return rows
-        count = count.float()
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(count, group=self.group)
-            count = count / dist.get_world_size(self.group)
-        return torch.where(count > 0, count, 1)
+        return _samples(count, self.group)
+
+
+class KnownLabelsLoss(nn.Module):
+    """Sum over the heads of the mean of `known_label_losses` over samples of which a label is known, of all processes.
+
+    Called with a network's outputs and a batch's labels, both by the head's name, such as ``target`` (B, 1) and (B,),
+    ``findings`` (B, n), ``slice_findings`` (B, D). A head of whose labels none is known costs nothing.
+
+    Args:
+        weights: of the heads; 1 for those that are not named.
+        group: the processes that share a batch; None for all.
+
+    Attributes:
+        diagnostics: of the last call: ``loss_<head>``, and ``labelled_<head>``, the share of this process's samples of
+            which a label is known.
+
+    Raises:
+        ValueError: from a call: no head with labels, or labels that do not fit.
+
+    Source: Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283, Eq. 6.
+    """
+
+    def __init__(self, *, weights: Mapping[str, float] | None = None, group: dist.ProcessGroup | None = None) -> None:
+        super().__init__()
+        self.weights, self.group = dict(weights or {}), group
+        self.diagnostics: dict[str, Tensor] = {}
+
+    def forward(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+        """The loss of a batch, a scalar."""
+        heads = [name for name in outputs if name in labels]
+        if not heads:
+            raise ValueError(f"expected labels of {', '.join(outputs)}, got {', '.join(labels) or 'none'}")
+        self.diagnostics, terms = {}, []
+        for name in heads:
+            errors, known = known_label_losses(outputs[name], labels[name])
+            value = errors.sum() / _samples(known.sum(), self.group).to(errors.dtype)
+            terms.append(self.weights.get(name, 1.0) * value)
+            self.diagnostics |= {f"loss_{name}": value.detach(), f"labelled_{name}": known.float().mean()}
+        return torch.stack(terms).sum()
+
+
+def _samples(count: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """Labelled samples, the mean of the processes; 1 where there is none."""
+    count = count.float()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count, group=group)
+        count = count / dist.get_world_size(group)
+    return torch.where(count > 0, count, 1)

@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "multi_crop": ("MultiCrop", "apply_crop", "apply_crops", "draw_crop"),
         "shaded_views": ("ShadedSliceViews",),
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
+        "volume.crops": ("VolumeCrops",),
         "volume.head_box": ("HeadBoxd", "box_findings", "head_box"),
     },
 )

@@ -282,6 +282,8 @@ class MultiCrop(nn.Module):
             the modalities; from a call: slices of another size than the reference's.
     """
 
+    least_crops = 2  # of a sample: one is predicted from the other
+
     def __init__(
         self,
         *,
@@ -296,8 +298,9 @@ class MultiCrop(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        if len(count) != 2 or len(size) != 2 or count[0] < 1 or count[1] < 0 or sum(count) < 2:
-            raise ValueError(f"count must be two numbers, 1 or more large crops and 2 in all, got {list(count)}")
+        least = self.least_crops
+        if len(count) != 2 or len(size) != 2 or count[0] < 1 or count[1] < 0 or sum(count) < least:
+            raise ValueError(f"count must be two numbers, 1 or more large crops and {least} in all, got {list(count)}")
         self.seed, self.count, self.air, self.options = int(seed), tuple(count), air, dict(options)
         self.size = [_pair(side) for side in size]
         self.energy, self.modalities, self.centred, self.whole = energy, tuple(modalities), centred, whole

@@ -17,6 +17,7 @@ from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
 from monai_cl.errors import UserError
 from monai_cl.transforms.hounsfield import PERCENTILES, flat_fault, hounsfield_fault
+from monai_cl.transforms.volume.head_box import head_box
 
 LAYOUTS = ("volume", "slices")
 INTENSITIES = ("hounsfield", "percentiles", "modality")
@@ -38,6 +39,9 @@ class Preparation:
         intensity: ``"hounsfield"``: the values of a CT, which are checked; ``"percentiles"``: of MR and others, whose
             units differ from scan to scan, the 1st and 99th percentile of each become 0 and 1000, and values beyond are
             clipped. ``"modality"``: of each item, the one of the two that its modality asks for (see :meth:`of`).
+        head_box: (D, H, W): the box around the head, in so many voxels, in place of the whole scan, see
+            `monai_cl.transforms.head_box`; needs ``spacing=None``. Labels are left out.
+        find_head: False: the scans are such boxes already.
     """
 
     spacing: tuple[float, float, float] | None = (1.5, 1.5, 2.0)
@@ -45,6 +49,8 @@ class Preparation:
     antialias: bool = False
     uneven_slices: str = "error"
     intensity: str = "hounsfield"
+    head_box: tuple[int, int, int] | None = None
+    find_head: bool = True
 
     def __post_init__(self) -> None:
         if self.spacing is not None:
@@ -60,6 +66,11 @@ class Preparation:
             raise ValueError(f'uneven_slices must be "error" or "interpolate", got {self.uneven_slices!r}')
         if self.intensity not in INTENSITIES:
             raise ValueError(f"intensity must be one of {INTENSITIES}, got {self.intensity!r}")
+        if self.head_box is not None:
+            size = tuple(int(edge) for edge in self.head_box)
+            if len(size) != 3 or min(size) < 1 or self.spacing is not None:
+                raise ValueError(f"head_box must be three numbers >= 1, with spacing None, got {self.head_box}")
+            object.__setattr__(self, "head_box", size)
 
     def of(self, item: Mapping[str, Any]) -> Preparation:
         """The preparation of one item: with ``intensity="modality"``, hounsfield for CT and percentiles for others.
@@ -78,9 +89,13 @@ class Preparation:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Its fields, without ``intensity`` for CT: as before there were other modalities."""
+        """Its fields, without those that earlier versions did not have where they say the same as these versions."""
         fields = asdict(self)
-        return {name: fields[name] for name in fields if name != "intensity" or self.intensity != "hounsfield"}
+        if self.intensity == "hounsfield":
+            del fields["intensity"]
+        if self.head_box is None:
+            del fields["head_box"], fields["find_head"]
+        return fields
 
     @property
     def digest(self) -> str:
@@ -134,11 +149,15 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         _check_hounsfield(image)
     else:
         image = replace(image, array=by_percentiles(image.array, where=image.path))
-    if item.get("label"):
+    if item.get("label") and preparation.head_box is None:
         where = {"image": item["image"], "grid": image.grid}
         values = {"label_map": item.get("label_map"), "ignore": item.get("ignore")}
         label = to_ras(read_label(item["label"], **values, **where, **options))
     image = to_ras(image)
+    if preparation.head_box is not None:
+        size, find = preparation.head_box, preparation.find_head
+        box = head_box(image.array, image.affine, size=size, find=find, where=image.path)
+        image = Volume(*box, image.path)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
         label = resample(label, preparation.spacing, mode="nearest") if label is not None else None

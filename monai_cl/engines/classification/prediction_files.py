@@ -105,18 +105,47 @@ class PredictionFiles:
         """Register on an evaluator."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._scan)
 
-    def _scan(self, engine: Engine) -> None:
+    def record(self, engine: Engine) -> dict[str, Any]:
+        """What is said of the scan that an evaluator has just processed, see `scan_record`.
+
+        Args:
+            engine: the evaluator.
+        """
         logits = engine.state.output["pred"]
+        return scan_record(engine.state.batch, logits, classes=self.classes, decisive=self.pictures)
+
+    def picture(self, engine: Engine, scan: Mapping[str, Any]) -> bytes | None:
+        """The picture of the decisive slices; None where there is none of them.
+
+        Args:
+            engine: the evaluator.
+            scan: from `record`.
+        """
+        chosen = decisive_slices(slice_probabilities(engine.state.output["pred"]), count=self.pictures)
+        if not len(chosen) or self.draw is None:
+            return None
+        images = engine.state.output["image"][0][chosen.tolist()]
+        rows = [scan["slices"][i] for i in chosen]
+        maps = class_activation(self.network, images, positive=scan["probability"] >= THRESHOLD, layer=self.layer)
+        return self._drawn(images[:, images.shape[1] // 2], maps, rows, scan)
+
+    def _drawn(self, images: Any, maps: Any, rows: Sequence[Mapping[str, Any]], scan: Mapping[str, Any]) -> bytes:
+        """Slices (n, H, W) and their maps as a picture, with the probabilities of ``rows``."""
+        assert self.draw is not None
+        titles = [f"slice {row['slice']}: {row['probability']:.2f}" for row in rows]
+        mean, call = scan["probability"], scan["call"]
+        title = f"probability of {self.classes[1]} {mean:.2f}; evidence for {call}"
+        return self.draw(images.cpu().numpy(), maps.cpu().numpy(), titles=titles, title=title)
+
+    def _scan(self, engine: Engine) -> None:
         scan = {
-            **scan_record(engine.state.batch, logits, classes=self.classes, decisive=self.pictures),
+            **self.record(engine),
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
             "picture": None,
         }
-        rows, mean = scan["slices"], scan["probability"]
-        chosen = decisive_slices(slice_probabilities(logits), count=self.pictures)
-        if len(chosen) and self.draw is not None:
+        content = self.picture(engine, scan)
+        if content is not None:
             scan["picture"] = f"{scan['id']}_gradcam.png"
-            content = self._picture(engine.state.output["image"][0][chosen.tolist()], [rows[i] for i in chosen], mean)
             write_atomically(self.output_dir / scan["picture"], content)
         if self.scans is None:
             self.scans = _predictions_in(self.output_dir)
@@ -125,15 +154,8 @@ class PredictionFiles:
         pictures = [self.output_dir / scan["picture"]] if scan["picture"] else []
         write_record(self.output_dir / f"{scan['id']}.json", identity, pictures, more=scan)
         self._tables()
-        print(f"{scan['id']}: probability of {self.classes[1]} {mean:.3f}, {len(rows)} slices", flush=True)
-
-    def _picture(self, images: Any, rows: Sequence[Mapping[str, Any]], mean: float) -> bytes:
-        maps = class_activation(self.network, images, positive=mean >= THRESHOLD, layer=self.layer)
-        middle = images[:, images.shape[1] // 2]
-        titles = [f"slice {row['slice']}: {row['probability']:.2f}" for row in rows]
-        call = self.classes[int(mean >= THRESHOLD)]
-        title = f"probability of {self.classes[1]} {mean:.2f}; evidence for {call}"
-        return self.draw(middle.cpu().numpy(), maps.cpu().numpy(), titles=titles, title=title)
+        probability, count = scan["probability"], len(scan["slices"])
+        print(f"{scan['id']}: probability of {self.classes[1]} {probability:.3f}, {count} slices", flush=True)
 
     def _tables(self) -> None:
         scans = [
@@ -143,6 +165,7 @@ class PredictionFiles:
                 "probability": f"{scan['probability']:.6f}",
                 "call": scan["call"],
                 "n_slices": len(scan["slices"]),
+                **{name: f"{value:.6f}" for name, value in (scan.get("findings") or {}).items()},
                 "checkpoint": scan["checkpoint"],
             }
             for scan in self.scans or ()
@@ -153,4 +176,6 @@ class PredictionFiles:
             for row in scan["slices"]
         ]
         for name, rows in (("predictions.csv", scans), ("slices.csv", slices)):
-            write_atomically(self.output_dir / name, csv_text(list(rows[0]), rows).encode("utf-8"))
+            if rows:
+                columns = list(dict.fromkeys(column for row in rows for column in row))
+                write_atomically(self.output_dir / name, csv_text(columns, rows).encode("utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -12,8 +13,8 @@ from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.volume.dense_encoder import DenseEncoder3d
 from monai_cl.networks.volume.heads import ScanHeads
 
-# Rough values of head boxes windowed to [-45, 155] HU -> [0, 1].
-MEAN, STD = 0.2, 0.27
+# Of synthetic head boxes windowed to [-45, 155] HU -> [0, 1]: measured on 400, rounded.
+MEAN, STD = 0.25, 0.33
 T = TypeVar("T", bound="VolumeEncoder")
 
 
@@ -91,7 +92,7 @@ def scan_classifier(
     *,
     in_channels: int = 1,
     classes: int = 2,
-    findings: int = 0,
+    finding_names: Sequence[str] = (),
     slices: bool = False,
     deployed: bool = False,
     mean: float = MEAN,
@@ -102,7 +103,7 @@ def scan_classifier(
     Args:
         in_channels: C.
         classes: see `ScanHeads`.
-        findings: see `ScanHeads`.
+        finding_names: of the outputs of the head for findings, in their order; none: no such head.
         slices: see `ScanHeads`.
         deployed: a `ScanProbability`, which takes the weights of one made with the same options.
         mean: of the windowed volumes, see `SliceEncoder`.
@@ -113,9 +114,12 @@ def scan_classifier(
     """
     backbone = DenseEncoder3d(in_channels=in_channels)
     channels = (backbone.channels[2], backbone.channels[4])
-    head = ScanHeads(backbone.representation_size, channels, classes=classes, findings=findings, slices=slices)
+    names = [str(name) for name in finding_names]
+    head = ScanHeads(backbone.representation_size, channels, classes=classes, findings=len(names), slices=slices)
     kind = ScanProbability if deployed else ScanClassifier
-    return _described(kind(backbone, head, mean=mean, std=std), backbone, in_channels)
+    network = _described(kind(backbone, head, mean=mean, std=std), backbone, in_channels)
+    network.arguments |= {"finding_names": names, "slices": bool(slices)}
+    return network
 
 
 def _described(network: T, backbone: DenseEncoder3d, in_channels: int) -> T:

@@ -70,7 +70,7 @@ def test_a_slice_head_without_coarse_features_answers_slice_by_slice():
 
 def test_heads_are_those_that_were_asked_for():
     image = torch.rand(2, 1, 8, 16, 16)
-    outputs = scan_classifier(findings=3, slices=True)(image)
+    outputs = scan_classifier(finding_names=["a", "b", "c"], slices=True)(image)
     assert {name: tuple(x.shape) for name, x in outputs.items()} == {
         "representation": (2, 1024),
         "target": (2, 1),
@@ -84,8 +84,8 @@ def test_heads_are_those_that_were_asked_for():
 
 
 def test_a_deployed_classifier_gives_the_probability_of_class_1():
-    trained = scan_classifier(findings=2, slices=True).eval()
-    deployed = scan_classifier(findings=2, slices=True, deployed=True).eval()
+    trained = scan_classifier(finding_names=["a", "b"], slices=True).eval()
+    deployed = scan_classifier(finding_names=["a", "b"], slices=True, deployed=True).eval()
     deployed.load_state_dict(trained.state_dict())
     image = torch.rand(2, 1, 4, 16, 16)
     torch.testing.assert_close(deployed(image), torch.sigmoid(trained(image)["target"]))
@@ -108,7 +108,7 @@ def test_the_encoder_of_a_clustering_starts_a_classifier(tmp_path):
 
 def test_gradients_are_those_of_the_function_in_double_precision():
     torch.manual_seed(0)
-    network = scan_classifier(findings=1, slices=True).double().eval()
+    network = scan_classifier(finding_names=["a"], slices=True).double().eval()
     image = torch.rand(1, 1, 4, 16, 16, dtype=torch.float64, requires_grad=True)
 
     def total(x: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Whole scans on one grid, with what is known of them."""
