@@ -27,11 +27,14 @@ SLICES = (
 VOLUMES = ("btcv_unetr_segmentation", "mixcl_ct_pretraining", "spleen_unetr_segmentation")  # 93 M parameters each
 
 
+HEADS = "head_ct_classification"
+
+
 def test_every_bundle_is_verified_here():
-    assert {path.name for path in BUNDLES.iterdir() if path.is_dir()} == {*SLICES, *VOLUMES}
+    assert {path.name for path in BUNDLES.iterdir() if path.is_dir()} == {*SLICES, *VOLUMES, HEADS}
 
 
-@pytest.mark.parametrize("name", [*SLICES, *(pytest.param(name, marks=pytest.mark.slow) for name in VOLUMES)])
+@pytest.mark.parametrize("name", [*SLICES, *(pytest.param(name, marks=pytest.mark.slow) for name in (*VOLUMES, HEADS))])
 def test_a_bundle_passes_what_the_zoo_verifies(name, tmp_path, monkeypatch):
     bundle = Path(shutil.copytree(BUNDLES / name, tmp_path / "models" / name))
     monkeypatch.chdir(tmp_path)

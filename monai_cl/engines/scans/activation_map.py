@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.networks import ScanClassifier
+from monai_cl.networks.modes import evaluation_mode
 
 _BLOCK = 2  # its map has all slices; those of later blocks have half and a quarter of them
 
@@ -14,7 +15,7 @@ def volume_activation(network: ScanClassifier, volume: Tensor, *, positive: bool
     """Grad-CAM of the decision between class 0 and 1.
 
     Args:
-        network: in evaluation mode; gradients of its parameters are not touched.
+        network: used in evaluation mode, whatever mode it is in; gradients of its parameters are not touched.
         volume: (1, 1, D, H, W) in [0, 1].
         positive: explain class 1, otherwise class 0.
 
@@ -23,7 +24,7 @@ def volume_activation(network: ScanClassifier, volume: Tensor, *, positive: bool
 
     Source: Selvaraju et al., "Grad-CAM", ICCV 2017.
     """
-    with torch.enable_grad():
+    with evaluation_mode(network), torch.enable_grad():
         standardised = ((volume.detach() - network.mean) / network.std).requires_grad_()
         maps = network.backbone.maps(standardised)
         logit = network.head.target(network.backbone.pooled(maps[-1])).sum()

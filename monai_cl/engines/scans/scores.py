@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from ignite.engine import Engine
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from monai_cl.engines.classification.patient_auc import PatientAUC
 from monai_cl.engines.distributed.collectives import gather
@@ -134,10 +134,17 @@ def slice_scores(scans: Sequence[Mapping[str, Any]], *, seed: int = 0, intervals
     if len(set(labels.tolist())) < 2:
         return None
     names, patient = np.unique(patients, return_inverse=True)
-    scores = _scores(labels, values)
+    scores = {name: float(score[0]) for name, score in _scores(labels, values, np.ones((1, len(labels)))).items()}
+    if intervals:
+        # patients with replacement: how often each was drawn weighs its slices
+        count = len(names)
+        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+        resampled = _scores(labels, values, drawn[:, patient].astype(float))
+        scores |= {
+            f"{name}_interval": np.nanquantile(score, [0.025, 0.975]).tolist() for name, score in resampled.items()
+        }
     return {
         **scores,
-        **(_intervals(labels, values, patient, seed=seed) if intervals else {}),
         "auc_of_position": _auc_of_position(labels, places.astype(int)),
         "slices": len(labels),
         "positive": int(labels.sum()),
@@ -145,27 +152,24 @@ def slice_scores(scans: Sequence[Mapping[str, Any]], *, seed: int = 0, intervals
     }
 
 
-def _intervals(labels: np.ndarray, values: np.ndarray, patient: np.ndarray, *, seed: int) -> dict[str, list[float]]:
-    """95 % intervals of `_scores` by a bootstrap over patients."""
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(patient == number) for number in range(patient.max() + 1)]
-    drawn = []
-    for _ in range(_RESAMPLES):
-        chosen = np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))])
-        if len(set(labels[chosen].tolist())) == 2:
-            drawn.append(_scores(labels[chosen], values[chosen]))
-    return {
-        f"{name}_interval": np.quantile([scores[name] for scores in drawn], [0.025, 0.975]).tolist()
-        for name in (drawn[0] if drawn else ())
-    }
-
-
-def _scores(labels: np.ndarray, values: np.ndarray) -> dict[str, float]:
-    return {
-        "auc": float(roc_auc_score(labels, values)),
-        "ap": float(average_precision_score(labels, values)),
-        "accuracy": float(np.mean((values >= SLICE_THRESHOLD) == (labels > 0.5))),
-    }
+def _scores(labels: np.ndarray, values: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """AUC, average precision and accuracy of slices under each of R weightings (R, n), (R,); nan without one kind."""
+    thresholds, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(len(thresholds)))
+    positive, negative = (np.add.reduceat((weights * (labels == label))[:, order], starts, axis=1) for label in (1, 0))
+    above_positive, above_negative = (np.cumsum(part[:, ::-1], axis=1)[:, ::-1] for part in (positive, negative))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = above_positive[:, 0]
+        wins = positive * (above_negative[:, :1] - above_negative + negative / 2)
+        above = above_positive + above_negative
+        precision = np.where(above > 0, above_positive / above, 0)
+        right = weights * ((values >= SLICE_THRESHOLD) == (labels > 0.5))
+        return {
+            "auc": wins.sum(1) / (total * above_negative[:, 0]),
+            "ap": (positive * precision).sum(1) / total,
+            "accuracy": right.sum(1) / weights.sum(1),
+        }
 
 
 def _auc_of_position(labels: np.ndarray, places: np.ndarray) -> float:

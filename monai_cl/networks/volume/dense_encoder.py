@@ -9,7 +9,6 @@ GROWTH = 7
 UNITS = (1, 2, 3, 3, 3)
 KERNELS = ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
 POOLS = ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), None)
-LEAST_SIZE = (4, 16, 16)
 _SLOPE = 0.01
 
 
@@ -77,8 +76,9 @@ class DenseEncoder3d(nn.Module):
             (B, 23, D, H, W), (B, 37, D, H/2, W/2), (B, 58, D, H/4, W/4), (B, 79, D/2, H/8, W/8) and
             (B, 100, D/4, H/16, W/16), edges rounded down.
         """
-        if volumes.ndim != 5 or any(edge < least for edge, least in zip(volumes.shape[2:], LEAST_SIZE)):
-            raise ValueError(f"volumes must be (B, C, D, H, W) of at least {LEAST_SIZE} voxels, got {volumes.shape}")
+        # spelled out for TorchScript
+        if volumes.ndim != 5 or volumes.shape[2] < 4 or volumes.shape[3] < 16 or volumes.shape[4] < 16:
+            raise ValueError(f"volumes must be (B, C, D, H, W) of at least (4, 16, 16) voxels, got {volumes.shape}")
         x, maps = self.stem(volumes), []
         for block, pool in zip(self.blocks, self.pools):
             x = block(x)

@@ -73,7 +73,7 @@ class ScanProbability(ScanClassifier):
 
     # one tensor instead of a dictionary is what a deployed network is for
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
-        return torch.sigmoid(self.outputs(images)["target"])
+        return torch.sigmoid(self.head.target(self._represent(images))).float()
 
 
 def volume_encoder(*, in_channels: int = 1, mean: float = MEAN, std: float = STD) -> VolumeEncoder:

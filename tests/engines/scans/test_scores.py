@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from monai_cl.engines import ScanScores, slice_scores, type_scores
 
@@ -44,6 +45,23 @@ def test_slices_are_scored_where_they_are_known():
     assert low <= found["auc"] <= high
     assert "auc_interval" not in slice_scores(scans, intervals=False)
     assert slice_scores([scan("a", ([], []), ([0, -1], [0.5, 0.5]))]) is None
+
+
+def test_scores_of_slices_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(-1, 2, (20, 9))
+    values = np.round(rng.random((20, 9)), 1)  # with ties
+    scans = [scan(str(i), ([], []), (labels[i].tolist(), values[i].tolist())) for i in range(20)]
+    found, known = slice_scores(scans), labels >= 0
+    assert found["auc"] == pytest.approx(roc_auc_score(labels[known], values[known]))
+    assert found["ap"] == pytest.approx(average_precision_score(labels[known], values[known]))
+    # a bootstrap over patients by hand
+    rng, drawn = np.random.default_rng(5), []
+    for _ in range(400):
+        rows = rng.integers(20, size=20)
+        own = known[rows]
+        drawn.append(roc_auc_score(labels[rows][own], values[rows][own]))
+    assert found["auc_interval"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
 
 
 def test_the_number_of_a_slice_predicts_what_other_patients_show_there():

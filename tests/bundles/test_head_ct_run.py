@@ -1,0 +1,162 @@
+"""The bundle for head CT: trained, evaluated, used on new scans, pre-trained by clustering, resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from monai_cl.data import read_results
+from monai_cl.data.phantom.head_ct.case import FINDINGS
+from monai_cl.errors import UserError
+from monai_cl.networks import read_about
+from tests.bundles.conftest import words
+from tests.bundles.head_runs import BOX, CLUSTERING, HEAD
+from tests.bundles.slice_runs import BUNDLES
+from tests.bundles.torchrun import Agents
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def refusal(error: BaseException | None) -> str:
+    """The text of the `UserError` behind what MONAI makes of it."""
+    while not isinstance(error, UserError):
+        assert error is not None
+        error = error.__cause__
+    return str(error)
+
+
+def test_a_training_leaves_scores_of_class_findings_and_slices(head_trained):
+    results = read_results(head_trained)
+    metrics = results["metrics"]
+    assert metrics["patients"] == 5
+    assert list(metrics["types"]) == list(FINDINGS)
+    assert metrics["slices"]["slices"] == 5 * BOX[0]
+    assert len(metrics["slices"]["auc_interval"]) == 2
+    assert {"auc", "loss_target", "loss_findings", "loss_slice_findings"} <= set(results["curves"])
+    about = read_about(head_trained / "model.pt")
+    assert about["network"]["arguments"]["finding_names"] == list(FINDINGS)
+    assert about["preprocessing"]["box_size"] == BOX
+    with (head_trained / "patients.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 5
+
+
+def test_a_resumed_training_is_the_same_training(head_run, head_trained, tmp_path):
+    head_run("train", output_dir=str(tmp_path), **{"train#trainer#max_epochs": 1})
+    assert not (tmp_path / "checkpoint_iteration=4.pt").exists()
+    head_run("train", output_dir=str(tmp_path))
+    assert_equal(weights(tmp_path), weights(head_trained))
+    assert read_results(tmp_path)["metrics"] == read_results(head_trained)["metrics"]
+
+
+def test_an_evaluation_scores_the_test_part_with_the_settings_of_the_model(head_run, head_trained, tmp_path):
+    head_run("train", "evaluate", output_dir=str(head_trained), evaluation_dir=str(tmp_path), box_size=BOX)
+    metrics = read_results(tmp_path)["metrics"]
+    assert {row["patient"] for row in metrics["per_patient"]} == {f"test_000{i}" for i in range(5)}
+    assert set(metrics["types"]) == set(FINDINGS)
+    again = {"output_dir": str(head_trained), "evaluation_dir": str(tmp_path), "split": "training"}
+    with pytest.raises(RuntimeError) as caught:
+        head_run("train", "evaluate", **again, box_size=BOX)
+    assert "expected weights that know none of the 6 scans" in refusal(caught.value)
+
+
+def test_a_new_scan_in_any_orientation_gets_one_answer(head_run, head_trained, heads, tmp_path):
+    source = heads / "synthetic_head_ct" / "images" / "test_0001.nii.gz"
+    image = nib.load(source)
+    turned = tmp_path / "turned.nii.gz"
+    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt("PSL"))
+    nib.save(image.as_reoriented(turn), turned)
+    output = tmp_path / "out"
+    checkpoint = str(head_trained / "model.pt")
+    head_run("inference", datalist=[str(source), str(turned)], checkpoint=checkpoint, output_dir=str(output))
+    one, other = (json.loads((output / f"{name}.json").read_text()) for name in ("test_0001", "turned"))
+    assert one["call"] in ("no haemorrhage", "haemorrhage")
+    assert list(one["findings"]) == list(FINDINGS)
+    assert len(one["slices"]) == BOX[0]
+    assert np.diff([row["z_mm"] for row in one["slices"]]) == pytest.approx(160 / BOX[0], abs=0.01)
+    assert one["probability"] == pytest.approx(other["probability"], abs=1e-6)
+    assert [row["probability"] for row in one["slices"]] == pytest.approx(
+        [row["probability"] for row in other["slices"]], abs=1e-6
+    )
+    assert (output / one["picture"]).read_bytes()[:4] == b"\x89PNG"
+    with (output / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["test_0001", "turned"]
+    assert float(rows[0]["subdural"]) == pytest.approx(one["findings"]["subdural"], abs=1e-6)
+    with (output / "slices.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * BOX[0]
+
+
+def test_clustering_pretrains_an_encoder_that_a_training_starts_from(head_run, head_pretrained, tmp_path):
+    results = read_results(head_pretrained)
+    assert {"loss", "code_perplexity", "prototypes_in_use", "queue_fill"} <= set(results["curves"])
+    assert results["curves"]["queue_fill"][-1][1] > 0
+    head_run(
+        "train", output_dir=str(tmp_path), pretrained_encoder=str(head_pretrained / "model.pt"), learning_rate=1e-12
+    )
+    start, trained = weights(head_pretrained), weights(tmp_path)
+    name = "backbone.blocks.2.1.layers.0.weight"
+    torch.testing.assert_close(trained[name], start[f"encoder.{name}"], rtol=0, atol=1e-6)
+    assert read_results(tmp_path)["encoder"]["preset"] == "clustering"
+
+
+def test_a_resumed_pretraining_with_a_queue_is_the_same(head_run, head_pretrained, tmp_path):
+    options = {"output_dir": str(tmp_path), **CLUSTERING}
+    head_run("train", "pretrain", **options, **{"train#trainer#max_epochs": 1})
+    assert not (tmp_path / "checkpoint_iteration=4.pt").exists()
+    head_run("train", "pretrain", **options)
+    assert_equal(weights(tmp_path), weights(head_pretrained))
+
+
+def test_labels_take_part_in_a_pretraining_where_they_are_known(head_run, heads, tmp_path):
+    labelled = str(heads / "head_ct_pretraining_labelled.json")
+    more = {"label_heads": {"target": 1, "findings": len(FINDINGS)}, "iterations": 2}
+    head_run("train", "pretrain", output_dir=str(tmp_path), data_list=labelled, **CLUSTERING, **more)
+    curves = read_results(tmp_path)["curves"]
+    assert curves["labelled_target"][-1][1] == 1
+    assert curves["loss_findings"][-1][1] > 0
+
+
+def test_a_list_without_validation_asks_for_a_fold(head_run, heads, tmp_path):
+    document = json.loads((heads / "head_ct.json").read_text())
+    del document["validation"]
+    short = heads / "short.json"
+    short.write_text(json.dumps(document))
+    with pytest.raises(RuntimeError) as caught:
+        head_run("train", output_dir=str(tmp_path), data_list=str(short))
+    assert re.search('expected items under "validation", found none.* --fold 0', refusal(caught.value))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("overlay", [(), ("pretrain",)])
+def test_two_processes_train_and_write_once(head_options, overlay, free_port, tmp_path):
+    more = {"batch_size": 2, "iterations": 2, "epoch_length": 2, **(CLUSTERING if overlay else {})}
+    files = [str(BUNDLES / HEAD / "configs" / f"{name}.yaml") for name in ("train", *overlay, "multi_gpu_train")]
+    options = {key: value for key, value in head_options.items() if key != "device"}
+    chosen = words({**options, **more, "output_dir": str(tmp_path / "run")})
+    agents = Agents(["--config_file", "['" + "','".join(files) + "']", *chosen], tmp_path / "cwd", free_port())
+    try:
+        (done,) = agents.wait()
+    finally:
+        agents.kill()
+    assert done.status == 0, done.err[-4000:]
+    results = read_results(tmp_path / "run")
+    assert results["iterations"] == 2
+    if overlay:
+        assert results["curves"]["queue_fill"][-1][1] > 0
+    else:
+        assert results["metrics"]["patients"] == 5
+        assert results["metrics"]["slices"]["slices"] == 5 * BOX[0]
