@@ -27,6 +27,7 @@ class Stream(IntEnum):
     STEP = 9
     PARTS = 10
     MODALITIES = 11
+    MASKS = 12
 
 
 def address_seed(seed: int, *address: int) -> int:

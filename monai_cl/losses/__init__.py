@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "correlation": ("identity_correlation", "identity_penalty"),
         "segmentation": ("supervised_loss",),
         "mixcl_loss": ("MixCLLoss", "MixCLOptions", "mixcl_terms"),
-        "presets": ("mixcl_preset",),
+        "presets": ("mask_ratio", "mixcl_preset"),
         "contrastive": (
             "weighted_contrastive_loss",
             "log_weighted_contrastive_loss",

@@ -195,23 +195,28 @@ def label_consistency_of_pairs(
         return _log_ratio(logits, positive, counted, has_positive), has_positive
 
 
-def reconstruction_loss(prediction: Tensor, clean: Tensor) -> Tensor:
+def reconstruction_loss(prediction: Tensor, clean: Tensor, *, where: Tensor | None = None) -> Tensor:
     """Mean squared error of the reconstructed patches against those before intensity augmentation (MixCL, Eq. 3).
 
     Args:
         prediction: (B, 1, H, W, D), of views V1, V1' and V2.
         clean: the patches after spatial and before intensity augmentation, the same shape.
+        where: the voxels that count, boolean, the same shape; None: all. At least one is True.
 
     Raises:
         ValueError: shapes differ (they would broadcast silently).
     """
+    if where is not None and where.shape != clean.shape:
+        raise ValueError(f"where must have the shape of clean, {tuple(clean.shape)}, got {tuple(where.shape)}")
     if prediction.shape != clean.shape:
         raise ValueError(
             f"prediction and clean must have the same shape, got {tuple(prediction.shape)} and {tuple(clean.shape)}"
         )
     with no_autocast(prediction):
         difference = at_least_float32(prediction) - at_least_float32(clean)
-        return reduce(difference.square(), "... -> ", "mean")
+        if where is None:
+            return reduce(difference.square(), "... -> ", "mean")
+        return torch.where(where, difference.square(), 0).sum() / where.sum()
 
 
 def _log_ratio(logits: Tensor, positive: Tensor, counted: Tensor, has_positive: Tensor) -> Tensor:

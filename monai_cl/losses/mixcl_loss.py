@@ -70,7 +70,8 @@ def mixcl_terms(
             ``reconstruction``: (3B, 1, H, W, D); ``segmentation``: (3B, sum C_k, H, W, D).
         targets: ``clean``: (3B, 1, H, W, D), before intensity augmentation; ``labels``: (2B, 1, H, W, D), P1 then
             P2; ``voxels1``, ``voxels2``: (B, K) flat row-major indices into the grid of the label level, −1 is
-            padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,).
+            padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,). Optional:
+            ``hidden``: (B, 1, H, W, D), where V1' hides voxels, which alone are then reconstructed.
         terms: names among ``identity``, ``label``, ``reconstruction``, ``supervised``.
         diagnostics: filled, where given, with detached scalars: per level ``identity/<l>``,
             ``identity_diagonal/<l>`` (mean C_ii) and ``identity_offdiagonal/<l>`` (mean |C_ij|, j ≠ i), and
@@ -114,9 +115,15 @@ def mixcl_terms(
         )
     if "reconstruction" in terms:
         prediction = _part(outputs, "outputs", "reconstruction", "reconstruction")
-        computed["reconstruction"] = reconstruction_loss(
-            prediction, _part(targets, "targets", "clean", "reconstruction")
-        )
+        clean, hidden = _part(targets, "targets", "clean", "reconstruction"), targets.get("hidden")
+        if hidden is None:
+            computed["reconstruction"] = reconstruction_loss(prediction, clean)
+        else:
+            of_v1_prime = [
+                _all_views(what, x, pairs=hidden.shape[0]).v1_prime
+                for what, x in (("reconstruction", prediction), ("clean", clean))
+            ]
+            computed["reconstruction"] = reconstruction_loss(*of_v1_prime, where=hidden)
     if "supervised" in terms:
         computed["supervised"] = _supervised(outputs, targets, chosen.class_counts)
     return computed

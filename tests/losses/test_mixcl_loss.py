@@ -154,6 +154,21 @@ def test_each_term_needs_its_parts_and_no_others(outputs, targets, preset, needs
             loss({k: v for k, v in outputs.items() if k != name}, {k: v for k, v in targets.items() if k != name})
 
 
+def test_hidden_voxels_of_v1_prime_alone_are_reconstructed_where_there_are_any(outputs, targets):
+    loss = MixCLLoss(**mixcl_preset("masked"))
+    prediction = outputs["reconstruction"].detach().clone().requires_grad_()
+    hidden = torch.rand(B, 1, *prediction.shape[2:], generator=torch.Generator().manual_seed(0)) < 0.4
+    found = loss({"reconstruction": prediction}, {**targets, "hidden": hidden})
+    difference = (prediction - targets["clean"])[B : 2 * B].detach()
+    torch.testing.assert_close(found, difference[hidden].square().mean())
+    found.backward()
+    seen = torch.zeros_like(prediction, dtype=torch.bool)
+    seen[B : 2 * B] = hidden
+    assert torch.equal(prediction.grad != 0, seen)
+    with pytest.raises(ValueError, match="where must have the shape of clean"):
+        loss({"reconstruction": prediction}, {**targets, "hidden": hidden[..., :-1]})
+
+
 def test_order_of_the_batch_does_not_matter(outputs, targets):
     loss = MixCLLoss(**mixcl_preset("hybrid"), class_counts=COUNTS)
     before = loss(outputs, targets)

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from monai_cl.errors import UserError
-from monai_cl.losses import MixCLLoss, mixcl_preset
+from monai_cl.losses import MixCLLoss, mask_ratio, mixcl_preset
 
-NAMES = ["paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction"]
+NAMES = ["paper", "balanced", "hybrid", "supervised", "masked", "masked_hybrid", "identity", "label", "reconstruction"]
 
 
 def weights(name: str) -> tuple[float, ...]:
@@ -44,6 +44,13 @@ def test_every_preset_makes_a_loss_and_survives_json(name):
     preset = json.loads(json.dumps(mixcl_preset(name)))
     assert preset == mixcl_preset(name)
     MixCLLoss(**preset, class_counts=[2, 3])
+
+
+def test_masked_presets_hide_and_reconstruct_and_the_others_hide_nothing():
+    assert weights("masked") == (0, 0, 1, 0)
+    assert weights("masked_hybrid") == (0, 0, 1, 1)
+    assert {name for name in NAMES if mask_ratio(name)} == {"masked", "masked_hybrid"}
+    assert mask_ratio("masked") == 0.6
 
 
 def test_overrides_replace_and_leave_the_preset_alone():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from monai_cl.addressing import Stream, address_rng
 from monai_cl.errors import UserError
 from monai_cl.mixcl_views import PairViews
 from monai_cl.transforms import random_views
+from monai_cl.transforms.block_mask import hide, random_block_mask
 from monai_cl.transforms.views import draw_view
 
 TARGET_KEYS = ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset")
@@ -26,13 +28,20 @@ class MixCLPrepareBatch:
     Args:
         seed: the run's seed.
         views: options of `monai_cl.transforms.random_views` (probability, ranges).
+        mask_ratio: share of cubes that V1' hides, see `random_block_mask`; 0: none.
+        mask_block: their edge in voxels.
 
     Raises:
-        ValueError: a view option that is unknown or out of its range.
+        ValueError: an option that is unknown or out of its range.
     """
 
-    def __init__(self, *, seed: int, views: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, seed: int, views: Mapping[str, Any] | None = None, mask_ratio: float = 0.0, mask_block: int = 16
+    ) -> None:
         self.seed, self.views = int(seed), dict(views or {})
+        self.mask_ratio, self.mask_block = float(mask_ratio), int(mask_block)
+        if mask_ratio:  # refuses bad options here, as below
+            random_block_mask(np.random.default_rng(0), (2 * self.mask_block,) * 3, block=mask_block, ratio=mask_ratio)
         try:
             draw_view(np.random.default_rng(0), **self.views)  # refuses bad options here, not in the first step
         except TypeError as error:
@@ -45,7 +54,8 @@ class MixCLPrepareBatch:
 
         Returns:
             inputs (3B, 1, H, W, D) in the order of `PairViews`; targets with ``clean`` (3B, 1, H, W, D),
-            ``labels`` (2B, 1, H, W, D) of P1 then P2, and per sample the drawn voxels, their labels and the data set.
+            ``labels`` (2B, 1, H, W, D) of P1 then P2, and per sample the drawn voxels, their labels and the data set;
+            with a ``mask_ratio`` ``hidden`` (B, 1, H, W, D), where V1' hides voxels.
         """
 
         def to_device(tensor: Tensor) -> Tensor:
@@ -60,4 +70,13 @@ class MixCLPrepareBatch:
         targets = {key: to_device(batch[key]) for key in TARGET_KEYS if key in batch}
         targets["clean"] = torch.cat(patches)
         targets["labels"] = torch.cat([to_device(batch["label1"]), to_device(batch["label2"])])
-        return torch.cat(views), targets
+        if self.mask_ratio:
+            stacked = PairViews(*views)
+            hidden = torch.stack([self._hidden(position, stacked.v1.shape[2:]) for position in positions]).to(device)
+            views = stacked._replace(v1_prime=hide(stacked.v1_prime, hidden))
+            targets["hidden"] = hidden[:, None]
+        return torch.cat(list(views)), targets
+
+    def _hidden(self, position: int, size: Sequence[int]) -> Tensor:
+        rng = address_rng(self.seed, Stream.MASKS, position)
+        return random_block_mask(rng, size, block=self.mask_block, ratio=self.mask_ratio)

@@ -54,6 +54,31 @@ def test_targets_hold_the_drawn_voxels_and_the_data_set_and_no_more():
     assert all(torch.equal(targets[name], given[name]) for name in names)
 
 
+def test_only_the_second_view_of_p1_hides_cubes_by_its_position_alone():
+    def masked(positions, **options):
+        make = MixCLPrepareBatch(seed=3, views={"probability": 0.5}, mask_block=4, **options)
+        return make(batch(positions), torch.device("cpu"))
+
+    inputs, targets = masked([4, 5], mask_ratio=0.6)
+    plain, without = masked([4, 5])
+    hidden = targets["hidden"]
+    assert "hidden" not in without
+    assert hidden.shape == (B, 1, SIZE, SIZE, SIZE)
+    assert hidden.sum(dim=(1, 2, 3, 4)).tolist() == [16 * 64, 16 * 64]  # 16 of 27 cubes
+    views, others = inputs.chunk(3), plain.chunk(3)
+    assert torch.equal(views[0], others[0])
+    assert torch.equal(views[2], others[2])
+    assert torch.equal(torch.where(hidden, 0, views[1]), torch.where(hidden, 0, others[1]))
+    assert views[1][hidden].unique().numel() == B
+    assert torch.equal(targets["clean"], without["clean"])
+    again, same = masked([5, 9], mask_ratio=0.6)
+    assert torch.equal(same["hidden"][0], hidden[1])
+    assert not torch.equal(same["hidden"][1], hidden[1])
+    assert torch.equal(again[B], inputs[B + 1])
+    with pytest.raises(ValueError, match="mask_ratio"):
+        MixCLPrepareBatch(seed=0, mask_ratio=1.5)
+
+
 def test_clean_stays_clean():
     inputs, targets = prepare(probability=1)
     given = batch([4, 5])
