@@ -71,6 +71,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "export_encoder": ({"mixcl"}, {"encoder"}),
     "export_config": ({"bundle"}, {"config"}),
     "probe": ({"features"}, {"classifier", "results"}),
+    "reference_energy": ({"list"}, set()),
     "report": ({"results"}, set()),
     "monailabel": ({"bundle", "segmenter", "classifier"}, {"list", "label"}),
     f"{SPLEEN} inference": ({"scan", "segmenter", "config", "bundle"}, {"label", "seg"}),
@@ -86,6 +87,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{CIRRHOSIS} inference": ({"scan", "label", "classifier"}, set()),
     f"{SPLEEN} train": ({"list", "store", "encoder", "mixcl"}, {"segmenter", "results"}),
     f"{SPLEEN} evaluate": ({"segmenter"}, {"results"}),
+    f"{SPLEEN} zero_shot": ({"mixcl"}, {"results"}),
+    f"{BTCV} zero_shot": ({"mixcl"}, {"results"}),
     f"{BTCV} train": ({"list", "store", "encoder", "mixcl"}, {"segmenter", "results"}),
     f"{BTCV} evaluate": ({"segmenter"}, {"results"}),
     f"{MIXCL} train": ({"list", "store"}, {"mixcl", "results"}),
@@ -407,6 +410,10 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         "probe": lambda: run(
             *("probe", labelled_features(made.path, folder / "f.npz"), "--output", folder / "out", "--fold_count", 2)
         ),
+        "reference_energy": lambda: run(
+            *("reference_energy", made.path, "--output", folder / "energy.json", "--store", folder / "store"),
+            *("--image_size", 64, *where),
+        ),
         "report": lambda: run("report", made.path, "--output", folder / "report.html"),
         "monailabel": lambda: lay_out_app(
             folder / "app", made.path, checkpoint=outputs.weights("segmenter"), overrides={**SIZE, "organs": ORGANS}
@@ -453,7 +460,7 @@ def is_tried_here(writer: str, kind: str, taker: str) -> bool:
         return False
     if kind in (*WEIGHTS, "encoder") or (writer, kind) == ("monailabel", "list"):
         return False
-    return not any(name.endswith((" train", " evaluate")) for name in (writer, taker))
+    return not any(name.endswith((" train", " evaluate", " zero_shot")) for name in (writer, taker))
 
 
 @pytest.mark.parametrize(("writer", "kind", "taker"), [pair for pair in pairs() if is_tried_here(*pair.values)])
