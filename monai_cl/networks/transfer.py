@@ -210,10 +210,10 @@ def export_encoder(
         if part in parts:
             more = {name: tensor for name, tensor in weights.items() if name.startswith(names)}
             if not more:
-                known = "a pre-training whose preset has a supervised term has them" if part == "heads" else ""
-                raise UserError(
-                    origin, found=f"no {part} to export", remedy=f"leave {part} out of --parts{known and '; ' + known}"
-                )
+                remedy = f"leave {part} out of --parts"
+                if part == "heads":
+                    remedy += "; a pre-training whose preset has a supervised term has them"
+                raise UserError(origin, found=f"no {part} to export", remedy=remedy)
             encoder |= {name: tensor.detach().cpu().contiguous() for name, tensor in more.items()}
     if not output.parent.is_dir():
         raise UserError(output, found=f"the folder {output.parent} does not exist", remedy="create it first")

@@ -27,6 +27,7 @@ MET = {
     "data/io/volume_writer.py": tuple(f"{bundle} inference" for bundle in (*SEGMENTING, "mixcl_ct_pretraining")),
     "data/io": READING,
     "data/dicom": READING,
+    "data/slices/energy_reference.py": ("reference_energy",),
     "data/store": READING,
     "data/slices": READING,
     "data/datalist/create.py": ("datalist create",),
