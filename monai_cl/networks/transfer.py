@@ -17,7 +17,7 @@ from monai_cl.files import new_file
 from monai_cl.networks.description import describe_network, differences, unetr_of_weights
 from monai_cl.networks.foreign.names import OUTPUT_LAYERS, bare_name, likely_architecture, named_as
 from monai_cl.networks.foreign.reading import read_weights
-from monai_cl.networks.position_embeddings import fitted_positions
+from monai_cl.networks.volume.position_embeddings import fitted_positions
 from monai_cl.networks.weights_file import read_about, save_weights
 
 __all__ = ["bare_name", "read_weights"]  # where they were in earlier versions

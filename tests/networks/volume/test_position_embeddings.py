@@ -10,7 +10,7 @@ from monai.networks.nets import UNETR
 
 from monai_cl.errors import UserError
 from monai_cl.networks import export_encoder, load_encoder
-from monai_cl.networks.position_embeddings import NAME, interpolate_positions
+from monai_cl.networks.volume.position_embeddings import NAME, interpolate_positions
 
 SIZES = {"in_channels": 1, "out_channels": 2, "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 
