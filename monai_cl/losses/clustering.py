@@ -198,7 +198,10 @@ class SwappedPredictionLoss(nn.Module):
         """The loss of a batch, a scalar."""
         self.diagnostics = {}
         if not self._checked:
-            self._check_count(len(scores), len(prototypes))
+            several = _several(self.options["group"])
+            ranks = dist.get_world_size(self.options["group"]) if several else 1
+            self.check_count(len(scores) * ranks, len(prototypes))
+            self._checked = True
         queued = None if self.queue is None else self.queue.scores(prototypes.detach())
         total = swapped_prediction_loss(
             scores.unbind(dim=1), assign=self.assign, queue=queued, diagnostics=self.diagnostics, **self.options
@@ -215,10 +218,16 @@ class SwappedPredictionLoss(nn.Module):
             self.queue.push(self._newest)
             self._newest = None
 
-    def _check_count(self, rows: int, prototypes: int) -> None:
-        """Where there are more prototypes than embeddings, the codes cannot use them all."""
-        together = _several(self.options["group"])
-        batch = rows * (dist.get_world_size(self.options["group"]) if together else 1)
+    def check_count(self, batch: int, prototypes: int) -> None:
+        """Refuse more prototypes than embeddings, or warn of them: codes cannot use them all.
+
+        Args:
+            batch: samples of all processes in a step.
+            prototypes: K.
+
+        Raises:
+            ValueError: names the three numbers, with ``few_embeddings="error"``.
+        """
         queued = 0 if self.queue is None else self.queue.length // batch * batch
         if prototypes > batch + queued:
             text = (
@@ -228,7 +237,6 @@ class SwappedPredictionLoss(nn.Module):
             if self.few_embeddings == "error":
                 raise ValueError(text)
             logger.warning("%s", text)
-        self._checked = True
 
 
 def _total_rows(scores: Tensor, group: dist.ProcessGroup | None) -> int:

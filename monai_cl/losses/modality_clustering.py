@@ -70,6 +70,16 @@ class ModalityClusteringLoss(nn.Module):
             self.diagnostics |= {f"loss_{name}": loss.detach() for name, loss in zip(self.counts, losses)}
         return torch.stack(losses).mean()
 
+    def check_count(self, batch: int, prototypes: int) -> None:
+        """As `SwappedPredictionLoss.check_count`, of each modality.
+
+        Args:
+            batch: samples of all processes in a step, of all modalities.
+            prototypes: of the network, all modalities together; each modality's own count.
+        """
+        for member, count in zip(self._losses, self.counts.values()):
+            member.check_count(batch // len(self.counts), count)
+
     def after_step(self) -> None:
         """Push the embeddings of a step that the optimiser took."""
         for member in self._losses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from monai_cl.data import load_data_list, read_volume
 from monai_cl.data.io.fingerprint import scan_fingerprint
 from monai_cl.data.records.model_record import model_record
 from monai_cl.data.records.training_scans import ScanIdentity, scans_record
+from monai_cl.data.slices.energy_reference import FORMAT, preparation_of
 from monai_cl.networks import save_weights
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import itk
@@ -27,6 +29,7 @@ SPLEEN, MIXCL, WSP, CIRRHOSIS = (
     "wsp_ct_pretraining train",
     "cirrhosis_classification train",
 )
+CLUSTERED = "clustering_pretraining train"
 PACED, FEW = "meta_label_pretraining train", "semi_supervised_segmentation train"
 SEGMENT, CLASSIFY = "spleen_unetr_segmentation inference", "cirrhosis_classification inference"
 
@@ -34,6 +37,24 @@ SEGMENT, CLASSIFY = "spleen_unetr_segmentation inference", "cirrhosis_classifica
 def options(**given: Any) -> Callable[[World], dict[str, Any]]:
     """Sound data, and these options."""
     return lambda world: given
+
+
+def _two_modalities(world: World) -> dict[str, Any]:
+    world.bad["modality"] = "MR"
+    return {"batch_size": 3}
+
+
+def _other_energies(world: World) -> dict[str, Any]:
+    energies = {"mean": [0.1] * 6, "std": [0.01] * 6, "images": 20}
+    content = {
+        "format": FORMAT,
+        "preparation": preparation_of(512, window=(-100, 400)),
+        "sigmas": [1, 2, 4, 8, 16],
+        "modalities": {"CT": energies},
+    }
+    file = world.root / "energy.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return {"energy": str(file)}
 
 
 def data(*makers: Maker, **given: Any) -> Callable[[World], dict[str, Any]]:
@@ -209,6 +230,45 @@ RUNS = [
         (PACED, FEW),
         data(),
         ("meta-label phase", "expected items with 'phase'", "leave it out of meta_labels"),
+    ),
+    Case(
+        "tables",
+        "a modality without items",
+        (CLUSTERED,),
+        options(modalities=["CT", "US"]),
+        ("expected at least one item of modality US under 'training'", "found CT", "add its items"),
+    ),
+    Case(
+        "options",
+        "a batch that cannot be divided among the modalities",
+        (CLUSTERED,),
+        _two_modalities,
+        ("batch_size 3", "a multiple of 2, the number of modalities (CT, MR)", "use 2 or 4"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "more prototypes than embeddings to assign",
+        (CLUSTERED,),
+        options(prototypes=99),
+        ("99 prototypes for 4 embeddings", "take fewer prototypes"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a reference of energies that is not there",
+        (CLUSTERED,),
+        options(energy="energy.json"),
+        ("energy.json", "expected a reference file of energies", "found no such file", "reference_energy"),
+        slow=True,
+    ),
+    Case(
+        "options",
+        "a reference of energies of images of another size",
+        (CLUSTERED,),
+        _other_energies,
+        ("energy.json", "expected energies of slices with image_size 32", "found 512", "reference_energy"),
+        slow=True,
     ),
     Case(
         "options",

@@ -18,6 +18,7 @@ SMALL = {"num_workers": 0, "prepare_workers": 1, "iterations": 4, "epoch_length"
 VOLUMES = {**NETWORK, "spacing": [3.0, 3.0, 3.0]}
 SLICES = {"image_size": 160, "width": 0.125, "batch_size": 2}
 FEW_LABELS = {"image_size": 32, "features": [4, 4, 8, 8, 16, 4], "scans_per_batch": 2}
+IMAGES = {"preset": "small", "image_size": 32, "batch_size": 4, "prototypes": 2, "queue_length": 0}
 ROWS = [
     # one bundle of several is enough of a run for the fast tests
     pytest.param(case, door, id=f"{case}: {door}", marks=[pytest.mark.slow] if case.slow or number else [])
@@ -43,6 +44,7 @@ def _options(door: str, world: World, checkpoints: dict[str, str]) -> dict[str, 
     bundle, config = door.split()
     network = SLICES if bundle.startswith(("wsp", "cirrhosis")) else VOLUMES
     network = FEW_LABELS if bundle.startswith(("meta_label", "semi_supervised")) else network
+    network = IMAGES if bundle.startswith("clustering") else network
     if config == "inference":
         sizes = {key: value for key, value in network.items() if key != "batch_size"}
         return {**sizes, "checkpoint": checkpoints[bundle.split("_")[0]], "output_dir": str(world.out)}

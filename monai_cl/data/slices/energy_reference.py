@@ -18,7 +18,6 @@ from monai_cl.transforms import BandEnergies, EnergyReference, band_sigmas, spec
 
 FORMAT = "monai_cl energy reference 1"
 LEAST_IMAGES = 20
-_COMMAND = "python -m monai_cl reference_energy"
 
 
 def measure_energies(
@@ -125,7 +124,7 @@ def read_energy_reference(
             modality that is not in it.
     """
     path = Path(path)
-    again = f"make one with `{_COMMAND} LIST --output {path.name}` and the options of this run"
+    again = "make one with `python -m monai_cl reference_energy LIST --output energy.json` and the options of this run"
     if not path.is_file():
         raise UserError(path, expected="a reference file of energies", found="no such file", remedy=again)
     try:

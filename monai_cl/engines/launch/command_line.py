@@ -16,7 +16,7 @@ from monai.bundle import DEFAULT_EXP_MGMT_SETTINGS, ID_SEP_KEY, ConfigParser
 from monai.bundle import run as bundle_run
 
 from monai_cl.compat import fire_value
-from monai_cl.engines.recipes import PRESETS
+from monai_cl.engines.recipes import CLUSTERING, PRESETS
 from monai_cl.errors import UserError
 from monai_cl.switches import SWITCHES, WORDS
 
@@ -68,7 +68,8 @@ class Invocation:
                 )
             default = parser.get(key)
             if isinstance(default, str) and (named := _OF_RECIPE.fullmatch(default)):
-                default = PRESETS["paper"][named[1]]
+                presets = CLUSTERING if "clustering_preset" in str(parser.get("recipe")) else PRESETS
+                default = presets["paper"][named[1]]
             word = head in SWITCHES and str(value).lower() in WORDS
             if value is not None and not word and (expected := type_fault(default, value)):
                 raise UserError(

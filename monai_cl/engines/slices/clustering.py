@@ -13,9 +13,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from monai_cl.data import CTSlices, DataList, read_energy_reference
+from monai_cl.data.sampling.modalities import check_batch
+from monai_cl.engines.distributed.collectives import world_size
 from monai_cl.engines.slices.data import class_count
 from monai_cl.errors import UserError
 from monai_cl.losses.hybrid import LABELS
+from monai_cl.networks import ClusteringNet
 from monai_cl.transforms import MultiCrop
 
 logger = logging.getLogger(__name__)
@@ -121,13 +124,26 @@ def label_head_sizes(data_list: DataList, slices: CTSlices, heads: Sequence[str]
     return sizes
 
 
-def check_queue(slices: CTSlices, *, queue_length: int) -> None:
-    """Warn of a queue that holds a modality's slices more than once: samples are then compared with themselves.
+def check_queue(
+    slices: CTSlices, criterion: Any, network: ClusteringNet, *, batch_size: int, queue_length: int
+) -> None:
+    """Refuse more prototypes than there are embeddings to assign, before the first step.
+
+    Warns of a queue that holds a modality's slices more than once: samples are then compared with themselves.
 
     Args:
         slices: that are trained on.
+        criterion: `SwappedPredictionLoss` or `ModalityClusteringLoss`.
+        network: whose prototypes it takes.
+        batch_size: samples of a process in a step.
         queue_length: rows, of all modalities together.
+
+    Raises:
+        UserError: a batch that cannot be divided evenly among the modalities.
+        ValueError: see `SwappedPredictionLoss.check_count`.
     """
+    check_batch(batch_size, slices.modalities)
+    criterion.check_count(batch_size * world_size(), len(network.prototypes.weight))
     counts = dict.fromkeys(slices.modalities, 0)
     for volume in slices.volumes:
         counts[volume.modality] += len(volume.slices)
