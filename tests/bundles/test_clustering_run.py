@@ -264,7 +264,8 @@ def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_
 def test_two_processes_with_four_images_each_learn_what_one_with_eight_does(run, options, free_port, tmp_path):
     # neither a norm that sees the other images, nor an optimiser that magnifies rounding
     norm = {"backbone": {**BACKBONE, "norm": "instance"}, "head_norm": False, "optimizer_name": "larc"}
-    more = {**norm, "learning_rate": 0.6, "freeze_iterations": 0}
+    crops = {"crops": {"count": [2, 2], "size": [48, 32]}, "rescale": {"size": [48, 60], "scale": [0.5, 2.0]}}
+    more = {**norm, **crops, "learning_rate": 0.6, "freeze_iterations": 0}
     run("train", **more, output_dir=str(tmp_path / "one"))
     given = {key: value for key, value in options.items() if key != "device"}
     chosen = words({**given, **more, "batch_size": 4, "output_dir": str(tmp_path / "two")})
