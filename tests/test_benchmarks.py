@@ -114,3 +114,22 @@ def test_a_benchmark_runs_and_leaves_its_record(words, tmp_path):
     if "rows" in record:  # one network, one view, one loss, however the step is taken
         losses = [row["first_loss"] for row in record["rows"]]
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_study_of_codes_on_real_images_runs_to_its_file(load, tmp_path, monkeypatch):
+    script = load("real_clustering")
+    (tmp_path / "classification").mkdir()
+    labels = np.arange(140) % 3
+    images = np.random.default_rng(0).integers(0, 80, (140, 64, 64)).astype(np.uint8)
+    for number, label in enumerate(labels):
+        images[number, 20 * label : 20 * label + 20] += 120
+    np.savez(tmp_path / "classification" / "mednist_ct3class_3000.npz", images=images, labels=labels)
+    words = ["real_clustering.py", str(tmp_path), "--output", str(tmp_path / "out"), "--seeds", "0", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", words)
+    script.main()
+    (run,) = json.loads((tmp_path / "out" / "real_clustering.json").read_text(encoding="utf-8"))["runs"]
+    assert run["loss"]["log_k"] == pytest.approx(np.log(48))
+    for start in ("random", "clustering"):
+        assert 0 <= run[start]["nmi_shuffled"] <= 1
+        assert run[start]["neighbours"] > 0.9  # a band at another height: anything sees it
