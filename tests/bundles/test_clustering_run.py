@@ -170,9 +170,12 @@ def test_with_one_modality_both_methods_are_the_same(run, tmp_path):
     assert_equal(one, other)
 
 
-def test_workers_change_nothing(run, trained, tmp_path):
-    run("train", output_dir=str(tmp_path), num_workers=2)
+def test_workers_and_probes_change_nothing(run, trained, tmp_path):
+    run("train", output_dir=str(tmp_path), num_workers=2, probe_every=1)
     assert_equal(weights(tmp_path), weights(trained("per_modality")))
+    curves = read_results(tmp_path)["curves"]
+    for name in ("probe/neighbours", "probe/linear"):
+        assert [iteration for iteration, _ in curves[name]] == [2, 4]
 
 
 @pytest.mark.parametrize("view", ["crop", "whole"])
