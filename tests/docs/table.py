@@ -111,6 +111,11 @@ RULES = (
         shown_by="tests/test_real_data.py::test_depth_is_predicted_for_unseen_patients",
     ),
     Rule(
+        r"^python benchmarks/real_clustering\.py",
+        "real data",
+        shown_by="tests/test_benchmarks.py::test_the_study_of_codes_on_real_images_runs_to_its_file",
+    ),
+    Rule(
         r"^python -m tests\.bad_input\.document$",
         "writes into the checkout",
         shown_by="tests/bad_input/test_bad_input.py",
