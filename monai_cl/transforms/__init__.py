@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "shaded_views": ("ShadedSliceViews",),
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
         "volume.crops": ("VolumeCrops",),
+        "volume.variants": ("Variant", "apply_variant", "draw_variant"),
         "volume.head_box": ("HeadBoxd", "box_findings", "head_box"),
     },
 )

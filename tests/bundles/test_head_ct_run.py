@@ -143,7 +143,7 @@ def test_a_list_without_validation_asks_for_a_fold(head_run, heads, tmp_path):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("overlay", [(), ("pretrain",)])
 def test_two_processes_train_and_write_once(head_options, overlay, free_port, tmp_path):
-    more = {"batch_size": 2, "iterations": 2, "epoch_length": 2, **(CLUSTERING if overlay else {})}
+    more = {"batch_size": 2, "iterations": 2, "epoch_length": 2, **(CLUSTERING | {"queue_start": 0} if overlay else {})}
     files = [str(BUNDLES / HEAD / "configs" / f"{name}.yaml") for name in ("train", *overlay, "multi_gpu_train")]
     options = {key: value for key, value in head_options.items() if key != "device"}
     chosen = words({**options, **more, "output_dir": str(tmp_path / "run")})

@@ -77,6 +77,7 @@ class ScanHeads(nn.Module):
         if slices:
             self.slice_findings = SliceHead(*channels)
 
+    @torch.jit.unused  # a deployed network uses `target` alone
     def forward(self, representation: Tensor, fine: Tensor, coarse: Tensor) -> dict[str, Tensor]:
         """Logits of the heads that there are.
 

@@ -1,0 +1,112 @@
+"""Two ways to train compared by the AUC of the same patients: by seed, patient and fraction of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from monai_cl.data.records.classes import interval_fault
+
+
+@dataclass(frozen=True)
+class AUCDifference:
+    """AUC of a second way to train less that of a first, mean over seeds.
+
+    Attributes:
+        first, second: mean AUC over seeds.
+        mean: second less first.
+        interval: 95 %, of a bootstrap over seeds and patients; None where there are too few patients.
+        note: why there is no interval, else None.
+        seeds, patients: their numbers.
+    """
+
+    first: float
+    second: float
+    mean: float
+    interval: tuple[float, float] | None
+    note: str | None
+    seeds: int
+    patients: int
+
+
+def auc_difference(
+    labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, resamples: int = 2000, seed: int = 0
+) -> AUCDifference:
+    """Compare probabilities of the same patients, seed by seed.
+
+    Seeds are drawn with replacement, and patients within their class, the same for both.
+
+    Args:
+        labels: (n,) 0 or 1.
+        first: (s, n) probabilities of s runs.
+        second: (s, n), of the runs with the same seeds.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: shapes that do not fit, or one class only.
+    """
+    labels = np.asarray(labels)
+    runs = np.stack([np.atleast_2d(np.asarray(part, dtype=np.float64)) for part in (first, second)])  # (2, s, n)
+    if runs.shape[2:] != labels.shape:
+        raise ValueError(f"probabilities must be (s, {len(labels)}), got {runs.shape[1:]}")
+    if set(np.unique(labels).tolist()) != {0, 1}:
+        raise ValueError(f"labels must hold both 0 and 1, got {sorted(set(labels.tolist()))}")
+    positive, negative = runs[..., labels == 1], runs[..., labels == 0]
+    wins = np.sign(positive[..., :, None] - negative[..., None, :]) / 2 + 0.5  # (2, s, pairs)
+    aucs = wins.mean((2, 3))
+    gain = wins[1] - wins[0]  # (s, positive, negative)
+    rng = np.random.default_rng(seed)
+    drawn = np.empty(resamples)
+    count, n, m = gain.shape
+    for number in range(resamples):
+        chosen = np.bincount(rng.integers(count, size=count), minlength=count) / count
+        rows = np.bincount(rng.integers(n, size=n), minlength=n) / n
+        columns = np.bincount(rng.integers(m, size=m), minlength=m) / m
+        drawn[number] = np.einsum("spq,s,p,q->", gain, chosen, rows, columns, optimize=True)
+    low, high = (float(value) for value in np.quantile(drawn, [0.025, 0.975]))
+    note = interval_fault(negative=m, positive=n, interval=(low, high))
+    return AUCDifference(
+        first=float(aucs[0].mean()),
+        second=float(aucs[1].mean()),
+        mean=float(aucs[1].mean() - aucs[0].mean()),
+        interval=None if note else (low, high),
+        note=note,
+        seeds=count,
+        patients=n + m,
+    )
+
+
+def auc_by_fraction(
+    labels: Mapping[str, int],
+    first: Mapping[float, list[Mapping[str, float]]],
+    second: Mapping[float, list[Mapping[str, float]]],
+    **options: int,
+) -> dict[float, AUCDifference]:
+    """`auc_difference` for each fraction of the labels that both were trained with.
+
+    Args:
+        labels: patient -> class, of the test.
+        first: fraction -> for each seed, patient -> probability.
+        second: likewise, seeds in the same order.
+        **options: of `auc_difference`.
+
+    Raises:
+        ValueError: another number of seeds, or a run that lacks a patient.
+    """
+    patients = sorted(labels)
+    truth = np.array([labels[patient] for patient in patients])
+    compared = {}
+    for fraction in sorted(first.keys() & second.keys()):
+        if len(first[fraction]) != len(second[fraction]):
+            raise ValueError(f"expected as many seeds, got {len(first[fraction])} and {len(second[fraction])}")
+        tables = []
+        for runs in (first[fraction], second[fraction]):
+            absent = {patient for run in runs for patient in patients if patient not in run}
+            if absent:
+                raise ValueError(f"a run with {fraction:g} of the labels has no probability of {sorted(absent)[0]}")
+            tables.append(np.array([[run[patient] for patient in patients] for run in runs]))
+        compared[fraction] = auc_difference(truth, *tables, **options)
+    return compared
