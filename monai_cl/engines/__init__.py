@@ -73,6 +73,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "scans.prediction_files": ("LoadHeadBox", "ScanPredictionFiles"),
         "scans.recorder": ("ScanRecorder",),
         "scans.scores": ("ScanScores", "slice_scores", "type_scores"),
+        "scans.variants": ("variant_predictions",),
         "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (
             "checked_items",
