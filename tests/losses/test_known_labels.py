@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from monai_cl.losses import KnownLabelsLoss
@@ -100,3 +102,29 @@ def test_the_module_says_what_each_head_costs_and_how_much_is_known():
 def test_what_does_not_fit_is_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         KnownLabelsLoss()(draw()[0], labels)
+
+
+def on_a_rank(rank: int, folder: str) -> None:
+    """The loss and the gradients of one of two processes, which have unlike numbers of known labels."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    logits, labels = draw()
+    part = slice(2 * rank, 2 * rank + 2)
+    own = {name: x[part].clone().requires_grad_() for name, x in logits.items()}
+    value = KnownLabelsLoss()(own, {name: y[part] for name, y in labels.items()})
+    value.backward()
+    torch.save((value.detach(), {name: x.grad for name, x in own.items()}), f"{folder}/rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_in_value_and_gradient(tmp_path):
+    mp.spawn(on_a_rank, args=(str(tmp_path),), nprocs=2)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    logits, labels = draw()
+    whole = {name: x.clone().requires_grad_() for name, x in logits.items()}
+    value = KnownLabelsLoss()(whole, labels)
+    value.backward()
+    torch.testing.assert_close(torch.stack([loss for loss, _ in ranks]).mean(), value.detach(), rtol=0, atol=1e-6)
+    for name, x in whole.items():
+        together = torch.cat([gradients[name] for _, gradients in ranks]) / 2  # as DDP averages
+        torch.testing.assert_close(together, x.grad, rtol=0, atol=1e-6)
