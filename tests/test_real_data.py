@@ -267,6 +267,7 @@ def test_depth_is_predicted_for_unseen_patients(tmp_path, real_data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_slices_of_real_ct_are_pretrained_and_segmented_by_position_and_patient(lists, real_data, tmp_path):
     """One labelled scan, one without, one to validate on: the calls that the cine has."""
     document = json.loads(lists["target"].read_text(encoding="utf-8"))

@@ -49,7 +49,18 @@ class ShadedSliceViews(SliceViews):
                 for p in positions
             ]
         ).to(made)
-        b, c = (1 + self.brightness * drawn[..., 0]), (1 + self.contrast * drawn[..., 1])
-        mean = made.mean(dim=(2, 3, 4), keepdim=True)
-        shape = (*made.shape[:2], 1, 1, 1)
-        return (b.reshape(shape) * (mean + c.reshape(shape) * (made - mean))).clamp(0, 1)
+        b, c = 1 + self.brightness * drawn[..., 0], 1 + self.contrast * drawn[..., 1]
+        return shade_slices(made, b, c)
+
+
+def shade_slices(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+    """``b (m + c (x - m))`` with the slice's mean m, clipped to [0, 1].
+
+    Args:
+        images: x, (..., C, H, W).
+        brightness: b of every slice, (...).
+        contrast: c, likewise.
+    """
+    mean = images.mean(dim=(-3, -2, -1), keepdim=True)
+    b, c = brightness[..., None, None, None], contrast[..., None, None, None]
+    return (b * (mean + c * (images - mean))).clamp(0, 1)

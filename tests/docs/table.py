@@ -96,11 +96,6 @@ RULES = (
         shown_by="tests/test_slice_benchmarks.py::test_the_study_of_methods_runs_to_its_table",
     ),
     Rule(
-        r"^python benchmarks/few_labels\.py",
-        "hours",
-        shown_by="tests/test_few_labels_benchmark.py::test_the_study_runs_to_its_table_and_goes_on",
-    ),
-    Rule(
         r"python benchmarks/slice_batches\.py",
         "minutes",
         replace={r"^(.*python )(\S+) .*$": r"PYTHONPATH=$ROOT \1$ROOT/\2 --patients 66 --size 64 --batches 3"},

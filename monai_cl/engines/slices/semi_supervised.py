@@ -15,9 +15,10 @@ from monai_cl.engines.slices.data import list_slices
 from monai_cl.engines.slices.parts import part_slices
 from monai_cl.processes import world_size
 from monai_cl.transforms import apply_slice_views, draw_slice_view
+from monai_cl.transforms.shaded_views import shade_slices
 
 USES = ("none", "mixed", "plain", "turned", "views")
-_TURN, _MIX = 7, 8  # last numbers of addresses
+_TURN, _MIX, _SHADE = 7, 8, 9  # last numbers of addresses
 
 
 def all_slices(data_list: DataList, **options: Any) -> CTSlices:
@@ -97,7 +98,8 @@ class SemiSupervisedBatch:
             makes.
         targets: keys that the loss takes.
         seed: the run's seed.
-        labelled_views: options of `draw_slice_view` for the one view of a labelled slice and its mask.
+        labelled_views: options of `draw_slice_view` for the one view of a labelled slice and its mask; and
+            ``brightness`` and ``contrast`` (0), the ranges of its shade as in `ShadedSliceViews`.
         views: makes the views of unlabelled slices.
 
     Raises:
@@ -116,9 +118,14 @@ class SemiSupervisedBatch:
     ) -> None:
         if unlabelled not in USES:
             raise ValueError(f"unlabelled must be one of {', '.join(USES)}, got {unlabelled!r}")
-        draw_slice_view(np.random.default_rng(0), **labelled_views)  # errors now, not at the first batch
+        options = dict(labelled_views)
+        self.shades = [float(options.pop(name, 0.0)) for name in ("brightness", "contrast")]
+        for name, value in zip(("brightness", "contrast"), self.shades):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {value}")
+        draw_slice_view(np.random.default_rng(0), **options)  # errors now, not at the first batch
         self.count, self.unlabelled, self.targets, self.seed = int(count), unlabelled, tuple(targets), int(seed)
-        self.labelled_views = dict(labelled_views)
+        self.labelled_views = options
         self.views = views.train() if views is not None else None
 
     def __call__(
@@ -161,7 +168,12 @@ class SemiSupervisedBatch:
             for p in positions
         ]
         turned = apply_slice_views(mask[:, None].float(), drawn, mode="nearest")
-        return apply_slice_views(image, drawn), turned[:, 0].round().long()
+        image = apply_slice_views(image, drawn)
+        if any(self.shades):
+            rngs = [address_rng(self.seed, Stream.SEGMENTATION, int(p), number, _SHADE) for p in positions]
+            factors = 1 + torch.tensor(np.stack([rng.uniform(-1, 1, 2) * self.shades for rng in rngs]))
+            image = shade_slices(image, *factors.to(image).unbind(1))
+        return image, turned[:, 0].round().long()
 
 
 def _bare(item: Mapping[str, Any]) -> dict[str, Any]:
