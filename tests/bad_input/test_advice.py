@@ -29,7 +29,6 @@ MET = {
     "data/dicom": READING,
     "data/slices/energy_reference.py": ("reference_energy",),
     "data/store": READING,
-    "data/slices/energy_reference.py": ("reference_energy",),
     "data/slices": READING,
     "data/datalist/create.py": ("datalist create",),
     "data/datalist/edit.py": ("datalist split",),
