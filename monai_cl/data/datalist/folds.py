@@ -25,7 +25,8 @@ def fold_items(
     Args:
         data_list: the list; each of its data sets is divided separately.
         fold: the fold that validates. None: the list's own ``training`` and ``validation`` are used as they are.
-        label_fraction: part of the training scans to keep, in (0, 1]; see :func:`label_subset`. Validation is whole.
+        label_fraction: part of the training scans to keep, in (0, 1]; see :func:`label_subset`. Where some have a
+            ``label`` it is a part of these, and all scans without one are kept. Validation is whole.
         seed: which scans a fraction keeps.
         split: ``"training"`` or ``"validation"``.
 
@@ -39,7 +40,10 @@ def fold_items(
     for dataset in data_list.datasets:
         items = _split_items(data_list, dataset, fold=fold, split=split)
         if split == "training":
-            items = label_subset(items, fraction=label_fraction, seed=seed, address=_address(fold))
+            labelled = [item for item in items if "label" in item]
+            kept = label_subset(labelled or items, fraction=label_fraction, seed=seed, address=_address(fold))
+            names = {item["id"] for item in kept}
+            items = [item for item in items if item["id"] in names or (labelled and "label" not in item)]
         chosen += [dict(item) for item in items]
     if not chosen:
         remedy = 'name a fold, or add items under "validation"' if split == "validation" else "add items"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_cl.data import fold_items
 from monai_cl.engines import (
     case_ids,
     class_counts,
@@ -183,6 +184,17 @@ def test_folds_part_the_items_and_label_fraction_thins_the_training_part(tmp_pat
     assert [item["id"] for item in validation_items(content, fold=0)] == ["c0"]
     with pytest.raises(UserError, match=r"list\.json.*fold 7"):
         training_items(content, fold=7)
+
+
+def test_a_fraction_of_labels_is_one_of_the_labelled_scans_whatever_lies_beside_them(tmp_path):
+    labelled = [write_case(tmp_path, f"c{i}") for i in range(4)]
+    bare = [{key: value for key, value in write_case(tmp_path, f"u{i}").items() if key != "label"} for i in range(8)]
+    alone = training_items(write_list(tmp_path, training=labelled), fold=None, label_fraction=0.5)
+    mixed = write_list(tmp_path, training=[*bare, *labelled])
+    assert len(alone) == 2
+    assert [i["id"] for i in training_items(mixed, fold=None, label_fraction=0.5)] == [i["id"] for i in alone]
+    kept = fold_items(mixed, fold=None, label_fraction=0.5)
+    assert [i["id"] for i in kept] == [*(f"u{i}" for i in range(8)), *(i["id"] for i in alone)]
 
 
 @pytest.mark.parametrize("word", ["none", "null", "None"])
