@@ -33,7 +33,7 @@ PROTOTYPES, BATCH, EMBEDDING, QUEUE = 48, 64, 64, 128
 
 def read_images(folder: Path) -> tuple[Tensor, np.ndarray]:
     """Images (n, 1, 64, 64) in [0, 1], and the body part of each."""
-    with np.load(folder / "classification" / "mednist_ct3class_3000.npz") as held:
+    with np.load(folder / "classification" / "mednist_ct3class_3000.npz", allow_pickle=False) as held:
         return torch.from_numpy(held["images"]).float()[:, None] / 255, held["labels"].astype(int)
 
 

@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
         "volume.crops": ("VolumeCrops",),
         "volume.variants": ("Variant", "apply_variant", "draw_variant"),
-        "volume.head_box": ("HeadBoxd", "box_findings", "head_box"),
+        "volume.head_box": ("box_findings", "head_box"),
+        "volume.head_box_transform": ("HeadBoxd",),
     },
 )

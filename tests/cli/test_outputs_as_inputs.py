@@ -28,7 +28,7 @@ pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
 
 SPLEEN, BTCV, MIXCL = "spleen_unetr_segmentation", "btcv_unetr_segmentation", "mixcl_ct_pretraining"
 WSP, CIRRHOSIS, META = "wsp_ct_pretraining", "cirrhosis_classification", "meta_label_pretraining"
-SEMI = "semi_supervised_segmentation"
+SEMI, CLUSTERS, HEADS = "semi_supervised_segmentation", "clustering_pretraining", "head_ct_classification"
 ORGANS = ["liver", "spleen", "aorta"]
 SLICES = {"width": 0.125, "image_size": 160}
 SIZES: dict[str, dict[str, Any]] = {
@@ -36,6 +36,8 @@ SIZES: dict[str, dict[str, Any]] = {
     CIRRHOSIS: SLICES,
     META: {"image_size": 64, "features": [4, 4, 4, 4, 4, 4]},
     MIXCL: {},
+    CLUSTERS: {"image_size": 160, "backbone": "tinynet"},
+    HEADS: {"box_size": [8, 32, 32], "find_head": False},
 }
 
 # of every command and config: the kinds it takes, and those it writes. Kinds that only people read are left out.
@@ -85,6 +87,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{META} train": ({"list", "store"}, {"meta", "results"}),
     f"{META} evaluate": ({"meta"}, {"results"}),
     f"{CIRRHOSIS} inference": ({"scan", "label", "classifier"}, set()),
+    f"{CLUSTERS} inference": ({"scan", "clusters"}, {"features"}),
+    f"{CLUSTERS} train": ({"list", "store"}, {"clusters", "results"}),
+    f"{CLUSTERS} evaluate": ({"clusters"}, {"results"}),
+    f"{HEADS} inference": ({"scan", "heads"}, set()),
+    f"{HEADS} pretrain": ({"list", "store"}, {"clustered heads", "results"}),
+    f"{HEADS} train": ({"list", "store", "clustered heads"}, {"heads", "results"}),
+    f"{HEADS} evaluate": ({"heads"}, {"results"}),
     f"{SPLEEN} train": ({"list", "store", "encoder", "mixcl"}, {"segmenter", "results"}),
     f"{SPLEEN} evaluate": ({"segmenter"}, {"results"}),
     f"{SPLEEN} zero_shot": ({"mixcl"}, {"results"}),
@@ -98,7 +107,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{CIRRHOSIS} train": ({"list", "store", "slices"}, {"classifier", "results"}),
     f"{CIRRHOSIS} evaluate": ({"classifier"}, {"results"}),
 }
-WEIGHTS = ("semi", "segmenter", "mixcl", "slices", "classifier", "meta")
+WEIGHTS = ("semi", "segmenter", "mixcl", "slices", "classifier", "meta", "clusters", "heads", "clustered heads")
 # where the real runs of a bundle's trainings take and give what the table says
 RUNS = {
     SPLEEN: "test_segmentation_run.py",
@@ -108,6 +117,8 @@ RUNS = {
     CIRRHOSIS: "test_wsp_run.py",
     META: "test_meta_label_run.py",
     SEMI: "test_semi_supervised_run.py",
+    CLUSTERS: "test_clustering_run.py",
+    HEADS: "test_head_ct_run.py",
 }
 # of what the others write, a cohort is the beginning: left to the slow tests
 FAST = ("convert", "dicom_seg", "bundle copy", "export_config", "probe", f"{SPLEEN} inference", f"{MIXCL} inference")
@@ -192,6 +203,8 @@ class Outputs:
                 "slices": lambda: network(config(WSP), **SLICES),
                 "classifier": lambda: network(config(CIRRHOSIS), **SLICES),
                 "meta": lambda: network(config(META), **SIZES[META]),
+                "clusters": lambda: network(config(CLUSTERS), **SIZES[CLUSTERS]),
+                "heads": lambda: network(config(HEADS), **SIZES[HEADS]),
             }
             torch.save(made[kind]().state_dict(), path)
         return path
@@ -205,6 +218,7 @@ class Outputs:
             (MIXCL, "mixcl"),
             (WSP, "slices"),
             (META, "slices"),
+            (CLUSTERS, "slices"),
         ):
             if command == f"{bundle} inference":
                 return getattr(self, f"_{short}")(folder, bundle)
@@ -224,9 +238,8 @@ class Outputs:
     def _slices(self, folder: Path, bundle: str) -> Output:
         scan, other = self.of("convert")["scan"].path, self.of(f"{MIXCL} inference")["scan"].path
         options = {"datalist": [str(scan), str(other)], "output_dir": str(folder), **SIZES[bundle]}
-        run_config(
-            [config(bundle)], options | {"checkpoint": str(self.weights("meta" if bundle == META else "slices"))}
-        )
+        kind = next(name for name in WEIGHTS if name in TABLE[f"{bundle} inference"][0])
+        run_config([config(bundle)], options | {"checkpoint": str(self.weights(kind))})
         return {"features": Made(folder / "features.npz")}
 
     def _convert(self, folder: Path) -> Output:
@@ -460,7 +473,7 @@ def is_tried_here(writer: str, kind: str, taker: str) -> bool:
         return False
     if kind in (*WEIGHTS, "encoder") or (writer, kind) == ("monailabel", "list"):
         return False
-    return not any(name.endswith((" train", " evaluate", " zero_shot")) for name in (writer, taker))
+    return not any(name.endswith((" train", " pretrain", " evaluate", " zero_shot")) for name in (writer, taker))
 
 
 @pytest.mark.parametrize(("writer", "kind", "taker"), [pair for pair in pairs() if is_tried_here(*pair.values)])

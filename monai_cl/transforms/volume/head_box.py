@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform, Orientation
 from scipy.ndimage import find_objects, label
 
 from monai_cl.errors import UserError
@@ -154,59 +149,3 @@ def box_findings(
         if value is not None and 0 <= place < depth:
             result[place] = max(result[place], float(value))
     return result
-
-
-class HeadBoxd(MapTransform):
-    """Head CT of any orientation to the box around the head; ``slice_findings`` follow.
-
-    Args:
-        keys: of the images (1, X, Y, Z) in HU with their affine; each becomes (1, W, H, D), RAS.
-        size: see `head_box`.
-        find: see `head_box`.
-        findings_key: where the item has the findings of the file's slices; they become (D,) numbers, see
-            `box_findings`. Items without it stay without.
-        allow_missing_keys: skip absent keys.
-
-    Raises:
-        UserError: when called, see `head_box` and `box_findings`.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        size: Sequence[int] = (40, 224, 192),
-        find: bool = True,
-        findings_key: str = "slice_findings",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.size, self.find, self.findings_key = tuple(size), find, findings_key
-        self._to_ras = Orientation(axcodes="RAS", labels=None)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its images cut and scaled."""
-        item = dict(data)
-        for key in self.key_iterator(item):
-            image: MetaTensor = item[key]
-            where = image.meta.get("filename_or_obj", key)
-            turned: MetaTensor = self._to_ras(image)  # type: ignore[assignment]
-            array, affine = np.asarray(turned[0]), turned.affine.cpu().numpy().astype(np.float64)
-            box, box_affine = head_box(array, affine, size=self.size, find=self.find, where=where)
-            if self.findings_key in item:
-                item[self.findings_key] = torch.from_numpy(
-                    box_findings(
-                        item[self.findings_key],
-                        affine=image.affine.cpu().numpy().astype(np.float64),
-                        shape=image.shape[1:],
-                        box_affine=box_affine,
-                        depth=self.size[0],
-                        where=where,
-                    )
-                )
-            item[key] = MetaTensor(
-                torch.from_numpy(np.ascontiguousarray(box))[None],
-                affine=torch.from_numpy(box_affine),
-                meta={"filename_or_obj": where},
-            )
-        return item

@@ -25,7 +25,7 @@ SIZES = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "num_heads": 2}
 State = dict[str, torch.Tensor]
 
 
-def unetr(seed: int = 1, size: int = 32, **changes: int) -> UNETR:
+def unetr(seed: int = 1, size: int | tuple[int, ...] = 32, **changes: int) -> UNETR:
     torch.manual_seed(seed)
     return UNETR(in_channels=1, out_channels=2, img_size=size, **{**SIZES, **changes})
 
@@ -118,7 +118,7 @@ def test_an_encoder_of_slices_is_found_behind_any_prefix(prefix, tmp_path):
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ({"size": 48}, "the file's network has patches 27, this one patches 8"),
+        ({"size": (32, 32, 48)}, "the file's network has patches 12, this one patches 8"),
         ({"hidden_size": 48}, "the file's network has hidden_size 48, this one hidden_size 24"),
         ({"feature_size": 8, "mlp_dim": 48}, "has feature_size 8, mlp_dim 48, this one feature_size 4, mlp_dim 36"),
     ],
