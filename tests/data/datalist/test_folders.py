@@ -61,6 +61,15 @@ LAYOUTS = {
     "kits": ("{}/imaging.nii.gz", "{}/segmentation.nii.gz"),
     "bids ct": ("sub-{0}/ct/sub-{0}_ct.nii.gz", "derivatives/manual/sub-{0}/ct/sub-{0}_dseg.nii.gz"),
     "bids mr": ("sub-{0}/anat/sub-{0}_T1w.nii.gz", "derivatives/sub-{0}/anat/sub-{0}_space-orig_mask.nii.gz"),
+    "bids entities": (
+        "sub-{0}/ses-1/ct/sub-{0}_ses-1_acq-thin_ct.nii",
+        "derivatives/a/sub-{0}/ses-1/ct/sub-{0}_ses-1_acq-thin_dseg.nii",
+    ),
+    "bids without kinds of image": (
+        "sub-{0}/ses-1/sub-{0}_ses-1_ct.nii.gz",
+        "derivatives/labels/sub-{0}/ses-1/sub-{0}_ses-1_ct_label-liver_seg.nii.gz",
+    ),
+    "capitals": ("imagesTr/{0}.NII.GZ", "labelsTr/{0}.NII.GZ"),
     "bids sessions": (
         "sub-{0}/ses-1/anat/sub-{0}_ses-1_T2w.nii.gz",
         "derivatives/a/sub-{0}/ses-1/anat/sub-{0}_ses-1_dseg.nii.gz",

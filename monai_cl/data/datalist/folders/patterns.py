@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from monai_cl.data.io.formats import FILE_ENDINGS, is_picture
@@ -38,6 +39,7 @@ MASK_LAYOUTS = (
 SPLIT_FOLDERS = {"validation": "Va", "test": "Ts"}
 
 _BIDS_SUFFIXES = ("ct", "T1w", "T2w", "FLAIR")
+_BIDS_LABELS = ("dseg", "mask", "seg", "label")
 _KEYS = ("case", "patient")
 
 
@@ -103,27 +105,34 @@ def best_layout(folder: Path, paths: Sequence[str]) -> tuple[str, str]:
 
 
 def _known(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    endings = [ending for ending in FILE_ENDINGS if any(path.endswith(ending) for path in paths)]
+    # as they are written: .nii.gz, .NII.GZ
+    endings = sorted({path[-len(e) :] for e in FILE_ENDINGS for path in paths if path.lower().endswith(e)})
     for ending in endings:
         for images, labels in LAYOUTS:
             yield images.replace(ENDING, ending), labels.replace(ENDING, ending)
     if any(path.startswith("sub-") for path in paths):
-        yield from _bids()
+        for ending in endings:
+            yield from _bids(paths, ending)
 
 
-def _bids() -> Iterator[tuple[str, str]]:
-    """Images by their suffix, with or without sessions; labels in derivatives or beside them."""
-    for suffix in _BIDS_SUFFIXES:
-        for session, named in (("", ""), ("/ses-{case}", "_ses-{case}")):
-            scan = f"sub-{{patient}}{session}/*/sub-{{patient}}{named}"
-            for place in ("derivatives/*/", "derivatives/", ""):
-                for kind in ("dseg", "mask"):
-                    yield f"{scan}_{suffix}{ENDING}", f"{place}{scan}*_{kind}{ENDING}"
+def _bids(paths: Sequence[str], ending: str) -> Iterator[tuple[str, str]]:
+    """Images by their suffix, with or without sessions and other entities; labels in derivatives or beside them.
+
+    A label has the entities of its scan (``ses-1``, ``acq-x``) and may have more after them.
+    """
+    suffixes, kinds = (
+        [word for word in words if any(path.endswith(f"_{word}{ending}") for path in paths)]
+        for words in (_BIDS_SUFFIXES, _BIDS_LABELS)
+    )
+    for suffix, folders, entities in product(suffixes, ("", "*/", "*/*/"), ("", "_{case}")):
+        scan = f"sub-{{patient}}/{folders}sub-{{patient}}{entities}"
+        for place, more, kind in product(("derivatives/*/", "derivatives/", ""), ("", "_*"), kinds):
+            yield f"{scan}_{suffix}{ending}", f"{place}{scan}{more}_{kind}{ending}"
 
 
 def modality_of(images: str) -> str:
     """``"CT"``, or ``"MR"`` where a BIDS suffix or a file's name says so."""
-    name = images.rpartition("/")[2].removesuffix(ENDING)
+    name = images.rpartition("/")[2].partition(".")[0]
     return "MR" if name.endswith(tuple(f"_{suffix}" for suffix in _BIDS_SUFFIXES[1:])) or name == "mri" else "CT"
 
 
