@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from monai_cl.data import read_volume, write_cine_cohort, write_cirrhosis_cohort, write_cohort
 from tests.data.datalist.test_idc_series import HEADER
@@ -19,6 +20,7 @@ from tests.docs.shell import Shell
 MIXCL, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
 WSP, CIRRHOSIS = "wsp_ct_pretraining", "cirrhosis_classification"
 PACED, FEW = "meta_label_pretraining", "semi_supervised_segmentation"
+CLUSTERS, HEADS = "clustering_pretraining", "head_ct_classification"
 _UNETR: dict[str, Any] = {
     "spacing": [8.0, 8.0, 8.0],
     "patch_size": [32, 32, 32],
@@ -46,6 +48,17 @@ _CINE: dict[str, Any] = {
     "iterations": 2,
     "epoch_length": 1,
 }
+_CLUSTERS: dict[str, Any] = {
+    "batch_size": 4,
+    "iterations": 2,
+    "epoch_length": 1,
+    "backbone": "resnet18",
+    "image_size": 32,
+    "crops": {"count": [2, 1], "size": [32, 16]},
+    "rescale": {"size": [24, 36], "scale": [0.5, 1.2]},
+    "prototypes": 2,
+    "queue_length": 0,
+}
 _LISTS = {
     MIXCL: "pretraining.json",
     SPLEEN: "spleen.json",
@@ -71,7 +84,7 @@ class World:
         shutil.copytree(ROOT / "data_lists", self._home / "data_lists")
         shutil.copytree(ROOT / "docs", self._home / "docs")
         organs = list(json.loads((self.data / "target.json").read_text(encoding="utf-8"))["labels"].values())[1:]
-        for bundle in (*_LISTS, PACED, FEW):
+        for bundle in (*_LISTS, PACED, FEW, CLUSTERS, HEADS):
             self._bundle(bundle, organs)
         self._trained()
         self._tables()
@@ -98,6 +111,7 @@ class World:
             (self.data / name).mkdir()
             for part in ("synthetic_spleen", "synthetic_target"):
                 shutil.copytree(self.data / part, self.data / name / part)
+        self._pictures()
         one_organ = sorted((self.data / "synthetic_spleen" / "images").iterdir())
         for kind, name in (("ct", "images"), ("seg", "labels")):
             for folder in ("mine", "my_liver", "liver"):
@@ -112,6 +126,19 @@ class World:
         series = write_dicom(self.folder / "series", array, 8.0 * np.arange(array.shape[2]), spacing=(8.0, 8.0))
         shutil.move(series, self.data / "new" / "scan")
 
+    def _pictures(self) -> None:
+        """Images of two modalities, in a list to train on and one of other patients."""
+        rng = np.random.default_rng(0)
+        for name, first in (("images", 0), ("unseen_images", 48)):
+            items = []
+            for number in range(first, first + 48):
+                file = f"{number}.png"
+                Image.fromarray(rng.integers(0, 255, (32, 32), dtype=np.uint8)).save(self.data / file)
+                modality = "US" if number % 2 else "XR"
+                items.append({"image": file, "patient": f"p{number}", "modality": modality, "target": number // 2 % 2})
+            content = {"name": name, "modality": "XR", "training": items}
+            (self.data / f"{name}.json").write_text(json.dumps(content))
+
     def _bundle(self, bundle: str, organs: list[str]) -> None:
         """A copy whose defaults are small, so that a command runs as it is printed."""
         shutil.copytree(
@@ -121,6 +148,7 @@ class World:
         )
         small = _SLICES if bundle in (WSP, CIRRHOSIS) else _UNETR
         small = _CINE if bundle in (PACED, FEW) else small
+        small = {CLUSTERS: _CLUSTERS, HEADS: {}}.get(bundle, small)
         small = {**small, "num_workers": 0, "prepare_workers": 1}
         if bundle in _LISTS:  # the commands of the others write the data they need
             small["data_list"] = str(self.data / _LISTS[bundle])
