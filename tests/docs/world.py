@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from monai_cl.data import read_volume, write_cine_cohort, write_cirrhosis_cohort, write_cohort
+from monai_cl.data import (
+    read_volume,
+    write_cine_cohort,
+    write_cirrhosis_cohort,
+    write_cohort,
+    write_head_ct_cohort,
+)
 from tests.data.datalist.test_idc_series import HEADER
 from tests.data.volume_files import write_dicom
 from tests.docs.commands import ROOT
@@ -58,6 +64,13 @@ _CLUSTERS: dict[str, Any] = {
     "rescale": {"size": [24, 36], "scale": [0.5, 1.2]},
     "prototypes": 2,
     "queue_length": 0,
+}
+_HEADS: dict[str, Any] = {
+    "box_size": [4, 32, 32],
+    "find_head": False,
+    "batch_size": 2,
+    "iterations": 2,
+    "epoch_length": 1,
 }
 _LISTS = {
     MIXCL: "pretraining.json",
@@ -112,6 +125,8 @@ class World:
             for part in ("synthetic_spleen", "synthetic_target"):
                 shutil.copytree(self.data / part, self.data / name / part)
         self._pictures()
+        heads = {"unlabelled": 4, "patients": 6, "validation": 5, "test": 5}
+        write_head_ct_cohort(self.data / "head_ct", **heads, size="quarter", progress=False)
         one_organ = sorted((self.data / "synthetic_spleen" / "images").iterdir())
         for kind, name in (("ct", "images"), ("seg", "labels")):
             for folder in ("mine", "my_liver", "liver"):
@@ -148,7 +163,7 @@ class World:
         )
         small = _SLICES if bundle in (WSP, CIRRHOSIS) else _UNETR
         small = _CINE if bundle in (PACED, FEW) else small
-        small = {CLUSTERS: _CLUSTERS, HEADS: {}}.get(bundle, small)
+        small = {CLUSTERS: _CLUSTERS, HEADS: _HEADS}.get(bundle, small)
         small = {**small, "num_workers": 0, "prepare_workers": 1}
         if bundle in _LISTS:  # the commands of the others write the data they need
             small["data_list"] = str(self.data / _LISTS[bundle])
