@@ -66,7 +66,6 @@ _CLUSTERS: dict[str, Any] = {
     "queue_length": 0,
 }
 _HEADS: dict[str, Any] = {
-    "box_size": [4, 32, 32],
     "find_head": False,
     "batch_size": 2,
     "iterations": 2,
