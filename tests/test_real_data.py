@@ -208,6 +208,7 @@ def test_a_dicom_series_is_segmented_in_its_own_geometry(real_data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_pretraining_on_three_label_sets_to_dice_of_thirteen_organs(lists, real_data, tmp_path):
     training = {
         "dataset_dir": real_data, "store_dir": tmp_path / "store", "iterations": 2, "epoch_length": 2,

@@ -55,6 +55,7 @@ def test_pre_training_is_shared_by_folds_and_shares_of_labels():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_small_study_runs_whole_and_makes_its_table(tmp_path, capsys):
     words = ["tiny_synthetic", "--output", str(tmp_path)]
     main(["study", "run", *words, "--workers", "2"])
