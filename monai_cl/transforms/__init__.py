@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "labels": ("SelectLabelsd", "select_labels"),
         "warp": ("RandWarpd", "WarpParameters", "random_warp", "apply_warp"),
         "views": ("random_views",),
-        "energy": (
+        "crops.energy": (
             "BandEnergies",
             "EnergyReference",
             "band_factors",
@@ -22,7 +22,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "scale_bands",
             "spectrum",
         ),
-        "multi_crop": ("MultiCrop", "apply_crop", "apply_crops", "draw_crop"),
+        "crops.crop": ("draw_crop",),
+        "crops.multi_crop": ("MultiCrop", "apply_crop", "apply_crops"),
         "shaded_views": ("ShadedSliceViews",),
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
         "volume.crops": ("VolumeCrops",),

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_cl.data import write_cine_cohort
-from tests.bundles.slice_runs import BUNDLES
+from tests.bundles.workflow import run_workflow
 
 FEATURES = [4, 4, 8, 8, 16, 4]
 NETWORK = {"features": FEATURES, "image_size": 32}
@@ -37,20 +36,7 @@ def cine_run(cine_options) -> Callable[..., ConfigWorkflow]:
     """``cine_run(bundle, "train", …, output_dir=…)``: a workflow run in this process, in one thread."""
 
     def start(bundle: str, *names: str, **more: object) -> ConfigWorkflow:
-        made = ConfigWorkflow(
-            config_file=[str(BUNDLES / bundle / "configs" / f"{name}.yaml") for name in names],
-            logging_file=False,
-            workflow_type="train" if names[0] == "train" else "infer",
-            **{**(cine_options if names[0] == "train" else NETWORK), **more},
-        )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            made.initialize()
-            made.run()
-            made.finalize()
-        finally:
-            torch.set_num_threads(threads)
-        return made
+        given = cine_options if names[0] == "train" else NETWORK
+        return run_workflow(bundle, *names, **{**given, **more})
 
     return start

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_cl.data import write_head_ct_cohort
-from tests.bundles.slice_runs import BUNDLES
+from tests.bundles.workflow import run_workflow
 
 HEAD = "head_ct_classification"
 BOX = [4, 32, 32]
@@ -38,21 +37,8 @@ def head_run(head_options) -> Callable[..., ConfigWorkflow]:
     """``head_run("train", …, output_dir=…)``: a workflow run in this process, in one thread."""
 
     def start(*names: str, **more: object) -> ConfigWorkflow:
-        made = ConfigWorkflow(
-            config_file=[str(BUNDLES / HEAD / "configs" / f"{name}.yaml") for name in names],
-            logging_file=False,
-            workflow_type="train" if names[0] == "train" else "infer",
-            **{**(head_options if names[0] == "train" else {}), **more},
-        )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            made.initialize()
-            made.run()
-            made.finalize()
-        finally:
-            torch.set_num_threads(threads)
-        return made
+        given = head_options if names[0] == "train" else {}
+        return run_workflow(HEAD, *names, **{**given, **more})
 
     return start
 

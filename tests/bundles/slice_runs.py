@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_cl.data import write_cirrhosis_cohort
+from tests.bundles.workflow import run_workflow
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 PRETRAINING, CLASSIFICATION = "wsp_ct_pretraining", "cirrhosis_classification"
@@ -47,22 +47,7 @@ def slice_run(slice_options) -> Run:
 
     def start(bundle: str, *names: str, run_id: str = "run", **more: object) -> ConfigWorkflow:
         given = slice_options(bundle) if names[0] == "train" else dict(SLICE_NETWORK)
-        made = ConfigWorkflow(
-            config_file=[str(BUNDLES / bundle / "configs" / f"{name}.yaml") for name in names],
-            logging_file=False,
-            workflow_type="train" if names[0] == "train" else "infer",
-            run_id=run_id,
-            **{**given, **more},
-        )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            made.initialize()
-            made.run()
-            made.finalize()
-        finally:
-            torch.set_num_threads(threads)
-        return made
+        return run_workflow(bundle, *names, run_id=run_id, **{**given, **more})
 
     return start
 

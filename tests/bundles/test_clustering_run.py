@@ -21,6 +21,7 @@ from monai_cl.errors import UserError
 from monai_cl.networks import UNetEncoder, load_slice_encoder, slice_encoder
 from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.torchrun import Agents
+from tests.bundles.workflow import run_workflow
 
 BUNDLE = "clustering_pretraining"
 FILES = method_files(BUNDLES / BUNDLE)
@@ -67,21 +68,8 @@ def run(options) -> Callable[..., ConfigWorkflow]:
     """``run("train", …, output_dir=…)``: a workflow run in this process, in one thread."""
 
     def start(*names: str, **more: object) -> ConfigWorkflow:
-        made = ConfigWorkflow(
-            config_file=config_files(BUNDLE, *names),
-            logging_file=False,
-            workflow_type="train" if names[0] == "train" else "infer",
-            **{**(options if names[0] == "train" else NETWORK), **more},
-        )
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            made.initialize()
-            made.run()
-            made.finalize()
-        finally:
-            torch.set_num_threads(threads)
-        return made
+        given = options if names[0] == "train" else NETWORK
+        return run_workflow(BUNDLE, *names, **{**given, **more})
 
     return start
 

@@ -44,7 +44,11 @@ RULES = (
     Rule(r"^make (monailabel|test-monailabel)$", "an environment of 3 GB", shown_by="make"),
     Rule(r"^curl ", "a running server", shown_by="tests/serving/test_monai_label.py"),
     Rule(r"^python -m monai_cl monailabel ", "a server, which test_monai_label.py starts", replace={"$": " --nostart"}),
-    Rule(r"^python -m timeit ", "its set-up is in the same sentence", shown_by="tests/transforms/test_multi_crop.py"),
+    Rule(
+        r"^python -m timeit ",
+        "its set-up is in the same sentence",
+        shown_by="tests/transforms/crops/test_multi_crop.py",
+    ),
     Rule(r"^make docs$", "test_site.py builds them", shown_by="tests/docs/test_site.py"),
     Rule(
         r"^make demo$|monai_cl demo\b",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from monai_cl.addressing import Stream, address_rng
-from monai_cl.transforms.multi_crop import MultiCrop
+from monai_cl.transforms.crops.multi_crop import MultiCrop
 
 
 class VolumeCrops(MultiCrop):

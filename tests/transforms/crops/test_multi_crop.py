@@ -21,7 +21,7 @@ from monai_cl.transforms import (
     scale_bands,
     spectrum,
 )
-from monai_cl.transforms.multi_crop import Crop
+from monai_cl.transforms.crops.crop import Crop
 
 RAMP = torch.arange(30.0).reshape(1, 5, 6) / 30
 

@@ -1,0 +1,1 @@
+"""Crops of slices for online clustering: drawn, cut, and with other energies in their frequency bands."""
