@@ -74,7 +74,6 @@ RULES = (
     ),
     Rule(r"--tracking mlflow", "needs MLflow", shown_by="tests/bundles/test_tracking.py"),
     # ---- studies ------------------------------------------------------------------------------------------------
-    Rule(r"^python -m monai_cl study run few_labels_", "hours", replace={"$": " --dry_run"}),
     Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
     Rule(
         r"^python benchmarks/low_label_gain\.py tune \| run \| table ",
