@@ -172,6 +172,21 @@ def test_scans_without_label_train_what_needs_none(train, tmp_path, partly_label
     assert used == [""] * without + ["labels"] * (0 if preset == "reconstruction" else 20 - without)
 
 
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ({"mask_block": 15}, "mask_block must divide the patch size [32, 32, 32], got 15"),
+        ({"mask_block": 32}, "mask_block must leave at least two cubes in a patch of [32, 32, 32], got 32"),
+        pytest.param({"mask_ratio": 1.5}, "mask_ratio must be in (0, 1), got 1.5", marks=pytest.mark.slow),
+    ],
+)
+def test_cubes_that_do_not_fill_the_patch_are_refused_before_a_step(train, tmp_path, option, text):
+    run = train(PRETRAINING, tmp_path / "run", preset="masked", **option)
+    assert run.status == 1
+    assert text in run.err
+    assert "Traceback" not in run.err
+
+
 @pytest.mark.parametrize("preset", ["hybrid", pytest.param("label", marks=pytest.mark.slow)])
 def test_what_learns_from_labels_alone_is_refused_without_any(train, tmp_path, partly_labelled, preset):
     run = train(PRETRAINING, tmp_path / "run", preset=preset, data_list=str(partly_labelled(True)))

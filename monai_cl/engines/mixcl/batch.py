@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from monai_cl.addressing import Stream, address_rng
+from monai_cl.data.patches.crops import crop_size
 from monai_cl.errors import UserError
 from monai_cl.mixcl_views import PairViews
 from monai_cl.transforms import random_views
@@ -30,18 +31,26 @@ class MixCLPrepareBatch:
         views: options of `monai_cl.transforms.random_views` (probability, ranges).
         mask_ratio: share of cubes that V1' hides, see `random_block_mask`; 0: none.
         mask_block: their edge in voxels.
+        patch_size: of the patches that will come, which the cubes must fill; None: as they come.
 
     Raises:
         ValueError: an option that is unknown or out of its range.
     """
 
     def __init__(
-        self, *, seed: int, views: Mapping[str, Any] | None = None, mask_ratio: float = 0.0, mask_block: int = 16
+        self,
+        *,
+        seed: int,
+        views: Mapping[str, Any] | None = None,
+        mask_ratio: float = 0.0,
+        mask_block: int = 16,
+        patch_size: int | Sequence[int] | None = None,
     ) -> None:
         self.seed, self.views = int(seed), dict(views or {})
         self.mask_ratio, self.mask_block = float(mask_ratio), int(mask_block)
         if mask_ratio:  # refuses bad options here, as below
-            random_block_mask(np.random.default_rng(0), (2 * self.mask_block,) * 3, block=mask_block, ratio=mask_ratio)
+            size = crop_size(2 * self.mask_block if patch_size is None else patch_size)
+            random_block_mask(np.random.default_rng(0), size, block=mask_block, ratio=mask_ratio)
         try:
             draw_view(np.random.default_rng(0), **self.views)  # refuses bad options here, not in the first step
         except TypeError as error:
