@@ -48,7 +48,8 @@ class Measure:
 
     Attributes:
         step: whose results count.
-        metric: ``dice``, by case from ``metrics.per_case``, or the path of a number in the file, ``metrics.auc``.
+        metric: ``dice``, by case from ``metrics.per_case``; ``auc``, from the probabilities of ``metrics.per_patient``;
+            or the path of a number in the file, ``metrics.auc``.
         file: in the cell's output.
         scale: factor in the table; 100 for points.
         decimals: in the table.

@@ -31,7 +31,7 @@ class CellFolder:
 
     @property
     def log(self) -> Path:
-        """Its standard output and error, of all starts."""
+        """Of all starts: the command, its standard output and error."""
         return self.path / "log.txt"
 
     def lock(self) -> Lock:

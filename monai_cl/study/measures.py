@@ -1,4 +1,4 @@
-"""What a finished cell says: a value for each case, or one number."""
+"""What a finished cell says: a value for each case, a probability for each patient, or one number."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ def read_measure(folder: Path, measure: Measure, *, organs: Sequence[str] = ()) 
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise UserError(file, expected=f"a number {measure.metric}", found=f"{value!r}")
     return {"": float(value)}
+
+
+def read_predictions(folder: Path, measure: Measure) -> dict[str, tuple[int, float]]:
+    """Patient -> label (0 or 1) and probability of class 1, for the metric ``auc``.
+
+    Args:
+        folder: output of a cell.
+        measure: what to read.
+
+    Raises:
+        UserError: the file is absent, or has no probabilities of patients.
+    """
+    file = folder / measure.file
+    rows = (read_results_file(file).get("metrics") or {}).get("per_patient")
+    if not rows:
+        raise UserError(file, expected="probabilities of patients (metrics: per_patient)", found="none")
+    return {str(row["patient"]): (int(row["label"]), float(row["probability"])) for row in rows}
 
 
 def read_results_file(file: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ its checkpoint, any other command starts again with an empty output folder.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -180,6 +181,8 @@ class Runner:
     def _execute(self, words: list[str], log: Path, environment: Mapping[str, str], handle: int | None) -> int:
         kept = (handle,) if handle is not None and sys.platform != "win32" else ()
         with log.open("ab") as stream:
+            stream.write(f"$ {shlex.join(words)}\n".encode())
+            stream.flush()
             try:
                 process = subprocess.Popen(
                     words,
@@ -229,11 +232,12 @@ def run_cells(
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that is not empty, cut to 300 characters."""
+    """The last line of a log that is not empty and not its command, cut to 300 characters."""
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - 4096))
         lines = stream.read().decode("utf-8", errors="replace").split("\n")
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no output")
+    said = (line.strip()[:300] for line in reversed(lines) if line.strip() and not line.startswith("$ "))
+    return next(said, "no output")
 
 
 def estimated_hours(expansion: Expansion, folder: StudyFolder, *, workers: int = 1) -> tuple[float, list[str]]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from monai_cl.report.style import STYLE
 from monai_cl.report.tables import NOTHING, Table, escape_markdown
+from monai_cl.study.auc import auc_gain, auc_mean
 from monai_cl.study.definition import Column, StudyDefinition
 from monai_cl.study.expansion import Expansion, Point
 from monai_cl.study.folder import StudyFolder
-from monai_cl.study.measures import read_measure, read_results_file
+from monai_cl.study.measures import read_measure, read_predictions, read_results_file
 from monai_cl.study.table import Difference, Mean, difference_of, mean_of, pooled
 
+AUC = "auc"
 _CONTROL = ("control", "difference", "low", "high", "wins", "losses", "pairs")
 
 
@@ -49,7 +51,8 @@ class Summary:
         for control in self.study.controls:
             others = [arm for arm in self.study.arms if arm != control]
             rows = [(arm, *(self._difference(control, arm, column) for column in columns)) for arm in others]
-            note = "Pairs of the same seed and case; 95 % bootstrap over seeds and cases; in brackets wins and losses."
+            pair, drawn = ("seed", "patients") if self.study.measure.metric == AUC else ("seed and case", "cases")
+            note = f"Pairs of the same {pair}; 95 % bootstrap over seeds and {drawn}; in brackets wins and losses."
             found.append(Table(f"Difference to {control}", ("arm", *columns), tuple(rows), (note,)))
         return found
 
@@ -91,8 +94,8 @@ class Summary:
         found = self.means[arm, column]
         if found.mean is None:
             return NOTHING
-        spread = "" if found.deviation is None else f" ± {self._number(found.deviation)}"
-        return f"{self._number(found.mean)}{spread}"
+        spread = "" if found.deviation is None else f" ± {self.number(found.deviation)}"
+        return f"{self.number(found.mean)}{spread}"
 
     def _published(self, arm: str, column: str) -> str:
         value = self.study.published[arm].get(column)
@@ -104,12 +107,18 @@ class Summary:
         found = self.differences[control, arm, column]
         if found.mean is None:
             return NOTHING
-        text = self._number(found.mean, sign=True)
+        text = self.number(found.mean, sign=True)
         if found.interval is not None:
-            text += f" [{', '.join(self._number(value, sign=True) for value in found.interval)}]"
+            text += f" [{', '.join(self.number(value, sign=True) for value in found.interval)}]"
         return f"{text} ({found.wins} : {found.losses})"
 
-    def _number(self, value: float, *, sign: bool = False) -> str:
+    def number(self, value: float, *, sign: bool = False) -> str:
+        """A value in the unit of the table, with its decimals; a minus sign that is not a hyphen.
+
+        Args:
+            value: in the unit of the results.
+            sign: whether a plus is written.
+        """
         measure = self.study.measure
         text = f"{measure.scale * value:{'+' if sign else ''}.{measure.decimals}f}"
         return (text.lstrip("+-") if float(text) == 0 else text).replace("-", "−")
@@ -126,12 +135,13 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder,
     """
     measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
     means, differences = {}, {}
+    mean, difference = (auc_mean, auc_gain) if study.measure.metric == AUC else (mean_of, difference_of)
     for label, column in study.columns.items():
         values = {arm: _values(arm, column, measured, study, expansion, folder) for arm in study.arms}
-        means |= {(arm, label): mean_of(found) for arm, found in values.items()}
+        means |= {(arm, label): mean(found) for arm, found in values.items()}
         for control, arm in itertools.product(study.controls, study.arms):
             if arm != control:
-                differences[control, arm, label] = difference_of(values[arm], values[control], resamples=resamples)
+                differences[control, arm, label] = difference(values[arm], values[control], resamples=resamples)
     return Summary(study, means, differences, tuple(_notes(study, expansion, folder, measured)))
 
 
@@ -151,7 +161,11 @@ def _values(
     for point in measured:
         if point.arm == arm and point.setting in column.settings:
             output = folder.of(expansion.cells[expansion.points[point]]).output
-            values = read_measure(output, study.measure, organs=column.organs)
+            values: Mapping[str, Any]
+            if study.measure.metric == AUC:
+                values = read_predictions(output, study.measure)
+            else:
+                values = read_measure(output, study.measure, organs=column.organs)
             parts.append((point.seed, (point.setting, point.fold), values))
     return pooled(parts)
 

@@ -89,13 +89,13 @@ def difference_of(arm: Values, control: Values, *, resamples: int = 10_000) -> D
     )
 
 
-def pooled(parts: Sequence[tuple[Any, Hashable, Mapping[str, float]]]) -> dict[Any, dict[Hashable, float]]:
+def pooled(parts: Sequence[tuple[Any, Hashable, Mapping[str, Any]]]) -> dict[Any, dict[Hashable, Any]]:
     """Values of several settings and folds as one: seed -> (place, case) -> value.
 
     Args:
         parts: seed, place (setting and fold), case -> value.
     """
-    found: dict[Any, dict[Hashable, float]] = {}
+    found: dict[Any, dict[Hashable, Any]] = {}
     for seed, place, values in parts:
         found.setdefault(seed, {}).update({(place, case): value for case, value in values.items()})
     return found

@@ -394,22 +394,21 @@ def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):
     shown = capfd.readouterr().out
     results = json.loads((tmp_path / "demo" / "results.json").read_text(encoding="utf-8"))
     assert results["kind"] == "demo"
-    names = [row["name"] for row in results["runs"]]
-    assert names == ["spleen-scratch", "spleen-pretrained", "organs-scratch", "organs-pretrained"]
-    for row in results["runs"]:
-        assert 0 <= row["mean_dice"] <= 1
-        assert len(row["training_cases"]) == (1 if row["name"].startswith("spleen") else 3)
-        assert row["name"] in shown
-        assert read_results(tmp_path / "demo" / row["name"])["seed"] == 0
-    classified = {row["initialisation"]: row for row in results["classification"]}
-    assert set(classified) == {"random", "wsp"}
-    for row in classified.values():
-        assert 0 <= row["auc"] <= 1
-        assert row["patients"] == 24
-        assert row["name"] in shown
+    assert len(results["findings"]) == 4  # hybrid on two organs, SupCon and WSP
+    for line in results["findings"]:
+        assert line in shown
+    organs, slices = results["studies"]["demo_organs"], results["studies"]["demo_slices"]
+    assert {row["arm"] for row in organs} == {"scratch", "hybrid"}
+    assert {row["arm"] for row in slices} == {"random", "SupCon", "WSP"}
+    for row in [*organs, *slices]:
+        assert 0 <= row["mean"] <= 1
+        assert row["cases"] == (24 if row in slices else 1)
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "synthetic" in page.lower()
-    assert "cirrhosis-wsp" in page
+    for name in ("kidneys, scratch, seed 0", "spleen, hybrid, seed 1", "WSP"):
+        assert name in page
+    assert run("study", "table", tmp_path / "demo" / "demo_organs.yaml", "--output", tmp_path / "demo") == 0
+    assert "8 of 8 places measured" in capfd.readouterr().out  # two organs, two arms, two seeds
     # a second call does no step again
     before = {path: path.stat().st_mtime_ns for path in Path(tmp_path / "demo").rglob("model.pt")}
     assert run("demo", "--output", tmp_path / "demo", "--quick") == 0

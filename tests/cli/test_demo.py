@@ -2,61 +2,82 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from monai_cl.demo import Demo, DemoSize
+from monai_cl import demo
+from monai_cl.demo import STUDIES, findings, run_demo
 from monai_cl.errors import UserError
-
-SMALL = DemoSize(cases=5, pretrain_iterations=1)
+from monai_cl.shipped import study_file
+from monai_cl.study import expand, load_study
+from monai_cl.study.summary import Summary
+from monai_cl.study.table import Difference, Mean
 
 
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which a demonstration with seed 0 ended at its first step."""
-    monkeypatch.setattr(subprocess, "call", lambda *arguments, **options: 1)
-    with pytest.raises(UserError, match="step phantom ended with status 1"):
-        Demo(tmp_path / "demo", seed=0, size=SMALL).run()
+    """A folder in which a quick demonstration with seed 0 was stopped before its first cell."""
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run_cells", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(tmp_path / "demo", seed=0, quick=True)
     return tmp_path / "demo"
 
 
-@pytest.mark.parametrize(
-    ("seed", "size", "difference"),
-    [
-        (7, SMALL, "expected seed 7, found seed 0"),
-        (0, replace(SMALL, pretrain_iterations=600), "expected pretrain_iterations 600, found pretrain_iterations 1"),
-        (0, replace(SMALL, network={"feature_size": 16}), "expected network"),
-    ],
-)
-def test_another_demonstration_in_the_folder_is_refused_before_a_step(begun: Path, seed, size, difference):
+@pytest.mark.parametrize(("seed", "quick"), [(7, True), (0, False)])
+def test_another_demonstration_in_the_folder_is_refused_before_a_cell(begun: Path, seed, quick):
     before = {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=rf"demo\.json: {difference}.*--output"):
-        Demo(begun, seed=seed, size=size).run()
+    with pytest.raises(UserError, match=r"demo_organs\.yaml: expected the demonstration .*--output"):
+        run_demo(begun, seed=seed, quick=quick)
     assert {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()} == before
 
 
 def test_the_same_demonstration_continues(begun: Path):
-    assert json.loads((begun / "demo.json").read_text(encoding="utf-8"))["seed"] == 0
-    with pytest.raises(UserError, match="step phantom ended"):
-        Demo(begun, seed=0, size=SMALL).run()
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(begun, seed=0, quick=True)
 
 
-def test_steps_of_unknown_seed_and_size_are_refused(begun: Path):
-    (begun / "demo.json").unlink()
-    (begun / "pretraining").mkdir()
-    (begun / "pretraining" / "results.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=r"demo\.json: expected the seed and the size .*--output"):
-        Demo(begun, seed=0, size=SMALL).run()
+def test_a_damaged_study_is_refused(begun: Path):
+    (begun / "demo_slices.yaml").write_text("[", encoding="utf-8")
+    with pytest.raises(UserError, match=r"demo_slices\.yaml: expected the demonstration"):
+        run_demo(begun, seed=0, quick=True)
 
 
-def test_a_damaged_description_is_refused(begun: Path):
-    (begun / "demo.json").write_text("[", encoding="utf-8")
-    with pytest.raises(UserError, match=r"demo\.json"):
-        Demo(begun, seed=0, size=SMALL).run()
-    (begun / "demo.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(UserError, match=r"demo\.json: expected the seed"):
-        Demo(begun, seed=0, size=SMALL).run()
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_of_the_demo_is_that_of_the_package_with_other_seeds(name, tmp_path):
+    shipped = load_study(study_file(name))
+    for seed in (0, 5):
+        (tmp_path / f"{name}.yaml").write_text(demo._study_text(name, seed=seed, quick=False), encoding="utf-8")
+        study = load_study(tmp_path / f"{name}.yaml")
+        assert study.seeds == tuple(seed + other for other in shipped.seeds)
+        assert study.steps["cohort"].options["seed"] == seed
+        same = set(expand(study).cells) == set(expand(shipped).cells)
+        assert same == (seed == 0)
+
+
+def test_the_quick_one_changes_only_options_that_the_studies_have(tmp_path):
+    for name in STUDIES:
+        shipped = load_study(study_file(name))
+        for step, options in demo._QUICK[name].items():
+            assert options.keys() <= shipped.steps[step].options.keys()
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [
+        ((0.05, 0.15), "kidneys: hybrid gains, 60.0 against 50.0 of scratch: +10.0 (95 % interval +5.0 to +15.0; 3 seeds, 8"),
+        ((-0.3, -0.1), "hybrid loses, 60.0 against 50.0 of scratch: +10.0 (95 % interval −30.0 to −10.0;"),
+        ((-0.05, 0.3), "hybrid shows no difference, 60.0 against 50.0 of scratch: +10.0 (95 % interval −5.0 to +30.0;"),
+        (None, "hybrid 60.0 against 50.0 of scratch, difference +10.0; too few pairs for an interval."),
+    ],
+)  # fmt: skip
+def test_a_finding_says_gain_loss_or_neither_by_its_interval(interval, said):
+    means = {("scratch", "kidneys"): Mean(0.5, 0.1, 3, 8), ("hybrid", "kidneys"): Mean(0.6, 0.1, 3, 8)}
+    study = load_study(study_file("demo_organs"))
+    differences = {("scratch", "hybrid", "kidneys"): Difference(0.1, interval, 20, 4, 24)}
+    (line,) = findings(Summary(study, means, differences, ()))
+    assert said in line

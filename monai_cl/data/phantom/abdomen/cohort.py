@@ -15,7 +15,7 @@ from monai_cl.data.phantom.cohort_folder import (
 )
 from monai_cl.errors import UserError
 
-_LISTS = {"pretraining": "pretraining.json", "target": "target.json", "spleen": "spleen.json"}
+_LISTS = {name: f"{name}.json" for name in ("pretraining", "target", "kidneys", "spleen")}
 
 
 def write_cohort(
@@ -28,7 +28,7 @@ def write_cohort(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Path]:
-    """Write ``cases`` synthetic cases of every data set, and three data lists.
+    """Write ``cases`` synthetic cases of every data set, and four data lists.
 
     Args:
         output: folder to create. It appears complete or not at all; in an existing folder, the lists are written last,
@@ -42,7 +42,8 @@ def write_cohort(
 
     Returns:
         "pretraining" -> ``pretraining.json`` (liver, kidney, pancreas and abdomen data sets, each annotated for its
-        own organs only), "target" -> ``target.json`` (every organ), "spleen" -> ``spleen.json``.
+        own organs only), "target" -> ``target.json`` (every organ), "kidneys" -> ``kidneys.json`` (the same cases,
+        both kidneys as one organ), "spleen" -> ``spleen.json``.
 
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
@@ -70,7 +71,7 @@ def _write_case(root: Path, kind: str, index: int, seed: int, spacing: float) ->
 
 
 def _data_lists(cases: int, seed: int) -> dict[str, dict]:
-    """The three lists as JSON-ready dictionaries; paths are relative to each data set's root."""
+    """The four lists as JSON-ready dictionaries; paths are relative to each data set's root."""
     about = {"source": f"synthetic, monai_cl phantom seed {seed}", "licence": "Apache-2.0"}
     folds = min(5, cases)
 
@@ -94,7 +95,14 @@ def _data_lists(cases: int, seed: int) -> dict[str, dict]:
         }
 
     pretraining = {"name": "synthetic_pretraining", **about, "datasets": [data_set(kind) for kind in PRETRAINING]}
-    return {"pretraining": pretraining, "target": data_set("target"), "spleen": data_set("spleen")}
+    target = data_set("target")
+    kidneys = {
+        **target,
+        "name": "synthetic_kidneys",
+        "labels": {"0": "background", "1": "kidney"},
+        "label_map": {value: int("kidney" in organ) for value, organ in target["labels"].items()},
+    }
+    return {"pretraining": pretraining, "target": target, "kidneys": kidneys, "spleen": data_set("spleen")}
 
 
 def _case_id(kind: str, index: int) -> str:

@@ -57,6 +57,18 @@ def test_lists_name_files_that_are_there(cohort):
                 assert found <= set(data_set.labels)
 
 
+def test_the_kidneys_are_those_of_the_target_set_as_one_organ(cohort):
+    kidneys, target = (load_data_list(cohort / name) for name in ("kidneys.json", "target.json"))
+    assert kidneys.labels == {0: "background", 1: "kidney"}
+    assert [item["image"] for item in kidneys.items()] == [item["image"] for item in target.items()]
+    for item, same in zip(kidneys.items(), target.items(), strict=True):
+        voxels = nib.load(item["label"]).get_fdata()
+        organs = [value for value, organ in target.labels.items() if organ in ("left kidney", "right kidney")]
+        assert np.isin(voxels, organs).any()
+        assert {value: new for value, new in item["label_map"].items() if new} == dict.fromkeys(organs, 1)
+        assert item["label"] == same["label"]
+
+
 def test_lists_say_that_they_are_synthetic(cohort):
     for name in ("pretraining.json", "target.json", "spleen.json"):
         content = json.loads((cohort / name).read_text(encoding="utf-8"))
@@ -105,7 +117,9 @@ def test_overwrite_replaces_the_cohort_and_nothing_else(tmp_path):
 def test_the_folder_may_be_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_cohort(".", cases=1, **QUICK)
-    assert sorted(p.name for p in tmp_path.glob("*.json")) == ["pretraining.json", "spleen.json", "target.json"]
+    assert sorted(p.name for p in tmp_path.glob("*.json")) == [
+        f"{name}.json" for name in ("kidneys", "pretraining", "spleen", "target")
+    ]
     assert [p.name for p in tmp_path.parent.iterdir() if p.name.startswith(f".{tmp_path.name}.")] == []
 
 

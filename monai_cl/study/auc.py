@@ -1,0 +1,70 @@
+"""The AUC of a column: over the patients of all its settings and folds, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from monai_cl.report.auc_comparison import auc_difference
+from monai_cl.study.table import Difference, Mean
+
+# seed -> (setting, fold, patient) -> label 0 or 1, probability
+Predictions = Mapping[Any, Mapping[Hashable, tuple[int, float]]]
+
+
+def auc_mean(predictions: Predictions) -> Mean:
+    """Mean and deviation of the AUC between seeds.
+
+    Args:
+        predictions: seed -> patient -> (label, probability); seeds without patients of both classes do not count.
+    """
+    aucs = [found for found in (_auc(patients) for patients in predictions.values()) if found is not None]
+    patients = {patient for found in predictions.values() for patient in found}
+    if not aucs:
+        return Mean(None, None, 0, 0)
+    return Mean(float(np.mean(aucs)), float(np.std(aucs, ddof=1)) if len(aucs) > 1 else None, len(aucs), len(patients))
+
+
+def auc_gain(arm: Predictions, control: Predictions, *, resamples: int = 2000) -> Difference:
+    """AUC of an arm less that of its control, over the seeds that both have and the patients that all of them have.
+
+    Args:
+        arm: seed -> patient -> (label, probability).
+        control: likewise, with the same labels.
+        resamples: of the bootstrap over seeds and patients, see `auc_difference`.
+
+    Returns:
+        the difference; its pairs, wins and losses count seeds.
+
+    Raises:
+        ValueError: a patient has two labels.
+    """
+    seeds = [seed for seed in arm if seed in control]
+    runs = [table[seed] for table in (control, arm) for seed in seeds]
+    patients = sorted(set.intersection(*(set(run) for run in runs)), key=repr) if runs else []
+    labels = np.array([runs[0][patient][0] for patient in patients], dtype=int)
+    if any(run[patient][0] != label for run in runs for patient, label in zip(patients, labels, strict=True)):
+        raise ValueError("the same patient must have the same label in every run")
+    if set(labels.tolist()) != {0, 1}:
+        return Difference(None, None, 0, 0, 0)
+    scores = np.array([[run[patient][1] for patient in patients] for run in runs])  # (2 x seeds, patients)
+    before, after = scores[: len(seeds)], scores[len(seeds) :]
+    found = auc_difference(labels, before, after, resamples=resamples)
+    gains = [roc_auc_score(labels, b) - roc_auc_score(labels, a) for a, b in zip(before, after, strict=True)]
+    return Difference(
+        mean=found.mean,
+        interval=found.interval,
+        wins=sum(gain > 0 for gain in gains),
+        losses=sum(gain < 0 for gain in gains),
+        pairs=len(gains),
+    )
+
+
+def _auc(patients: Mapping[Hashable, tuple[int, float]]) -> float | None:
+    labels = [label for label, _ in patients.values()]
+    if set(labels) != {0, 1}:
+        return None
+    return float(roc_auc_score(labels, [score for _, score in patients.values()]))
