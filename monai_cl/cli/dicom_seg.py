@@ -15,6 +15,7 @@ def dicom_seg_command(
     output: str | None = None,
     series: str | None = None,
     series_part: str | None = None,
+    values: Sequence[int] | int | None = None,
     model: str = "monai_cl",
     overwrite: bool = False,
 ) -> None:
@@ -33,6 +34,7 @@ def dicom_seg_command(
         output: file to write; beside the label map by default, ending in .dcm.
         series: Series Instance UID, where the folder holds several.
         series_part: the acquisition, where the series holds several, such as AcquisitionNumber=2.
+        values: label values to write, such as "[1,6]"; all others are left out. By default every named value.
         model: name of the model, recorded as the algorithm.
         overwrite: replace a file that belongs to another series, or to no record.
     """
@@ -46,7 +48,7 @@ def dicom_seg_command(
     from monai_cl.data.io.result_records import check_replaceable, read_record, scan_identity, write_record
 
     volume = read_volume(str(labels))
-    values, odd = whole_values(volume.array)
+    array, odd = whole_values(volume.array)
     if odd.any():
         raise UserError(labels, expected="integers", found="others", remedy="give a label map, not an image")
     part = None if series_part is None else str(series_part)
@@ -58,12 +60,13 @@ def dicom_seg_command(
         check_replaceable(record, [target], str(source), series_part=part)
     path = write_dicom_seg(
         target,
-        values.astype(np.int64),
+        array.astype(np.int64),
         volume.affine,
         source=str(source),
         organs=_names(organs),
         series=None if series is None else str(series),
         series_part=part,
+        values=_values(values),
         model=str(model),
     )
     # the label map that the record may name stays in it
@@ -81,3 +84,12 @@ def _names(organs: Sequence[str] | Mapping[str, str] | str) -> dict[int, str]:
     if not isinstance(names, (list, tuple)) or not names:
         raise UserError("organs", expected="names such as \"['spleen']\"", found=f"{organs!r}")
     return {number: str(name) for number, name in enumerate(names, start=1)}
+
+
+def _values(values: Sequence[int] | int | None) -> list[int] | None:
+    if values is None:
+        return None
+    given = list(values) if isinstance(values, (list, tuple)) else [values]
+    if not given or not all(isinstance(value, int) and not isinstance(value, bool) for value in given):
+        raise UserError("values", expected='label values such as "[1,6]"', found=f"{values!r}")
+    return given

@@ -29,6 +29,43 @@ def test_a_label_map_becomes_a_dicom_seg_beside_it(scan, tmp_path, capsys):
     assert names == {1: "spleen", 2: "liver", 3: "aorta"}
 
 
+def test_any_subset_of_the_values_can_be_written(scan, tmp_path):
+    from monai_cl.data import read_dicom_seg
+
+    series, labels = scan
+    command = ["dicom_seg", str(labels), str(series), "--organs", "{1: spleen, 2: liver, 5: aorta}"]
+    for values, expected in ("[5, 1]", {1: "spleen", 5: "aorta"}), ("2", {2: "liver"}):
+        main([*command, "--values", values])
+        found, _, names = read_dicom_seg(tmp_path / "scan_seg.dcm", source=series)
+        np.testing.assert_array_equal(
+            np.array([0, *expected])[found], label_array() * np.isin(label_array(), [*expected])
+        )
+        assert list(names.values()) == list(expected.values())
+
+
+@pytest.mark.parametrize("values", ["[]", "spleen", "[1, 2.5]", "[true]"])
+def test_values_that_are_not_integers_are_refused(scan, capsys, values):
+    series, labels = scan
+    with pytest.raises(SystemExit, match="2"):
+        main(["dicom_seg", str(labels), str(series), "--organs", "{1: a, 2: b, 5: c}", "--values", values])
+    assert 'error: values: expected label values such as "[1,6]"' in capsys.readouterr().err
+
+
+def test_a_series_with_blank_uids_is_refused_with_all_of_them(scan, tmp_path, capsys):
+    import pydicom
+
+    series, labels = scan
+    for file in series.iterdir():
+        header = pydicom.dcmread(file)
+        header.StudyInstanceUID = header.SeriesInstanceUID = ""
+        header.save_as(file)
+    with pytest.raises(SystemExit, match="2"):
+        main(["dicom_seg", str(labels), str(series), "--organs", "{1: a, 2: b, 5: c}"])
+    error = capsys.readouterr().err
+    assert "expected a Study Instance UID, a Series Instance UID, by which a DICOM SEG refers to its series" in error
+    assert not (tmp_path / "scan_seg.dcm").exists()
+
+
 @pytest.mark.parametrize(
     ("organs", "message"),
     [

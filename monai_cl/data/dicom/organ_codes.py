@@ -67,7 +67,7 @@ def organ_code(name: str) -> OrganCode:
     Args:
         name: such as ``spleen``, ``right kidney``, ``adrenal_gland_left``, ``liver tumour``.
     """
-    words = " ".join(re.sub(r"[^a-z0-9]+", " ", name.lower()).split())
+    words = plain_words(name)
     side = next((side for side in SIDES if side in words.split()), None)
     plain = " ".join(word for word in words.split() if word != side)
     tumour = _TUMOUR.match(plain)
@@ -76,6 +76,15 @@ def organ_code(name: str) -> OrganCode:
     if tumour:
         return OrganCode(ABNORMAL, NEOPLASM, modifier, organ)
     return OrganCode(ANATOMY, organ, modifier) if organ else OrganCode(ANATOMY, _own(words, name))
+
+
+def plain_words(name: str) -> str:
+    """A name in small letters and digits, its words parted by single spaces.
+
+    Args:
+        name: of an organ.
+    """
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", name.lower()).split())
 
 
 def _organ(words: str) -> Code | None:

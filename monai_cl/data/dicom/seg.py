@@ -12,6 +12,7 @@ import numpy as np
 
 from monai_cl._version import __version__
 from monai_cl.data.dicom.organ_codes import Code, organ_code
+from monai_cl.data.dicom.organ_colours import organ_colour
 from monai_cl.data.dicom.seg_reader import seg_labels
 from monai_cl.data.dicom.source import SourceSeries, open_source, require_highdicom
 from monai_cl.errors import UserError
@@ -27,6 +28,7 @@ def write_dicom_seg(
     organs: Mapping[int, str] | Sequence[str],
     series: str | None = None,
     series_part: str | None = None,
+    values: Sequence[int] | None = None,
     model: str = "monai_cl",
     description: str = "Segmentation",
 ) -> Path:
@@ -44,6 +46,8 @@ def write_dicom_seg(
             gaps are renumbered in their order.
         series: Series Instance UID, where the folder holds several.
         series_part: the acquisition, where the series has several (see :func:`read_dicom_series`).
+        values: label ids to write, each named in ``organs``; all others are background. None: every id of ``organs``,
+            and the label map may hold no other.
         model: name of the model, recorded as the algorithm.
         description: of the new series.
 
@@ -52,7 +56,7 @@ def write_dicom_seg(
 
     Raises:
         UserError: highdicom is not installed, the series cannot be read or has no frame of reference, the label map
-            lies on another grid, or holds a value without a name.
+            lies on another grid, or a value to write is without a name.
     """
     hd, output, source_series = (
         require_highdicom(),
@@ -60,14 +64,15 @@ def write_dicom_seg(
         open_source(source, series=series, series_part=series_part),
     )
     names = dict(organs) if isinstance(organs, Mapping) else dict(enumerate(organs, start=1))
-    ids = sorted(names)
+    ids = sorted(names if values is None else set(values))
     if not ids or ids[0] < 1:
-        raise UserError(output, expected="organs with ids from 1 on", found=names)
+        raise UserError(output, expected="organs with ids from 1 on", found=names if values is None else ids)
     labels = source_series.on_grid(np.asarray(labels), np.asarray(affine, dtype=float))
-    nameless = sorted(set(np.unique(labels).tolist()) - {0, *ids})
-    if nameless:
-        raise UserError(output, expected=f"the label values {ids}", found=nameless, remedy="name them in organs")
-    segments = np.where(labels == 0, 0, np.searchsorted(ids, labels) + 1)
+    present = set(np.unique(labels).tolist()) - {0}
+    if nameless := sorted((present if values is None else set(ids)) - names.keys()):
+        remedy = "name them in organs" if values is not None else "name them in organs, or give the values to write"
+        raise UserError(output, expected=f"the label values {sorted(names)}", found=nameless, remedy=remedy)
+    segments = np.where(np.isin(labels, ids), np.searchsorted(ids, labels) + 1, 0)
     segments = segments.astype(np.uint8 if len(ids) < 256 else np.uint16)
     with warnings.catch_warnings():
         # pseudonyms of anonymised patients, which are copied as they are
@@ -145,6 +150,7 @@ def _segment(hd: Any, number: int, name: str, model: str) -> Any:
             version=__version__,
         ),
         anatomic_regions=[concept(organ.region)] if organ.region else None,
+        display_color=hd.color.CIELabColor.from_rgb(*organ_colour(name)),
     )
     if organ.modifier:
         # as 3D Slicer and OHIF write and read a side

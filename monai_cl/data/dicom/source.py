@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,6 @@ _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
-
 _MUST_BE_THERE = {
     "SOP Class UID": "SOPClassUID",
     "SOP Instance UID": "SOPInstanceUID",
@@ -33,6 +33,7 @@ _MUST_BE_THERE = {
     "Series Instance UID": "SeriesInstanceUID",
     "Frame of Reference UID": "FrameOfReferenceUID",
 }
+_NEW_UIDS = "export or anonymise the series again with new UIDs, or keep the label map as NIfTI"
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def open_source(
         keep: keep the headers in memory for the steps that follow (see :mod:`kept_series`).
 
     Raises:
-        UserError: highdicom is not installed, not DICOM, what :func:`read_dicom_series` refuses, or a series without
-            UIDs or a frame of reference.
+        UserError: highdicom is not installed, not DICOM, what :func:`read_dicom_series` refuses, or a series whose UIDs
+            or frame of reference are absent, blank or shared by slices.
     """
     require_highdicom()
     path = Path(path)
@@ -110,6 +111,7 @@ def open_source(
     grid = opened.grid
     for item, header in zip(opened.slices, opened.headers, strict=True):
         _complete(header, item.path)
+    _check_distinct(path, opened.headers)
     with readable(path):
         if opened.is_multi_frame and len(opened.frames.numbers) < int(opened.headers[0].get("NumberOfFrames") or 1):
             raise UserError(
@@ -136,15 +138,31 @@ def require_highdicom() -> Any:
 
 
 def _complete(header: Dataset, file: Path) -> None:
-    """Fill in as empty what the standard lets be empty; raises UserError where more than that is missing."""
+    """Fill in as empty what the standard lets be empty; raises UserError that names every UID that is missing."""
     with readable(file):
-        for name, keyword in _MUST_BE_THERE.items():
-            if not header.get(keyword):
-                raise UserError(
-                    file, expected=f"a {name}", found="none", remedy="a segmentation could not refer to this series"
-                )
+        missing = [name for name, keyword in _MUST_BE_THERE.items() if not str(header.get(keyword) or "").strip()]
+        if missing:
+            blank = any(_MUST_BE_THERE[name] in header for name in missing)
+            raise UserError(
+                file,
+                expected=f"a {', a '.join(missing)}, by which a DICOM SEG refers to its series",
+                found="blank ones, as some programs leave that anonymise" if blank else "none",
+                remedy=_NEW_UIDS,
+            )
         if not header.get("SpecificCharacterSet", "there or absent"):
             del header.SpecificCharacterSet
         for name in _MAY_BE_EMPTY:
             if name not in header:
                 setattr(header, name, "")
+
+
+def _check_distinct(path: Path, headers: Sequence[Dataset]) -> None:
+    """Raise UserError where slices share a SOP Instance UID: a frame could not say which of them it lies on."""
+    distinct = len({str(header.SOPInstanceUID) for header in headers})
+    if distinct < len(headers):
+        raise UserError(
+            path,
+            expected="a SOP Instance UID of its own in every slice, by which a DICOM SEG refers to it",
+            found=f"{distinct} for {len(headers)} slices",
+            remedy=_NEW_UIDS,
+        )

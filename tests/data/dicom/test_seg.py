@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,13 @@ def series(folder: Path, **options) -> tuple[Path, np.ndarray]:
     """A series of 12 slices and its affine."""
     folder = write_dicom(folder, ct_array(), POSITIONS, **options)
     return folder, series_grid(folder).affine
+
+
+def change_headers(folder: Path, change: Callable[[pydicom.Dataset, int], object]) -> None:
+    for number, file in enumerate(sorted(folder.iterdir())):
+        header = pydicom.dcmread(file)
+        change(header, number)
+        header.save_as(file)
 
 
 def by_hand(file: Path) -> dict[tuple[int, int, int, int], None]:
@@ -221,7 +229,7 @@ def test_what_cannot_be_written_is_reported_and_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match=r"expected labels on its grid, found them up to 0\.5 voxels away"):
         write(affine=shifted)
     bare = write_dicom(tmp_path / "bare", ct_array(), POSITIONS, frame_of_reference=None)
-    with pytest.raises(UserError, match=r"bare.*expected a Frame of Reference UID, found none"):
+    with pytest.raises(UserError, match=r"bare.*expected a Frame of Reference UID, .*found none"):
         write(source=bare)
     assert not output.parent.exists()
 
@@ -255,6 +263,44 @@ def test_segments_that_overlap_are_refused_on_reading(tmp_path):
     document.save_as(seg)
     with pytest.raises(UserError, match="do not overlap, found spleen and liver tumour in one voxel"):
         read_dicom_seg(seg, source=folder)
+
+
+def test_values_to_write_leave_the_others_out(tmp_path):
+    folder, affine = series(tmp_path / "ct")
+    labels = label_array(values=(1, 2, 3))
+    write_dicom_seg(tmp_path / "s.dcm", labels, affine, source=folder, organs=ORGANS, values=[3, 1])
+    found, _, names = read_dicom_seg(tmp_path / "s.dcm", source=folder)
+    np.testing.assert_array_equal(found, np.array([0, 1, 0, 2])[labels])
+    assert names == {1: "spleen", 2: "liver tumour"}
+    # names of those alone suffice
+    write_dicom_seg(tmp_path / "t.dcm", labels, affine, source=folder, organs={2: "aorta"}, values=[2])
+    np.testing.assert_array_equal(read_dicom_seg(tmp_path / "t.dcm", source=folder)[0], labels == 2)
+    for values, message in ([2, 4], r"found \[4\]; name them in organs"), ([0], "ids from 1 on"), ([], "ids from 1 on"):
+        with pytest.raises(UserError, match=message):
+            write_dicom_seg(tmp_path / "u.dcm", labels, affine, source=folder, organs=ORGANS, values=values)
+    assert not (tmp_path / "u.dcm").exists()
+
+
+def test_every_uid_that_is_blank_or_absent_is_named(tmp_path):
+    folder, affine = series(tmp_path / "ct")
+    labels = label_array(values=(1, 2, 3))
+    blank = ["SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"]
+    change_headers(folder, lambda header, _: [setattr(header, name, "") for name in blank])
+    found = "expected a SOP Instance UID, a Study Instance UID, a Frame of Reference UID, .* found blank ones"
+    with pytest.raises(UserError, match=rf"{found}.*; export or anonymise the series again with new UIDs, or keep"):
+        write_dicom_seg(tmp_path / "s.dcm", labels, affine, source=folder, organs=ORGANS)
+    change_headers(folder, lambda header, _: [delattr(header, name) for name in blank])
+    with pytest.raises(UserError, match=f"{found.removesuffix('blank ones')}none; export or anonymise"):
+        write_dicom_seg(tmp_path / "s.dcm", labels, affine, source=folder, organs=ORGANS)
+
+
+def test_slices_that_share_a_uid_are_refused(tmp_path):
+    folder, affine = series(tmp_path / "ct")
+    change_headers(folder, lambda header, number: setattr(header, "SOPInstanceUID", f"1.2.3.4.{number // 2}"))
+    with pytest.raises(
+        UserError, match=r"expected a SOP Instance UID of its own in every slice.*found 6 for 12 slices"
+    ):
+        write_dicom_seg(tmp_path / "s.dcm", label_array(values=(1, 2, 3)), affine, source=folder, organs=ORGANS)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +359,7 @@ class TestRealSeries:
     def test_organs_of_a_real_series_go_out_and_come_back(self, real_data, tmp_path):
         original, folder = real_data / "dicom" / "totalseg_upper_abdomen", tmp_path / "ct"
         folder.mkdir()
-        with pytest.raises(UserError, match="expected a SOP Class UID, found none"):
+        with pytest.raises(UserError, match=r"expected a SOP Class UID, a SOP Instance UID, .*found blank ones"):
             read_dicom_seg(tmp_path / "s.dcm", source=original)  # blanked by whoever anonymised it
         for file in sorted(original.iterdir()):
             found = pydicom.dcmread(file)
