@@ -23,9 +23,10 @@ class Grid:
     affine: np.ndarray
 
     @property
-    def spacing(self) -> tuple[float, ...]:
+    def spacing(self) -> tuple[float, float, float]:
         """Distance of neighbouring voxels along each axis, mm."""
-        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        return x, y, z
 
     @property
     def orientation(self) -> np.ndarray:

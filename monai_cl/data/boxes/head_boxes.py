@@ -136,8 +136,9 @@ def _slice_findings(item: Mapping[str, Any], box_affine: np.ndarray, depth: int)
     if values is None:
         return np.full(depth, UNKNOWN, np.float32)
     grid = read_grid(Path(item["image"])) or _series_grid(item)
-    options = {"affine": grid.affine, "shape": grid.shape, "box_affine": box_affine, "depth": depth}
-    return box_findings(values, where=item["image"], **options)
+    return box_findings(
+        values, affine=grid.affine, shape=grid.shape, box_affine=box_affine, depth=depth, where=item["image"]
+    )
 
 
 def _series_grid(item: Mapping[str, Any]) -> Grid:

@@ -124,7 +124,8 @@ def create_data_list(
         if images.rpartition(".nii")[0].endswith("_0000") and len(channels) > 1:
             raise _several_channels(folder, channels, images, labels)
 
-    document, orphans = {split: [] for split in SPLITS}, []
+    document: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    orphans: list[str] = []
     cases: dict[str, str] = {}
     for split in SPLITS:
         pattern = images if split == "training" else split_pattern(images, split)
@@ -173,8 +174,9 @@ def create_data_list(
     for item in items:
         if item.get("label") in used.left_out:
             del item["label"]
-    for item in items if published else ():
-        published.describe(folder, item)
+    if published is not None:
+        for item in items:
+            published.describe(folder, item)
     _add_ids(items)
     if splits is not None:
         add_folds(document["training"], cases, splits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,9 @@ def one_fold(data_list: DataList, *, fold: int | None, label_fraction: float, se
     return keys | {"description": note} | {key: document[key] for key in ("datasets", *SPLITS) if key in document}
 
 
-def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]]] | None = None) -> dict[str, Any]:
+def document_of(
+    data_list: DataList, changed: Mapping[str, Mapping[str, Sequence[dict]]] | None = None
+) -> dict[str, Any]:
     """A data list as one JSON document without inclusions.
 
     Args:
@@ -114,7 +116,7 @@ def document_of(data_list: DataList, changed: dict[str, dict[str, Sequence[dict]
     return {"name": data_list.name, "datasets": parts}
 
 
-def _dataset_document(dataset: DataSet, changed: dict[str, Sequence[dict]]) -> dict[str, Any]:
+def _dataset_document(dataset: DataSet, changed: Mapping[str, Sequence[dict]]) -> dict[str, Any]:
     # the items have their targets already, and the table's path would not hold in another folder
     dropped = ("$schema", "name", "root", "numTraining", "numTest", "patient_labels", *SPLITS)
     document: dict[str, Any] = {"name": dataset.name}

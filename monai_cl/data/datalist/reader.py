@@ -124,10 +124,9 @@ class ListReader:
         places: dict[str, list[str]] = {split: [] for split in SPLITS}
         for (split, i), raw in sound.items():
             place = where(*parts, split, i)
-            files = {
-                key: self._path(raw[key], root, path, f"{place}.{key}") for key in ("image", "label") if key in raw
-            }
-            if None in files.values():  # a path that is not allowed is not looked at either
+            named = [key for key in ("image", "label") if key in raw]
+            files = {key: file for key in named if (file := self._path(raw[key], root, path, f"{place}.{key}"))}
+            if len(files) < len(named):  # a path that is not allowed is not looked at either
                 refused = True
                 continue
             item = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Problem", "validate_data_list"]
+
+_Fault = tuple[str, str, str, str | None]  # kind, expected, found, remedy
 
 
 def validate_data_list(
@@ -122,60 +125,78 @@ def _missing_root(dataset: DataSet) -> Problem:
     )
 
 
+@dataclass
+class _ReadFiles:
+    """What was read of an item's files: grids by key, and the fingerprint of the image where voxels are read."""
+
+    grids: dict[str, Grid] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+
 def _check_item(
     dataset: DataSet, where: str, item: dict[str, Any], read_voxels: bool
 ) -> tuple[list[Problem], str | None]:
     """The problems of an item's files, and the fingerprint of its image where voxels are read."""
-    problems: list[Problem] = []
-    fingerprint = None
-    grids: dict[str, Grid] = {}
-    for key in ("image", "label"):
-        if key not in item:
-            continue
-
-        def complain(kind: str, expected: str, found: str, remedy: str | None = None, key: str = key) -> None:
-            file = dataset.relative(item[key])
-            problems.append(
-                Problem(kind, dataset.list_file, f"{where}.{key}", expected, found, file=file, remedy=remedy)
-            )
-
-        if not os.path.exists(item[key]):
-            complain("missing file", "a file", f"nothing at {item[key]}", _near(item[key], dataset))
-            continue
-        try:
-            if read_voxels:
-                options = reading_options(item)
-                if key == "image":
-                    volume = read_volume(item[key], **options)
-                else:
-                    volume = read_label_file(item[key], image=item["image"], **options)
-                grids[key] = volume.grid
-                fingerprint = scan_fingerprint(volume) if key == "image" else fingerprint
-                faults = (
-                    _image_faults(volume.array, holds_hounsfield(item))
-                    if key == "image"
-                    else _label_faults(volume.array, dataset)
-                )
-                for fault in faults:
-                    complain(*fault)
-            elif (grid := read_grid(item[key])) is not None:
-                grids[key] = grid
-            if key == "image" and key in grids and (miscounted := slice_count_fault(item, grids[key])):
-                complain("slice findings", *miscounted)
-            names = dataset.labels if key == "label" else {}
-            if fault := segment_fault(item[key], names, dataset.label_map):
-                complain("segment names", *fault)
-        except (UserError, OSError, MemoryError) as error:
-            complain("unreadable file", *_reason(error, item[key]))
-        if len(grids) == 2 and not grids["image"].same_as(grids["label"]):
-            expected = f"the grid of {dataset.relative(item['image'])} ({grids['image']})"
-            shapes = {grid.to_ras().shape for grid in grids.values()}
-            remedy = grid_remedy(item["label"], item["image"], drawn_on_it=len(shapes) == 1)
-            complain("different grid", expected, str(grids["label"]), remedy)
-    return problems, fingerprint
+    read = _ReadFiles()
+    faults = [
+        (key, fault)
+        for key in ("image", "label")
+        if key in item
+        for fault in _file_faults(dataset, item, key, read_voxels, read)
+    ]
+    if fault := _grid_fault(dataset, item, read.grids):
+        faults.append(("label", fault))
+    problems = []
+    for key, (kind, expected, found, remedy) in faults:
+        file = dataset.relative(item[key])
+        problems.append(Problem(kind, dataset.list_file, f"{where}.{key}", expected, found, file=file, remedy=remedy))
+    return problems, read.fingerprint
 
 
-def _image_faults(array: np.ndarray, hounsfield: bool) -> Iterator[tuple[str, ...]]:
+def _file_faults(
+    dataset: DataSet, item: dict[str, Any], key: str, read_voxels: bool, read: _ReadFiles
+) -> Iterator[_Fault]:
+    """What is wrong with the image or the label of an item; what is read of it goes into ``read``."""
+    path = item[key]
+    if not os.path.exists(path):
+        yield "missing file", "a file", f"nothing at {path}", _near(path, dataset)
+        return
+    try:
+        if read_voxels:
+            yield from _voxel_faults(dataset, item, key, read)
+        elif (grid := read_grid(path)) is not None:
+            read.grids[key] = grid
+        if key == "image" and key in read.grids and (miscounted := slice_count_fault(item, read.grids[key])):
+            yield "slice findings", *miscounted
+        names = dataset.labels if key == "label" else {}
+        if contradiction := segment_fault(path, names, dataset.label_map):
+            yield "segment names", *contradiction
+    except (UserError, OSError, MemoryError) as error:
+        yield "unreadable file", *_reason(error, path)
+
+
+def _voxel_faults(dataset: DataSet, item: dict[str, Any], key: str, read: _ReadFiles) -> Iterator[_Fault]:
+    options = reading_options(item)
+    if key == "image":
+        volume = read_volume(item[key], **options)
+        read.grids[key], read.fingerprint = volume.grid, scan_fingerprint(volume)
+        yield from _image_faults(volume.array, holds_hounsfield(item))
+    else:
+        volume = read_label_file(item[key], image=item["image"], **options)
+        read.grids[key] = volume.grid
+        yield from _label_faults(volume.array, dataset)
+
+
+def _grid_fault(dataset: DataSet, item: dict[str, Any], grids: Mapping[str, Grid]) -> _Fault | None:
+    if len(grids) < 2 or grids["image"].same_as(grids["label"]):
+        return None
+    expected = f"the grid of {dataset.relative(item['image'])} ({grids['image']})"
+    shapes = {grid.to_ras().shape for grid in grids.values()}
+    remedy = grid_remedy(item["label"], item["image"], drawn_on_it=len(shapes) == 1)
+    return "different grid", expected, str(grids["label"]), remedy
+
+
+def _image_faults(array: np.ndarray, hounsfield: bool) -> Iterator[_Fault]:
     from monai_cl.transforms.hounsfield import flat_fault, hounsfield_fault, not_finite
 
     fault = hounsfield_fault(array) if hounsfield else not_finite(array) or flat_fault(array)
@@ -183,7 +204,7 @@ def _image_faults(array: np.ndarray, hounsfield: bool) -> Iterator[tuple[str, ..
         yield fault
 
 
-def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[tuple[str, ...]]:
+def _label_faults(array: np.ndarray, dataset: DataSet) -> Iterator[_Fault]:
     from monai_cl.data.io.label_values import UNDECLARED, label_values, present_labels, voxels
 
     declared = ", ".join(map(str, sorted(dataset.labels)))

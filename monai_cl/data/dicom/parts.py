@@ -51,11 +51,15 @@ FRAME_KEYWORDS = (
     *("FrameType", "TriggerTime", "EchoTime", "AcquisitionTime", "FrameAcquisitionDateTime"),
 )
 # ordered: several values in a row may belong to one acquisition, whose rotations are counted
-_ORDERED = ("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionTime", "ContentTime", "AcquisitionDateTime")
-_ORDERED += ("FrameAcquisitionDateTime",)
+_ORDERED = (
+    *("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionTime", "ContentTime", "AcquisitionDateTime"),
+    "FrameAcquisitionDateTime",
+)
 # these name an acquisition even where its slices lie between those of another one
-_NAMING = ("AcquisitionNumber", "FrameAcquisitionNumber", "TemporalPositionIdentifier", "TemporalPositionIndex")
-_NAMING += ("NominalPercentageOfCardiacPhase", "EchoNumbers", "EffectiveEchoTime", "ConvolutionKernel")
+_NAMING = (
+    *("AcquisitionNumber", "FrameAcquisitionNumber", "TemporalPositionIdentifier", "TemporalPositionIndex"),
+    *("NominalPercentageOfCardiacPhase", "EchoNumbers", "EffectiveEchoTime", "ConvolutionKernel"),
+)
 _SAME_MM = 1e-3
 _SHOWN = 6
 
@@ -81,9 +85,10 @@ def choose_part(
         UserError: several acquisitions and none chosen, or one that is not there; names them with their counts.
     """
     names = part_names(tags, positions)
-    if series_part is None and names is None:
-        return np.arange(len(tags))
-    if series_part is not None:
+    if series_part is None:
+        if names is None:
+            return np.arange(len(tags))
+    else:
         chosen = [number for number, name in enumerate(names or ()) if name == series_part.strip()]
         chosen = chosen or [number for number, tag in enumerate(tags) if _fits(tag, series_part)]
         if not chosen:
@@ -163,7 +168,7 @@ def _passes(values: list[str], positions: np.ndarray) -> list[str] | None:
     except ValueError:
         return None
     ranks = [0] * len(values)
-    order = np.lexsort((numbers, positions.round(3)))
+    order = np.lexsort((np.array(numbers), positions.round(3)))
     for before, after in pairwise(order):
         if abs(positions[after] - positions[before]) <= _SAME_MM:
             ranks[after] = ranks[before] + 1

@@ -76,7 +76,7 @@ def check_line(path: Path, names: Sequence[str], origins: np.ndarray, positions:
 
 def check_repeated(path: Path, names: Sequence[str], array: np.ndarray, positions: np.ndarray) -> None:
     """Raise UserError where slices (X, Y, Z) at one position differ: one of them may not be dropped unasked."""
-    for index in np.flatnonzero(np.diff(positions) <= _DUPLICATE_MM):
+    for index in np.flatnonzero(np.diff(positions) <= _DUPLICATE_MM).tolist():
         if not np.array_equal(array[..., index], array[..., index + 1]):
             raise UserError(
                 path,
@@ -94,7 +94,7 @@ def _spacing_faults(names: Sequence[str], positions: np.ndarray) -> list[str]:
     usual = float(np.median(gaps[gaps > _DUPLICATE_MM]))
     tolerance = min(_GAP_TOLERANCE_MM, 0.35 * usual)
     faults = []
-    for index in np.flatnonzero((gaps <= _DUPLICATE_MM) | (np.abs(gaps - usual) > tolerance)):
+    for index in np.flatnonzero((gaps <= _DUPLICATE_MM) | (np.abs(gaps - usual) > tolerance)).tolist():
         gap, below, above = gaps[index], names[index], names[index + 1]
         if gap <= _DUPLICATE_MM:
             faults.append(f"{below} and {above} at the same position {positions[index]:.3f} mm")

@@ -51,8 +51,10 @@ class CTReader(ImageReader):
         Raises:
             UserError: as :func:`read_volume`, or files on different grids.
         """
-        options = {"series": self.series, "series_part": self.series_part, "uneven_slices": self.uneven_slices}
-        volumes = [read_volume(path, **options) for path in img]
+        volumes = [
+            read_volume(path, series=self.series, series_part=self.series_part, uneven_slices=self.uneven_slices)
+            for path in img
+        ]
         first = volumes[0]
         for volume in volumes[1:]:
             if not first.grid.same_as(volume.grid, any_axes=False):
@@ -85,7 +87,11 @@ class LoadScand(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self._reader = CTReader()
         # one for all items: making it takes note of every reader that MONAI has
-        self._load = LoadImaged(keys, reader=self._reader, allow_missing_keys=allow_missing_keys)
+        self._load = LoadImaged(
+            keys,
+            reader=self._reader,  # type: ignore[arg-type]  # LoadImage documents that it takes an instance too
+            allow_missing_keys=allow_missing_keys,
+        )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its images loaded, (X, Y, Z) with metadata."""

@@ -41,7 +41,7 @@ def label_values(array: np.ndarray) -> dict[int, int]:
         rounded, odd = whole_values(array)
         if odd.any():
             some = ", ".join(f"{value:g}" for value in np.unique(array[odd])[:4])
-            raise ValueError(f"{voxels(np.count_nonzero(odd))} with a value that is not an integer ({some})")
+            raise ValueError(f"{voxels(int(np.count_nonzero(odd)))} with a value that is not an integer ({some})")
         array = rounded.astype(np.int64)
     if array.size == 0:
         return {}

@@ -130,7 +130,8 @@ def _is_true(value: str) -> bool:
 def _decompressed(path: Path, raw: bytes) -> bytes:
     try:
         return isal_zlib.decompress(raw)
-    except (isal_zlib.error, zlib.error, EOFError, ValueError) as error:
+    # isal's stub takes its error for an instance
+    except (isal_zlib.error, zlib.error, EOFError, ValueError) as error:  # type: ignore[misc]
         raise UserError(
             path,
             expected="a readable image",

@@ -114,7 +114,8 @@ def _file_bytes(path: Path) -> tuple[bytes, int]:
         return data, len(data)
     try:
         return _inflated(data)
-    except (OSError, EOFError, ValueError, zlib.error, isal_zlib.error) as error:
+    # isal's stub takes its error for an instance
+    except (OSError, EOFError, ValueError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]
         raise UserError(
             path,
             expected="a whole gzip file",

@@ -41,10 +41,8 @@ def read_picture(path: Path) -> tuple[np.ndarray, np.ndarray]:
         UserError: a damaged file, or several pictures in one.
     """
     with _opened(path) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise UserError(
-                path, expected="one picture", found=f"{image.n_frames} in one file", remedy="split the file"
-            )
+        if (count := getattr(image, "n_frames", 1)) > 1:
+            raise UserError(path, expected="one picture", found=f"{count} in one file", remedy="split the file")
         try:
             upright = ImageOps.exif_transpose(image)
             if not upright.mode.startswith("I"):  # I;16 and I: more than 8 bits of grey

@@ -100,7 +100,7 @@ def _name(path: Path, depth: int, series_part: str | None) -> str:
     parts = [
         *folders[max(len(folders) - depth + 1, 0) :],
         strip_ending(path.name),
-        *([series_part] * bool(series_part)),
+        *([series_part] if series_part else []),
     ]
     return file_name("_".join(parts))
 

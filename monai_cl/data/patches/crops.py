@@ -27,7 +27,8 @@ def crop_size(patch_size: int | Sequence[int]) -> tuple[int, int, int]:
     size = (patch_size,) * 3 if isinstance(patch_size, (int, np.integer)) else tuple(patch_size)
     if len(size) != 3 or any(int(s) != s or s < 2 for s in size):
         raise ValueError(f"patch_size must be one or three integers >= 2, got {patch_size}")
-    return tuple(int(s) for s in size)
+    height, width, depth = (int(s) for s in size)
+    return height, width, depth
 
 
 def hu_window(window: Sequence[float]) -> tuple[float, float]:
@@ -142,8 +143,9 @@ def read_warped_crop(
     """
     origin, size = source_box(warp)
     image, label = read_crop(store, key, [s + o for s, o in zip(start, origin)], size, window=window)
-    image, label = apply_warp(image, label, warp, origin=origin)
-    return image.clamp_(0, 1), label  # interpolation rounds
+    image, warped = apply_warp(image, label, warp, origin=origin)
+    assert warped is not None  # there is one for a label
+    return image.clamp_(0, 1), warped  # interpolation rounds
 
 
 def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:

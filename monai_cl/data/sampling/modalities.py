@@ -48,12 +48,12 @@ class ModalitySampler(EndlessSampler):
         start: int = 0,
     ) -> None:
         super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
-        scans, modalities = np.asarray(scans), np.asarray(modalities)
-        if seed < 0 or scans.shape != modalities.shape:
-            raise ValueError(f"seed must be >= 0 and shapes equal, got {seed}, {scans.shape} and {modalities.shape}")
+        scan_of, modality_of = np.asarray(scans), np.asarray(modalities)
+        if seed < 0 or scan_of.shape != modality_of.shape:
+            raise ValueError(f"seed must be >= 0 and shapes equal, got {seed}, {scan_of.shape} and {modality_of.shape}")
         self.seed, self.names = int(seed), tuple(names)
         check_batch(self.batch_size, self.names)
-        self._slices = [_by_scan(np.flatnonzero(modalities == number), scans) for number in range(len(self.names))]
+        self._slices = [_by_scan(np.flatnonzero(modality_of == number), scan_of) for number in range(len(self.names))]
         self.counts = {name: len(own) for name, own in zip(self.names, self._slices)}
         if empty := [name for name, count in self.counts.items() if not count]:
             raise UserError(

@@ -55,13 +55,13 @@ class PartSampler(EndlessSampler):
         if seed < 0:
             raise ValueError(f"seed must be >= 0, got {seed}")
         super().__init__(batch_size=scans_per_batch * count, rank=rank, world_size=world_size, start=start)
-        scans, parts = np.asarray(scans), np.asarray(parts)
-        if scans.shape != parts.shape or not len(scans):
-            raise ValueError(f"scans and parts must be of one length >= 1, got {scans.shape} and {parts.shape}")
+        scan_of, part_of = np.asarray(scans), np.asarray(parts)
+        if scan_of.shape != part_of.shape or not len(scan_of):
+            raise ValueError(f"scans and parts must be of one length >= 1, got {scan_of.shape} and {part_of.shape}")
         self.seed, self.count, self.scans_per_batch = int(seed), int(count), int(scans_per_batch)
-        self.scans = int(scans.max()) + 1
-        self._slices = [np.flatnonzero(scans == scan) for scan in range(self.scans)]
-        self._of_part = [[own[parts[own] == part] for part in range(count)] for own in self._slices]
+        self.scans = int(scan_of.max()) + 1
+        self._slices = [np.flatnonzero(scan_of == scan) for scan in range(self.scans)]
+        self._of_part = [[own[part_of[own] == part] for part in range(count)] for own in self._slices]
         absent = [part for part in range(count) if not any(len(of_part[part]) for of_part in self._of_part)]
         if absent:
             raise UserError(

@@ -79,12 +79,13 @@ class PatientSampler(EndlessSampler):
         rows = self.batch_size * self.world_size
         limits = [rows if self.repeats else len(members) for members in self._groups]
         # which classes get one more than the others changes from batch to batch
-        quotas = shares(rows, limits, order=rng.permutation(len(limits)))
+        quotas = shares(rows, limits, order=rng.permutation(len(limits)).tolist())
         drawn = []
         for members, quota in zip(self._groups, quotas):
-            order = np.concatenate([rng.permutation(len(members)) for _ in range(-(-quota // len(members)))] or [[]])
+            turns = [rng.permutation(len(members)) for _ in range(-(-quota // len(members)))]
+            order = np.concatenate(turns) if turns else np.empty(0, np.int64)
             slices: dict[int, list[int]] = {}
-            for place, patient in enumerate(order[:quota].astype(int).tolist()):
+            for place, patient in enumerate(order[:quota].tolist()):
                 if not slices.get(patient):  # all slices of a repeated patient are used before one is used again
                     slices[patient] = rng.permutation(members[patient]).tolist()
                 # spread evenly over the batch, so that every process's part is balanced

@@ -42,8 +42,8 @@ class SliceFeatures:
     features: np.ndarray
     patient: np.ndarray
     label: np.ndarray
-    depth: np.ndarray | None = None
-    slice: np.ndarray | None = None
+    depth: np.ndarray = None  # type: ignore[assignment]  # __post_init__ puts an array in place of None
+    slice: np.ndarray = None  # type: ignore[assignment]  # as depth
     about: Mapping[str, Any] = field(default_factory=dict)
     source: str = "features"
 
@@ -93,8 +93,8 @@ class SliceFeatures:
 
     def select(self, mask: np.ndarray) -> SliceFeatures:
         """The slices where ``mask`` (n,) is true."""
-        chosen = (getattr(self, name)[mask] for name in ("features", "patient", "label", "depth", "slice"))
-        return SliceFeatures(*chosen, about=self.about, source=self.source)
+        chosen = {name: getattr(self, name)[mask] for name in ("features", "patient", "label", "depth", "slice")}
+        return SliceFeatures(**chosen, about=self.about, source=self.source)
 
     def patient_labels(self) -> dict[str, int]:
         """Class of every patient that has one, in order of patient id.
@@ -114,7 +114,7 @@ class SliceFeatures:
             label_of[patient] = label
         return {patient: label for patient, label in label_of.items() if label != UNKNOWN}
 
-    def _column(self, name: str, values: list[str], n: int) -> np.ndarray:
+    def _column(self, name: str, values: list[str] | list[float], n: int) -> np.ndarray:
         if len(values) != n:
             raise UserError(f"{self.source}: {name}", expected=f"{n} values, one for each slice", found=len(values))
         return np.array(values, dtype=str)

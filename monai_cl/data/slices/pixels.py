@@ -137,6 +137,6 @@ def collate_slices(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         image (N, 2k + 1, H, W), depth (N,), label (N,), index (N,), and the other keys as ``default_collate`` has them.
     """
     if not isinstance(samples, SliceSamples):
-        return default_collate(samples)
+        return default_collate(list(samples))
     rest = [{key: value for key, value in sample.items() if key != "image"} for sample in samples]
     return {"image": samples.images} | default_collate(rest)

@@ -87,6 +87,7 @@ class SemiSupervisedSlices(Dataset):
             names = self.unlabelled.slices.labels if self.unlabelled is not None else ()
             return {**item, **{name: torch.tensor(-1) for name in names}, "position": drawn}
         other = self.unlabelled
+        assert other is not None  # without it every place is below count
         item = other[share * other.sampler.batch_size + place - self.count]
         return {**item, "mask": torch.zeros(item["image"].shape[1:], dtype=torch.int64)}
 

@@ -150,9 +150,16 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     else:
         image = replace(image, array=by_percentiles(image.array, where=image.path))
     if item.get("label") and preparation.head_box is None:
-        where = {"image": item["image"], "grid": image.grid}
-        values = {"label_map": item.get("label_map"), "ignore": item.get("ignore")}
-        label = to_ras(read_label(item["label"], **values, **where, **options))
+        stored = read_label(
+            item["label"],
+            image=item["image"],
+            grid=image.grid,
+            label_map=item.get("label_map"),
+            ignore=item.get("ignore"),
+            uneven_slices=options["uneven_slices"],
+            series_part=options.get("series_part"),
+        )
+        label = to_ras(stored)
     image = to_ras(image)
     if preparation.head_box is not None:
         size, find = preparation.head_box, preparation.find_head

@@ -123,7 +123,8 @@ def draw_coordinates(
 
 def save_coordinates(folder: Path, coordinates: dict[int, np.ndarray]) -> None:
     """Write ``coordinates.npz``, one array per class."""
-    np.savez(folder / _COORDINATES, **{str(value): array for value, array in coordinates.items()})
+    arrays: dict[str, Any] = {str(value): array for value, array in coordinates.items()}
+    np.savez(folder / _COORDINATES, **arrays)
 
 
 def save_entry(folder: Path, content: dict[str, Any]) -> None:

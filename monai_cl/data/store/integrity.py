@@ -117,6 +117,7 @@ def _rebuild(store: Store, problem: StoreProblem) -> str:
 
 
 def _renew(store: Store, problem: StoreProblem) -> str:
+    assert problem.entry is not None  # what is stale was read
     try:
         key = _add_again(store, problem.entry)
     except Exception as error:

@@ -42,7 +42,7 @@ def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparati
     Paths are not part of it, so a data folder may move; content is, so two lists that use one name cannot collide.
     """
     dataset, name = str(item.get("dataset", "")), item_id(item)
-    content = [
+    content: list[Any] = [
         dataset,
         name,
         map_pairs(item.get("label_map")),

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,7 +141,9 @@ def _work(
             bar.update()
 
 
-def _results(store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Sequence[int], workers: int):
+def _results(
+    store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Sequence[int], workers: int
+) -> Iterator[tuple[int, str, str]]:
     if workers == 1 or len(todo) < 2:
         yield from (_prepare_one(store, items[index], index) for index in todo)
         return

@@ -80,7 +80,8 @@ def target_grid(volume: Volume, spacing: Sequence[float]) -> tuple[tuple[int, in
         corners = forth @ np.concatenate([np.reshape(ends, (3, -1)), np.ones((1, 8))])
         shape = np.round(np.ptp(corners[:3], axis=1) + 1.0)
         affine[:3, 3] = volume.affine[:3, 3]
-    return tuple(int(size) for size in shape), affine
+    x, y, z = (int(size) for size in shape)
+    return (x, y, z), affine
 
 
 def _linear(array: np.ndarray, shape: tuple[int, ...], back: np.ndarray, antialias: bool) -> np.ndarray:
@@ -109,10 +110,13 @@ def _weighted_sum(array: np.ndarray, axis: int, indices: np.ndarray, weights: np
         return array.astype(np.float32, copy=False)
     along = [1, 1, 1]
     along[axis] = -1
-    total = None
-    for tap in range(indices.shape[1]):
-        part = np.take(array, indices[:, tap], axis=axis) * weights[:, tap].astype(np.float32).reshape(along)
-        total = part if total is None else np.add(total, part, out=total)
+
+    def part(tap: int) -> np.ndarray:
+        return np.take(array, indices[:, tap], axis=axis) * weights[:, tap].astype(np.float32).reshape(along)
+
+    total = part(0)
+    for tap in range(1, indices.shape[1]):
+        total += part(tap)
     return total
 
 
@@ -137,7 +141,7 @@ def _nearest_indices(size: int, count: int, back: np.ndarray, axis: int) -> np.n
     affine[axis] = back[axis]
     ramp = torch.arange(size, dtype=torch.float64).reshape(1, *place)
     place[axis] = count
-    picked = SpatialResample(mode="nearest", padding_mode="border", align_corners=False, dtype=torch.float64)(
+    picked = SpatialResample(mode="nearest", padding_mode="border", align_corners=False, dtype=np.float64)(
         MetaTensor(ramp, affine=torch.eye(4, dtype=torch.float64)),
         dst_affine=torch.as_tensor(affine),
         spatial_size=place,
@@ -155,7 +159,7 @@ def _dense(volume: Volume, shape: tuple[int, ...], affine: np.ndarray, mode: str
         mode="bilinear" if mode == "linear" else "nearest",
         padding_mode="border",
         align_corners=False,
-        dtype=torch.float64,
+        dtype=np.float64,
     )
     array = sampler(image, dst_affine=torch.as_tensor(affine), spatial_size=shape).numpy()[0]
     return array.astype(np.float32) if mode == "linear" else array.round().astype(volume.array.dtype)

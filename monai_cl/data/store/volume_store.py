@@ -112,8 +112,9 @@ class VolumeStore:
 
         Nothing is hashed.
         """
-        sources = {kind: cached_fingerprint(item[kind], self._notes) for kind in item_kinds(item)}
-        if None in sources.values():
+        known = {kind: cached_fingerprint(item[kind], self._notes) for kind in item_kinds(item)}
+        sources = {kind: source for kind, source in known.items() if source is not None}
+        if len(sources) < len(known):
             return None
         slot = slot_of(item, sources, self.preparation.of(item))
         return slot if slot.key in self else None
@@ -291,7 +292,7 @@ class VolumeStore:
         return {"root": self.root, "preparation": self.preparation}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)
+        VolumeStore.__init__(self, **state)
 
     def __repr__(self) -> str:
         return f"VolumeStore({str(self.root)!r}, {self.preparation})"
@@ -321,7 +322,8 @@ def _read_description(path: Path) -> Preparation:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, recorded = content["format"], content["preparation"]
-        preparation = Preparation(**recorded) if version == FORMAT else None
+        if version == FORMAT:
+            return Preparation(**recorded)
     except FileNotFoundError as error:
         raise UserError(
             path.parent, expected="a store", found="none", remedy=f"run `{prepare_line(path.parent)}` first"
@@ -330,6 +332,4 @@ def _read_description(path: Path) -> Preparation:
         raise UserError(
             path, expected="the description of a store", found=error, remedy="name another folder"
         ) from error
-    if version != FORMAT:
-        raise UserError(path, expected=f"store format {FORMAT}", found=f"{version}", remedy="prepare into a new folder")
-    return preparation
+    raise UserError(path, expected=f"store format {FORMAT}", found=f"{version}", remedy="prepare into a new folder")
