@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 from monai.bundle import verify_metadata
 
 import monai_cl
@@ -70,9 +71,10 @@ def test_what_the_specification_demands_is_demanded(tmp_path):
     document = metadata(SPLEEN)
     document["optional_packages_version"] = document.pop("required_packages_version")  # the older key
     verify(document, tmp_path)
-    del document["optional_packages_version"]
-    with pytest.raises(ValueError, match="is not valid under any of the given schemas"):
-        verify(document, tmp_path)
+    for key in ("optional_packages_version", "network_data_format"):
+        lacking = {name: value for name, value in document.items() if name != key}
+        with pytest.raises(ValueError, match="is not valid under any of the given schemas"):
+            verify(lacking, tmp_path)
 
 
 SPELLING = [
@@ -86,18 +88,17 @@ SPELLING = [
     ("required_packages_version", {"nibabel": 5}),
     ("references", "a paper"),
     ("network_data_format", {"inputs": {}, "outputs": {}}),
-    ("image/type", "picture"),
-    ("image/num_channels", 0),
+    ("image/type", " "),
+    ("image/num_channels", -1),
     ("image/num_channels", "1"),
     ("image/spatial_shape", [96, 0, 96]),
     ("image/spatial_shape", [1, 2, 3, 4]),
     ("image/spatial_shape", ["16*"]),
     ("image/spatial_shape", ["import os"]),
-    ("image/dtype", "float"),
+    ("image/dtype", ""),
     ("image/value_range", [0]),
     ("image/value_range", ["0", "1"]),
     ("image/is_patch_data", "true"),
-    ("image/channel_def", {}),
     ("image/channel_def", {"first": "image"}),
     ("image/channel_def", {"0": ""}),
 ]
@@ -106,7 +107,10 @@ SPELLING = [
 def changed(document: dict, place: str, value: Any) -> dict:
     document = copy.deepcopy(document)
     tensor, _, key = place.rpartition("/")
-    (document["network_data_format"]["inputs"][tensor] if tensor else document)[key] = value
+    where = document["network_data_format"]["inputs"][tensor] if tensor else document
+    where.update({key: value})
+    if value is None:
+        del where[key]
     return document
 
 
@@ -116,6 +120,51 @@ def test_what_a_reader_of_metadata_would_stumble_over_is_refused(tmp_path):
             verify(changed(metadata(SPLEEN), place, value), tmp_path)
     for shape in ([], [512], ["*", "*"], ["16*n", "16*n", 96], ["2**p", "2**p*n", "(n+1)*8"]):
         verify(changed(metadata(SPLEEN), "image/spatial_shape", shape), tmp_path)
+
+
+# what bundles of the model zoo write beyond the specification, read in their metadata.json; None: the key is left out
+OF_THE_ZOO = [
+    *(("image/type", kind) for kind in ("noise", "feature", "timesteps", "vector", "tabular", "magnitude", "object")),
+    ("image/dtype", "long"),
+    ("image/dtype", "dictionary"),
+    ("image/is_patch_data", None),
+    ("image/channel_def", None),
+    ("image/channel_def", {}),
+    ("image/num_channels", 0),
+    ("image/spatial_shape", ["256", "256"]),
+    ("image/value_range", [0, 1, 2, 3]),
+    ("copyright", ""),
+    ("data_source", ""),
+    ("references", [""]),
+    ("supported_apps", {"vista3d-nim": ""}),
+    ("eval_metrics", {"mean_dice": {"central gland": 0.88, "peripheral zone": 0.75}}),
+    ("monai_version", "1.3.0rc5"),
+    ("required_packages_version", {"torch": "2.7.0+cu126", "segment_anything": "1.0"}),
+    ("changelog", None),
+    ("coordinate_values", {"0": 10}),
+]
+
+
+def test_the_forms_of_the_model_zoo_are_accepted(tmp_path):
+    for place, value in OF_THE_ZOO:
+        verify(changed(metadata(SPLEEN), place, value), tmp_path)
+    generator = metadata(SPLEEN)
+    generator["generator_data_format"] = generator.pop("network_data_format")
+    verify(generator, tmp_path)
+
+
+@pytest.mark.parametrize("bundle", ALL)
+def test_our_own_metadata_keep_to_the_words_of_the_specification(bundle):
+    document = metadata(bundle)
+    assert document["copyright"]
+    assert document["changelog"]
+    sides = document["network_data_format"]
+    for tensor in (*sides["inputs"].values(), *sides["outputs"].values()):
+        assert tensor["type"] in {"image", "series", "tuples", "probabilities"}
+        assert isinstance(getattr(torch, tensor["dtype"]), torch.dtype)
+        assert tensor["is_patch_data"] in (True, False)
+        assert set(tensor["channel_def"]) <= {str(number) for number in range(tensor["num_channels"])}
+        assert tensor["channel_def"]
 
 
 @pytest.mark.parametrize("bundle", ALL)
