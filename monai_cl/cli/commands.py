@@ -20,7 +20,7 @@ from monai_cl.cli.probe import probe_command
 from monai_cl.cli.reference_energy import reference_energy_command
 from monai_cl.cli.report import report_command
 from monai_cl.cli.study import StudyCommands
-from monai_cl.cli.synthetic import cirrhosis_command, phantom_command
+from monai_cl.cli.synthetic import cohort_command, phantom_command
 from monai_cl.cli.words import check_words, help_words, typed_words
 from monai_cl.errors import UserError, echo, escape_control_characters
 
@@ -116,7 +116,7 @@ class Commands:
     demo = staticmethod(demo_command)
     bundle = BundleCommands()
     phantom = phantom_command
-    cirrhosis = staticmethod(cirrhosis_command)
+    cirrhosis = property(lambda _: cohort_command("write_cirrhosis_cohort"))
     datalist = ListCommands()
     convert = staticmethod(convert_command)
     prepare = staticmethod(prepare_command)

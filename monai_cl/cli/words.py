@@ -91,7 +91,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "int | None": ("an integer or None", (int, type(None))),
     "float": ("a number", (int, float)),
 }
-_TEXTS = ("str", "str | None", "str | os.PathLike")
+_TEXTS = ("str", "str | None", "str | os.PathLike", "str | Path")
 
 
 def _check_kind(name: str, annotation: Any, word: str | None) -> None:

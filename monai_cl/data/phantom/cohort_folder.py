@@ -6,14 +6,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from monai_cl.data.io.nifti_output import write_volume
-from monai_cl.data.io.reading import Volume
 from monai_cl.errors import UserError
 from monai_cl.files import temporary_name
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 
@@ -94,6 +93,9 @@ def write_synthetic_case(
     Returns:
         "image" and "label" -> path relative to ``folder``.
     """
+    from monai_cl.data.io.nifti_output import write_volume
+    from monai_cl.data.io.reading import Volume
+
     paths = {kind: f"{kind}s/{name}.nii.gz" for kind in ("image", "label")}
     for kind, array in (("image", image), ("label", label)):
         path = folder / paths[kind]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.json_files import format_json
-from monai_cl.data.phantom.cine.case import LABELS, cine_patient
 from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
@@ -33,16 +32,19 @@ def write_cine_cohort(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Path]:
-    """Write short-axis stacks of synthetic patients, two scans each: end-diastole and end-systole.
+    """Write a synthetic cohort of short-axis cardiac MR, two scans of each patient: end-diastole and end-systole.
+
+    Example:
+        python -m monai_cl phantom cine --output /data/cine --patients 40
 
     Args:
         output: folder to create; it appears complete or not at all.
-        patients: to learn from. Patient i is the same however many are asked for.
+        patients: patients to learn from. Patient i is the same however many are asked for.
         validation: further patients, of that split.
         test: further patients, of that split.
         seed: of the whole cohort.
         size: pixels per side.
-        position_noise: see `cine_patient`.
+        position_noise: probability that up to two slices lie beyond an end of the heart; 0: none.
         workers: processes; the files do not depend on it.
         overwrite: replace a cohort that is there (other files of the folder stay).
         progress: show a progress bar.
@@ -53,6 +55,8 @@ def write_cine_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
+    from monai_cl.data.phantom.cine.case import LABELS
+
     counts = {"training": patients, "validation": validation, "test": test}
     require_whole_numbers(
         _LEAST,
@@ -89,6 +93,8 @@ def write_cine_cohort(
 def _write_patient(
     root: Path, split: str, number: int, seed: int, size: int, position_noise: float
 ) -> list[dict[str, Any]]:
+    from monai_cl.data.phantom.cine.case import cine_patient
+
     index = number + 100_000 * ("training", "validation", "test").index(split)
     patient, scans = cine_patient(seed, index, size=size, position_noise=position_noise)
     name, made_by = f"{split}_{number:03d}", f"monai_cl phantom cine seed {seed}"

@@ -7,8 +7,6 @@ from typing import Any
 
 from monai_cl.data.datalist.folds import split_folds
 from monai_cl.data.datalist.json_files import format_json
-from monai_cl.data.phantom.cirrhosis.case import LABELS, cirrhosis_case
-from monai_cl.data.phantom.cirrhosis.shape import GRADES, HISTOLOGY
 from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
@@ -19,7 +17,6 @@ from monai_cl.data.phantom.cohort_folder import (
 _FOLDERS = {"grades": "synthetic_cirrhosis_grades", "histology": "synthetic_cirrhosis_histology"}
 _LISTS = {"grades": "cirrhosis_grades.json", "histology": "cirrhosis_histology.json"}
 _LEAST = {"patients": 1, "biopsies": 1, "seed": 0, "size": 16, "workers": 1}
-_TARGETS = {"grades": GRADES, "histology": HISTOLOGY}
 _DESCRIPTIONS = {
     "grades": "Synthetic. Many patients with a radiological grade 0-3, a noisy reading of the true stage (in meta).",
     "histology": "Synthetic. Few patients with histology: F3-F4 against F0-F2; the true stage is in meta.",
@@ -37,12 +34,15 @@ def write_cirrhosis_cohort(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Path]:
-    """Write ``patients`` with a grade and ``biopsies`` others with histology.
+    """Write a synthetic cirrhosis cohort: abdominal CT slices with weak grades for many patients, histology for few.
+
+    Example:
+        python -m monai_cl cirrhosis --output /data/synthetic_cirrhosis --patients 300 --biopsies 100
 
     Args:
         output: folder to create; it appears complete or not at all.
-        patients: of the weak-label cohort. Patient i is the same however many are asked for.
-        biopsies: of the probe cohort, of other patients; in 5 folds (fewer when there are fewer of a class).
+        patients: patients with a radiological grade, for pre-training; patient i is the same in any number.
+        biopsies: other patients with histology, for the probe; in 5 folds (fewer when there are fewer of a class).
         seed: of the whole cohort.
         size: pixels per side of the axial slices.
         workers: processes; the files do not depend on it.
@@ -73,6 +73,8 @@ def write_cirrhosis_cohort(
 
 
 def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int) -> dict[str, Any]:
+    from monai_cl.data.phantom.cirrhosis.case import cirrhosis_case
+
     case = cirrhosis_case(seed, index, cohort=cohort, size=size)
     name = f"{cohort}_{index:04d}"
     made_by = f"monai_cl cirrhosis seed {seed}"
@@ -85,6 +87,10 @@ def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int) ->
 
 
 def _data_list(cohort: str, items: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    from monai_cl.data.phantom.cirrhosis.shape import GRADES, HISTOLOGY
+    from monai_cl.data.phantom.cirrhosis.structure import LABELS
+
+    classes = {"grades": GRADES, "histology": HISTOLOGY}[cohort]
     if cohort == "histology":
         targets = [item["target"] for item in items]
         folds = min(5, *(targets.count(target) for target in HISTOLOGY))
@@ -99,7 +105,7 @@ def _data_list(cohort: str, items: list[dict[str, Any]], seed: int) -> dict[str,
         "licence": "Apache-2.0",
         "modality": "CT",
         "labels": {str(label): organ for label, organ in LABELS.items()},
-        "targets": {str(target): name for target, name in _TARGETS[cohort].items()},
+        "targets": {str(target): name for target, name in classes.items()},
         "root": _FOLDERS[cohort],
         "training": items,
     }

@@ -12,7 +12,6 @@ from monai_cl.data.phantom.cohort_folder import (
     write_synthetic_case,
     written_in_parallel,
 )
-from monai_cl.data.phantom.head_ct.case import FINDINGS, PARTS, SIZES, head_case
 from monai_cl.errors import UserError
 
 _FOLDER = "synthetic_head_ct"
@@ -41,16 +40,19 @@ def write_head_ct_cohort(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Path]:
-    """Write synthetic heads, half of them with haemorrhage.
+    """Write a synthetic cohort of head CT, half of it with haemorrhage of five kinds, in lists with and without labels.
+
+    Example:
+        python -m monai_cl phantom head_ct --output /data/head_ct --size quarter
 
     Args:
         output: folder to create; it appears complete or not at all.
-        unlabelled: patients to pre-train on.
+        unlabelled: patients to pre-train on; 0: none.
         patients: labelled ones to learn from. Patient i is the same however many are asked for.
         validation: further patients, of that split.
         test: further patients, of that split.
         seed: of the whole cohort.
-        size: ``full``, ``half`` or ``quarter``, see `head_case`.
+        size: full (40 slices of 224 x 192 pixels), half (20 of 112 x 96) or quarter (20 of 56 x 48).
         workers: processes; the files do not depend on it.
         overwrite: replace a cohort that is there (other files of the folder stay).
         progress: show a progress bar.
@@ -63,6 +65,8 @@ def write_head_ct_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
+    from monai_cl.data.phantom.head_ct.case import PARTS, SIZES
+
     counts = dict(zip(PARTS, (unlabelled, patients, validation, test)))
     least = {"unlabelled": 0, "patients": 1, "validation": 0, "test": 0, "seed": 0, "workers": 1}
     require_whole_numbers(least, dict(zip(least, (unlabelled, patients, validation, test, seed, workers))))
@@ -91,6 +95,8 @@ def write_head_ct_cohort(
 
 
 def _write_patient(root: Path, part: str, index: int, seed: int, size: str) -> dict[str, Any]:
+    from monai_cl.data.phantom.head_ct.case import head_case
+
     case = head_case(seed, index, part=part, size=size)
     name, made_by = f"{part}_{index:04d}", f"monai_cl phantom head_ct seed {seed}"
     return {
@@ -104,6 +110,8 @@ def _write_patient(root: Path, part: str, index: int, seed: int, size: str) -> d
 
 
 def _data_list(name: str, splits: dict[str, list[dict[str, Any]]], seed: int) -> dict[str, Any]:
+    from monai_cl.data.phantom.head_ct.case import FINDINGS
+
     labelled = name != "pretraining"
     return {
         "name": _FOLDER if name == "head_ct" else f"{_FOLDER}_{name}",

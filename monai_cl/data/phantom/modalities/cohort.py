@@ -10,7 +10,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from monai_cl.data.datalist.json_files import format_json
 from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, written_in_parallel
-from monai_cl.data.phantom.modalities.case import MODALITIES, section_case
 
 _FOLDER = "synthetic_modalities"
 _LISTS = {"unlabelled": "unlabelled.json", "nodules": "nodules.json"}
@@ -32,7 +31,12 @@ def write_modalities_cohort(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Path]:
-    """Write images of 96 x 96 pixels, one a patient, no patient in two modalities or lists.
+    """Write synthetic 2D images of CT, MR, US and XR, half of those with labels with a nodule.
+
+    Images of 96 x 96 pixels, one of each patient, no patient in two modalities or lists.
+
+    Example:
+        python -m monai_cl phantom modalities --output /data/sections --workers 4
 
     Args:
         output: folder to create; it appears complete or not at all.
@@ -51,6 +55,8 @@ def write_modalities_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
+    from monai_cl.data.phantom.modalities.case import MODALITIES
+
     counts = {"unlabelled": unlabelled, "training": training, "validation": validation, "test": test}
     require_whole_numbers(_LEAST, {**counts, "seed": seed, "workers": workers})
     output = Path(output).expanduser().absolute()
@@ -102,6 +108,8 @@ def _document(name: str, parts: dict[str, dict[str, list[dict[str, Any]]]], seed
 
 
 def _write_image(root: Path, modality: str, split: str, number: int, seed: int) -> dict[str, Any]:
+    from monai_cl.data.phantom.modalities.case import section_case
+
     case = section_case(seed, _FIRST[split] + number, modality)
     name = f"{modality.lower()}_{split}_{number:05d}"
     note = PngInfo()

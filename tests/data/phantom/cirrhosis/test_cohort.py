@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_cl.cli.synthetic import cirrhosis_command
+from monai_cl.cli.commands import Commands
 from monai_cl.data import (
     CTSlices,
     PatientSampler,
@@ -153,7 +153,7 @@ def test_a_file_in_the_way_is_not_touched(tmp_path):
 
 
 def test_command_tells_where_the_lists_are(tmp_path, capsys):
-    cirrhosis_command(str(tmp_path / "cohort"), patients=1, biopsies=1, size=32)
+    Commands().cirrhosis(str(tmp_path / "cohort"), patients=1, biopsies=1, size=32)
     out = capsys.readouterr().out
     assert "cirrhosis_grades.json" in out
     assert "cirrhosis_histology.json" in out
