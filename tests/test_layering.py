@@ -20,6 +20,7 @@ LAYERS = ("data", "transforms", "networks", "losses", "engines", "report", "serv
 COMMON = {
     "errors",
     "files",
+    "jobs",
     "locks",
     "processes",
     "compat",

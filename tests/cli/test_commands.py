@@ -15,7 +15,6 @@ import torch
 
 from monai_cl.cli.commands import Commands, main
 from monai_cl.cli.words import check_words, find_command
-from monai_cl.data import read_results
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet
 

@@ -69,7 +69,7 @@ def test_the_quick_one_changes_only_options_that_the_studies_have(tmp_path):
 @pytest.mark.parametrize(
     ("interval", "said"),
     [
-        ((0.05, 0.15), "kidneys: hybrid gains, 60.0 against 50.0 of scratch: +10.0 (95 % interval +5.0 to +15.0; 3 seeds, 8"),
+        ((0.05, 0.15), "kidneys: hybrid gains, 60.0 against 50.0 of scratch: +10.0 (95 % interval +5.0 to +15.0; 3"),
         ((-0.3, -0.1), "hybrid loses, 60.0 against 50.0 of scratch: +10.0 (95 % interval −30.0 to −10.0;"),
         ((-0.05, 0.3), "hybrid shows no difference, 60.0 against 50.0 of scratch: +10.0 (95 % interval −5.0 to +30.0;"),
         (None, "hybrid 60.0 against 50.0 of scratch, difference +10.0; too few pairs for an interval."),

@@ -11,6 +11,7 @@ from monai_cl.data.datalist.items import item_modality, reading_options
 from monai_cl.data.datalist.loading import DataList
 from monai_cl.data.datalist.model import SPLITS, DataSet
 from monai_cl.errors import UserError
+from monai_cl.jobs import shown
 
 
 def with_folds(
@@ -162,12 +163,8 @@ def _strata(dataset: DataSet, items: Sequence[dict], stratify: str, *, progress:
     from monai_cl.data.io.label_reading import read_label_file
     from monai_cl.data.io.label_values import label_values, present_labels
 
-    if progress:
-        from tqdm import tqdm
-
-        items = tqdm(items, desc=f"labels of {dataset.name}", unit="scan", leave=False)
     present = []
-    for item in items:
+    for item in shown(items, f"labels of {dataset.name}" if progress else None):
         try:
             values = {}
             if "label" in item:

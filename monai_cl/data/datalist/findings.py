@@ -30,22 +30,19 @@ def item_findings(raw: Mapping[str, Any]) -> dict[str, Any]:
 def finding_problems(dataset: DataSet) -> Iterator[Problem]:
     """Findings without ``finding_names``, or with other names; a name that is there twice."""
     names = dataset.document.get("finding_names")
-    place = f"{dataset.place}." if dataset.place else ""
     if isinstance(names, list) and (twice := next((name for name in names if names.count(name) > 1), None)):
-        where = f"{place}finding_names"
-        yield Problem("repeated name", dataset.list_file, where, "every finding once", f'"{twice}" twice')
+        yield dataset.problem("repeated name", dataset.at("finding_names"), "every finding once", f'"{twice}" twice')
     for _, item_place, item in dataset.entries():
         for name in item.get("findings", ()):
             if not isinstance(names, list):
                 expected, found = 'the key "finding_names": items have findings', f'"{name}" here'
                 remedy = "write the names of all findings there, in the order of a network's outputs"
-                yield Problem("missing key", dataset.list_file, dataset.place, expected, found, remedy=remedy)
+                yield dataset.problem("missing key", dataset.place, expected, found, remedy)
                 return
             if name not in names:
                 where, expected = f"{item_place}.findings", f"one of the findings {', '.join(map(str, names))}"
                 remedy = 'correct it, or add it to "finding_names"'
-                file = dataset.relative(item["image"])
-                yield Problem("finding", dataset.list_file, where, expected, f'"{name}"', file=file, remedy=remedy)
+                yield dataset.problem("finding", where, expected, f'"{name}"', remedy, file=item["image"])
 
 
 def slice_count_fault(item: Mapping[str, Any], grid: Grid) -> tuple[str, str, str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.items import modality_word
+from monai_cl.data.datalist.problems import Problem
 from monai_cl.errors import UserError
 
 SPLITS = ("training", "validation", "test")
@@ -54,6 +55,22 @@ class DataSet:
     def relative(self, file: str) -> str:
         """A file of an item as the list writes it: relative to the root."""
         return os.path.relpath(file, self.root)
+
+    def at(self, key: str) -> str:
+        """The place of one of its keys in the file that holds it."""
+        return f"{self.place}.{key}" if self.place else key
+
+    def problem(
+        self, kind: str, where: str, expected: str, found: str, remedy: str | None = None, *, file: str | None = None
+    ) -> Problem:
+        """A problem of this data set.
+
+        Args:
+            kind, where, expected, found, remedy: as those of `Problem`.
+            file: of an item, if one is concerned, with its whole path.
+        """
+        named = None if file is None else self.relative(file)
+        return Problem(kind, self.list_file, where, expected, found, file=named, remedy=remedy)
 
     @property
     def modality(self) -> str:

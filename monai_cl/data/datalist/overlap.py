@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from monai_cl.data.io.fingerprint import scan_fingerprint
 from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.data.records.training_scans import ScanIdentity, find_matches, patient_keys
 from monai_cl.errors import UserError
+from monai_cl.jobs import for_each
 
 Task = tuple[DataSet, str, dict[str, Any]]  # a data set, the place of an item in the list, the item
 
@@ -80,8 +81,7 @@ def overlap_problems(
                 kind, expected = "same patient", f"a patient of whom {name} holds no scan"
                 found = f'patient "{item["patient"]}", of whom it holds {which}'
             remedy = "take it out of one of the two"
-            file = dataset.relative(item["image"])
-            yield Problem(kind, dataset.list_file, f"{place}.image", expected, found, file=file, remedy=remedy)
+            yield dataset.problem(kind, f"{place}.image", expected, found, remedy, file=item["image"])
 
 
 def _scans_of(
@@ -100,14 +100,13 @@ def _scans_of(
     found = for_each(_fingerprint_among, jobs, workers=workers, what=f"read {Path(path).name}" if progress else None)
     scans, problems = [], []
     for (dataset, place, item), (fingerprint, fault) in zip(tasks, found, strict=True):
-        file = dataset.relative(item["image"])
-        scans.append(scan_identity(dataset, item, fingerprint, name=f"{place} ({file})"))
+        name = f"{place} ({dataset.relative(item['image'])})"
+        scans.append(scan_identity(dataset, item, fingerprint, name=name))
         if fault is not None:
             expected = "a scan to compare this list's with"
             remedy = "correct the file, or pass --against_root, the folder that the other list's paths start from"
-            problems.append(
-                Problem("not compared", dataset.list_file, f"{place}.image", expected, fault, file=file, remedy=remedy)
-            )
+            where = f"{place}.image"
+            problems.append(dataset.problem("not compared", where, expected, fault, remedy, file=item["image"]))
     return scans, problems
 
 
@@ -120,27 +119,3 @@ def _fingerprint_among(item: Mapping[str, Any], shapes: Collection[str]) -> tupl
         return scan_fingerprint(read_volume(item["image"], **reading_options(item))), None
     except (UserError, OSError, MemoryError) as error:
         return None, str(error).replace("\n", " ")
-
-
-def for_each(
-    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], *, workers: int = 1, what: str | None = None
-) -> Iterable[Any]:
-    """What a function returns for each tuple of arguments, in their order.
-
-    Args:
-        function: of a module, so that other processes find it.
-        jobs: its arguments.
-        workers: processes; -1 for one per processor.
-        what: text of a progress bar; None: no bar.
-    """
-    if workers == 1:
-        results: Iterable[Any] = (function(*job) for job in jobs)
-    else:
-        from joblib import Parallel, delayed
-
-        results = Parallel(n_jobs=workers, return_as="generator")(delayed(function)(*job) for job in jobs)
-    if what is not None and jobs:
-        from tqdm import tqdm
-
-        results = tqdm(results, total=len(jobs), desc=what, unit="scan", leave=False)
-    return results

@@ -45,19 +45,16 @@ def set_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
     for dataset in datasets:
         first = names.setdefault(dataset.name, dataset)
         if first is not dataset:
-            where = f"{dataset.place}.name" if dataset.place else "name"
             found = f'"{dataset.name}" for {first.place or first.list_file} too'
             remedy = 'give one of them another "name"'
-            yield Problem("repeated name", dataset.list_file, where, "another name", found, remedy=remedy)
+            yield dataset.problem("repeated name", dataset.at("name"), "another name", found, remedy)
         for _, place, item in dataset.entries():
             owner, first_place = images.setdefault(scan_of(item), (dataset, place))
             if owner is not dataset:
                 expected = "every image in one data set only"
                 found = f"the image of {first_place} of data set {owner.name} again"
-                file = dataset.relative(item["image"])
-                remedy = remove_one(place, first_place)
-                where = f"{place}.image"
-                yield Problem("duplicate item", dataset.list_file, where, expected, found, file=file, remedy=remedy)
+                where, remedy = f"{place}.image", remove_one(place, first_place)
+                yield dataset.problem("duplicate item", where, expected, found, remedy, file=item["image"])
 
 
 def _shared_patient_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
@@ -70,16 +67,21 @@ def _shared_patient_problems(datasets: Sequence[DataSet]) -> Iterator[Problem]:
             for key in sorted(patient_keys(item["patient"], dataset=dataset.name, stated=stated)):
                 owner, first_part, first_place = first_of.setdefault(key, (dataset, part, place))
                 if owner is not dataset and part != first_part:
-                    yield Problem(
-                        "patient in two parts",
-                        dataset.list_file,
-                        place,
-                        f'patient "{item["patient"]}" in {first_part} only, as at {first_place} of {owner.name}',
-                        f"the patient in {part} too",
-                        file=dataset.relative(item["image"]),
-                        remedy=_keep_together(part, first_part),
-                    )
+                    yield _in_two_parts(dataset, place, item, (part, first_part), f"{first_place} of {owner.name}")
                     break
+
+
+def _in_two_parts(
+    dataset: DataSet, place: str, item: Mapping[str, Any], parts: tuple[str, str], first_place: str
+) -> Problem:
+    """Of a patient's scans in ``parts``, the one at ``place`` and an earlier one."""
+    expected = f'patient "{item["patient"]}" in {parts[1]} only, as at {first_place}'
+    remedy = "keep the scans of a patient together"
+    if "test" in parts:
+        other = next(part for part in parts if part != "test")
+        remedy += f": take those in {other} out, so that the test set stays whole"
+    found = f"the patient in {parts[0]} too"
+    return dataset.problem("patient in two parts", place, expected, found, remedy, file=item["image"])
 
 
 def _part(split: str, item: Mapping[str, Any]) -> str:
@@ -94,80 +96,62 @@ def remove_one(place: str, first_place: str) -> str:
     return f"remove {first_place if in_test[0] else place}, so that the test set keeps its scans"
 
 
-def _at(dataset: DataSet, key: str) -> str:
-    return f"{dataset.place}.{key}" if dataset.place else key
-
-
 def _label_problems(dataset: DataSet) -> Iterator[Problem]:
-    def problem(kind: str, key: str, expected: str, found: str, remedy: str | None = None) -> Problem:
-        return Problem(kind, dataset.list_file, _at(dataset, key), expected, found, remedy=remedy)
-
     if not dataset.labels:  # the schema check has reported it
         return
     if "labels" not in dataset.document and any("label" in item for _, _, item in dataset.entries()):
         found = f"only the keys {', '.join(dataset.document)}"
-        yield Problem("missing key", dataset.list_file, dataset.place, 'the key "labels": items have labels', found)
+        yield dataset.problem("missing key", dataset.place, 'the key "labels": items have labels', found)
         return
     if dataset.labels[0].lower() != "background":
         remedy = "0 is the background; give the organs 1, 2, ..."
-        yield problem("no background", "labels.0", '"background"', f'"{dataset.labels[0]}"', remedy)
+        found = f'"{dataset.labels[0]}"'
+        yield dataset.problem("no background", dataset.at("labels.0"), '"background"', found, remedy)
     organs: dict[str, int] = {}
     for label, organ in dataset.labels.items():
-        first = organs.setdefault(organ.lower(), label)
+        first, where = organs.setdefault(organ.lower(), label), dataset.at(f"labels.{label}")
         if first != label:
             found = f'"{organ}" for the ids {first} and {label}'
             remedy = "to merge them, name it once, and give every value its id under label_map"
-            yield problem("repeated name", f"labels.{label}", "another organ for each id", found, remedy)
+            yield dataset.problem("repeated name", where, "another organ for each id", found, remedy)
         if label > LARGEST_LABEL:
             remedy = 'declare a smaller id, and map every value of the files under "label_map"'
-            yield problem("label id", f"labels.{label}", f"ids of at most {LARGEST_LABEL}", str(label), remedy)
+            yield dataset.problem("label id", where, f"ids of at most {LARGEST_LABEL}", str(label), remedy)
     for label, organ in dataset.labels.items():
         if organ.strip().lower() == IGNORE:
             found = f'"{organ}", the word of nnU-Net for voxels that were not annotated'
             remedy = 'take it out of "labels" and give its value under "ignore"; such voxels then take no part'
-            yield problem("reserved word", f"labels.{label}", "the name of an organ", found, remedy)
+            where = dataset.at(f"labels.{label}")
+            yield dataset.problem("reserved word", where, "the name of an organ", found, remedy)
     named = dataset.labels if dataset.label_map is None else dataset.label_map
     if dataset.ignore is not None and dataset.ignore in named:
-        expected = "a value that means no organ"
+        found = f"{dataset.ignore}, which the list names too"
         remedy = "a value is either ignored or an organ"
-        yield problem("label map", "ignore", expected, f"{dataset.ignore}, which the list names too", remedy)
+        yield dataset.problem("label map", dataset.at("ignore"), "a value that means no organ", found, remedy)
     for value, label in (dataset.label_map or {}).items():
         if label not in dataset.labels:
-            ids = ", ".join(map(str, dataset.labels))
+            expected = f"one of the ids of labels ({', '.join(map(str, dataset.labels))})"
             remedy = 'correct it, or declare it under "labels"'
-            yield problem("label map", f"label_map.{value}", f"one of the ids of labels ({ids})", str(label), remedy)
+            yield dataset.problem("label map", dataset.at(f"label_map.{value}"), expected, str(label), remedy)
 
 
 def _duplicate_problems(dataset: DataSet) -> Iterator[Problem]:
     images: dict[tuple[str, str], str] = {}
     ids: dict[str, str] = {}
     for _, place, item in dataset.entries():
-        file = dataset.relative(item["image"])
+        file = item["image"]
         first = images.setdefault(scan_of(item), place)
         if first != place:
-            found = f"the one of {first} again"
-            remedy, where = remove_one(place, first), f"{place}.image"
-            yield Problem(
-                "duplicate item", dataset.list_file, where, "every image once", found, file=file, remedy=remedy
-            )
+            found, remedy = f"the one of {first} again", remove_one(place, first)
+            yield dataset.problem("duplicate item", f"{place}.image", "every image once", found, remedy, file=file)
             continue  # its id repeats, too
         first = ids.setdefault(item["id"], place)
         if first != place:
-            found = f'"{item["id"]}" of {first} again'
-            remedy = 'give one of them another "id"'
-            where = f"{place}.id"
-            yield Problem("duplicate item", dataset.list_file, where, "every id once", found, file=file, remedy=remedy)
-        if item["image"] == item.get("label"):
-            expected, found = "an image and its label map", "the same file twice"
-            remedy = "name the label's own file"
-            yield Problem("same file", dataset.list_file, place, expected, found, file=file, remedy=remedy)
-
-
-def _keep_together(*parts: str) -> str:
-    if "test" in parts:
-        other = next(part for part in parts if part != "test")
-        return f"keep the scans of a patient together: take those in {other} out, so that the test set stays whole"
-    return "keep the scans of a patient together"
+            found, remedy = f'"{item["id"]}" of {first} again', 'give one of them another "id"'
+            yield dataset.problem("duplicate item", f"{place}.id", "every id once", found, remedy, file=file)
+        if file == item.get("label"):
+            expected, remedy = "an image and its label map", "name the label's own file"
+            yield dataset.problem("same file", place, expected, "the same file twice", remedy, file=file)
 
 
 def _spelling_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -179,15 +163,10 @@ def _spelling_problems(dataset: DataSet) -> Iterator[Problem]:
             continue
         first, first_place = first_of.setdefault(one_spelling(patient), (patient, place))
         if patient != first:
-            yield Problem(
-                "patient spelt in two ways",
-                dataset.list_file,
-                f"{place}.patient",
-                f'one spelling of a patient, "{first}" as at {first_place}',
-                f'"{patient}"',
-                file=dataset.relative(item["image"]),
-                remedy="write it in one way; ids of two patients differ by more than case and blanks",
-            )
+            where, expected = f"{place}.patient", f'one spelling of a patient, "{first}" as at {first_place}'
+            remedy = "write it in one way; ids of two patients differ by more than case and blanks"
+            file = item["image"]
+            yield dataset.problem("patient spelt in two ways", where, expected, f'"{patient}"', remedy, file=file)
 
 
 def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -197,28 +176,18 @@ def _patient_problems(dataset: DataSet) -> Iterator[Problem]:
         part = _part(split, item)
         first_part, first_place = first_of.setdefault(item["patient"], (part, place))
         if part != first_part:
-            expected = f'patient "{item["patient"]}" in {first_part} only, as at {first_place}'
-            yield Problem(
-                "patient in two parts",
-                dataset.list_file,
-                place,
-                expected,
-                f"the patient in {part} too",
-                file=dataset.relative(item["image"]),
-                remedy=_keep_together(part, first_part),
-            )
+            yield _in_two_parts(dataset, place, item, (part, first_part), first_place)
 
 
 def _fold_problems(dataset: DataSet) -> Iterator[Problem]:
     training = [(place, item) for split, place, item in dataset.entries() if split == "training"]
     without = [(place, item) for place, item in training if item["fold"] is None]
     if without and len(without) < len(training):
+        place, item = without[0]
         expected = "a fold in every training item or in none"
         found = f"none here ({len(without)} of {len(training)} items have none)"
-        place, item = without[0]
-        file = dataset.relative(item["image"])
         remedy = "`python -m monai_cl datalist split LIST NEW --keep LIST` gives them folds, patient by patient"
-        yield Problem("missing fold", dataset.list_file, place, expected, found, file=file, remedy=remedy)
+        yield dataset.problem("missing fold", place, expected, found, remedy, file=item["image"])
 
 
 def _target_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -227,10 +196,9 @@ def _target_problems(dataset: DataSet) -> Iterator[Problem]:
         return
     for _, place, item in dataset.entries():
         if "target" in item and str(item["target"]) not in targets:
-            expected = f"one of the targets {', '.join(targets)}"
-            file = dataset.relative(item["image"])
-            where, found, remedy = f"{place}.target", str(item["target"]), 'correct it, or name it under "targets"'
-            yield Problem("target", dataset.list_file, where, expected, found, file=file, remedy=remedy)
+            where, expected = f"{place}.target", f"one of the targets {', '.join(targets)}"
+            remedy = 'correct it, or name it under "targets"'
+            yield dataset.problem("target", where, expected, str(item["target"]), remedy, file=item["image"])
 
 
 def _patient_target_problems(dataset: DataSet) -> Iterator[Problem]:
@@ -242,18 +210,17 @@ def _patient_target_problems(dataset: DataSet) -> Iterator[Problem]:
         first, first_place = first_of.setdefault(item["patient"], (item["target"], place))
         if item["target"] != first:
             expected = f'target {first} for patient "{item["patient"]}", as at {first_place}'
-            found, file = str(item["target"]), dataset.relative(item["image"])
-            remedy, where = 'correct one of them, or the "patient" of the item', f"{place}.target"
-            yield Problem("two targets", dataset.list_file, where, expected, found, file=file, remedy=remedy)
+            where, remedy = f"{place}.target", 'correct one of them, or the "patient" of the item'
+            yield dataset.problem("two targets", where, expected, str(item["target"]), remedy, file=item["image"])
 
 
 def _count_problems(dataset: DataSet) -> Iterator[Problem]:
     if not any(dataset.splits.values()):
         found = "none in training, validation and test"
-        yield Problem("no items", dataset.list_file, dataset.place, "at least one item", found)
+        yield dataset.problem("no items", dataset.place, "at least one item", found)
     for key, split in (("numTraining", "training"), ("numTest", "test")):
         declared, count = dataset.document.get(key), len(dataset.splits[split])
         if declared is not None and declared != count:
             expected = f"{count}, the number of {split} items"
             remedy = "complete the items; if none is missing, correct the number"
-            yield Problem("wrong count", dataset.list_file, _at(dataset, key), expected, str(declared), remedy=remedy)
+            yield dataset.problem("wrong count", dataset.at(key), expected, str(declared), remedy)

@@ -15,7 +15,7 @@ from monai_cl.data.datalist.findings import slice_count_fault
 from monai_cl.data.datalist.items import holds_hounsfield, reading_options, scan_of
 from monai_cl.data.datalist.loading import check_data_list
 from monai_cl.data.datalist.model import DataList, DataSet
-from monai_cl.data.datalist.overlap import Task, for_each, overlap_problems
+from monai_cl.data.datalist.overlap import Task, overlap_problems
 from monai_cl.data.datalist.problems import Problem
 from monai_cl.data.datalist.rules import remove_one
 from monai_cl.data.grid import Grid
@@ -25,6 +25,7 @@ from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.data.io.segment_names import segment_fault
 from monai_cl.data.records.training_scans import ScanIdentity
 from monai_cl.errors import UserError
+from monai_cl.jobs import for_each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,15 +115,10 @@ def validate_data_list(
 def _missing_root(dataset: DataSet) -> Problem:
     _, where, item = next(dataset.entries(), ("", dataset.place, None))
     count = sum(map(len, dataset.splits.values()))
-    return Problem(
-        "missing folder",
-        dataset.list_file,
-        where,
-        f"the folder {dataset.root} of data set {dataset.name}",
-        "no such folder",
-        file=dataset.relative(item["image"]) if item else None,
-        remedy=f"set data_root, or `root` in the list; none of its {count} items is checked",
-    )
+    expected = f"the folder {dataset.root} of data set {dataset.name}"
+    remedy = f"set data_root, or `root` in the list; none of its {count} items is checked"
+    file = item["image"] if item else None
+    return dataset.problem("missing folder", where, expected, "no such folder", remedy, file=file)
 
 
 @dataclass
@@ -146,10 +142,7 @@ def _check_item(
     ]
     if fault := _grid_fault(dataset, item, read.grids):
         faults.append(("label", fault))
-    problems = []
-    for key, (kind, expected, found, remedy) in faults:
-        file = dataset.relative(item[key])
-        problems.append(Problem(kind, dataset.list_file, f"{where}.{key}", expected, found, file=file, remedy=remedy))
+    problems = [dataset.problem(fault[0], f"{where}.{key}", *fault[1:], file=item[key]) for key, fault in faults]
     return problems, read.fingerprint
 
 
@@ -293,15 +286,8 @@ def _duplicates(data_list: DataList, tasks: list[Task], fingerprints: Mapping[in
                 found = f"the content of {first_where} ({first_dataset.relative(first_file)}) again"
                 if first_dataset is not dataset:
                     found += f", of data set {first_dataset.name}"
-                yield Problem(
-                    "duplicate content",
-                    dataset.list_file,
-                    where,
-                    f"every {key} once",
-                    found,
-                    file=dataset.relative(file),
-                    remedy=remove_one(where, first_where) if key == "image" else "name the label's own file",
-                )
+                remedy = remove_one(where, first_where) if key == "image" else "name the label's own file"
+                yield dataset.problem("duplicate content", where, f"every {key} once", found, remedy, file=file)
 
 
 def _same_scans(tasks: list[Task], fingerprints: Mapping[int, str], known: set[str]) -> list[list[str]]:

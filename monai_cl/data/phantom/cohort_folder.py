@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from monai_cl.errors import UserError
 from monai_cl.files import temporary_name
 
 if TYPE_CHECKING:
     import numpy as np
-
-T = TypeVar("T")
 
 
 def require_whole_numbers(least: Mapping[str, int], numbers: Mapping[str, object]) -> None:
@@ -56,26 +54,6 @@ def cohort_folder(output: Path, *, lists: Mapping[str, str], overwrite: bool) ->
         _publish(building, output, lists)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def written_in_parallel(
-    write: Callable[..., T], jobs: Sequence[tuple], *, workers: int, what: str, unit: str, progress: bool
-) -> Iterator[T]:
-    """``write(*job)`` of every job, in their order, by several processes.
-
-    Args:
-        write: writes the files of one case.
-        jobs: its arguments.
-        workers: processes.
-        what: of the progress bar.
-        unit: of the progress bar.
-        progress: whether to show one.
-    """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    done = Parallel(n_jobs=workers, return_as="generator")(delayed(write)(*job) for job in jobs)
-    yield from tqdm(done, total=len(jobs), desc=what, unit=unit, disable=not progress)
 
 
 def write_synthetic_case(

@@ -16,6 +16,7 @@ from monai_cl.data.io.result_records import scan_identity
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures, read_features, write_features
 from monai_cl.data.slices.pixels import collate_slices
 from monai_cl.errors import UserError
+from monai_cl.jobs import shown
 from monai_cl.networks.modes import evaluation_mode
 from monai_cl.switches import is_switched_on
 
@@ -50,15 +51,12 @@ def extract_features(
         slices = DataLoader(
             slices, batch_size=batch_size, shuffle=False, num_workers=workers, collate_fn=collate_slices
         )
-    if progress:
-        from tqdm import tqdm
-
-        slices = tqdm(slices, desc="Features", unit="batch", leave=False)
+    batches = shown(slices, "Features" if progress else None, unit="batch")
     encoder = encoder.to(device)
     represent = getattr(encoder, "represent", encoder)
     rows: dict[str, list] = {name: [] for name in ("features", "patient", "label", "depth", "slice")}
     with evaluation_mode(encoder), torch.inference_mode():
-        for batch in slices:
+        for batch in batches:
             images = batch["image"].to(device, non_blocking=True)
             features = represent(images)
             if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):

@@ -16,6 +16,7 @@ from monai_cl.data.io.nifti_output import nifti_bytes
 from monai_cl.data.io.reading import Volume, read_grid, read_volume
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
+from monai_cl.jobs import shown
 
 _KEYS = ("case", "organ")
 _MISSING = ("error", "empty", "leave_out")
@@ -105,7 +106,7 @@ def merge_masks(
     try:
         with ExitStack() as written:
             written.callback(_remove_empty, _new_folders(description, *targets.values()))
-            for case, scan in _shown(scans.items(), progress):
+            for case, scan in shown(scans.items(), "merge masks" if progress else None):
                 present = {organ: folder / files[case][organ] for organ in names if organ in files.get(case, {})}
                 if missing == "leave_out" and len(present) < len(names):
                     merged.left_out[scan] = f"no mask of {', '.join(o for o in names if o not in present)}"
@@ -224,11 +225,3 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     for folder in folders:
         with suppress(OSError):  # not empty: the label maps are in it
             folder.rmdir()
-
-
-def _shown(scans: Iterable, progress: bool) -> Iterable:
-    if not progress:
-        return scans
-    from tqdm import tqdm
-
-    return tqdm(scans, desc="merge masks", unit="scan", leave=False)

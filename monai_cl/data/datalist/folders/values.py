@@ -11,6 +11,7 @@ from monai_cl.data.datalist.folders.description import OrganNames
 from monai_cl.data.io.label_values import label_values
 from monai_cl.data.io.reading import read_volume
 from monai_cl.errors import UserError
+from monai_cl.jobs import shown
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def used_labels(
     """
     held: dict[str, dict[int, int]] = {}
     if read_voxels or names is None:
-        held = {file: _values(folder / file) for file in _shown(files, progress)}
+        held = {file: _values(folder / file) for file in shown(files, "labels" if progress and files else None)}
     present = {value for values in held.values() for value in values}
     ignore = None if names is None else names.ignore
     organs = {value: f"label {value}" for value in sorted(present - {0})} if names is None else names.organs
@@ -98,14 +99,6 @@ def used_labels(
 
 def _ids(organs: Iterable[str]) -> dict[str, int]:
     return {organ: number for number, organ in enumerate(dict.fromkeys(o.casefold() for o in organs), start=1)}
-
-
-def _shown(files: Sequence[str], progress: bool) -> Iterable[str]:
-    if not (progress and files):
-        return files
-    from tqdm import tqdm
-
-    return tqdm(files, desc="labels", unit="scan", leave=False)
 
 
 def _values(file: Path) -> dict[int, int]:

@@ -11,9 +11,9 @@ from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
     write_synthetic_case,
-    written_in_parallel,
 )
 from monai_cl.errors import UserError
+from monai_cl.jobs import for_each
 
 _LISTS = {name: f"{name}.json" for name in ("pretraining", "target", "kidneys", "spleen")}
 
@@ -56,8 +56,8 @@ def write_cohort(
     output = Path(output).expanduser().absolute()
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(building, kind, index, seed, spacing) for kind in KINDS for index in range(cases)]
-        bar = {"what": "synthetic cohort", "unit": "case", "progress": progress}
-        for _ in written_in_parallel(_write_case, jobs, workers=workers, **bar):
+        bar = {"what": "synthetic cohort" if progress else None, "unit": "case", "leave": True}
+        for _ in for_each(_write_case, jobs, workers=workers, **bar):
             pass
         for name, content in _data_lists(cases, seed).items():
             (building / _LISTS[name]).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

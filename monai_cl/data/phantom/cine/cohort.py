@@ -10,9 +10,9 @@ from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
     write_synthetic_case,
-    written_in_parallel,
 )
 from monai_cl.errors import UserError
+from monai_cl.jobs import for_each
 
 _FOLDER = "synthetic_cine"
 _LISTS = {"cine": "cine.json"}
@@ -72,9 +72,9 @@ def write_cine_cohort(
             for split, count in counts.items()
             for number in range(count)
         ]
-        bar = {"what": "synthetic cine", "unit": "patient", "progress": progress}
+        bar = {"what": "synthetic cine" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in counts}
-        for (_, split, *_), scans in zip(jobs, written_in_parallel(_write_patient, jobs, workers=workers, **bar)):
+        for (_, split, *_), scans in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[split] += scans
         document = {
             "name": _FOLDER,

@@ -11,8 +11,8 @@ from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
     write_synthetic_case,
-    written_in_parallel,
 )
+from monai_cl.jobs import for_each
 
 _FOLDERS = {"grades": "synthetic_cirrhosis_grades", "histology": "synthetic_cirrhosis_histology"}
 _LISTS = {"grades": "cirrhosis_grades.json", "histology": "cirrhosis_histology.json"}
@@ -62,9 +62,9 @@ def write_cirrhosis_cohort(
     counts = {"grades": patients, "histology": biopsies}
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(building, cohort, index, seed, size) for cohort, count in counts.items() for index in range(count)]
-        bar = {"what": "synthetic cirrhosis", "unit": "patient", "progress": progress}
+        bar = {"what": "synthetic cirrhosis" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {"grades": [], "histology": []}
-        for (_, cohort, *_), item in zip(jobs, written_in_parallel(_write_patient, jobs, workers=workers, **bar)):
+        for (_, cohort, *_), item in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[cohort].append(item)
         for cohort, cohort_items in items.items():
             document = _data_list(cohort, cohort_items, seed)

@@ -10,9 +10,9 @@ from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
     write_synthetic_case,
-    written_in_parallel,
 )
 from monai_cl.errors import UserError
+from monai_cl.jobs import for_each
 
 _FOLDER = "synthetic_head_ct"
 _LISTS = {
@@ -77,9 +77,9 @@ def write_head_ct_cohort(
     lists = {name: file for name, file in _LISTS.items() if unlabelled or name == "head_ct"}
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(building, part, index, seed, size) for part, count in counts.items() for index in range(count)]
-        bar = {"what": "synthetic head CT", "unit": "patient", "progress": progress}
+        bar = {"what": "synthetic head CT" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
-        for (_, part, *_), item in zip(jobs, written_in_parallel(_write_patient, jobs, workers=workers, **bar)):
+        for (_, part, *_), item in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[part].append(item)
         pretraining = items.pop("pretraining")
         bare = [{key: item[key] for key in ("image", "patient", "meta")} for item in pretraining]

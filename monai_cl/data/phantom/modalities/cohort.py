@@ -9,7 +9,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from monai_cl.data.datalist.json_files import format_json
-from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers, written_in_parallel
+from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_numbers
+from monai_cl.jobs import for_each
 
 _FOLDER = "synthetic_modalities"
 _LISTS = {"unlabelled": "unlabelled.json", "nodules": "nodules.json"}
@@ -69,11 +70,9 @@ def write_modalities_cohort(
         ]
         for modality in MODALITIES:
             (building / _FOLDER / modality.lower()).mkdir(parents=True)
-        bar = {"what": "synthetic sections", "unit": "image", "progress": progress}
+        bar = {"what": "synthetic sections" if progress else None, "unit": "image", "leave": True}
         items: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for (_, modality, split, *_), item in zip(
-            jobs, written_in_parallel(_write_image, jobs, workers=workers, **bar)
-        ):
+        for (_, modality, split, *_), item in zip(jobs, for_each(_write_image, jobs, workers=workers, **bar)):
             items.setdefault((modality, split), []).append(item)
         for name, splits in (("unlabelled", ("unlabelled",)), ("nodules", ("training", "validation", "test"))):
             document = _document(name, {m: {s: items.get((m, s), []) for s in splits} for m in MODALITIES}, seed)
