@@ -30,6 +30,7 @@ class BelowDiaphragm:
                 z - np.float32(cz) + ((x - np.float32(cx)) ** 2 + (y - np.float32(cy)) ** 2) * np.float32(0.5 / radius)
             )
             depth = above if depth is None else smooth_minimum(depth, above, self.blend)
+        assert depth is not None  # there is a top or more
         return depth
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:

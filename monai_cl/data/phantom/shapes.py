@@ -6,6 +6,7 @@ nothing of voxels, so the same anatomy can be rendered on any grid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -47,7 +48,14 @@ class Lattice:
     of a patient together.
     """
 
-    def __init__(self, affine: np.ndarray, shape: tuple[int, int, int], *, start=(0, 0, 0), warp=()) -> None:
+    def __init__(
+        self,
+        affine: np.ndarray,
+        shape: Sequence[int],
+        *,
+        start: Sequence[int] = (0, 0, 0),
+        warp: Sequence[CosineSum] = (),
+    ) -> None:
         self.affine = np.asarray(affine, dtype=np.float64)
         self.shape = tuple(int(n) for n in shape)
         self.start = tuple(int(n) for n in start)
@@ -148,6 +156,7 @@ class Tube:
             gap = np.sqrt((x - t * along[0]) ** 2 + (y - t * along[1]) ** 2 + (z - t * along[2]) ** 2)
             gap -= np.float32(ra) + t * np.float32(rb - ra)
             result = gap if result is None else smooth_minimum(result, gap, self.blend)
+        assert result is not None  # there are two points or more
         return result
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:

@@ -14,15 +14,16 @@ def small_bowel(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
     """Loops in front and below: walls as bright as the pancreas, contents from gas to contrast medium."""
     rng, s = draw.rng, draw.scale
     wave = rng.uniform(90, 125) * s
-    fields = [CosineSum.random(rng, rms=1, wavelengths=(0.75 * wave, 1.3 * wave), terms=20) for _ in range(2)]
+    first, second = (CosineSum.random(rng, rms=1, wavelengths=(0.75 * wave, 1.3 * wave), terms=20) for _ in range(2))
     radius, to_mm = rng.uniform(0.55, 0.75), wave / 6.5
     below = HalfSpace(np.array([0.0, -0.35, 1.0]), rng.uniform(0, 25) * s)
     front = HalfSpace(np.array([0.0, -1.0, 0.0]), rng.uniform(10, 25) * s)
-    outer, inner = Loops(*fields, radius, to_mm), Loops(*fields, radius - 2.6 / to_mm, to_mm)
+    outer, inner = Loops(first, second, radius, to_mm), Loops(first, second, radius - 2.6 / to_mm, to_mm)
     bubbles = CosineSum.random(rng, rms=25, wavelengths=(80, 160))
     gas = Shape((inner,), within=(below, draw.gas_above(35, 40)), surface=bubbles, grow=-rng.uniform(15, 40))
     contents = _contents(rng)
-    vessels = Loops(*(CosineSum.random(rng, rms=1, wavelengths=(30, 70), terms=20) for _ in range(2)), 0.17, 11.0)
+    first, second = (CosineSum.random(rng, rms=1, wavelengths=(30, 70), terms=20) for _ in range(2))
+    vessels = Loops(first, second, 0.17, 11.0)
     return (
         Structure(
             "mesenteric vessels", Shape((vessels,), within=(below, front)), hu["portal"], region="abdomen", gap=8
@@ -56,7 +57,6 @@ def colon(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
         draw.tube((-96, 20, 8, 16), (-112, -28, -24, 13), (-114, -36, -80, 12), (-104, -30, -190, 13), sd=5),
     )
     haustra, wall = draw.bumps(2.4, (18, 45)), rng.uniform(2.2, 3.5)
-    inner = dict(surface=haustra, grow=-wall)
     stool = rng.uniform(-40, 60)
     return (
         Structure(
@@ -64,7 +64,7 @@ def colon(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
         ),
         Structure(
             "stool",
-            Shape(frame, **inner),
+            Shape(frame, surface=haustra, grow=-wall),
             stool,
             texture=draw.texture(45, (6, 20)),
             region="abdomen",
@@ -72,7 +72,7 @@ def colon(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
         ),
         Structure(
             "colonic gas",
-            Shape(frame, within=(draw.gas_above(5, 70),), **inner),
+            Shape(frame, within=(draw.gas_above(5, 70),), surface=haustra, grow=-wall),
             -930.0,
             region="abdomen",
             gap=2.0 + wall,
@@ -90,11 +90,23 @@ def retroperitoneum(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
         (30, 22, 0, 12), (50, 2, -8, 13), (48, -14, -45, 13), (10, -14, -62, 12), (-25, -5, -45, 12), sd=5
     )
     bumps = draw.bumps(1.5, (15, 50))
-    inside = dict(region="abdomen", gap=2.0)
     return (
-        Structure("crura", Shape(tuple(crura)), hu["muscle"], **inside),
-        Structure("duodenum", Shape((duodenum,), surface=bumps), hu["wall"] + 5, texture=draw.texture(6), **inside),
-        Structure("duodenal contents", Shape((duodenum,), surface=bumps, grow=-3.5), _contents(draw.rng), **inside),
+        Structure("crura", Shape(tuple(crura)), hu["muscle"], region="abdomen", gap=2.0),
+        Structure(
+            "duodenum",
+            Shape((duodenum,), surface=bumps),
+            hu["wall"] + 5,
+            texture=draw.texture(6),
+            region="abdomen",
+            gap=2.0,
+        ),
+        Structure(
+            "duodenal contents",
+            Shape((duodenum,), surface=bumps, grow=-3.5),
+            _contents(draw.rng),
+            region="abdomen",
+            gap=2.0,
+        ),
         Structure("vena cava", Shape((cava,)), hu["cava"], texture=draw.texture(4)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from monai_cl.data.phantom.abdomen.case import phantom_case
 from monai_cl.data.phantom.abdomen.kinds import KINDS, PRETRAINING
@@ -56,7 +57,7 @@ def write_cohort(
     output = Path(output).expanduser().absolute()
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(building, kind, index, seed, spacing) for kind in KINDS for index in range(cases)]
-        bar = {"what": "synthetic cohort" if progress else None, "unit": "case", "leave": True}
+        bar: dict[str, Any] = {"what": "synthetic cohort" if progress else None, "unit": "case", "leave": True}
         for _ in for_each(_write_case, jobs, workers=workers, **bar):
             pass
         for name, content in _data_lists(cases, seed).items():

@@ -22,6 +22,7 @@ def lesions(draw: Draw, hu: dict[str, float], structures: tuple[Structure, ...],
         side = int(rng.choice(hosts))
         host = next(s for s in structures if s.label == side)
         ellipsoid = host.shape.parts[0]
+        assert isinstance(ellipsoid, Ellipsoid)  # livers and kidneys begin with one
         direction = rng.normal(size=3)
         direction *= rng.uniform(0.35, 0.85) / np.linalg.norm(direction)
         centre = ellipsoid.centre + ellipsoid.axes.T @ (direction * ellipsoid.radii)

@@ -29,12 +29,11 @@ def liver(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
         draw.tube((24, -8, 80, 5), (40, 20, 65, 4), (70, 40, 35, 2.5), sd=5),
         draw.tube((24, -8, 80, 4.5), (0, 20, 65, 3.5), (-25, 35, 52, 2), sd=5),
     ]
-    inside = dict(label=None, overlay=4)
     return (
         Structure("portal vein", Shape((trunk,)), hu["portal"], region="abdomen", gap=2.0),
         Structure("liver", shape, hu["liver"], label=4, texture=draw.texture(5), region="abdomen", gap=3.0),
-        Structure("portal branches", Shape(tuple(portal)), hu["portal"], **inside),
-        Structure("hepatic veins", Shape(tuple(hepatic)), 0.5 * (hu["portal"] + hu["cava"]), **inside),
+        Structure("portal branches", Shape(tuple(portal)), hu["portal"], label=None, overlay=4),
+        Structure("hepatic veins", Shape(tuple(hepatic)), 0.5 * (hu["portal"] + hu["cava"]), label=None, overlay=4),
         Structure("gallbladder wall", Shape((bladder,)), hu["wall"], region="abdomen", gap=3.0),
         Structure("bile", Shape((bladder,), grow=-2), rng.uniform(0, 22), region="abdomen", gap=4.5),
     )
@@ -58,9 +57,8 @@ def stomach(draw: Draw, hu: dict[str, float]) -> tuple[Structure, ...]:
     lumen = Shape((body,), surface=bumps, blend=8, grow=-wall)
     contents = rng.choice([rng.uniform(0, 40), rng.uniform(30, 80), rng.uniform(120, 280)], p=[0.6, 0.25, 0.15])
     gas = Shape((body,), surface=bumps, blend=8, grow=-wall, within=(draw.gas_above(15, 75),))
-    region = dict(region="abdomen", gap=3.0)
     return (
-        Structure("stomach", shape, hu["wall"], label=5, texture=draw.texture(6), **region),
+        Structure("stomach", shape, hu["wall"], label=5, texture=draw.texture(6), region="abdomen", gap=3.0),
         Structure(
             "stomach contents",
             lumen,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from monai_cl.data.phantom.abdomen.structure import Anatomy, Structure
@@ -84,7 +87,7 @@ def _paint(
     cover = _coverage(distance)
     if structure.overlay is not None:
         cover *= labels[box] == structure.overlay
-    value = np.float32(structure.hu)
+    value: np.float32 | np.ndarray = np.float32(structure.hu)
     if structure.texture is not None:
         value = value + lattice.evaluate(structure.texture)
     hu[box] += cover * (value - hu[box])
@@ -118,14 +121,15 @@ def _bounding_box(structure: Structure, lattice: Lattice) -> tuple[slice, slice,
     last = np.minimum(np.ceil(index.max(axis=1)).astype(int) + 3, lattice.shape)
     if np.any(last - first < 1):
         return None
-    return tuple(slice(int(a), int(b)) for a, b in zip(first, last))
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(first, last))
+    return i, j, k
 
 
-def _checked_grid(shape, affine) -> tuple[tuple[int, int, int], np.ndarray]:
-    shape = tuple(int(n) for n in shape)
+def _checked_grid(shape: Sequence[int], affine: npt.ArrayLike) -> tuple[tuple[int, int, int], np.ndarray]:
+    sizes = tuple(int(n) for n in shape)
     affine = np.asarray(affine, dtype=np.float64)
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"shape must be three positive numbers, got {shape}")
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise ValueError(f"shape must be three positive numbers, got {sizes}")
     if affine.shape != (4, 4) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ValueError(f"affine must be an invertible (4, 4) matrix, got {affine.tolist()}")
-    return shape, affine
+    return sizes, affine

@@ -62,7 +62,8 @@ def sample_scan(
     if rng.random() < oblique_probability:
         turn = rotation(rng.uniform(-6, 6, 3))
     world = np.abs(directions).argmax(axis=1)
-    shape = tuple(int(size[w]) for w in world)
+    i, j, k = (int(size[w]) for w in world)
+    shape = (i, j, k)
     affine = np.eye(4)
     affine[:3, :3] = turn @ (directions * steps[world][:, None]).T
     affine[:3, 3] = (low + high) / 2 - affine[:3, :3] @ ((np.array(shape) - 1) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +60,8 @@ class Anatomy:
     """
 
     structures: tuple[Structure, ...]
-    regions: dict[str, Part]
-    warp: tuple[CosineSum, CosineSum, CosineSum]
+    regions: Mapping[str, Part]
+    warp: tuple[CosineSum, ...]
     phase: str
     scale: float
     low: np.ndarray

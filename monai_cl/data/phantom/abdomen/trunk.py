@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from monai_cl.data.phantom.abdomen.structure import Structure
 from monai_cl.data.phantom.chest import BelowDiaphragm, Ribs
 from monai_cl.data.phantom.draw import Draw
-from monai_cl.data.phantom.shapes import Ellipsoid, HalfSpace, Part, Shape
+from monai_cl.data.phantom.shapes import Ellipsoid, HalfSpace, Part, Shape, Tube
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Trunk:
     """``structures`` in painting order, ``regions`` ("abdomen" below the diaphragm, "chest" above), outer ``skin``."""
 
     structures: tuple[Structure, ...]
-    regions: dict[str, Part]
+    regions: Mapping[str, Part]
     skin: Part
 
 
@@ -70,8 +71,8 @@ def sample_trunk(draw: Draw, hu: dict[str, float]) -> Trunk:
     return Trunk(structures, regions, skin)
 
 
-def _thicker(tube, extra: float):
-    return type(tube)(tube.points, tube.radii + extra, tube.blend)
+def _thicker(tube: Tube, extra: float) -> Tube:
+    return Tube(tube.points, tube.radii + extra, tube.blend)
 
 
 def _diaphragm(draw: Draw) -> BelowDiaphragm:

@@ -72,7 +72,7 @@ def write_cine_cohort(
             for split, count in counts.items()
             for number in range(count)
         ]
-        bar = {"what": "synthetic cine" if progress else None, "unit": "patient", "leave": True}
+        bar: dict[str, Any] = {"what": "synthetic cine" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in counts}
         for (_, split, *_), scans in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[split] += scans

@@ -98,10 +98,15 @@ def _kidneys(draw: Draw, hu: dict[str, float]) -> tuple[Coat, ...]:
         middle, radii = draw.point(*centre), draw.radii(30, 28, 57, sd=0.08)
         axes = draw.axes(-12, -14 * side, 35 * side, sd=7)
         sinus = Ball(middle - side * axes[0] * radii[0] * 0.72, radii * [0.55, 0.4, 0.4], axes)
-        inside = dict(region="abdomen", gap=3.0)
         coats += [
-            Coat(Shape((Ball(middle, radii, axes),), cuts=(sinus,), blend=5), hu["cortex"], 1, **inside),
-            Coat(Shape((Ball(middle, radii - 7.0, axes),), cuts=(sinus,), blend=5), hu["medulla"], 1, **inside),
+            Coat(Shape((Ball(middle, radii, axes),), cuts=(sinus,), blend=5), hu["cortex"], 1, region="abdomen", gap=3),
+            Coat(
+                Shape((Ball(middle, radii - 7.0, axes),), cuts=(sinus,), blend=5),
+                hu["medulla"],
+                1,
+                region="abdomen",
+                gap=3,
+            ),
         ]
     return tuple(coats)
 
@@ -130,11 +135,10 @@ def _stomach(draw: Draw, hu: dict[str, float]) -> tuple[Coat, ...]:
     level = draw.gas_above(15, 75)
     contents = float(rng.choice([rng.uniform(0, 40), rng.uniform(30, 80), rng.uniform(120, 260)], p=[0.6, 0.25, 0.15]))
     wall = rng.uniform(3.5, 6.5)
-    region = dict(region="abdomen")
     return (
-        Coat(body, hu["wall"], 1.5, gap=3, **region),
-        Coat(Shape((body,), grow=-wall), contents, 2, gap=3 + wall, **region),
-        Coat(Shape((body,), grow=-wall, within=(level,)), -920.0, 1, gap=3 + wall, **region),
+        Coat(body, hu["wall"], 1.5, gap=3, region="abdomen"),
+        Coat(Shape((body,), grow=-wall), contents, 2, gap=3 + wall, region="abdomen"),
+        Coat(Shape((body,), grow=-wall, within=(level,)), -920.0, 1, gap=3 + wall, region="abdomen"),
     )
 
 
@@ -164,13 +168,13 @@ def _liver(draw: Draw, hu: dict[str, float], shape: CirrhosisShape) -> tuple[Coa
     smooth = Shape((right, left, caudate), cuts=(visceral,), surface=draw.bumps(2.0, (40, 110)), blend=16)
     low, high = shape.nodule * 0.8, shape.nodule * 1.25
     field = CosineSum.random(rng, rms=1.0, wavelengths=(2 * low, 2 * high), terms=24)  # |f| has half the wavelength
-    vessels = [CosineSum.random(rng, rms=1, wavelengths=(50, 110), terms=10) for _ in range(2)]
+    first, second = (CosineSum.random(rng, rms=1, wavelengths=(50, 110), terms=10) for _ in range(2))
     bladder = Ball(draw.point(56, 36, -22, sd=7), draw.radii(13, 14, 30, sd=0.2), draw.axes(25, 0, 0))
     bright = 0.6 * hu["portal"] + 0.4 * hu["cava"]
     within = Shape((right, left), grow=-12, blend=16)
     return (
         Coat(smooth, hu["liver"], 1, label=LIVER, region="abdomen", gap=4, nodules=field, height=shape.nodularity),
-        Coat(Shape((within,), within=(Loops(*vessels, 0.16, 14),)), bright, label=None, inside=LIVER),
+        Coat(Shape((within,), within=(Loops(first, second, 0.16, 14),)), bright, label=None, inside=LIVER),
         Coat(bladder, rng.uniform(0, 22), 0.5, region="abdomen", gap=4),
     )
 

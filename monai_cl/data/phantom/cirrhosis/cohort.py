@@ -62,7 +62,7 @@ def write_cirrhosis_cohort(
     counts = {"grades": patients, "histology": biopsies}
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(building, cohort, index, seed, size) for cohort, count in counts.items() for index in range(count)]
-        bar = {"what": "synthetic cirrhosis" if progress else None, "unit": "patient", "leave": True}
+        bar: dict[str, Any] = {"what": "synthetic cirrhosis" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {"grades": [], "histology": []}
         for (_, cohort, *_), item in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[cohort].append(item)

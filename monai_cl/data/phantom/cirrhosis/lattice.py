@@ -36,7 +36,7 @@ class AxialLattice(Lattice):
         affine[2, 3], affine[3, 3] = float(heights[0]), 1.0
         super().__init__(affine, (len(heights), size, size))
 
-    def box(self, slices: tuple[slice, slice, slice]) -> Lattice:
+    def box(self, slices: tuple[slice, slice, slice]) -> AxialLattice:
         """The part inside ``slices``, coordinates cut from these."""
         part = object.__new__(AxialLattice)
         shape = tuple(s.stop - s.start for s in slices)
@@ -47,7 +47,7 @@ class AxialLattice(Lattice):
         return part
 
     @property
-    def plane(self) -> Lattice:
+    def plane(self) -> AxialLattice:
         """Its first slice alone, for shapes that do not change along the body."""
         return self.box((slice(0, 1), slice(0, self.shape[1]), slice(0, self.shape[2])))
 
@@ -73,4 +73,5 @@ class AxialLattice(Lattice):
         last = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 3, self.shape[1:])
         if np.any(last - first < 1):
             return None
-        return slice(int(rows[0]), int(rows[-1]) + 1), *(slice(int(a), int(b)) for a, b in zip(first, last))
+        y, x = (slice(int(a), int(b)) for a, b in zip(first, last))
+        return slice(int(rows[0]), int(rows[-1]) + 1), y, x

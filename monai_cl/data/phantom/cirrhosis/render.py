@@ -6,6 +6,7 @@ import numpy as np
 
 from monai_cl.data.phantom.cirrhosis.lattice import AxialLattice
 from monai_cl.data.phantom.cirrhosis.structure import CirrhosisPatient, Coat
+from monai_cl.data.phantom.shapes import CosineSum
 
 AIR = -1000.0
 _LEAST_GAP = np.float32(1.0)  # mm of fat that nodules leave between the liver and the wall
@@ -34,6 +35,7 @@ def render_slices(
     cavity = patient.cavity.distance(lattice.plane)
     below = np.full(lattice.shape, np.float32(1e3))
     inside = lattice.window(*_bounds_of(cavity, lattice))
+    assert inside is not None  # the cavity lies in the picture
     below[inside] = patient.diaphragm.distance(lattice.box(inside))
     regions = {"abdomen": np.maximum(cavity, below), "chest": np.maximum(cavity, -below)}
     for number, coat in enumerate(patient.coats):
@@ -71,7 +73,8 @@ def _paint(
     if coat.region is not None:
         distance = np.maximum(distance, regions[coat.region][box] + np.float32(coat.gap))
     if coat.nodules is not None:
-        distance += _scallops(coat, part)
+        assert coat.region is not None  # nodules show at its edge
+        distance += _scallops(coat.nodules, coat.height, part)
         distance = np.maximum(distance, regions[coat.region][box] + _LEAST_GAP)
     cover = np.clip(np.float32(0.5) - distance * soft, 0, 1)
     if coat.inside is not None:
@@ -86,11 +89,11 @@ def _paint(
         target[np.broadcast_to(cover > 0.5, target.shape)] = coat.label
 
 
-def _scallops(coat: Coat, part: AxialLattice) -> np.ndarray:
-    nodules = np.abs(part.evaluate(coat.nodules))
+def _scallops(field: CosineSum, height: float, part: AxialLattice) -> np.ndarray:
+    nodules = np.abs(part.evaluate(field))
     # of a normal variable, |f| has mean 0.798 and standard deviation 0.603
     nodules -= np.float32(0.798)
-    nodules *= np.float32(-coat.height / 0.603)
+    nodules *= np.float32(-height / 0.603)
     return nodules
 
 
@@ -111,7 +114,7 @@ def _paint_ribs(
     hu[pixels] = (values + cover * (bone - values)).reshape(-1)
 
 
-def _noise(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Noise of unit standard deviation whose neighbours in a slice agree a little: means of 2 x 2 uniform draws."""
     count, height, width = shape
     words = np.frombuffer(rng.bytes(2 * count * (height + 1) * (width + 1)), dtype="<i2")

@@ -70,6 +70,8 @@ class Ball(Ellipsoid):
             weighted = q * np.float32(1 / radius**2)
             level = q if level is None else np.add(level, q, out=level)
             slope = weighted if slope is None else np.add(slope, weighted, out=slope)
+        assert level is not None
+        assert slope is not None
         root = np.sqrt(level)
         level -= root
         np.sqrt(slope, out=slope)

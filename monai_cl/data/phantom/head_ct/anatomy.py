@@ -44,7 +44,8 @@ def draw_head(rng: np.random.Generator, affine: np.ndarray, shape: tuple[int, in
     outline += lattice.evaluate(bumps)
     depth = np.minimum(-outline, z - np.float32(FLOOR))
     hu = np.full(shape, -1000, np.float32)
-    scene = Scene(lattice, edge, depth, hu, radii, *(np.zeros(shape, np.float32) for _ in range(3)))
+    ventricles, sulci, cisterns = (np.zeros(shape, np.float32) for _ in range(3))
+    scene = Scene(lattice, edge, depth, hu, radii, ventricles, sulci, cisterns)
     scene.parameters |= {"size": size, **{f"radius_{axis}": float(r) for axis, r in zip("xyz", radii)}}
     scene.parameters |= {f"tilt_{axis}": float(angle) for axis, angle in zip("xyz", tilt)}
     _skull(rng, scene, outline)

@@ -77,7 +77,7 @@ def write_head_ct_cohort(
     lists = {name: file for name, file in _LISTS.items() if unlabelled or name == "head_ct"}
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         jobs = [(building, part, index, seed, size) for part, count in counts.items() for index in range(count)]
-        bar = {"what": "synthetic head CT" if progress else None, "unit": "patient", "leave": True}
+        bar: dict[str, Any] = {"what": "synthetic head CT" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
         for (_, part, *_), item in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[part].append(item)

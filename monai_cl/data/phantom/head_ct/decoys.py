@@ -23,7 +23,7 @@ def draw_decoys(rng: np.random.Generator, scene: Scene) -> None:
     def both(x: float, y: float, z: float) -> list[np.ndarray]:
         return [np.array([side * x, y, z]) + rng.normal(0, 1.5, 3) for side in (-1, 1)]
 
-    counts = {}
+    counts: dict[str, int] = {}
     if counts.setdefault("choroid", int(rng.random() < 0.6)):
         spots(both(22, -30, 6), rng.uniform(2.5, 5, 3), rng.uniform(70, 220))
     if counts.setdefault("pineal", int(rng.random() < 0.6)):

@@ -70,7 +70,7 @@ def write_modalities_cohort(
         ]
         for modality in MODALITIES:
             (building / _FOLDER / modality.lower()).mkdir(parents=True)
-        bar = {"what": "synthetic sections" if progress else None, "unit": "image", "leave": True}
+        bar: dict[str, Any] = {"what": "synthetic sections" if progress else None, "unit": "image", "leave": True}
         items: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for (_, modality, split, *_), item in zip(jobs, for_each(_write_image, jobs, workers=workers, **bar)):
             items.setdefault((modality, split), []).append(item)
