@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,11 +47,11 @@ class ModalitySampler(EndlessSampler):
         world_size: int | None = None,
         start: int = 0,
     ) -> None:
-        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
+        super().__init__(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size, start=start)
         scan_of, modality_of = np.asarray(scans), np.asarray(modalities)
-        if seed < 0 or scan_of.shape != modality_of.shape:
-            raise ValueError(f"seed must be >= 0 and shapes equal, got {seed}, {scan_of.shape} and {modality_of.shape}")
-        self.seed, self.names = int(seed), tuple(names)
+        if scan_of.shape != modality_of.shape:
+            raise ValueError(f"scans and modalities must be of one shape, got {scan_of.shape} and {modality_of.shape}")
+        self.names = tuple(names)
         check_batch(self.batch_size, self.names)
         self._slices = [_by_scan(np.flatnonzero(modality_of == number), scan_of) for number in range(len(self.names))]
         self.counts = {name: len(own) for name, own in zip(self.names, self._slices)}
@@ -71,12 +71,6 @@ class ModalitySampler(EndlessSampler):
             for number in range(each)
             for modality in range(len(self.names))
         ]
-
-    def __iter__(self) -> Iterator[int]:
-        iteration, first = self._start, self.rank * self.batch_size
-        while True:
-            yield from self.batch(iteration)[first : first + self.batch_size]
-            iteration += 1
 
     def _drawn(self, modality: int, number: int) -> int:
         """The slice of a modality's draw ``number``, counted from the beginning of the run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -52,13 +52,12 @@ class PartSampler(EndlessSampler):
     ) -> None:
         if count < 1 or scans_per_batch < 1:
             raise ValueError(f"parts and scans_per_batch must be >= 1, got {count} and {scans_per_batch}")
-        if seed < 0:
-            raise ValueError(f"seed must be >= 0, got {seed}")
-        super().__init__(batch_size=scans_per_batch * count, rank=rank, world_size=world_size, start=start)
+        rows = scans_per_batch * count
+        super().__init__(batch_size=rows, seed=seed, rank=rank, world_size=world_size, start=start)
         scan_of, part_of = np.asarray(scans), np.asarray(parts)
         if scan_of.shape != part_of.shape or not len(scan_of):
             raise ValueError(f"scans and parts must be of one length >= 1, got {scan_of.shape} and {part_of.shape}")
-        self.seed, self.count, self.scans_per_batch = int(seed), int(count), int(scans_per_batch)
+        self.count, self.scans_per_batch = int(count), int(scans_per_batch)
         self.scans = int(scan_of.max()) + 1
         self._slices = [np.flatnonzero(scan_of == scan) for scan in range(self.scans)]
         self._of_part = [[own[part_of[own] == part] for part in range(count)] for own in self._slices]
@@ -86,12 +85,6 @@ class PartSampler(EndlessSampler):
                 u = address_rng(self.seed, Stream.PARTS, iteration, scan, part, *again).random()
                 drawn.append(int(chosen[int(u * len(chosen))]))
         return drawn
-
-    def __iter__(self) -> Iterator[int]:
-        iteration, first = self._start, self.rank * self.batch_size
-        while True:
-            yield from self.batch(iteration)[first : first + self.batch_size]
-            iteration += 1
 
     def _order(self, turn: int) -> np.ndarray:
         if getattr(self, "_turn", None) != turn:

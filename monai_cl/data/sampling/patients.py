@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -59,12 +59,9 @@ class PatientSampler(EndlessSampler):
         balance: bool = True,
         classes: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
-        if seed < 0:
-            raise ValueError(f"seed must be >= 0, got {seed}")
+        super().__init__(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size, start=start)
         if len(patients) != len(targets):
             raise ValueError(f"patients and targets must be of one length, got {len(patients)} and {len(targets)}")
-        self.seed = int(seed)
         groups, self.left_out = _groups(patients, targets, balance=balance, classes=classes)
         self.counts = {target: len(members) for target, members in groups.items()}
         self._groups = list(groups.values())
@@ -91,12 +88,6 @@ class PatientSampler(EndlessSampler):
                 # spread evenly over the batch, so that every process's part is balanced
                 drawn.append(((place + rng.random()) / quota, slices[patient].pop()))
         return [index for _, index in sorted(drawn)]
-
-    def __iter__(self) -> Iterator[int]:
-        iteration, first = self._start, self.rank * self.batch_size
-        while True:
-            yield from self.batch(iteration)[first : first + self.batch_size]
-            iteration += 1
 
     def _log(self, total: int, wanted: int) -> None:
         if self.left_out:

@@ -5,7 +5,7 @@ So what is trained on depends neither on the number of workers nor on where a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -42,6 +42,7 @@ class EndlessSampler(Sampler[int]):
 
     Args:
         batch_size: samples of one rank in an iteration.
+        seed: the run's seed.
         rank: this process, in [0, world_size); None: its own number.
         world_size: number of processes; None: of this run.
         start: first iteration; a resumed run sets it (also as an attribute, before the loader is iterated).
@@ -50,7 +51,15 @@ class EndlessSampler(Sampler[int]):
         ValueError: if a number is out of its range.
     """
 
-    def __init__(self, *, batch_size: int, rank: int | None, world_size: int | None, start: int) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+        start: int = 0,
+    ) -> None:
         rank = processes.rank() if rank is None else rank
         world_size = processes.world_size() if world_size is None else world_size
         if batch_size < 1:
@@ -59,7 +68,10 @@ class EndlessSampler(Sampler[int]):
             raise ValueError(f"world_size must be >= 1, got {world_size}")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size}), got {rank}")
+        if seed < 0:
+            raise ValueError(f"seed must be >= 0, got {seed}")
         self.batch_size, self.rank, self.world_size = int(batch_size), int(rank), int(world_size)
+        self.seed = int(seed)
         self.start = start
 
     @property
@@ -72,6 +84,16 @@ class EndlessSampler(Sampler[int]):
         if iteration < 0:
             raise ValueError(f"start must be >= 0, got {iteration}")
         self._start = int(iteration)
+
+    def batch(self, iteration: int) -> Sequence[int]:
+        """The samples of all processes in an iteration; process r has the r-th part of ``batch_size``."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[int]:
+        iteration, first = self._start, self.rank * self.batch_size
+        while True:
+            yield from self.batch(iteration)[first : first + self.batch_size]
+            iteration += 1
 
 
 class PositionSampler(EndlessSampler):
@@ -87,14 +109,7 @@ class PositionSampler(EndlessSampler):
         start: first iteration; a resumed run sets it (also as an attribute, before the loader is iterated).
     """
 
-    def __init__(
-        self, *, batch_size: int, rank: int | None = None, world_size: int | None = None, start: int = 0
-    ) -> None:
-        super().__init__(batch_size=batch_size, rank=rank, world_size=world_size, start=start)
-
-    def __iter__(self) -> Iterator[int]:
-        iteration = self._start
-        while True:
-            first = (iteration * self.world_size + self.rank) * self.batch_size
-            yield from range(first, first + self.batch_size)
-            iteration += 1
+    def batch(self, iteration: int) -> Sequence[int]:
+        """The positions of all processes in an iteration."""
+        count = self.world_size * self.batch_size
+        return range(iteration * count, (iteration + 1) * count)
