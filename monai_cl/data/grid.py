@@ -35,13 +35,6 @@ class Grid:
 
         return nib.io_orientation(self.affine)
 
-    @property
-    def axis_codes(self) -> tuple[str | None, ...]:
-        """Where each array axis points, such as ``("L", "P", "S")``; None where an axis has no length."""
-        import nibabel as nib
-
-        return nib.orientations.ornt2axcodes(self.orientation)
-
     def turn_to(self, other: Grid) -> np.ndarray:
         """(3, 2), for ``nibabel.apply_orientation``: turns the axes of an array on this grid to those of ``other``.
 

@@ -6,7 +6,6 @@ with meta-labels", NeurIPS 2021, Eq. 1-4.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -160,14 +159,6 @@ def own_classes(labels: Tensor) -> Tensor:
     """Labels in which every negative one (not known) is a class that no other slice has."""
     unknown = -1 - torch.arange(len(labels), device=labels.device)
     return torch.where(labels < 0, unknown, labels)
-
-
-def floor_of_loss(slices_per_class: int, views: int = 2) -> float:
-    """``log|P|``: the least ℓ of a perfect cluster of so many slices; no pace below it lets a pair count."""
-    positives = slices_per_class * views - 1
-    if positives < 1:
-        raise ValueError(f"a class needs two views at least, got {slices_per_class} slices of {views} views")
-    return math.log(positives)
 
 
 def _check_pace(gamma: float, mode: str) -> None:

@@ -5,22 +5,17 @@ A cubic B-spline reproduces affine maps exactly, so M of `WarpParameters` adds n
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform, Randomizable
-from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor, ensure_tuple_rep
 from torch import Tensor
 
 from monai_cl.transforms.bspline import bspline_basis, evaluate_bspline
 from monai_cl.transforms.warp_parameters import WarpParameters, random_warp, source_box
 
-__all__ = ["RandWarpd", "WarpParameters", "apply_warp", "random_warp", "source_box"]
+__all__ = ["WarpParameters", "apply_warp", "random_warp", "source_box"]
 
 
 def apply_warp(
@@ -63,75 +58,6 @@ def apply_warp(
     ]
     warped = [result[0] if single else result for result in results]
     return warped[0], None if label is None else warped[1]
-
-
-class RandWarpd(Randomizable, MapTransform):
-    """Dictionary transform over `random_warp`: one draw per call, the same for every key.
-
-    Args:
-        keys: entries (C, H, W, D) of one size.
-        mode: ``"bilinear"`` or ``"nearest"``, for all keys or one each.
-        spacing: mm per voxel; None takes it from the first key's `MetaTensor`.
-        fill: value outside the patch, for all keys or one each.
-        allow_missing_keys: as everywhere in MONAI.
-        **options: of `random_warp`.
-    """
-
-    backend = [TransformBackends.TORCH]  # noqa: RUF012  (a list in MONAI's Transform)
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        mode: str | Sequence[str] = "bilinear",
-        spacing: Sequence[float] | None = None,
-        fill: float | Sequence[float] = 0.0,
-        allow_missing_keys: bool = False,
-        **options: Any,
-    ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.mode = ensure_tuple_rep(mode, len(self.keys))
-        self.fill = ensure_tuple_rep(fill, len(self.keys))
-        for name in self.mode:
-            if name not in ("bilinear", "nearest"):
-                raise ValueError(f'mode must be "bilinear" or "nearest", got {name!r}')
-        self.spacing, self.options = spacing, options
-        self.parameters: WarpParameters | None = None
-        # refuses bad options here, not in the middle of a run
-        random_warp(np.random.default_rng(0), patch_size=(2, 2, 2), spacing=spacing or (1, 1, 1), **options)
-
-    # MONAI's own transforms give randomize the arguments they need, too
-    def randomize(self, patch_size: Sequence[int], spacing: Sequence[float]) -> None:  # type: ignore[override]
-        """Draw ``self.parameters``."""
-        rng = np.random.default_rng(int(self.R.randint(2**32, dtype=np.uint64)))
-        self.parameters = random_warp(rng, patch_size=patch_size, spacing=spacing, **self.options)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        present = [key for key in self.key_iterator(d)]
-        if not present:
-            return d
-        first = convert_to_tensor(d[present[0]])
-        self.randomize(first.shape[-3:], self._spacing_of(d[present[0]]))
-        warp = self.parameters
-        assert warp is not None
-        if warp.is_identity:
-            return d
-        grid = _grid([warp], (0, 0, 0), first.shape[-3:], first)
-        for key, mode, fill in self.key_iterator(d, self.mode, self.fill):
-            source = convert_to_tensor(d[key])
-            if source.shape[-3:] != first.shape[-3:]:
-                raise ValueError(f"all keys must have one size, got {tuple(first.shape)} and {key}: {source.shape}")
-            result = _sample(source[None], [warp], grid, mode, (0, 0, 0), fill)[0]
-            d[key] = convert_to_dst_type(result, d[key])[0]
-        return d
-
-    def _spacing_of(self, value: object) -> Sequence[float]:
-        if self.spacing is not None:
-            return self.spacing
-        if not isinstance(value, MetaTensor):
-            raise ValueError(f"spacing must be given where {self.keys[0]!r} is not a MetaTensor, got {type(value)}")
-        return [float(s) for s in value.pixdim]
 
 
 def _grid(warps: Sequence[WarpParameters], origin: Sequence[int], source: Sequence[int], like: Tensor) -> Tensor | None:

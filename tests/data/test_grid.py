@@ -38,7 +38,7 @@ def test_flipped_and_permuted_axes_are_the_same_grid(codes):
     first = grid("RAS")
     turn = nib.orientations.axcodes2ornt(codes)
     turned = Grid(first.shape, first.affine).turned(nib.orientations.ornt_transform(first.orientation, turn))
-    assert "".join(turned.axis_codes) == codes
+    assert "".join(nib.aff2axcodes(turned.affine)) == codes
     assert first.same_as(turned)
     assert turned.same_as(first)
     assert first.same_as(turned, any_axes=False) is (codes == "RAS")
@@ -53,7 +53,6 @@ def test_an_array_turned_to_another_grid_keeps_every_voxel_at_its_place(codes):
     turn = label.turn_to(image)
     turned, moved = nib.apply_orientation(array, turn), label.turned(turn)
     assert moved.shape == turned.shape
-    assert moved.axis_codes == image.axis_codes
     for index in [(0, 0, 0), (3, 1, 4), (10, 4, 6)]:
         world = label.affine @ [*index, 1]
         there = np.linalg.solve(moved.affine, world)[:3].round().astype(int)
@@ -87,6 +86,5 @@ def test_axes_half_way_between_two_directions_are_turned_to_those_of_the_other_g
 
 def test_a_grid_without_directions_is_shown_and_equals_itself():
     flat = Grid((2, 3, 4), np.diag([1.0, 1.0, 0.0, 1.0]))
-    assert flat.axis_codes == ("R", "A", None)
     assert flat.same_as(flat, any_axes=False)
     assert str(flat) == "shape 2x3x4, 1x1x0 mm, first voxel at (0, 0, 0) mm"

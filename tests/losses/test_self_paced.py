@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from monai_cl.losses import self_paced_loss, self_paced_minimum, self_paced_weight, simclr_loss, supcon_loss
-from monai_cl.losses.self_paced import floor_of_loss
 from tests.oracles import self_paced_by_loops
 
 N, V, F = 6, 2, 5
@@ -110,10 +109,7 @@ def test_weights_grow_with_the_pace(mode):
 def test_a_cluster_that_is_perfect_costs_the_logarithm_of_its_positives():
     z = torch.eye(F, dtype=torch.float64)[[0, 0, 0, 1, 1, 1]][:, None].expand(6, V, F)
     loss, _ = self_paced_loss(z, torch.tensor([0, 0, 0, 1, 1, 1]), gamma=math.inf, temperature=0.01)
-    assert loss.item() == pytest.approx(floor_of_loss(3), abs=1e-12)
-    assert floor_of_loss(3) == pytest.approx(math.log(5))
-    with pytest.raises(ValueError, match="a class needs two views at least"):
-        floor_of_loss(1, views=1)
+    assert loss.item() == pytest.approx(math.log(3 * V - 1), abs=1e-12)
 
 
 @every_mode

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Compose
 from scipy.ndimage import map_coordinates
 
-from monai_cl.transforms import RandWarpd, WarpParameters, apply_warp, random_warp
+from monai_cl.transforms import WarpParameters, apply_warp, random_warp
 from monai_cl.transforms.bspline import bspline_basis, evaluate_bspline, knot_positions
 from monai_cl.transforms.warp import source_box
 
@@ -267,55 +265,6 @@ def test_shapes_that_do_not_agree_are_refused():
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         draw(**options)
-
-
-def meta(channels: int = 1) -> MetaTensor:
-    return MetaTensor(torch.rand(channels, 20, 24, 18), affine=torch.diag(torch.tensor([1.5, 1.5, 2.0, 1.0])))
-
-
-def test_the_dictionary_transform_warps_all_keys_alike_and_keeps_their_meta_data():
-    image = meta(2)
-    label = (image[:1] > 0.5).to(torch.uint8)
-    transform = RandWarpd(["image", "label"], mode=["bilinear", "nearest"], **ALWAYS)
-    transform.set_random_state(seed=1)
-    out = transform({"image": image, "label": label, "other": 3})
-    expected = apply_warp(image.as_tensor(), label.as_tensor(), transform.parameters)
-    assert torch.equal(out["image"].as_tensor(), expected[0])
-    assert torch.equal(out["label"].as_tensor(), expected[1])
-    assert isinstance(out["image"], MetaTensor)
-    assert torch.equal(out["image"].affine, image.affine)
-    assert out["label"].dtype == torch.uint8
-    assert out["other"] == 3
-    assert transform.parameters.spacing == SPACING
-
-
-def test_the_dictionary_transform_follows_its_random_state():
-    transform = Compose([RandWarpd("image", spacing=SPACING, **ALWAYS)])
-    image = torch.rand(1, 12, 12, 12)
-    outs = [transform.set_random_state(seed=s)({"image": image})["image"] for s in (1, 2, 1)]
-    assert torch.equal(outs[0], outs[2])
-    assert not torch.equal(outs[0], outs[1])
-    again = transform({"image": image})["image"]
-    assert not torch.equal(again, outs[2])
-
-
-def test_the_dictionary_transform_takes_arrays_and_missing_keys():
-    transform = RandWarpd(["image", "label"], spacing=SPACING, allow_missing_keys=True, **ALWAYS)
-    out = transform({"image": np.ones((1, 8, 8, 8), np.float32)})
-    assert isinstance(out["image"], np.ndarray)
-    assert out["image"].shape == (1, 8, 8, 8)
-    assert transform({"x": 1}) == {"x": 1}
-
-
-def test_the_dictionary_transform_refuses_what_it_cannot_do():
-    with pytest.raises(ValueError, match="spacing must be given"):
-        RandWarpd("image")({"image": torch.rand(1, 8, 8, 8)})
-    with pytest.raises(ValueError, match="mode must be"):
-        RandWarpd("image", mode="bicubic")
-    with pytest.raises(ValueError, match="scale must be"):
-        RandWarpd("image", scale=2)
-    with pytest.raises(ValueError, match="all keys must have one size"):
-        RandWarpd(["a", "b"], spacing=SPACING, **ALWAYS)({"a": torch.rand(1, 8, 8, 8), "b": torch.rand(1, 8, 8, 9)})
 
 
 @pytest.mark.gpu

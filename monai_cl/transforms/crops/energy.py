@@ -113,24 +113,6 @@ def spectrum(image: Tensor, sigmas: Sequence[float] = SIGMAS) -> Spectrum:
     return Spectrum(coefficients, mean, (squares.clamp(min=0) / image.numel()).sqrt().to(image.dtype))
 
 
-def energy_bands(image: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
-    """The bands of an image, high frequencies first, the low-pass last: their sum is the image.
-
-    Args:
-        image: (C, H, W) floating point.
-        sigmas: σ of the bands, pixels.
-
-    Returns:
-        (B, C, H, W), B one more than ``sigmas``.
-    """
-    height, width = image.shape[-2:]
-    found = spectrum(image, sigmas)
-    alone = torch.eye(len(sigmas) + 1)
-    bands = cosine_basis(height, image).T @ scaled_coefficients(found, alone, sigmas) @ cosine_basis(width, image)
-    bands[-1] += found.mean
-    return bands
-
-
 def band_factors(energies: Tensor, wanted: Tensor) -> Tensor:
     """λ = wanted / found, within [1/4, 4]; 1 for a band that the image does not have.
 
