@@ -6,8 +6,10 @@ upgrade that breaks one fails there, by name. Nothing is imported before it is n
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +17,44 @@ if TYPE_CHECKING:
     from ignite.handlers.tqdm_logger import ProgressBar
     from monai.networks.blocks.selfattention import SABlock
     from torch import nn
+
+
+def running_workflow_folder() -> Path | None:
+    """The folder of the configs of the `ConfigWorkflow` that is resolving its config now; None outside of one.
+
+    Of MONAI: that `ConfigWorkflow` resolves within its own methods, and its attribute ``config_root_path``.
+    Replaced by: a config that knows the folder of its file.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    for names in _callers():
+        if isinstance(names.get("self"), ConfigWorkflow):
+            return Path(names["self"].config_root_path)
+    return None
+
+
+def weights_being_loaded() -> Path | None:
+    """The file whose weights `monai.bundle.load` is about to copy; None outside of it.
+
+    Of MONAI: the local names ``full_path`` and ``bundle_config_file`` of ``load``.
+    Replaced by: a ``load`` that hands the file to the config, or refuses weights that do not fit.
+    """
+    for names in _callers():
+        if {"full_path", "bundle_config_file", "load_ts_module"} <= names.keys():
+            return Path(names["full_path"])
+    return None
+
+
+def _callers() -> Iterator[dict[str, Any]]:
+    """The local names of the functions that are being executed, the innermost first.
+
+    Of Python: `sys._getframe`, which CPython has.
+    Replaced by: what replaces the functions that use it.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        yield frame.f_locals
 
 
 def release_group(wrapper: nn.parallel.DistributedDataParallel) -> None:

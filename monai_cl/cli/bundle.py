@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from monai_cl.errors import UserError, echo
 
@@ -57,6 +58,31 @@ class BundleCommands:
         # what runs have left in a checkout's bundle is not part of it
         shutil.copytree(source, target, ignore=lambda at, _: RESULTS if Path(at) == source else ())
         echo(f"wrote {target}")
+
+    def weights(
+        self, bundle: str, *, random: bool = False, seed: int = 0, overwrite: bool = False, **options: Any
+    ) -> None:
+        """Write models/model.pt of an untrained network, to try a bundle, or to verify it as MONAI's model zoo does.
+
+        Example:
+            python -m monai_cl bundle weights my_bundles/spleen --random --feature_size 4 --hidden_size 48
+
+        Args:
+            bundle: its folder, such as a copy's; or a name, for the bundle of a checkout.
+            random: the weights, drawn by the seed; there are no others to write.
+            seed: of the weights.
+            overwrite: replace an existing models/model.pt.
+            **options: keys of inference.yaml, such as sizes of the network; the file carries them, and all configs
+                use them.
+        """
+        from monai_cl.engines.launch.deployed_network import random_weights
+        from monai_cl.shipped import bundle_folder
+
+        if not random:
+            raise UserError("bundle weights", found="no kind of weights", remedy="--random: untrained ones")
+        folder = Path(str(bundle))
+        folder = folder if (folder / "configs").is_dir() else bundle_folder(str(bundle))
+        echo(f"wrote {random_weights(folder, seed=seed, overwrite=overwrite, options=options)}, untrained")
 
     def schema(self) -> None:
         """Print the path of the JSON Schema of metadata.json, for `python -m monai.bundle verify_metadata --filepath`.

@@ -41,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.step_guard": ("StepGuard",),
         "larc": ("LARC", "clustering_optimizer"),
         "launch.command_line": ("Invocation", "invocation"),
+        "launch.deployed_network": ("deployed_network", "random_weights"),
         "launch.exported_config": ("export_config",),
         "launch.method_parts": ("MethodParts",),
         "launch.startup": ("bundle_root", "preflight", "shipped_list"),

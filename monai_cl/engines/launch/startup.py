@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from monai_cl.compat import silence_gpu_decoder
+from monai_cl.compat import running_workflow_folder, silence_gpu_decoder
 from monai_cl.engines.launch.command_line import Invocation, invocation
 from monai_cl.engines.launch.error_report import report_errors
 from monai_cl.errors import UserError
@@ -63,14 +63,16 @@ def _check_places(call: Invocation) -> None:
 def bundle_root(name: str) -> str:
     """The folder of the bundle whose config is being run, so that bundles work from any current directory.
 
-    Looked for in this order: the folder of the ``--config_file`` on the command line, the current directory,
-    the bundles of this checkout or installation.
+    Looked for in this order: the folder of the `ConfigWorkflow` that asks, that of the ``--config_file`` on the command
+    line, the current directory, the bundles of this checkout or installation.
 
     Args:
         name: folder name of the bundle, such as ``mixcl_ct_pretraining``.
     """
     call = invocation()
-    candidates = [Path(f).resolve().parent.parent for f in call.config_files] if call else []
+    running = running_workflow_folder()
+    candidates = [] if running is None else [running.resolve().parent]
+    candidates += [Path(f).resolve().parent.parent for f in call.config_files] if call else []
     candidates += [Path.cwd(), shipped_folder("bundles") / name]
     for folder in candidates:
         if (folder / "configs" / "metadata.json").is_file():
