@@ -77,7 +77,7 @@ def test_versions_are_those_of_the_package_and_of_what_is_tested(bundle):
     packages |= {"torch": content["pytorch_version"], "numpy": content["numpy_version"], "monai": monai.__version__}
     for package, version in packages.items():
         assert version == tested[package.lower()].split("+")[0].strip(), package
-    # whoever installs what the metadata names can run the bundle; the file and not what is installed, which may be older
+    # whoever installs what the metadata names can run the bundle (setup.cfg: what is installed may be older)
     setup = configparser.ConfigParser()
     setup.read(BUNDLES.parent / "setup.cfg", encoding="utf-8")
     required = [line for line in setup["options"]["install_requires"].split("\n") if line and not line.startswith("#")]
