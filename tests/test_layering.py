@@ -22,6 +22,7 @@ COMMON = {
     "files",
     "jobs",
     "locks",
+    "names",
     "processes",
     "compat",
     "addressing",

@@ -7,6 +7,7 @@ from typing import Any
 
 from monai_cl.cli.datalist_making import MakingCommands, refuse_existing, write_list
 from monai_cl.errors import UserError, echo
+from monai_cl.names import names_of
 
 
 class DataListCommands(MakingCommands):
@@ -45,7 +46,7 @@ class DataListCommands(MakingCommands):
         """
         from monai_cl.data.datalist.validation import validate_data_list
 
-        others = [str(one) for one in _several(against.split(",") if isinstance(against, str) else against)]
+        others = names_of(against)
         lists = [one for one in others if one.lower().endswith(".json")]
         problems = validate_data_list(
             str(path),

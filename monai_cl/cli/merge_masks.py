@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.errors import echo
+from monai_cl.names import names_of
 
 
 def merge_masks_command(
@@ -51,8 +52,8 @@ def merge_masks_command(
         images=images,
         masks=masks,
         labels=labels,
-        organs=_words(organs) or None,
-        priority=_words(priority),
+        organs=names_of(organs) or None,
+        priority=names_of(priority),
         missing=missing,
         overwrite=overwrite,
         progress=True,
@@ -83,9 +84,3 @@ def _next(root: Path, target: Path, images: str, labels: str) -> str:
     ]
     named = "" if target == above else f" --organs {target / 'dataset.json'}"
     return f"{above} --images '{patterns[0]}' --labels '{patterns[1]}'{named}"
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    """Names from the command line: one, or several with commas."""
-    parts = value if isinstance(value, list | tuple) else [] if value is None else str(value).split(",")
-    return tuple(str(part).strip() for part in parts if str(part).strip())

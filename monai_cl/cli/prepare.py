@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from monai_cl.errors import UserError, echo
+from monai_cl.names import names_of
 
 
 def prepare_command(
@@ -157,9 +158,3 @@ def _spacing(value: Any) -> tuple[float, ...] | None:
     if len(steps) != 3:
         raise UserError("--spacing", expected='three lengths in mm such as 1.5,1.5,2.0 or "native"', found=f"{value!r}")
     return steps
-
-
-def names_of(value: Any) -> list[str]:
-    """Words as the shell gives them: one text with commas between, or a list."""
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
-    return [str(part).strip() for part in parts]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_cl.cli.prepare import names_of
 from monai_cl.errors import echo
+from monai_cl.names import names_of
 
 
 def reference_energy_command(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from monai_cl.data.dicom.organ_codes import ABNORMAL, OrganCode, organ_code
 from monai_cl.errors import UserError
+from monai_cl.names import names_of
 from monai_cl.networks.foreign.names import named_as
 from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.transfer import DECODER_PREFIXES, HEADS, TransferReport, compare_weights
@@ -29,7 +30,7 @@ def check_parts(parts: str | Sequence[str], *, option: str = "transfer") -> tupl
     Raises:
         UserError: an unknown part, or no encoder among them: the others are of no use without it.
     """
-    names = [name.strip() for name in parts.split(",")] if isinstance(parts, str) else [str(name) for name in parts]
+    names = names_of(parts)
     if not set(names) <= set(PARTS) or "encoder" not in names:
         raise UserError(option, expected=f"encoder, and of {', '.join(PARTS)} what else is taken", found=names)
     return tuple(part for part in PARTS if part in names)

@@ -18,6 +18,7 @@ from monai.bundle import run as bundle_run
 from monai_cl.compat import fire_value
 from monai_cl.engines.recipes import CLUSTERING, PRESETS
 from monai_cl.errors import UserError
+from monai_cl.names import names_of
 from monai_cl.switches import SWITCHES, WORDS
 
 _RUN_ARGUMENTS = {name for name in inspect.signature(bundle_run).parameters if name != "override"}
@@ -122,9 +123,8 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
     named = options.get("config_file", values.get("config_file"))
     if not named:
         return None
-    names = named.strip("[]()").split(",") if isinstance(named, str) else named
     return Invocation(
-        config_files=tuple(Path(name.strip(" '\"")).as_posix() for name in names),
+        config_files=tuple(Path(name).as_posix() for name in names_of(named)),
         overrides={name: value for name, value in values.items() if name not in _RUN_ARGUMENTS},
         command=" ".join(argv),
         tracking=values.get("tracking"),
