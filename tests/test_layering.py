@@ -54,7 +54,7 @@ INNER = {
         {"boxes"},
     ),
     "engines": (
-        {"recipes"},
+        {"recipes", "workflow_types"},
         {"launch", "probe", "doctor", "schedule", "larc", "model_input", "transferred_parts"},
         {"distributed", "pretrained"},
         {"handlers", "overlap", "prepared_lists"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -47,6 +47,12 @@ class LARC(torch.optim.SGD):
             raise ValueError(f"trust must be > 0, got {trust}")
         self.trust, self.exclude_1d = float(trust), bool(exclude_1d)
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, **options)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:

@@ -39,8 +39,16 @@ def read_list(
 
 
 def fold_of(fold: int | str | None) -> int | None:
-    """A fold as the data layer takes it; ``none`` or ``null`` is None, which MONAI's command line cannot pass."""
-    return None if isinstance(fold, str) and fold.lower() in ("none", "null") else fold
+    """A fold as the data layer takes it; ``none`` or ``null`` is None, which MONAI's command line cannot pass.
+
+    Raises:
+        UserError: another word.
+    """
+    if not isinstance(fold, str):
+        return fold
+    if fold.lower() in ("none", "null"):
+        return None
+    raise UserError(f"fold must be an integer or None, got {fold!r}")
 
 
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:

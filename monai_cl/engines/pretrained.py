@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai.networks.nets import UNETR
 from torch import nn
 
 from monai_cl.engines.model_input import check_model, conflicts
@@ -97,15 +98,16 @@ def start_from(
     organs = list((model or {}).get("organs") or [])
     heads = load_heads(network, file, datasets=head_classes(about), organs=organs) if "heads" in parts else None
     kept = ("kind", "bundle", "preset", "network", "preprocessing", "training", "encoder")
-    encoder = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
+    encoder: dict[str, Any] = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
     encoder["tensors"] = report.parts
     if len(parts) > 1:
         encoder |= {"parts": list(parts), "heads": heads}
         logger.info("%s: %s taken over; heads of %s", file, ", ".join(parts), ", ".join(heads or ()) or "none")
-    encoder["other_preprocessing"] = {
+    allowed_conflicts = {
         key: {"encoder": trained, "run": value} for key, trained, value in conflicts(about, own) if about
     }
-    for key, values in encoder["other_preprocessing"].items():
+    encoder["other_preprocessing"] = allowed_conflicts
+    for key, values in allowed_conflicts.items():
         logger.warning("%s: %s of the encoder %s, of this run %s, as allowed", file, key, *values.values())
     return Start(network, encoder, str(file))
 
@@ -129,6 +131,7 @@ def only_known_organs(start: Start, organs: Sequence[str]) -> None:
             remedy="name its model.pt: --pretrained_encoder",
         )
     unknown = [organ for organ in organs if organ not in heads]
+    assert isinstance(start.network, UNETR)  # no other network takes heads
     silence(start.network, [1 + list(organs).index(organ) for organ in unknown])
     if unknown:
         logger.warning("%s was not taught %s: never predicted, Dice 0", start.file, ", ".join(unknown))

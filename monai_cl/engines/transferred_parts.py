@@ -101,7 +101,7 @@ def load_heads(
     # a data set without labels has an untrained background
     learnt = {dataset: labels for dataset, labels in datasets.items() if len(labels) > 1}
     backgrounds = {dataset: rows[classes.index((dataset, labels[0]))] for dataset, labels in learnt.items()}
-    known: dict[OrganCode, dict[str, Tensor]] = {}
+    known: dict[OrganCode | str, dict[str, Tensor]] = {}
     for (dataset, label), row in zip(classes, rows, strict=True):
         if label != datasets[dataset][0]:
             known.setdefault(_key(label), {})[dataset] = row - backgrounds[dataset]

@@ -30,6 +30,7 @@ from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.attaching import Stateful, Turn, kept_states, on_exception, take_turn
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
 from monai_cl.engines.model_input import check_model
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
 
@@ -112,22 +113,24 @@ class Checkpoints:
                 found=f"{self.output_dir} already holds a run",
                 remedy="continue with --resume auto, or choose another --output_dir",
             )
-        named = self.resume not in (None, "", "none", "None", "auto")
-        content = read_checkpoint(Path(self.resume)) if named else None
-        if content is not None:
-            require_no_other_run(Path(self.resume), content["iteration"], self.output_dir)
+        named = Path(self.resume) if self.resume and self.resume not in ("none", "None", "auto") else None
+        content = None
+        if named is not None:
+            content = read_checkpoint(named)
+            require_no_other_run(named, content["iteration"], self.output_dir)
         if self.is_writer:
             check_writable(self.output_dir)
             self._lock.acquire()
             remove_left_overs(self.output_dir)
-        path = self.resume if named else on_rank_zero(self._newest) if self.resume == "auto" else None
-        if content is None and path is not None and Path(path).is_file():  # rank 0 has read it already
-            content, self._read = self._read or read_checkpoint(Path(path)), None
+        newest = on_rank_zero(self._newest) if self.resume == "auto" else None
+        path = Path(newest) if newest is not None else named
+        if content is None and path is not None and path.is_file():  # rank 0 has read it already
+            content, self._read = self._read or read_checkpoint(path), None
         check_equal_on_all_ranks(
             {"iteration to continue from": content["iteration"] if content else 0},
             remedy="every machine must see the same checkpoints: put output_dir on a file system they share",
         )
-        pending = content is not None and self._restore(engine, content, Path(path))
+        pending = content is not None and path is not None and self._restore(engine, content, path)
         self._whole = True
         self._termination.watch()
         if pending:
@@ -208,17 +211,18 @@ class Checkpoints:
                 samples,
             )
         if self.evaluator is not None and content.get("best_metric") is not None:
-            self._restore_best(content, path)
+            self._restore_best(self.evaluator, content, path)
         pending = bool(content.get("pending"))
         self._epoch_done = 0 if pending else iteration
         logger.info("resumed %s at iteration %d", path, iteration)
         return pending
 
-    def _restore_best(self, content: dict[str, Any], path: Path) -> None:
+    def _restore_best(self, evaluator: Engine, content: dict[str, Any], path: Path) -> None:
         """The best metric so far is worth keeping only with its model."""
+        evaluation = state_of(evaluator)
         best, epoch = content["best_metric"], content["best_metric_epoch"]
         if bring_best_model(path, content["iteration"], self.output_dir, write=self.is_writer):
-            self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = best, epoch
+            evaluation.best_metric, evaluation.best_metric_epoch = best, epoch
             self._best_saved = best
             return
         logger.warning(
@@ -226,7 +230,7 @@ class Checkpoints:
             "epochs",
             path, best, epoch,
         )  # fmt: skip
-        self.evaluator.state.best_metric = self.evaluator.state.best_metric_epoch = -1
+        evaluation.best_metric = evaluation.best_metric_epoch = -1
         for source in self.save.values():
             if hasattr(source, "forget_best"):  # the recorder
                 source.forget_best()
@@ -235,8 +239,9 @@ class Checkpoints:
     def _sources(self, engine: Engine) -> dict[str, Stateful]:
         """By name, everything that has a state; the loss function where it keeps something between steps."""
         loss = getattr(engine, "loss_function", None)
-        remembers = isinstance(loss, nn.Module) and "loss" not in self.save and len(loss.state_dict()) > 0
-        return {**self.save, **({"loss": loss} if remembers else {})}
+        if isinstance(loss, nn.Module) and "loss" not in self.save and len(loss.state_dict()) > 0:
+            return {**self.save, "loss": loss}
+        return dict(self.save)
 
     def _samples_a_step(self) -> int | None:
         """Of all processes together."""
@@ -244,9 +249,10 @@ class Checkpoints:
 
     def _best(self) -> tuple[float | None, int | None]:
         """The best metric so far and its epoch; None where nothing has been validated."""
-        if self.evaluator is None or self.evaluator.state.best_metric_epoch == -1:
+        evaluation = None if self.evaluator is None else state_of(self.evaluator)
+        if evaluation is None or evaluation.best_metric_epoch == -1:
             return None, None
-        return float(self.evaluator.state.best_metric), int(self.evaluator.state.best_metric_epoch)
+        return float(evaluation.best_metric), int(evaluation.best_metric_epoch)
 
     def write_best(self, engine: Engine) -> None:
         """Write ``model.pt`` if this epoch's validation is the best so far."""
@@ -270,7 +276,7 @@ class Checkpoints:
         """Write the checkpoint of this iteration, then remove the oldest."""
         if not self.is_writer:
             return
-        iteration, epoch_length = engine.state.iteration, engine.state.epoch_length
+        iteration, epoch_length = engine.state.iteration, state_of(engine).epoch_length
         best, best_epoch = self._best()
         scaler = getattr(engine, "scaler", None)
         content = {
@@ -296,7 +302,7 @@ class Checkpoints:
 
     def _end_iteration(self, engine: Engine) -> None:
         self._whole = True
-        at_epoch_end = engine.state.iteration % engine.state.epoch_length == 0
+        at_epoch_end = engine.state.iteration % state_of(engine).epoch_length == 0
         if at_epoch_end and world_size() > 1 and self.evaluator is not None:
             # a process that waits in the validation for one that SIGTERM stopped may not reach the saving
             self.write(engine)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
 from monai.visualize import GradCAM
 from torch import Tensor, nn
 
 from monai_cl.compat import restored_hooks
 from monai_cl.errors import UserError
+
+if TYPE_CHECKING:
+    from monai_cl.networks import SliceEncoder
 
 # a coarser map says no more than "left" or "right"
 SMALLEST_MAP = 7
@@ -18,7 +24,7 @@ _MORE = 320
 class CallLogits(nn.Module):
     """A classifier's logits of both classes (B, 2) for images (B, C, H, W): −ℓ, ℓ."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: SliceEncoder) -> None:
         super().__init__()
         self.network = network
 
@@ -27,7 +33,7 @@ class CallLogits(nn.Module):
         return torch.cat([-logit, logit], 1)
 
 
-def map_layer(network: nn.Module, image: Tensor, *, smallest: int = SMALLEST_MAP) -> str:
+def map_layer(network: SliceEncoder, image: Tensor, *, smallest: int = SMALLEST_MAP) -> str:
     """Name of the module that gives the last map of at least ``smallest`` pixels per side, or the last map at all.
 
     Args:
@@ -39,7 +45,7 @@ def map_layer(network: nn.Module, image: Tensor, *, smallest: int = SMALLEST_MAP
     """
     sizes: dict[str, int] = {}
 
-    def look(name: str):
+    def look(name: str) -> Callable[[nn.Module, tuple, object], None]:
         def hook(module: nn.Module, inputs: tuple, output: object) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
                 sizes.pop(name, None)  # a module that is called twice counts at its last call

@@ -123,26 +123,27 @@ class FindLiverMask(Transform):
             read = {key: value for key, value in reading_options(item).items() if value != "error"}
             overrides = read | overrides  # a bundle of earlier versions has no such keys, and says so
             folder = self.output_dir / "masks" / item["id"]
-            mask, label = segment_with_bundle(
+            label: int | None
+            mask, written = segment_with_bundle(
                 self.bundle["bundle"], item["image"], folder, device=self.device, overrides=overrides
             )
-            label = label if self.liver_label is None else self.liver_label
+            label = written if self.liver_label is None else self.liver_label
         elif self.masks is not None:
-            mask, label = self._of(item), self.liver_label
+            mask, label = self._of(item, self.masks), self.liver_label
         else:
             return dict(item)
         kept = {key: value for key, value in item.items() if key != "ignore"}  # it is of the label in the list
         return {**kept, "label": str(mask), "label_map": None if label is None else {int(label): 1}}
 
-    def _of(self, item: Mapping[str, Any]) -> Path:
-        if not self.masks.is_dir():
-            return self.masks
+    def _of(self, item: Mapping[str, Any], masks: Path) -> Path:
+        if not masks.is_dir():
+            return masks
         names = [f"{item['id']}{postfix}{ending}" for ending in FILE_ENDINGS for postfix in ("", "_seg")]
-        files = [self.masks / name for name in names if (self.masks / name).is_file()]
+        files = [masks / name for name in names if (masks / name).is_file()]
         if len(files) != 1:
             raise UserError(
                 item["image"],
-                expected=f"its mask in {self.masks} as {item['id']}.nii.gz or {item['id']}_seg.nii.gz",
+                expected=f"its mask in {masks} as {item['id']}.nii.gz or {item['id']}_seg.nii.gz",
                 found=len(files) or "none",
                 remedy="give the mask the name of its scan",
             )

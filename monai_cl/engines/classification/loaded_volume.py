@@ -68,7 +68,7 @@ class LoadedVolume:
             has_label=label is not None,
             source=sources,
             folder=Path(item["image"]),
-            levels={value: np.flatnonzero((label == value).any((0, 1))) for value in classes},
+            levels={value: np.flatnonzero(np.any(label == value, axis=(0, 1))) for value in classes},
         )
 
     def entry(self, key: str = "") -> LoadedEntry:
@@ -78,6 +78,8 @@ class LoadedVolume:
     def read(self, key: str, box: Sequence[slice] | None = None, *, kind: str = "image") -> np.ndarray:
         """A box of the image (int16 HU) or the label."""
         array = self._volume.image if kind == "image" else self._volume.label
+        if array is None:
+            raise ValueError("a scan without a label has no box of it")
         return array[(slice(None),) * 3 if box is None else tuple(box)]
 
 

@@ -45,7 +45,11 @@ def slice_classifier(
         ValueError, UserError: see `slice_encoder` and `load_slice_encoder`.
     """
     network = slice_encoder(backbone, head=(1,), **options)
-    network.head = ClassHead(network.head[-1].in_features)
+    layers = network.head
+    assert isinstance(layers, nn.Sequential)  # as head=(1,) makes it
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    network.head = ClassHead(last.in_features)
     if encoder is not None:
         load_slice_encoder(network, encoder)
     return network

@@ -12,6 +12,7 @@ from ignite.metrics import Metric
 
 from monai_cl.engines.distributed.collectives import gather
 from monai_cl.engines.probe.metrics import auc, balanced_accuracy, check_binary, patient_means, sound_interval
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import UserError
 
 
@@ -43,8 +44,8 @@ class PatientAUC(Metric):
 
     def iteration_completed(self, engine: Engine) -> None:
         """Add a scan."""
-        batch = engine.state.batch
-        probabilities = slice_probabilities(engine.state.output["pred"])
+        batch = state_of(engine).batch
+        probabilities = slice_probabilities(state_of(engine).output["pred"])
         self.update((int(batch["number"][0]), batch["patient"][0], int(batch["label"][0]), probabilities))
 
     def update(self, output: tuple[int, str, int, np.ndarray]) -> None:

@@ -14,6 +14,7 @@ from monai_cl.data.io.result_records import read_record, scan_identity, write_re
 from monai_cl.data.records.csv_rows import csv_text
 from monai_cl.engines.classification.activation_maps import class_activation
 from monai_cl.engines.classification.patient_auc import slice_probabilities
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.files import write_atomically
 
 THRESHOLD = 0.5
@@ -111,8 +112,8 @@ class PredictionFiles:
         Args:
             engine: the evaluator.
         """
-        logits = engine.state.output["pred"]
-        return scan_record(engine.state.batch, logits, classes=self.classes, decisive=self.pictures)
+        logits = state_of(engine).output["pred"]
+        return scan_record(state_of(engine).batch, logits, classes=self.classes, decisive=self.pictures)
 
     def picture(self, engine: Engine, scan: Mapping[str, Any]) -> bytes | None:
         """The picture of the decisive slices; None where there is none of them.
@@ -121,10 +122,10 @@ class PredictionFiles:
             engine: the evaluator.
             scan: from `record`.
         """
-        chosen = decisive_slices(slice_probabilities(engine.state.output["pred"]), count=self.pictures)
+        chosen = decisive_slices(slice_probabilities(state_of(engine).output["pred"]), count=self.pictures)
         if not len(chosen) or self.draw is None:
             return None
-        images = engine.state.output["image"][0][chosen.tolist()]
+        images = state_of(engine).output["image"][0][chosen.tolist()]
         rows = [scan["slices"][i] for i in chosen]
         maps = class_activation(self.network, images, positive=scan["probability"] >= THRESHOLD, layer=self.layer)
         return self._drawn(images[:, images.shape[1] // 2], maps, rows, scan)

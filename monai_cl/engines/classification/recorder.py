@@ -54,9 +54,11 @@ class ClassifierRecorder(RunRecorder):
 
     def results(self, engine: Engine) -> dict[str, Any]:
         """The content of ``results.json``; its companions are written first."""
-        write_atomically(self.output_dir / "patients.csv", patients_csv(self.metrics).encode("utf-8"))
+        metrics = self.metrics
+        assert metrics is not None  # an evaluation or a validation has come before
+        write_atomically(self.output_dir / "patients.csv", patients_csv(metrics).encode("utf-8"))
         if self.draw_roc is not None:
-            rows = self.metrics["per_patient"]
+            rows = metrics["per_patient"]
             columns = (np.array([row[key] for row in rows]) for key in ("label", "probability"))
             write_atomically(self.output_dir / "roc.png", self.draw_roc({str(self.about["method"]): tuple(columns)}))
             self.overlays = ["roc.png"]

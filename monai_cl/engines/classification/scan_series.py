@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
 from monai.transforms import Transform
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_cl.data import CTSlices
@@ -100,7 +100,7 @@ class SeriesInferer(Inferer):
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
         self.output, self.batch_size = output, int(batch_size)
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """(B, S, F)."""
         # a deployed network's forward gives one tensor; DistributedDataParallel wraps no other method than forward
         encode = getattr(network, "outputs", network)

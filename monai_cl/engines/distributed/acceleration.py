@@ -33,7 +33,9 @@ def accelerate(
         fuse_attention(network)
     if channels_last:
         volumetric = any(isinstance(module, nn.Conv3d) for module in network.modules())
-        network.to(memory_format=torch.channels_last_3d if volumetric else torch.channels_last)
+        network.to(  # type: ignore[call-overload]  # torch's stub has no memory format alone
+            memory_format=torch.channels_last_3d if volumetric else torch.channels_last
+        )
     if compiled:
         with utf8_locale():
             keep_backward_buffers()

@@ -25,9 +25,9 @@ def stated_licence(metadata: PackageMetadata) -> str:
     Args:
         metadata: of the package.
     """
-    if expression := metadata.get("License-Expression"):
+    for expression in metadata.get_all("License-Expression") or ():
         return str(expression)
-    text = str(metadata.get("License") or "").strip()
+    text = str(next(iter(metadata.get_all("License") or ()), "")).strip()
     if text and "\n" not in text and len(text) <= 40:
         return text
     names = [

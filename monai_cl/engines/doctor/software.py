@@ -55,7 +55,7 @@ def judge_packages(
 
 
 def _name(requirement: str) -> str:
-    return re.match(r"[A-Za-z0-9._-]+", requirement.strip())[0]
+    return re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
 
 
 def _plain(name: str) -> str:

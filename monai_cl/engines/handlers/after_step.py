@@ -26,19 +26,16 @@ class AfterStep:
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, before the checkpoints, so that they hold what it did."""
         take_turn(engine, self, Turn.STEP)
-        if hasattr(self.network, "before_step"):
-            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._before)
+        if (before := getattr(self.network, "before_step", None)) is not None:
+            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, lambda engine: before())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._after)
-
-    def _before(self, engine: Engine) -> None:
-        self.network.before_step()
 
     def _after(self, engine: Engine) -> None:
         if getattr(engine.state, "step_skipped", False):
             return
         for part in (self.network, getattr(engine, "loss_function", None)):  # a trainer has it once all is attached
-            if hasattr(part, "after_step"):
-                part.after_step()
+            if (after := getattr(part, "after_step", None)) is not None:
+                after()
 
 
 MomentumUpdate = AfterStep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ignite.engine import Engine, Events
 from monai.handlers import LrScheduleHandler, ValidationHandler
@@ -53,20 +53,32 @@ class Turn(IntEnum):
     """Changes the form of the output, which all before it read."""
 
 
+class _Notes(Protocol):
+    """What is noted on an engine."""
+
+    _monai_cl_turns: dict[str, Turn]
+    _monai_cl_states: dict[str, Stateful]
+    _monai_cl_on_exception: list[Callable[[Engine, BaseException], None]]
+
+
+def _notes_on(engine: Engine) -> _Notes:
+    return cast(_Notes, engine)
+
+
 def take_turn(engine: Engine, handler: Handler, turn: Turn) -> None:
     """Note that a handler is being attached, and refuse one that comes too late.
 
     Raises:
         ValueError: a handler of a later turn is attached already.
     """
-    name = type(handler).__name__
+    name, notes = type(handler).__name__, _notes_on(engine)
     if not hasattr(engine, "_monai_cl_turns"):
-        engine._monai_cl_turns = {}
+        notes._monai_cl_turns = {}
         engine.add_event_handler(Events.STARTED, _check_turns_of_others)
-    late = [other for other, its_turn in engine._monai_cl_turns.items() if its_turn > turn]
+    late = [other for other, its_turn in notes._monai_cl_turns.items() if its_turn > turn]
     if late:
         raise ValueError(f"the handler {name} must be attached before {', '.join(late)}: correct the order of handlers")
-    engine._monai_cl_turns[name] = turn
+    notes._monai_cl_turns[name] = turn
 
 
 def _check_turns_of_others(engine: Engine) -> None:
@@ -75,7 +87,7 @@ def _check_turns_of_others(engine: Engine) -> None:
     Raises:
         ValueError: one of them comes after a handler that saves.
     """
-    saving = {name for name, turn in engine._monai_cl_turns.items() if turn >= Turn.SAVE}
+    saving = {name for name, turn in _notes_on(engine)._monai_cl_turns.items() if turn >= Turn.SAVE}
     for event in (Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED):
         before = None
         for handler in attached_handlers(engine, event):
@@ -94,8 +106,8 @@ def keep_state(engine: Engine, name: str, source: Stateful) -> None:
 def kept_states(engine: Engine) -> dict[str, Stateful]:
     """What was registered by `keep_state`, by name."""
     if not hasattr(engine, "_monai_cl_states"):
-        engine._monai_cl_states = {}
-    return engine._monai_cl_states
+        _notes_on(engine)._monai_cl_states = {}
+    return _notes_on(engine)._monai_cl_states
 
 
 def on_exception(engine: Engine, function: Callable[[Engine, BaseException], None]) -> None:
@@ -105,16 +117,16 @@ def on_exception(engine: Engine, function: Callable[[Engine, BaseException], Non
     called, and without one the error would be lost. Here all are called, last one first; where some raise another
     error, the last of these is raised instead. Ignite may report one error twice.
     """
-    functions = getattr(engine, "_monai_cl_on_exception", None)
-    if functions is None:
-        functions = engine._monai_cl_on_exception = []
+    notes = _notes_on(engine)
+    if not hasattr(engine, "_monai_cl_on_exception"):
+        notes._monai_cl_on_exception = []
         engine.add_event_handler(Events.EXCEPTION_RAISED, _call_all)
-    functions.append(function)
+    notes._monai_cl_on_exception.append(function)
 
 
 def _call_all(engine: Engine, error: BaseException) -> None:
     raised = error
-    for function in reversed(engine._monai_cl_on_exception):
+    for function in reversed(_notes_on(engine)._monai_cl_on_exception):
         try:
             function(engine, error)
         except BaseException as another:  # SystemExit is what SIGTERM becomes

@@ -14,6 +14,7 @@ from torch import Tensor
 from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.measures import effective_rank
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.workflow_types import state_of
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class CollapseWatch:
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._measure)
 
     def _measure(self, engine: Engine) -> None:
-        outputs: dict[str, Any] = engine.state.output["pred"]
+        outputs: dict[str, Any] = state_of(engine).output["pred"]
         for key in self.keys:
             rows = rearrange(outputs[key].detach(), "... f -> (...) f")
             cosine, rank = mean_cosine(rows), effective_rank(rows)

@@ -16,6 +16,7 @@ from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.engines.probe.accuracies import half_of_patients, linear_accuracy, neighbour_accuracy
 from monai_cl.engines.probe.extraction import extract_features
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.processes import rank
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class FeatureProbe:
 
     def _measure(self, engine: Engine) -> None:
         # at the iteration, not at the end of the epoch: a checkpoint of this iteration then has the point
-        if self._chosen is None or engine.state.iteration % (self.every * engine.state.epoch_length):
+        if self._chosen is None or engine.state.iteration % (self.every * state_of(engine).epoch_length):
             return
         batches = DataLoader(
             Subset(self.slices, self._chosen.tolist()),
@@ -97,7 +98,7 @@ class FeatureProbe:
             collate_fn=collate_slices,
             generator=torch.Generator(),  # a loader draws a number, which must not be the training's
         )
-        found = extract_features(self.network, batches, device=engine.state.device)
+        found = extract_features(self.network, batches, device=state_of(engine).device)
         learning = half_of_patients(found.patient.tolist(), found.label.tolist())
         parts = (found.features[learning], found.label[learning], found.features[~learning], found.label[~learning])
         self.recorder.add(

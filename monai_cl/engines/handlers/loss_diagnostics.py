@@ -6,6 +6,7 @@ from ignite.engine import Engine, Events
 
 from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.workflow_types import parts_of
 
 
 class LossDiagnostics:
@@ -24,5 +25,5 @@ class LossDiagnostics:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
 
     def _add(self, engine: Engine) -> None:
-        for name, value in getattr(engine.loss_function, "diagnostics", {}).items():
+        for name, value in getattr(parts_of(engine).loss_function, "diagnostics", {}).items():
             self.recorder.add_to_mean(name, float(value))

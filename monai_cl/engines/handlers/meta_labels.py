@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from itertools import combinations
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,12 @@ from monai_cl.losses import MetaLabelLoss, SummedLoss
 from monai_cl.processes import rank, world_size
 
 logger = logging.getLogger(__name__)
+
+
+class HasEncoder(Protocol):
+    """A network of which a part is pre-trained."""
+
+    encoder: nn.Module
 
 
 class MetaLabelPace:
@@ -36,11 +43,11 @@ class MetaLabelPace:
         """Register on a trainer."""
         take_turn(engine, self, Turn.STEP)
         if self.loss is not None:
-            engine.add_event_handler(Events.ITERATION_STARTED, self._set)
+            engine.add_event_handler(Events.ITERATION_STARTED, self._set, self.loss)
 
-    def _set(self, engine: Engine) -> None:
+    def _set(self, engine: Engine, loss: MetaLabelLoss) -> None:
         epoch = (engine.state.iteration - 1) // self.epoch_length
-        self.loss.progress = epoch * self.epoch_length / self.iterations
+        loss.progress = epoch * self.epoch_length / self.iterations
 
 
 class MetaLabelDiagnostics:
@@ -58,7 +65,7 @@ class MetaLabelDiagnostics:
         every: iterations between gradients (each costs a backward per label); 0 switches them off.
     """
 
-    def __init__(self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50) -> None:
+    def __init__(self, *, network: HasEncoder, loss: nn.Module, recorder: RunRecorder, every: int = 50) -> None:
         self.network, self.recorder, self.every = network, recorder, int(every)
         self.sum, self.loss = loss, _meta_label_loss(loss)
         self._dead: dict[str, bool] = {}
@@ -68,45 +75,45 @@ class MetaLabelDiagnostics:
         """Register between loss and backward; before the recorder."""
         take_turn(engine, self, Turn.STEP)
         if isinstance(self.sum, SummedLoss):
-            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._terms)
+            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._terms, self.sum)
         if self.loss is not None:
-            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._before_backward)
+            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._before_backward, self.loss)
             engine.add_event_handler(Events.EPOCH_STARTED, lambda: self._dead.clear())
-            engine.add_event_handler(Events.EPOCH_COMPLETED, self._warn)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._warn, self.loss)
 
-    def _terms(self, engine: Engine) -> None:
-        for name, value in self.sum.terms.items():
+    def _terms(self, engine: Engine, total: SummedLoss) -> None:
+        for name, value in total.terms.items():
             self.recorder.add_to_mean(f"loss/{name}", float(value.detach()))
 
-    def _before_backward(self, engine: Engine) -> None:
-        for name, term in self.loss.terms.items():
+    def _before_backward(self, engine: Engine, loss: MetaLabelLoss) -> None:
+        for name, term in loss.terms.items():
             self.recorder.add_to_mean(f"meta_label/{name}", float(term.detach()))
-            self._dead[name] = self._dead.get(name, True) and self.loss.diagnostics[f"mean_weight/{name}"] == 0
-        for name, value in self.loss.diagnostics.items():
+            self._dead[name] = self._dead.get(name, True) and loss.diagnostics[f"mean_weight/{name}"] == 0
+        for name, value in loss.diagnostics.items():
             self.recorder.add_to_mean(name, value)
         iteration = engine.state.iteration
         if self.every and (iteration - 1) % self.every == 0:
-            gradients = self._gradients()
+            gradients = self._gradients(loss)
             for name, gradient in gradients.items():
-                norm = self.loss.weights[name] * float(gradient.norm())
+                norm = loss.weights[name] * float(gradient.norm())
                 self.recorder.add(f"encoder_gradient/{name}", iteration, norm)
             for one, other in combinations(gradients, 2):
                 cosine = torch.cosine_similarity(gradients[one], gradients[other], dim=0)
                 self.recorder.add(f"gradient_cosine/{one},{other}", iteration, float(cosine))
 
-    def _gradients(self) -> dict[str, Tensor]:
+    def _gradients(self, loss: MetaLabelLoss) -> dict[str, Tensor]:
         parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
-        gradients = flat_gradients(self.loss.terms, parameters)
+        gradients = flat_gradients(loss.terms, parameters)
         for gradient in gradients.values() if world_size() > 1 else ():
             dist.all_reduce(gradient)
             gradient /= world_size()
         return gradients
 
-    def _warn(self, engine: Engine) -> None:
+    def _warn(self, engine: Engine, loss: MetaLabelLoss) -> None:
         for name, dead in self._dead.items():
             if dead and name not in self._warned and rank() == 0:
                 self._warned.add(name)
-                told = self.loss.diagnostics
+                told = loss.diagnostics
                 logger.warning(
                     "meta_labels.%s: no pair had a weight above 0 in epoch %d: gamma is %.2f, the mean loss of its "
                     "pairs %.2f, log|P| %.2f. Raise its first gamma",

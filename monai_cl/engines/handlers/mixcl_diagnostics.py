@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from einops import rearrange
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.measures import effective_rank, gradient_norms
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.workflow_types import state_of
+
+if TYPE_CHECKING:
+    from monai_cl.losses import MixCLLoss
+    from monai_cl.networks import MixCLNet
 
 
 class MixCLDiagnostics:
@@ -29,8 +36,8 @@ class MixCLDiagnostics:
     """
 
     def __init__(
-        self, *, network: nn.Module, loss: nn.Module, recorder: RunRecorder, every: int = 50, images_every: int = 100
-    ):
+        self, *, network: MixCLNet, loss: MixCLLoss, recorder: RunRecorder, every: int = 50, images_every: int = 100
+    ) -> None:
         self.network, self.loss, self.recorder = network, loss, recorder
         self.every, self.images_every = int(every), int(images_every)
 
@@ -48,7 +55,7 @@ class MixCLDiagnostics:
             return
         for name, norm in gradient_norms(self.loss.terms, self.network.encoder_parameters()).items():
             self.recorder.add(f"encoder_gradient/{name}", iteration, self.loss.weights[name] * norm)
-        for level, z in enumerate(engine.state.output["pred"]["levels"]):
+        for level, z in enumerate(state_of(engine).output["pred"]["levels"]):
             if z is None:
                 continue
             rank = effective_rank(rearrange(z[:1], "b c h w d -> (b h w d) c"))
@@ -58,7 +65,7 @@ class MixCLDiagnostics:
         writer, iteration = self.recorder.writer, engine.state.iteration
         if writer is None or not self.images_every or (iteration - 1) % self.images_every:
             return
-        output = engine.state.output
+        output = state_of(engine).output
         rows = [output["image"][0, 0]]
         if "reconstruction" in output["pred"]:
             rows += [output["pred"]["reconstruction"][0, 0], output["label"]["clean"][0, 0]]

@@ -13,6 +13,7 @@ from nibabel.orientations import apply_orientation, io_orientation
 from monai_cl.data import read_volume
 from monai_cl.data.io.ct_reader import reading_of
 from monai_cl.data.io.result_names import file_name
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.files import write_atomically
 from monai_cl.processes import writes
 
@@ -53,7 +54,7 @@ class OverlayPictures:
     def __call__(self, engine: Engine) -> None:
         if not self.is_writer or engine.state.iteration > self.count:
             return
-        for item, output in zip(engine.state.batch, engine.state.output):
+        for item, output in zip(state_of(engine).batch, state_of(engine).output):
             source = Path(item["image"].meta["filename_or_obj"])
             volume = read_volume(source, **reading_of(item["image"].meta))
             orientation = io_orientation(volume.affine)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ignite.engine import Engine
 from ignite.handlers.tqdm_logger import ProgressBar
+from torch import Tensor
 
 from monai_cl.compat import close_bar
 from monai_cl.engines.handlers.attaching import on_exception
@@ -32,6 +35,6 @@ class LossProgress:
         on_exception(engine, lambda engine, error: close_bar(bar))
 
 
-def _loss(output) -> dict[str, float]:
+def _loss(output: Mapping[str, Tensor] | list[Mapping[str, Tensor]]) -> dict[str, float]:
     first = output[0] if isinstance(output, list) else output
     return {"loss": float(first["loss"].detach())}

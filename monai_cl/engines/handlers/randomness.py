@@ -50,10 +50,14 @@ def seed_weights(seed: int) -> None:
 
 def random_states() -> dict[str, Any]:
     """States of the generators of Python, NumPy and torch (CPU and CUDA), as ``torch.load`` reads them safely."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    state = np.random.get_state(legacy=False)
+    keys = torch.from_numpy(state["state"]["key"].astype(np.int64))
     return {
         "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "numpy": (
+            *(state["bit_generator"], keys, int(state["state"]["pos"])),
+            *(int(state["has_gauss"]), float(state["gauss"])),
+        ),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -23,6 +23,7 @@ from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import settings_of
 from monai_cl.engines.pretrained import Start, without_path
+from monai_cl.engines.workflow_types import parts_of, state_of
 from monai_cl.networks import describe_network
 from monai_cl.processes import writes
 
@@ -224,7 +225,7 @@ class RunRecorder:
     def _start(self, engine: Engine) -> None:
         self._started = time.monotonic()
         if self.start is not None and getattr(engine, "network", None) is not None:
-            self.start.require_trained(engine.network)
+            self.start.require_trained(parts_of(engine).network)
         check_equal_on_all_ranks(
             {"content of the data list (sha256)": self.data_list.get("sha256")},
             remedy="give every machine the same data list",
@@ -232,7 +233,7 @@ class RunRecorder:
 
     def _iteration(self, engine: Engine) -> None:
         self._iteration_now = engine.state.iteration
-        output = engine.state.output
+        output = state_of(engine).output
         first = output[0] if isinstance(output, list) else output
         self.add_to_mean("loss", float(first["loss"].detach()))
         for name, value in zip(self._now, mean_over_processes(list(self._now.values()))):
@@ -258,13 +259,15 @@ class RunRecorder:
         self._cases: list[dict[str, Any]] = []
 
     def _validation_iteration(self, evaluator: Engine) -> None:
-        batch = evaluator.state.batch
+        batch = state_of(evaluator).batch
         for item in batch if isinstance(batch, list) else [batch]:
             self._cases.append({"id": str(item["id"]), "patient": str(item["patient"])})
 
     def _validation_end(self, evaluator: Engine, trainer: Engine) -> None:
         # the metric's details are of all processes by now, in the order of their ranks
-        self.metrics = dice_metrics(evaluator.state.metric_details["val_mean_dice"], gather(self._cases), self.organs)
+        self.metrics = dice_metrics(
+            state_of(evaluator).metric_details["val_mean_dice"], gather(self._cases), self.organs
+        )
         iteration = trainer.state.iteration
         if self.metrics["mean_dice"] is not None:
             self.add("mean_dice", iteration, self.metrics["mean_dice"])
@@ -302,7 +305,7 @@ class RunRecorder:
             bundle=self.bundle,
             name=self.name,
             seed=self.seed,
-            device=engine.state.device,
+            device=state_of(engine).device,
             data_list=self.data_list,
             initialisation=self.initialisation,
             encoder=self.encoder,
@@ -340,7 +343,7 @@ def dice_metrics(details: torch.Tensor, cases: Sequence[Mapping[str, str]], orga
     first = {case["id"]: number for number, case in reversed(list(enumerate(cases)))}
     kept = [number for number, case in enumerate(cases) if first[case["id"]] == number]
     cases, table = [cases[number] for number in kept], [table[number] for number in kept]
-    per_case = [
+    per_case: list[dict[str, Any]] = [
         {**case, "dice": {o: None if math.isnan(v) else v for o, v in zip(organs, row)}}
         for case, row in zip(cases, table)
     ]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from monai_cl.engines.distributed.collectives import any_process, gather
 from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.workflow_types import parts_of, state_of
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
 
@@ -95,13 +96,13 @@ class StepGuard:
         self.skipped, self._in_a_row = state["skipped"], state["in_a_row"]
 
     def _remember(self, engine: Engine) -> None:
-        engine.state.step_skipped = False
+        state_of(engine).step_skipped = False
         if self.non_finite == "skip":
             self._buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
 
     def _check(self, engine: Engine) -> None:
-        loss = float(engine.state.output["loss"].detach())
-        bad_loss = any_process(not math.isfinite(loss), engine.state.device)
+        loss = float(state_of(engine).output["loss"].detach())
+        bad_loss = any_process(not math.isfinite(loss), state_of(engine).device)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         scaler = getattr(engine, "scaler", None)
         scaler = scaler if scaler is not None and scaler.is_enabled() else None
@@ -110,7 +111,7 @@ class StepGuard:
                 gradients[0].fill_(math.inf)
             scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm(gradients)
-        if not (bad_loss or any_process(not bool(torch.isfinite(norm)), engine.state.device)):
+        if not (bad_loss or any_process(not bool(torch.isfinite(norm)), state_of(engine).device)):
             self._in_a_row = 0
             if self.gradient_clip is not None:
                 parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -136,13 +137,13 @@ class StepGuard:
             for group in self.optimizer.param_groups:
                 for parameter in group["params"]:
                     parameter.grad = None
-        engine.state.step_skipped = True
+        state_of(engine).step_skipped = True
         self.skipped += 1
         if self.recorder is not None:
             self.recorder.add("skipped_steps", engine.state.iteration, self.skipped)
 
     def _write(self, engine: Engine, loss: float, norm: float, action: str) -> list[dict[str, Any]]:
-        samples = gather(batch_samples(engine.state.batch))
+        samples = gather(batch_samples(state_of(engine).batch))
         wrong = [
             name
             for name, parameter in self.network.named_parameters()
@@ -183,15 +184,15 @@ def disable_scaler_for_bf16(engine: Engine) -> None:
 
     It would take every non-finite gradient for an overflow of its own, and silently skip it.
     """
-    if getattr(engine, "scaler", None) is not None and engine.amp_kwargs.get("dtype") == torch.bfloat16:
-        engine.scaler = torch.amp.GradScaler(enabled=False)
+    if getattr(engine, "scaler", None) is not None and parts_of(engine).amp_kwargs.get("dtype") == torch.bfloat16:
+        parts_of(engine).scaler = torch.amp.GradScaler(enabled=False)
 
 
 def batch_samples(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The samples of a batch: ids, position and whether the images are finite.
 
     Args:
-        batch: collated, as MONAI's trainer has it in ``engine.state.batch``.
+        batch: collated, as MONAI's trainer has it in ``state_of(engine).batch``.
     """
     if not isinstance(batch, Mapping):
         return []

@@ -7,7 +7,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ class Invocation:
         """Keys that experiment tracking puts into a config, such as ``experiment_name``; none without it."""
         if self.tracking is None:
             return set()
-        settings = DEFAULT_EXP_MGMT_SETTINGS.get(str(self.tracking)) or ConfigParser.load_config_files(self.tracking)
+        settings: Mapping[str, Any] = DEFAULT_EXP_MGMT_SETTINGS.get(str(self.tracking), {})
+        settings = settings or ConfigParser.load_config_files(self.tracking)
         return set(settings.get("configs", {}))
 
 

@@ -26,12 +26,13 @@ def user_error_in(error: BaseException | None) -> ValueError | None:
     That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
     refused an option; but not one from within an engine's loop: that is a bug of ours.
     """
-    return next((cause for cause in chain(error) if isinstance(cause, UserError) or _refuses_an_option(cause)), None)
+    for cause in chain(error):
+        if isinstance(cause, UserError) or (isinstance(cause, ValueError) and _refuses_an_option(cause)):
+            return cause
+    return None
 
 
-def _refuses_an_option(error: BaseException) -> bool:
-    if not isinstance(error, ValueError):
-        return False
+def _refuses_an_option(error: ValueError) -> bool:
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     in_engine = any(module.startswith("ignite.") for module in modules)
     return bool(modules) and modules[-1].startswith(_REFUSERS) and not in_engine
@@ -46,6 +47,7 @@ def _one_line(error: ValueError) -> str:
 
 def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     cause = user_error_in(error)
+    line: str | None
     if cause is not None:
         line = _one_line(cause)
     else:

@@ -79,12 +79,12 @@ class MixCLPrepareBatch:
         targets = {key: to_device(batch[key]) for key in TARGET_KEYS if key in batch}
         targets["clean"] = torch.cat(patches)
         targets["labels"] = torch.cat([to_device(batch["label1"]), to_device(batch["label2"])])
+        stacked = PairViews(*views)
         if self.mask_ratio:
-            stacked = PairViews(*views)
             hidden = torch.stack([self._hidden(position, stacked.v1.shape[2:]) for position in positions]).to(device)
-            views = stacked._replace(v1_prime=hide(stacked.v1_prime, hidden))
+            stacked = stacked._replace(v1_prime=hide(stacked.v1_prime, hidden))
             targets["hidden"] = hidden[:, None]
-        return torch.cat(list(views)), targets
+        return torch.cat(list(stacked)), targets
 
     def _hidden(self, position: int, size: Sequence[int]) -> Tensor:
         rng = address_rng(self.seed, Stream.MASKS, position)

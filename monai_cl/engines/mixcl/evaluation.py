@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,11 +17,14 @@ from monai_cl.engines.distributed.collectives import require_single_process
 from monai_cl.engines.evaluation import evaluation_name
 from monai_cl.engines.launch.command_line import invocation
 
+if TYPE_CHECKING:
+    from monai_cl.losses import MixCLLoss
+
 
 @torch.no_grad()
 def evaluate_mixcl(
     network: nn.Module,
-    loss: nn.Module,
+    loss: MixCLLoss,
     dataset: Dataset,
     prepare_batch: Callable,
     *,
@@ -52,7 +55,8 @@ def evaluate_mixcl(
     if patches < 1:
         raise ValueError(f"patches must be >= 1, got {patches}")
     require_single_process("this evaluation")
-    started, sums = time.monotonic(), {}
+    started = time.monotonic()
+    sums: dict[str, list[float]] = {}
     network.eval()
     batches = DataLoader(torch.utils.data.Subset(dataset, range(patches)), batch_size=1)
     for batch in tqdm(batches, desc="evaluation", unit="pair"):

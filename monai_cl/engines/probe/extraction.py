@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from monai_cl.data.io.result_records import scan_identity
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures, read_features, write_features
 from monai_cl.data.slices.pixels import collate_slices
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import UserError
 from monai_cl.jobs import shown
 from monai_cl.networks.modes import evaluation_mode
@@ -47,11 +48,14 @@ def extract_features(
         ValueError: the encoder gives another shape.
         UserError: no slice at all, or features that are not finite (an encoder that diverged).
     """
+    batches: Iterable[Mapping[str, Any]]
     if isinstance(slices, Dataset):
-        slices = DataLoader(
+        batches = DataLoader(
             slices, batch_size=batch_size, shuffle=False, num_workers=workers, collate_fn=collate_slices
         )
-    batches = shown(slices, "Features" if progress else None, unit="batch")
+    else:
+        batches = slices
+    batches = shown(batches, "Features" if progress else None, unit="batch")
     encoder = encoder.to(device)
     represent = getattr(encoder, "represent", encoder)
     rows: dict[str, list] = {name: [] for name in ("features", "patient", "label", "depth", "slice")}
@@ -66,7 +70,9 @@ def extract_features(
             _collect(rows, batch, len(images))
     if not rows["features"]:
         raise UserError("features", expected="at least one slice", found="none")
-    return SliceFeatures(np.concatenate(rows.pop("features")), **rows, about=about or {})
+    features = np.concatenate(rows.pop("features"))
+    columns: dict[str, Any] = {name: np.array(values, dtype=object) for name, values in rows.items()}
+    return SliceFeatures(features, **columns, about=about or {})
 
 
 def _collect(rows: dict[str, list], batch: Mapping[str, Any], n: int) -> None:
@@ -123,7 +129,7 @@ class FeatureFile:
     def _check(self, engine: Engine) -> None:
         if self.overwrite or not self.path.exists():
             return
-        here = {str(item["id"]): item["image"] for item in engine.state.dataloader.dataset.data}
+        here = {str(item["id"]): item["image"] for item in state_of(engine).dataloader.dataset.data}
         there = read_features(self.path).about.get("scans") or {"scans that it does not name": {}}
         for name, scan in there.items():
             own = scan_identity(here[name], series_part=self.series_part) if name in here else {}
@@ -136,7 +142,7 @@ class FeatureFile:
                 )
 
     def _collect(self, engine: Engine) -> None:
-        batch, features = engine.state.batch, engine.state.output["pred"][0].float().cpu().numpy()
+        batch, features = state_of(engine).batch, state_of(engine).output["pred"][0].float().cpu().numpy()
         n = len(features)
         self._scans[batch["id"][0]] = scan_identity(batch["file"][0], series_part=self.series_part)
         names = np.array([f"{batch['id'][0]}:{number}" for number in batch["slice"][0].tolist()])
@@ -145,6 +151,8 @@ class FeatureFile:
 
     def _write(self, engine: Engine) -> None:
         about = {**self.about, "scans": self._scans}
-        features = SliceFeatures(*(np.concatenate(column) for column in zip(*self._parts)), about=about)
+        names = ("features", "patient", "label", "depth", "slice")
+        columns: dict[str, Any] = dict(zip(names, map(np.concatenate, zip(*self._parts))))
+        features = SliceFeatures(**columns, about=about)
         write_features(self.path, features)
         print(f"{len(features)} slices of {len(set(features.patient.tolist()))} patients: {self.path}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,7 +214,7 @@ def _check_count(count: int) -> None:
         raise ValueError(f"count must be >= 2 folds, got {count}")
 
 
-def _from_splits(patients: list[str], splits, seed: int) -> PatientFolds:
+def _from_splits(patients: list[str], splits: Iterable[tuple[np.ndarray, np.ndarray]], seed: int) -> PatientFolds:
     tests = enumerate(test for _, test in splits)
     return PatientFolds({patients[i]: number for number, test in tests for i in test.tolist()}, seed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +123,16 @@ def slice_weights(patients: np.ndarray, labels: np.ndarray, *, balanced: bool = 
     return weights * (len(weights) / weights.sum())
 
 
-def _choose(features, patients, labels, *, grid, inner_folds, balanced, seed) -> float:
+def _choose(
+    features: np.ndarray,
+    patients: np.ndarray,
+    labels: np.ndarray,
+    *,
+    grid: Sequence[float],
+    inner_folds: int,
+    balanced: bool,
+    seed: int,
+) -> float:
     names, first = np.unique(patients, return_index=True)
     classes = dict(zip(names.tolist(), np.asarray(labels)[first].tolist()))
     smallest = min(list(classes.values()).count(value) for value in (0, 1))
@@ -154,7 +163,9 @@ def _log_loss(labels: np.ndarray, probability: np.ndarray, weights: np.ndarray) 
     return float(-(weights * np.log(p)).sum() / weights.sum())
 
 
-def _fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, grid: Sequence[float]):
+def _fit(
+    features: np.ndarray, labels: np.ndarray, weights: np.ndarray, grid: Sequence[float]
+) -> Iterator[tuple[np.ndarray, float]]:
     """(weight, bias) for every C, on features as they are; standardisation is of these slices alone."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

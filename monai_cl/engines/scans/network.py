@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.networks.earlier_names import in_encoder
+
+if TYPE_CHECKING:
+    from monai_cl.networks import ScanClassifier
 
 
 def encoder_parameter_groups(network: nn.Module, *, rate: float, factor: float = 1.0) -> list[dict[str, Any]]:
@@ -37,7 +41,7 @@ def encoder_parameter_groups(network: nn.Module, *, rate: float, factor: float =
 class LogitsInferer(Inferer):
     """Inferer: volumes through a deployed network, whose own forward gives a probability alone, to all its logits."""
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The logits of the heads, see `ScanHeads`."""
-        outputs = network.outputs(inputs, *args, **kwargs)
+        outputs = cast("ScanClassifier", network).outputs(inputs, *args, **kwargs)
         return {name: value for name, value in outputs.items() if name != "representation"}

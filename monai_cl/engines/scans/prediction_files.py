@@ -16,6 +16,7 @@ from monai_cl.data.slices.pixels import window_slices
 from monai_cl.data.store.conversion import convert
 from monai_cl.engines.classification.prediction_files import THRESHOLD, PredictionFiles
 from monai_cl.engines.scans.activation_map import volume_activation
+from monai_cl.engines.workflow_types import state_of
 
 
 class LoadHeadBox(Transform):
@@ -72,7 +73,7 @@ class ScanPredictionFiles(PredictionFiles):
         Args:
             engine: the evaluator.
         """
-        batch, logits = engine.state.batch, engine.state.output["pred"]
+        batch, logits = state_of(engine).batch, state_of(engine).output["pred"]
         probability = {name: value.detach().double().sigmoid()[0].tolist() for name, value in logits.items()}
         whole = probability["target"][0]
         slices = probability.get("slice_findings", [])
@@ -101,7 +102,7 @@ class ScanPredictionFiles(PredictionFiles):
         """
         if not self.pictures or self.draw is None:
             return None
-        volume = engine.state.output["image"][:1]
+        volume = state_of(engine).output["image"][:1]
         maps = volume_activation(self.network, volume, positive=scan["probability"] >= THRESHOLD)
         chosen = maps.sum((1, 2)).argsort(descending=True, stable=True)[: self.pictures].sort().values.tolist()
         rows = [

@@ -22,7 +22,7 @@ class ScanRecorder(ClassifierRecorder):
     def _validation_end(self, evaluator: Engine, trainer: Engine) -> None:
         super()._validation_end(evaluator, trainer)
         more = self.metric.more_metrics(seed=self.seed, intervals=False)
-        self.metrics |= more
+        self.metrics = {**(self.metrics or {}), **more}
         iteration = trainer.state.iteration
         for name, scores in more.get("types", {}).items():
             if scores["auc"] is not None:

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from monai_cl.engines.classification.patient_auc import PatientAUC
 from monai_cl.engines.distributed.collectives import gather
 from monai_cl.engines.probe.metrics import sound_interval
+from monai_cl.engines.workflow_types import state_of
 
 SLICE_THRESHOLD = 0.6  # of the paper's accuracy, Table III
 _RESAMPLES = 500
@@ -42,7 +43,7 @@ class ScanScores(PatientAUC):
 
     def iteration_completed(self, engine: Engine) -> None:
         """Add a batch of one scan."""
-        batch, logits = engine.state.batch, engine.state.output["pred"]
+        batch, logits = state_of(engine).batch, state_of(engine).output["pred"]
         probability = {name: value.detach().double().sigmoid()[0].cpu().numpy() for name, value in logits.items()}
         number, patient = int(batch["number"][0]), batch["patient"][0]
         # a scan counts once in its patient's mean, however many slices it has

@@ -59,7 +59,8 @@ def variant_predictions(
         parts = torch.stack(list(volumes)).to(device).split(batch_size)
         return torch.cat([network.outputs(part)["target"].sigmoid() for part in parts])[:, 0].cpu().numpy()
 
-    probability, varied = [], {family: [] for family in families}
+    probability: list[np.ndarray] = []
+    varied: dict[str, list[np.ndarray]] = {family: [] for family in families}
     with evaluation_mode(network):
         for place, number in enumerate(chosen):
             image = boxes[number]["image"]

@@ -13,6 +13,7 @@ from monai.utils import ImageMetaKey
 
 from monai_cl.data.io.result_names import result_name, result_names
 from monai_cl.data.io.result_records import check_replaceable, scan_identity, write_record
+from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import echo
 from monai_cl.switches import is_switched_on
 
@@ -119,7 +120,7 @@ class ResultRecords:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        for output in engine.state.output:
+        for output in state_of(engine).output:
             self.results.record(output[self.key].meta[ImageMetaKey.FILENAME_OR_OBJ], self.about)
 
 

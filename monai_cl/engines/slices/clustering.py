@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.data import Dataset
 
 from monai_cl.data import CTSlices, DataList, read_energy_reference
 from monai_cl.data.sampling.modalities import check_batch
@@ -161,7 +159,7 @@ def check_queue(
 
 
 @torch.no_grad()
-def measure_standardisation(network: nn.Module, slices: Dataset, *, count: int = 500) -> None:
+def measure_standardisation(network: ClusteringNet, slices: CTSlices, *, count: int = 500) -> None:
     """Set the constants by which the encoder standardises its input: mean and deviation of first images, two digits.
 
     Every process of a run sees the same images. A resumed run, and whatever loads the weights, has them from there.

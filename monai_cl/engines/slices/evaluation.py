@@ -77,7 +77,6 @@ def evaluate_slices(
             remedy="add patients to the split, or choose another with --split",
         )
     volumetric = len(set(slices.depths.tolist())) > 1  # single images have no depth
-    options = {"device": device, "batch_size": batch_size, "workers": workers, "progress": True}
     measures: dict[str, float] = {}
     for state in ("random", "trained"):
         if state == "trained":
@@ -86,7 +85,9 @@ def evaluate_slices(
         note = dict(about or {})
         if state == "random":  # none of the settings the encoder was trained with
             note = {"method": "random", "seed": seed} | {k: note[k] for k in ("backbone", "cohort") if k in note}
-        features = extract_features(network, slices, about=note, **options)
+        features = extract_features(
+            network, slices, device=device, batch_size=batch_size, workers=workers, about=note, progress=True
+        )
         write_features(output_dir / f"features{suffix}.npz", features)
         rows = torch.from_numpy(features.features)
         if volumetric:

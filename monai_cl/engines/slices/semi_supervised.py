@@ -103,7 +103,7 @@ class SemiSupervisedBatch:
         views: makes the views of unlabelled slices.
 
     Raises:
-        ValueError: an unknown ``unlabelled``, an option out of its range.
+        ValueError: an unknown ``unlabelled``, an option out of its range, ``views`` without what makes them.
     """
 
     def __init__(
@@ -118,6 +118,8 @@ class SemiSupervisedBatch:
     ) -> None:
         if unlabelled not in USES:
             raise ValueError(f"unlabelled must be one of {', '.join(USES)}, got {unlabelled!r}")
+        if unlabelled == "views" and views is None:
+            raise ValueError("views must be given where unlabelled slices are used in views")
         options = dict(labelled_views)
         self.shades = [float(options.pop(name, 0.0)) for name in ("brightness", "contrast")]
         for name, value in zip(("brightness", "contrast"), self.shades):
@@ -151,6 +153,7 @@ class SemiSupervisedBatch:
         elif self.unlabelled != "none":
             rest, places = image[n:], positions[n:]
             if self.unlabelled == "views":
+                assert self.views is not None  # the constructor refuses it
                 inputs["views"] = self.views(rest, places)
             else:
                 inputs["plain"] = rest

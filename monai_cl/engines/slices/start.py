@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from monai_cl.errors import UserError
 from monai_cl.networks import data_dependent_init
 from monai_cl.networks.modes import evaluation_mode
 
+if TYPE_CHECKING:
+    from monai_cl.data import CTSlices
+    from monai_cl.networks import ProjectedEncoder, SliceEncoder
 
-def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = True, count: int = 128) -> None:
+
+def start_standardised(network: nn.Module, slices: CTSlices, *, enabled: bool = True, count: int = 128) -> None:
     """Scale the network's convolutions by slices spread evenly over the data set; see `standardise_convolutions`.
 
     Every process of a run sees the same slices. A resumed run loads its weights from the checkpoint afterwards.
@@ -41,7 +46,7 @@ def start_standardised(network: nn.Module, slices: Dataset, *, enabled: bool = T
 
 
 @torch.no_grad()
-def dry_run(network: nn.Module, *, channels: int, size: int) -> None:
+def dry_run(network: SliceEncoder | ProjectedEncoder, *, channels: int, size: int) -> None:
     """Run a network of slices once on an empty slice of the expected size; the network is left as it was.
 
     Args:

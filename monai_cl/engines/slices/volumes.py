@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import (
     Compose,
@@ -19,7 +20,7 @@ from monai.transforms import (
     SelectItemsd,
     Transform,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_cl.data import LoadLabeld, LoadScand
 from monai_cl.data.slices.pixels import fit_slices, unfit_slices
@@ -89,10 +90,11 @@ class SliceWiseInferer(Inferer):
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
         self.size, self.pixel_size, self.batch_size = int(size), pixel_size, int(batch_size)
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Logits (1, C, X, Y, Z) of one scan (1, 1, X, Y, Z) in RAS, in [0, 1]; 0 where its slices were cut."""
-        affine = torch.as_tensor(inputs.affine).reshape(-1, 4, 4)[0]
-        spacing = tuple(float(step) for step in torch.linalg.norm(affine[:3, :3].double(), dim=0)[[1, 0]])
+        affine = torch.as_tensor(cast(MetaTensor, inputs).affine).reshape(-1, 4, 4)[0]
+        across, down = torch.linalg.norm(affine[:3, :3].double(), dim=0)[[1, 0]].tolist()
+        spacing = (across, down)
         # turned as in training: front up, the patient's right on the left
         images = torch.as_tensor(inputs)[0, 0].permute(2, 1, 0).flip(1, 2)
         fitted = fit_slices(images, spacing, size=self.size, pixel_size=self.pixel_size)[:, None]

@@ -34,3 +34,8 @@ def test_a_shade_is_a_brightness_and_a_contrast_of_each_slice_and_leaves_the_mas
 def test_a_shade_that_turns_a_slice_black_is_refused():
     with pytest.raises(ValueError, match=r"contrast must be in \[0, 1\), got 1.0"):
         view(contrast=1.0)
+
+
+def test_unlabelled_views_without_what_makes_them_are_refused_at_once():
+    with pytest.raises(ValueError, match="views must be given where unlabelled slices are used in views"):
+        SemiSupervisedBatch(count=3, unlabelled="views", targets=("mask",), seed=1, labelled_views=VIEWS)
