@@ -89,9 +89,10 @@ def _inference(folder: Path, values: Mapping[str, Any]) -> ConfigParser:
     file = folder / "configs" / "inference.yaml"
     if not file.is_file():
         raise UserError(folder, expected="a bundle with configs/inference.yaml", found="none")
-    parser = ConfigParser(ConfigParser.load_config_file(file))
+    content = ConfigParser.load_config_file(file)
+    parser = ConfigParser(content)
     for key, value in {**values, "bundle_root": str(folder)}.items():
         if key not in parser:
-            raise UserError(f"--{key}", found=f"{file} has no such key", remedy=f"it has {', '.join(parser.config)}")
+            raise UserError(f"--{key}", found=f"{file} has no such key", remedy=f"it has {', '.join(content)}")
         parser[key] = value
     return parser
