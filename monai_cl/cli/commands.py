@@ -12,7 +12,6 @@ from monai_cl.cli.datalist import DataListCommands
 from monai_cl.cli.demo import demo_command
 from monai_cl.cli.dicom_seg import dicom_seg_command
 from monai_cl.cli.doctor import doctor_command
-from monai_cl.cli.encoder import EncoderCommands
 from monai_cl.cli.from_table import datalist_from_table_command
 from monai_cl.cli.monailabel import monailabel_command
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
@@ -21,6 +20,8 @@ from monai_cl.cli.reference_energy import reference_energy_command
 from monai_cl.cli.report import report_command
 from monai_cl.cli.study import StudyCommands
 from monai_cl.cli.synthetic import cohort_command, phantom_command
+from monai_cl.cli.weights.embed import embed_command
+from monai_cl.cli.weights.encoder import EncoderCommands
 from monai_cl.cli.words import check_words, help_words, typed_words
 from monai_cl.errors import UserError, echo, escape_control_characters
 
@@ -123,6 +124,7 @@ class Commands:
     store = StoreCommands()
     reference_energy = staticmethod(reference_energy_command)
     probe = staticmethod(probe_command)
+    embed = staticmethod(embed_command)
     study = StudyCommands()
     export_encoder = staticmethod(export_encoder_command)
     encoder = EncoderCommands()

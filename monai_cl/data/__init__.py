@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "phantom.abdomen.case": ("ORGANS", "PhantomCase", "phantom_case"),
         "phantom.abdomen.cohort": ("write_cohort",),
         "slices.features": ("SliceFeatures", "read_features", "write_features"),
+        "records.embeddings": ("EmbeddingTable", "read_embeddings", "write_embeddings"),
         "records.model_record": ("model_record",),
         "records.results": ("read_results", "run_record", "write_results"),
         "phantom.cirrhosis.case": ("CirrhosisCase", "cirrhosis_case"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from monai.networks.nets import UNETR
 from torch import Tensor, nn
@@ -18,6 +18,28 @@ _VIT_BLOCKS_READ = {0: 0, 1: 4, 2: 7, 3: 10, 4: 12}  # number of transformer blo
 def level_channels(feature_size: int, hidden_size: int) -> tuple[int, ...]:
     """Channels of the five encoder levels: f, 2f, 4f, 8f and the ViT's hidden size."""
     return (feature_size, 2 * feature_size, 4 * feature_size, 8 * feature_size, hidden_size)
+
+
+def unetr_levels(unetr: UNETR, images: Tensor, levels: Sequence[int] = LEVELS) -> list[Tensor]:
+    """Outputs of a UNETR's encoder; what only other levels need is not computed.
+
+    Args:
+        unetr: the network.
+        images: (N, C, H, W, D) of its ``img_size``.
+        levels: which of `LEVELS`, in the order wanted.
+
+    Returns:
+        Of each level (N, c, h, w, d), channels as `level_channels`, strides as in `LEVELS`.
+    """
+    tokens, hidden = unetr.vit(images) if any(levels) else (images, [])
+    made: dict[int, Callable[[], Tensor]] = {
+        0: lambda: unetr.encoder1(images),
+        1: lambda: unetr.encoder2(unetr.proj_feat(hidden[3])),
+        2: lambda: unetr.encoder3(unetr.proj_feat(hidden[6])),
+        3: lambda: unetr.encoder4(unetr.proj_feat(hidden[9])),
+        4: lambda: unetr.proj_feat(tokens),
+    }
+    return [made[level]() for level in levels]
 
 
 def projector(channels: int) -> nn.Sequential:
@@ -126,15 +148,7 @@ class MixCLNet(nn.Module):
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """The five encoder outputs of images (N, 1, H, W, D), channels and strides as in `LEVELS`."""
-        unetr = self.unetr
-        tokens, hidden = unetr.vit(images)
-        return [
-            unetr.encoder1(images),
-            unetr.encoder2(unetr.proj_feat(hidden[3])),
-            unetr.encoder3(unetr.proj_feat(hidden[6])),
-            unetr.encoder4(unetr.proj_feat(hidden[9])),
-            unetr.proj_feat(tokens),
-        ]
+        return unetr_levels(self.unetr, images)
 
     def forward(self, images: Tensor) -> dict[str, Tensor | list[Tensor | None]]:
         """Project, reconstruct and segment a stacked batch.

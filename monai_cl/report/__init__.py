@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "html": ("render_html", "render_markdown", "write_report"),
         "method_tables": ("method_table", "sigma_tables"),
         "overlays": ("overlay_figure", "write_overlay"),
+        "figures.embedding_map": ("embedding_map", "plane"),
+        "figures.neighbours": ("neighbours_figure",),
         "figures.pairs": ("pairs_figure",),
         "plots": ("write_plots",),
         "figures.pca": ("pca_figure", "principal_plane"),

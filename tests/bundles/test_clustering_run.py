@@ -16,6 +16,7 @@ from PIL import Image
 
 from monai_cl.cli.reference_energy import reference_energy_command
 from monai_cl.data import read_features, read_results
+from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from monai_cl.networks import UNetEncoder, load_slice_encoder, slice_encoder
@@ -249,6 +250,8 @@ def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_
     found, stored = read_features(tmp_path / "i" / "features.npz"), read_features(tmp_path / "e" / "features.npz")
     own = stored.patient == "p47"
     assert found.features == pytest.approx(stored.features[own], abs=1e-5)
+    table = embed(folder / "model.pt", images / "47.png", unit="slice", modality="US")
+    assert table.vectors == pytest.approx(found.features, abs=1e-5)
 
 
 @pytest.mark.slow

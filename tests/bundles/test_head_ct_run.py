@@ -14,6 +14,7 @@ import torch
 
 from monai_cl.data import read_results
 from monai_cl.data.phantom.head_ct.case import FINDINGS
+from monai_cl.engines import embed
 from monai_cl.errors import UserError
 from monai_cl.networks import read_about
 from tests.bundles.conftest import words
@@ -85,6 +86,9 @@ def test_a_new_scan_in_any_orientation_gets_one_answer(head_run, head_trained, h
     assert one["call"] in ("no haemorrhage", "haemorrhage")
     assert list(one["findings"]) == list(FINDINGS)
     assert len(one["slices"]) == BOX[0]
+    embedded = embed(checkpoint, [source, turned], find_head=False).vectors
+    assert embedded.shape == (2, 1024)
+    assert embedded[0] == pytest.approx(embedded[1], abs=1e-5)
     assert np.diff([row["z_mm"] for row in one["slices"]]) == pytest.approx(160 / BOX[0], abs=0.01)
     assert one["probability"] == pytest.approx(other["probability"], abs=1e-6)
     assert [row["probability"] for row in one["slices"]] == pytest.approx(

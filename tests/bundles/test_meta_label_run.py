@@ -15,6 +15,7 @@ from monai.bundle import ConfigWorkflow
 from monai.networks.nets import BasicUNet
 
 from monai_cl.data import read_features, read_results
+from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from monai_cl.losses.self_paced import pace
@@ -166,6 +167,8 @@ def test_features_of_new_scans_are_those_of_the_evaluation(run, trained, cine, t
     found, stored = read_features(tmp_path / "i" / "features.npz"), read_features(tmp_path / "e" / "features.npz")
     own = stored.patient == "validation_000"
     assert found.features == pytest.approx(stored.features[own][: len(found)], abs=1e-5)
+    table = embed(folder / "model.pt", scan, unit="slice", modality="MR")
+    assert table.vectors == pytest.approx(found.features, abs=1e-5)
 
 
 def test_ct_without_a_phase_trains_by_position_and_patient(run, slice_cohort, tmp_path):

@@ -14,7 +14,7 @@ import torch
 
 from monai_cl.data import load_data_list, read_results, read_volume
 from monai_cl.data.io.fingerprint import scan_fingerprint
-from monai_cl.engines import segmentation_unetr, trained_scans
+from monai_cl.engines import embed, segmentation_unetr, trained_scans
 from tests.bundles.conftest import BUNDLES, NETWORK, PRETRAINING
 
 TERMS = ("identity", "label", "reconstruction", "supervised")
@@ -104,6 +104,16 @@ def test_the_exported_encoder_fits_monais_unetr_and_says_where_it_is_from(encode
     for name, tensor in exported.items():
         assert torch.equal(tensor, trained[f"unetr.{name}"])
         assert torch.equal(tensor, network.state_dict()[name])
+
+
+def test_model_checkpoint_and_encoder_embed_a_scan_alike(encoder, pretraining, cohort):
+    scan = sorted((cohort / "synthetic_spleen" / "images").iterdir())[0]
+    vectors = [embed(file, scan).vectors for file in (pretraining / "model.pt", encoder)]
+    assert vectors[0].shape == (1, NETWORK["hidden_size"])
+    np.testing.assert_array_equal(*vectors)
+    before = embed(pretraining / "checkpoint_iteration=2.pt", scan).vectors
+    assert before.shape == vectors[0].shape
+    assert np.abs(before - vectors[0]).max() > 0
 
 
 def test_its_files_say_which_scans_it_was_trained_on(encoder, pretraining, cohort):

@@ -17,6 +17,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_cl.cli.commands import main
 from monai_cl.data import read_dicom_seg, read_results
+from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from tests.bundles.cine_runs import NETWORK
@@ -167,6 +168,9 @@ def test_label_maps_lie_on_the_scans_own_grid_and_have_the_dice_of_the_evaluatio
         for label, organ in enumerate(("right ventricle", "myocardium", "left ventricle"), start=1):
             dice = 2 * ((one == label) & (other == label)).sum() / ((one == label).sum() + (other == label).sum())
             assert case["dice"][organ] == pytest.approx(dice, abs=1e-6), (case["id"], organ)
+    table = embed(folder / "model.pt", scans, level=2, modality="MR")
+    assert table.columns["id"] == ["test_000_ED", "test_000_ES"]
+    assert np.ptp(table.vectors) > 0
 
 
 def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):

@@ -14,7 +14,7 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from monai_cl.data import read_features, read_results
-from monai_cl.engines import LinearProbe, slice_classifier
+from monai_cl.engines import LinearProbe, embed, slice_classifier
 from monai_cl.engines.launch.error_report import user_error_in
 from monai_cl.errors import UserError
 from tests.bundles.conftest import BUNDLES, config_files, words
@@ -137,6 +137,9 @@ def test_features_of_new_scans(run, wsp, scans, tmp_path):
     assert features.features.shape[1] == 32
     assert features.about["method"] == "wsp"
     assert (np.diff(features.depth[features.patient == "histology_0000"]) > 0).all()
+    table = embed(wsp / "model.pt", scans, unit="slice")
+    assert table.vectors == pytest.approx(features.features, abs=1e-5)
+    assert table.columns["depth"] == pytest.approx(features.depth.tolist(), abs=1e-5)
 
 
 def test_the_probe_leaves_results_and_a_classifier(probe, wsp):

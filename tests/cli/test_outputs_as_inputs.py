@@ -23,6 +23,7 @@ from monai_cl.shipped import bundle_folder, bundle_names
 from tests.bad_input.doors import command
 from tests.bad_input.paths import SIZE, run_config
 from tests.data.volume_files import affine_of, ct_array, write_dicom, write_dicom_on, write_nifti
+from tests.engines.embedding.encoders import write_encoder
 
 pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
 
@@ -40,6 +41,7 @@ SIZES: dict[str, dict[str, Any]] = {
     HEADS: {"box_size": [8, 32, 32], "find_head": False},
 }
 
+WEIGHTS = ("semi", "segmenter", "mixcl", "slices", "classifier", "meta", "clusters", "heads", "clustered heads")
 # of every command and config: the kinds it takes, and those it writes. Kinds that only people read are left out.
 # "segmenter", "mixcl" … are weights (model.pt) of that network; a label comes with its scan
 TABLE: dict[str, tuple[set[str], set[str]]] = {
@@ -69,6 +71,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "study status": (set(), set()),
     "study table": (set(), set()),
     "dicom_seg": ({"label"}, {"seg"}),
+    "embed": ({"scan", "list", "encoder", *WEIGHTS}, {"features"}),
     "encoder show": ({"encoder"}, set()),
     "export_encoder": ({"mixcl"}, {"encoder"}),
     "export_config": ({"bundle"}, {"config"}),
@@ -107,7 +110,6 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     f"{CIRRHOSIS} train": ({"list", "store", "slices"}, {"classifier", "results"}),
     f"{CIRRHOSIS} evaluate": ({"classifier"}, {"results"}),
 }
-WEIGHTS = ("semi", "segmenter", "mixcl", "slices", "classifier", "meta", "clusters", "heads", "clustered heads")
 # where the real runs of a bundle's trainings take and give what the table says
 RUNS = {
     SPLEEN: "test_segmentation_run.py",
@@ -121,7 +123,16 @@ RUNS = {
     HEADS: "test_head_ct_run.py",
 }
 # of what the others write, a cohort is the beginning: left to the slow tests
-FAST = ("convert", "dicom_seg", "bundle copy", "export_config", "probe", f"{SPLEEN} inference", f"{MIXCL} inference")
+FAST = (
+    "convert",
+    "dicom_seg",
+    "embed",
+    "bundle copy",
+    "export_config",
+    "probe",
+    f"{SPLEEN} inference",
+    f"{MIXCL} inference",
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +202,12 @@ class Outputs:
         """A DICOM series of two acquisitions' kind: the one input that no command of ours writes."""
         folder = self.root / "series"
         return folder if folder.exists() else write_dicom(folder, ct_array((16, 16, 8)), 3.0 * np.arange(8))
+
+    @property
+    def encoder(self) -> Path:
+        """A file of weights that says which input it takes, as trainings leave them."""
+        path = self.root / "encoder.pt"
+        return path if path.exists() else write_encoder(path, "segmentation")
 
     def weights(self, kind: str) -> Path:
         """Of a network as the trainings leave them."""
@@ -312,6 +329,11 @@ class Outputs:
         run("bundle", "copy", SPLEEN, folder / SPLEEN)
         return {"bundle": Made(folder / SPLEEN)}
 
+    def _embed(self, folder: Path) -> Output:
+        scan, other = self.of("convert")["scan"].path, self.of(f"{MIXCL} inference")["scan"].path
+        run("embed", self.encoder, scan, other, "--output", folder / "features.npz")
+        return {"features": Made(folder / "features.npz")}
+
     def _probe(self, folder: Path) -> Output:
         features = labelled_features(self.of(f"{WSP} inference")["features"].path, folder / "features.npz")
         run("probe", features, "--output", folder / "out", "--fold_count", 2)
@@ -420,6 +442,7 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         "dicom_seg": lambda: write_seg(folder, made),
         "export_encoder": lambda: run("export_encoder", made.path, "--output", folder / "encoder.pt"),
         "export_config": lambda: run("export_config", made.path, folder / "config.yaml", "--config", "inference"),
+        "embed": lambda: run("embed", outputs.encoder, made.path, "--output", folder / "f.npz", *where),
         "probe": lambda: run(
             *("probe", labelled_features(made.path, folder / "f.npz"), "--output", folder / "out", "--fold_count", 2)
         ),
@@ -485,7 +508,8 @@ def test_the_other_pairs_are_those_of_trainings():
     folder = Path(__file__).parents[1] / "bundles"
     others = [pair.values for pair in pairs() if not is_tried_here(*pair.values)]
     for writer, kind, taker in others:
-        if taker == "encoder show":  # tests/cli/test_encoder.py
+        # tests/cli/test_encoder.py; the runs in RUNS embed what they trained
+        if taker in ("encoder show", "embed"):
             continue
         bundles = {name.split()[0] for name in (writer, taker)} & set(RUNS)
         assert bundles or "monailabel" in (writer, taker), (writer, kind, taker)

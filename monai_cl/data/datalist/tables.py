@@ -199,13 +199,23 @@ def _target(cell: str, classes: dict[str, int | None] | None) -> tuple[bool, int
             for key, target in classes.items():
                 if _number(key) == number:
                     return True, target
-    if plain in _UNKNOWN or (plain.startswith("[") and plain.endswith("]")):
+    if is_unknown(plain):
         return True, None
     if classes is None:
         number = _number(plain)
         if number is not None and number >= 0 and number.is_integer():
             return True, int(number)
     return False, None
+
+
+def is_unknown(cell: str) -> bool:
+    """Whether a cell says that its value is not known: empty, NA, unknown and the like, or in square brackets.
+
+    Args:
+        cell: of a table.
+    """
+    plain = cell.strip().casefold()
+    return plain in _UNKNOWN or (plain.startswith("[") and plain.endswith("]"))
 
 
 def _number(text: str) -> float | None:

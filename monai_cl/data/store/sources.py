@@ -68,6 +68,18 @@ def cached_fingerprint(path: str | os.PathLike, memory: Path) -> Source | None:
     return known if known is not None and known.path == str(path) and known.is_current() else None
 
 
+def file_state(path: str | os.PathLike) -> str:
+    """A digest of name, size and time of a file, or of every file of a DICOM folder; nothing is read.
+
+    Args:
+        path: file or DICOM folder.
+
+    Raises:
+        UserError: nothing at ``path``.
+    """
+    return _state(Path(os.path.abspath(path)))[2]
+
+
 def _files(path: Path) -> list[Path]:
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     if path.is_dir() and not files:

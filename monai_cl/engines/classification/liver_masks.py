@@ -136,15 +136,26 @@ class FindLiverMask(Transform):
         return {**kept, "label": str(mask), "label_map": None if label is None else {int(label): 1}}
 
     def _of(self, item: Mapping[str, Any], masks: Path) -> Path:
-        if not masks.is_dir():
-            return masks
-        names = [f"{item['id']}{postfix}{ending}" for ending in FILE_ENDINGS for postfix in ("", "_seg")]
-        files = [masks / name for name in names if (masks / name).is_file()]
-        if len(files) != 1:
-            raise UserError(
-                item["image"],
-                expected=f"its mask in {masks} as {item['id']}.nii.gz or {item['id']}_seg.nii.gz",
-                found=len(files) or "none",
-                remedy="give the mask the name of its scan",
-            )
-        return files[0]
+        return mask_of(item, masks) if masks.is_dir() else masks
+
+
+def mask_of(item: Mapping[str, Any], folder: Path) -> Path:
+    """The mask of a scan in a folder of masks named as the scans.
+
+    Args:
+        item: with ``image`` and ``id``.
+        folder: with ``<id>.nii.gz`` or ``<id>_seg.nii.gz``, or another ending.
+
+    Raises:
+        UserError: none, or several.
+    """
+    names = [f"{item['id']}{postfix}{ending}" for ending in FILE_ENDINGS for postfix in ("", "_seg")]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    if len(files) != 1:
+        raise UserError(
+            item["image"],
+            expected=f"its mask in {folder} as {item['id']}.nii.gz or {item['id']}_seg.nii.gz",
+            found=len(files) or "none",
+            remedy="give the mask the name of its scan",
+        )
+    return files[0]

@@ -83,8 +83,29 @@ class LoadedVolume:
         return array[(slice(None),) * 3 if box is None else tuple(box)]
 
 
+def several_organs(mask: Any, values: Sequence[int], *, option: str = "--liver_label") -> UserError:
+    """What is wrong with a mask of several values where one organ is asked for.
+
+    Args:
+        mask: its file.
+        values: those found.
+        option: that says which of them is meant.
+    """
+    return UserError(
+        mask,
+        expected="a mask of one organ alone",
+        found=f"the values {list(values)}",
+        remedy=f"say which of them is meant with {option}",
+    )
+
+
 def loaded_slices(
-    item: Mapping[str, Any], *, fraction: float = 0.7, intensity: str = "hounsfield", **options: Any
+    item: Mapping[str, Any],
+    *,
+    fraction: float = 0.7,
+    intensity: str = "hounsfield",
+    option: str = "--liver_label",
+    **options: Any,
 ) -> CTSlices:
     """The kept slices of one scan, read from its files.
 
@@ -92,6 +113,7 @@ def loaded_slices(
         item: see `LoadedVolume`; with a ``label``, slices are chosen by its only class.
         fraction: central part that is kept.
         intensity: see `Preparation`; of other than CT the window is that of the percentiles.
+        option: of the command that says which value of a mask is meant, for messages.
         options: of `CTSlices`.
 
     Raises:
@@ -100,12 +122,7 @@ def loaded_slices(
     volume = LoadedVolume(item, intensity=intensity)
     entry = volume.entry()
     if len(entry.classes) > 1:
-        raise UserError(
-            item["label"],
-            expected="a mask of the liver alone",
-            found=f"the values {list(entry.classes)}",
-            remedy="say which of them is the liver with --liver_label",
-        )
+        raise several_organs(item["label"], entry.classes, option=option)
     label = entry.classes[0] if entry.classes else 1
     chosen = choose_slices(volume, "", label=label if entry.has_label else None, fraction=fraction)
     depths = slice_depths(entry.affine, entry.shape[2])[chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,14 +50,25 @@ def neighbour_accuracy(
         truth: (m,) their classes.
         neighbours: at most so many are asked.
     """
-    from sklearn.neighbors import KNeighborsClassifier
-
-    def weights(distance: np.ndarray) -> np.ndarray:
-        return np.exp(-distance / _NEIGHBOUR_TEMPERATURE)
-
-    count = min(neighbours, len(features))
-    model = KNeighborsClassifier(count, metric="cosine", algorithm="brute", weights=weights)
+    model = neighbour_model(min(neighbours, len(features)))
     return float(model.fit(features, labels).score(others, truth))
+
+
+def neighbour_model(count: int, *, numbers: bool = False) -> Any:
+    """scikit-learn's nearest neighbours by cosine, weighted with exp(cosine / .07).
+
+    Args:
+        count: neighbours that are asked.
+        numbers: for a regression in place of classes.
+    """
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    kind = KNeighborsRegressor if numbers else KNeighborsClassifier
+    return kind(count, metric="cosine", algorithm="brute", weights=_neighbour_weights)
+
+
+def _neighbour_weights(distance: np.ndarray) -> np.ndarray:
+    return np.exp(-distance / _NEIGHBOUR_TEMPERATURE)
 
 
 def linear_accuracy(features: np.ndarray, labels: np.ndarray, others: np.ndarray, truth: np.ndarray) -> float:
@@ -68,13 +80,17 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, others: np.ndarray
         others: (m, F) of the images to classify; of other patients.
         truth: (m,) their classes.
     """
+    return float(linear_model().fit(features, labels).score(others, truth))
+
+
+def linear_model() -> Any:
+    """scikit-learn's logistic regression on standardised features; classes weigh the same."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     # a strong penalty: there are often more features than patients
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-    return float(model.fit(features, labels).score(others, truth))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
 
 
 def half_of_patients(patients: Sequence[str], labels: Sequence[int], *, seed: int = 0) -> np.ndarray:

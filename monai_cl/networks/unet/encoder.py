@@ -43,6 +43,13 @@ class UNetEncoder(nn.Module):
         self.representation_size = int(features[4])
         self.arguments = {"features": [int(channels) for channels in features], "norm": norm}
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The outputs of the five levels, (B, f, H/s, W/s) of strides s = 1, 2, 4, 8, 16, of slices (B, C, H, W)."""
+        maps = [self.conv_0(images)]
+        for down in (self.down_1, self.down_2, self.down_3, self.down_4):
+            maps.append(down(maps[-1]))
+        return maps
+
     def forward(self, images: Tensor) -> Tensor:
         """The bottleneck (B, F, H/16, W/16) of slices (B, C, H, W)."""
         return self.down_4(self.down_3(self.down_2(self.down_1(self.conv_0(images)))))

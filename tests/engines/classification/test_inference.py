@@ -101,7 +101,7 @@ def test_a_mask_of_several_organs_wants_the_livers_number(tmp_path, scan):
     label[0, 0, :] = 5
     scan["label"] = write_scan(tmp_path / "organs.nii.gz", label)
     with pytest.raises(
-        UserError, match=r"organs\.nii\.gz: expected a mask of the liver alone, .*\[1, 5\].*--liver_label"
+        UserError, match=r"organs\.nii\.gz: expected a mask of one organ alone, .*\[1, 5\].*--liver_label"
     ):
         LoadSlices(**OPTIONS)(scan)
     assert LoadSlices(**OPTIONS)({**scan, "label_map": {1: 1}})["slice"].tolist() == [3, 4, 5, 6]
