@@ -15,7 +15,6 @@ def doctor_command(
     allow_outside: bool = False,
     store: str | None = None,
     processes: int = 1,
-    licences: bool = False,
     json: bool = False,
 ) -> None:
     """Check packages, GPUs, shared memory, disk, and a data list and a store if named; say what to do.
@@ -32,17 +31,9 @@ def doctor_command(
         allow_outside: trust a list whose paths or links leave data_root.
         store: folder of prepared volumes to look at.
         processes: that torchrun is to start on this machine (--nproc_per_node).
-        licences: only list the licences of all packages that are needed to run, as a Markdown table.
         json: print JSON for other programs.
     """
     from json import dumps
-
-    if licences:
-        from monai_cl.engines.doctor.licences import as_markdown, runtime_licences
-
-        rows = runtime_licences()
-        echo(dumps(rows, indent=1) if json else as_markdown(rows))
-        return
 
     from monai_cl.engines.doctor import checks as checkup
 

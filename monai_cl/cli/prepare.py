@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +20,6 @@ def prepare_command(
     uneven_slices: str = "error",
     splits: Any = ("training", "validation", "test"),
     workers: int = 1,
-    dask: str | None = None,
     progress: bool = True,
     allow_outside: bool = False,
 ) -> None:
@@ -42,8 +39,6 @@ def prepare_command(
         uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
         splits: parts of the list to prepare, e.g. training,validation.
         workers: processes; each needs about four times a volume's size in memory.
-        dask: address of a Dask scheduler, such as tcp://node1:8786, whose workers prepare instead of processes of this
-            machine; they must see data and store under the same paths.
         progress: show a progress bar.
         allow_outside: trust a list whose paths or links leave data_root.
     """
@@ -70,8 +65,7 @@ def prepare_command(
         )
     if layout == "slices":
         preparation = replace(preparation, intensity=common_intensity(items))
-    with _cluster(dask) as processes:
-        result = prepare(items, str(store), preparation, workers=processes or workers, progress=progress, report=None)
+    result = prepare(items, str(store), preparation, workers=workers, progress=progress, report=None)
     echo(result.summary())
     if result.skipped:
         raise UserError(
@@ -118,33 +112,6 @@ def repair_command(store: str, *, sources: bool = True) -> None:
 
     done = VolumeStore.open(str(store)).repair(sources=sources)
     echo("\n".join(done) if done else f"{store}: nothing to repair")
-
-
-@contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[int]:
-    """Let joblib work on a Dask cluster in the ``with`` block; gives its number of threads, 0 without an address."""
-    if address is None:
-        yield 0
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise UserError(
-            "--dask", expected="the package distributed", found="none", remedy="pip install distributed"
-        ) from error
-    import joblib
-
-    try:
-        client = Client(str(address), timeout="10s")
-    except (OSError, ValueError) as error:
-        raise UserError("--dask", expected=f"a Dask scheduler at {address}", found=f"none ({error})") from error
-    with client, joblib.parallel_config(backend="dask", client=client):
-        threads = sum(client.nthreads().values())
-        if not threads:
-            raise UserError(
-                "--dask", expected=f"workers at {address}", found="none", remedy=f"start `dask worker {address}`"
-            )
-        yield max(2, threads)  # with 1 all work would stay in this process
 
 
 def _spacing(value: Any) -> tuple[float, ...] | None:

@@ -64,7 +64,6 @@ def test_native_slices(data_list, tmp_path):
         ({"workers": "many"}, "--workers: expected an integer >= 1"),
         ({"splits": "validation"}, "expected items under validation, found none"),
         ({"splits": "train"}, "split"),
-        ({"dask": "nowhere://at-all"}, "--dask: expected a Dask scheduler at nowhere://at-all"),
     ],
 )
 def test_wrong_options_are_named(data_list, tmp_path, options, message):

@@ -1,0 +1,20 @@
+"""The page of licences names every package that is asked for, with a licence that the package states."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+PAGE = (Path(__file__).parents[2] / "docs/licences.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_a_row_for_every_package_that_is_asked_for_with_its_licence():
+    direct = [text for text in importlib.metadata.requires("monai-cl") if "extra ==" not in text]
+    names = {re.match(r"[\w.-]+", text)[0].lower().replace("_", "-") for text in direct}
+    rows = dict(re.findall(r"^\| (\S+) \| \S+ \| (.+) \|$", PAGE, re.M))
+    assert names <= rows.keys()
+    for name in names:
+        about = importlib.metadata.metadata(name)
+        stated = [about.get("License-Expression"), about.get("License"), *about.get_all("Classifier", [])]
+        assert any(rows[name] in text for text in stated if text), (name, stated)
