@@ -54,11 +54,15 @@ def fold_of(fold: int | str | None) -> int | None:
 def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
     """The entry of a data list in ``results.json``; training cases: all labelled ones, unless ``more`` names some.
 
+    ``available_labels`` is the number of labelled scans in the training part, of which ``label_fraction`` keeps some.
+
     Args:
         data_list: the list of the run.
         **more: further entries of the record, such as ``fold``, ``label_fraction`` and ``training_cases`` (ids); they
             replace those taken from the list.
     """
+    fold = fold_of(more.get("fold"))
+    labelled = [item for item in data_list.items("training") if "label" in item]
     sources = [str(d.document["source"]) for d in data_list.datasets if d.document.get("source")]
     return {
         "name": data_list.name,
@@ -66,11 +70,12 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
         "path": str(data_list.path),
         "sha256": data_list.sha256,
         "label_fraction": 1.0,
-        "training_cases": [item["id"] for item in data_list.items("training") if "label" in item],
+        "training_cases": [item["id"] for item in labelled],
+        "available_labels": sum(fold is None or item.get("fold") != fold for item in labelled),
         "datasets": {d.name: {"labels": [d.labels[i] for i in sorted(d.labels)]} for d in data_list.datasets},
         "classes": data_list.classes,
         **more,
-        "fold": fold_of(more.get("fold")),
+        "fold": fold,
     }
 
 

@@ -8,6 +8,8 @@ from html import escape
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from monai_cl.data.records.classes import interval_fault
 from monai_cl.report.method_tables import (
     MEASURES,
@@ -19,7 +21,7 @@ from monai_cl.report.method_tables import (
     name_class,
     sigma_tables,
 )
-from monai_cl.report.pictures import data_uri, file_pictures
+from monai_cl.report.page.pictures import file_pictures
 from monai_cl.report.runs import Run
 from monai_cl.report.tables import Table, fraction
 
@@ -86,17 +88,24 @@ def roc_predictions(runs: Sequence[Run]) -> dict[str, dict[str, tuple[list[int],
     return predictions
 
 
-def roc_html(runs: Sequence[Run]) -> str:
-    """One figure per cohort, one curve per method."""
-    from monai_cl.report.figures.figure_files import MEDIA_TYPES
-    from monai_cl.report.figures.roc import roc_figure
+def roc_html(runs: Sequence[Run]) -> list[str]:
+    """A chart per cohort, one curve per method, named with its AUC."""
+    from sklearn.metrics import roc_auc_score, roc_curve
 
-    figures = []
+    from monai_cl.report.page.charts import line_chart
+
+    charts = []
     for cohort, curves in roc_predictions(runs).items():
-        uri = data_uri(roc_figure(curves, title=cohort, file_format="svg"), MEDIA_TYPES["svg"])
-        alt = escape(f"ROC curves on {cohort}")
-        figures.append(f'<figure><img src="{uri}" width="442" height="422" alt="{alt}"></figure>\n')
-    return f'<div class="curves">{"".join(figures)}</div>\n' if figures else ""
+        lines = {}
+        for name, (labels, probability) in curves.items():
+            wrong, right, _ = roc_curve(labels, probability)
+            lines[f"{name}: AUC {roc_auc_score(labels, probability):.3f}"] = [np.column_stack([wrong, right])]
+        charts.append(
+            line_chart(
+                lines, title=f"ROC, {cohort}", x_label="1 − specificity", y_label="sensitivity", unit_square=True
+            )
+        )
+    return charts
 
 
 def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str], str] = str) -> Table:
@@ -134,9 +143,15 @@ def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str]
 
 
 def pca_html(runs: Sequence[Run], *, private: bool) -> str:
-    """The principal directions each run has drawn (``pca.png``)."""
+    """The principal directions the runs have drawn (``pca.png``), methods side by side; of several seeds the first."""
+    first = [
+        min(group.of(cohort), key=lambda run: run.seed)
+        for cohort in cohorts_of(runs)
+        for group in method_runs(runs)
+        if group.of(cohort)
+    ]
     return file_pictures(
-        [(run, f"{run.name}, seed {run.seed}") for run in classification_runs(runs)],
+        [(run, f"{run.name}, seed {run.seed}") for run in first],
         "pca.png",
         alt="representations in their two principal directions, coloured by class and by depth",
         private=private,

@@ -5,47 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
-from monai_cl.report.runs import SCRATCH, Run, initialisation_labels
+from monai_cl.report.columns import Column, organs_of
+from monai_cl.report.runs import SCRATCH, Run
 from monai_cl.report.settings import differing_settings, differing_text, settings_text
+from monai_cl.report.starts import start_keys, start_labels
 
-MEAN = "mean"
 LONGEST_LABEL = 36
-
-
-@dataclass(frozen=True)
-class Column:
-    """The runs of one initialisation and the same settings (seeds, folds) and their values per case.
-
-    Attributes:
-        label: short name.
-        runs: the runs, in the order given.
-        dice: organ (or :data:`MEAN`) -> case id -> Dice as a fraction, mean over the runs that saw the case.
-        seed_deviation: organ (or :data:`MEAN`) -> standard deviation between seeds of the mean over cases; an organ is
-            missing here unless there are two seeds and all saw the same cases.
-        failed: those of the runs with Dice 0 in every organ of every case.
-        sound_dice: as ``dice``, without the failed runs.
-    """
-
-    label: str
-    runs: tuple[Run, ...]
-    dice: dict[str, dict[str, float]]
-    seed_deviation: dict[str, float]
-    failed: tuple[Run, ...]
-    sound_dice: dict[str, dict[str, float]]
-
-    @property
-    def seeds(self) -> list[int]:
-        return sorted({run.seed for run in self.runs})
-
-    def mean(self, organ: str) -> float | None:
-        """Mean over the cases that have the organ."""
-        return _mean(self.dice[organ])
-
-    def sound_mean(self, organ: str) -> float | None:
-        """As `mean`, without the failed runs."""
-        return _mean(self.sound_dice[organ])
 
 
 @dataclass(frozen=True)
@@ -89,15 +55,15 @@ def compare_runs(runs: Sequence[Run]) -> list[Comparison]:
         runs: runs of all kinds.
     """
     segmentations = [run for run in runs if run.kind == "segmentation"]
-    labels = initialisation_labels(segmentations)
+    labels, starts = start_labels(segmentations), start_keys(segmentations)
     groups: dict[tuple, list[Run]] = defaultdict(list)
     for run in segmentations:
         if run.per_case:
             groups[run.data_key].append(run)
-    return [comparison for group in groups.values() for comparison in _comparisons(group, labels)]
+    return [comparison for group in groups.values() for comparison in _comparisons(group, labels, starts)]
 
 
-def _comparisons(runs: list[Run], labels: Mapping[str, str]) -> list[Comparison]:
+def _comparisons(runs: list[Run], labels: Mapping[str, str], starts: Mapping[str, str]) -> list[Comparison]:
     """Of the runs on one data list and label share."""
     settings = differing_settings(runs)
     parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
@@ -106,13 +72,17 @@ def _comparisons(runs: list[Run], labels: Mapping[str, str]) -> list[Comparison]
         parts[tuple(own.values())].append(run)
         texts[tuple(own.values())] = settings_text(own)
     if len(parts) == 1:
-        return [_comparison([(run.initialisation, "") for run in runs], runs, labels)]
+        return [_comparison([(starts[run.initialisation], "") for run in runs], runs, labels)]
     differ = f"Runs on {_title(runs)} differ in more than their start: {differing_text(settings)}"
-    if any(len({run.initialisation for run in part}) > 1 for part in parts.values()):
+    if any(len({starts[run.initialisation] for run in part}) > 1 for part in parts.values()):
         warning = f"{differ}. Those of the same settings are compared with each other only."
         return [
             _comparison(
-                [(run.initialisation, "") for run in part], part, labels, settings=texts[key], warnings=[warning]
+                [(starts[run.initialisation], "") for run in part],
+                part,
+                labels,
+                settings=texts[key],
+                warnings=[warning],
             )
             for key, part in parts.items()
         ]
@@ -120,34 +90,35 @@ def _comparisons(runs: list[Run], labels: Mapping[str, str]) -> list[Comparison]
     # a legend has no room for more
     short = all(len(text) <= LONGEST_LABEL for text in texts.values())
     names = {key: text if short else f"settings {number}" for number, (key, text) in enumerate(texts.items(), start=1)}
-    columns = [(run.initialisation, names[tuple(own.values())]) for run, own in zip(runs, settings, strict=True)]
+    columns = [
+        (starts[run.initialisation], names[tuple(own.values())]) for run, own in zip(runs, settings, strict=True)
+    ]
     notes = [] if short else [f"Settings {number}: {text}." for number, text in enumerate(texts.values(), start=1)]
     return [_comparison(columns, runs, labels, warnings=[warning], notes=notes)]
 
 
-def mean_dice(run: Run) -> float | None:
-    """The run's own mean Dice, taken as in a comparison: over cases, of the mean over a case's organs."""
-    means = _dice([run], _organs([run]), _organs([run]))[MEAN]
-    return fmean(means.values()) if means else None
+def labelled_scans(runs: Sequence[Run]) -> str:
+    """``"1 of 24 labelled scans"``: how many labels the runs were trained with; ``"4–5 of 24–25"`` where folds differ.
+
+    Empty for evaluations, which are trained on nothing. Records of earlier versions lack the number of all labelled
+    scans: ``"1 labelled scan (4 %)"``.
+    """
+    used, available = ({run.labelled[part] for run in runs} - {None} for part in (0, 1))
+    if not any(used):
+        return ""
+    text = _span(used)
+    if available:
+        return f"{text} of {_span(available)} labelled scans"
+    share = runs[0].label_fraction
+    return f"{text} labelled scan{'' if used == {1} else 's'}" + (f" ({100 * share:g} %)" if share < 1 else "")
 
 
-def share_of_labels(fraction: float) -> str:
-    """``0.05`` -> ``"5 % of labels"``."""
-    return f"{100 * fraction:g} % of labels"
-
-
-def _mean(values: Mapping[str, float]) -> float | None:
-    return fmean(values.values()) if values else None
-
-
-def has_failed(run: Run) -> bool:
-    """Whether a validated run has Dice 0 in every organ of every case that has it."""
-    values = [value for case in run.per_case for value in case["dice"].values() if value is not None]
-    return bool(values) and not any(values)
+def _span(numbers: set[int]) -> str:
+    return "–".join(dict.fromkeys((str(min(numbers)), str(max(numbers)))))
 
 
 def _title(runs: Sequence[Run]) -> str:
-    return f"{runs[0].data_name}, {share_of_labels(runs[0].label_fraction)}"
+    return ", ".join(filter(None, (runs[0].data_name, labelled_scans(runs))))
 
 
 def _comparison(
@@ -164,11 +135,11 @@ def _comparison(
     for column, run in zip(columns_of, runs, strict=True):
         by_column[column].append(run)
     order = sorted(by_column, key=lambda column: column[0] != SCRATCH)  # stable: the rest stays as given
-    organs = _organs(runs)
-    seen = [set(_organs(by_column[column])) for column in order]
+    organs = organs_of(runs)
+    seen = [set(organs_of(by_column[column])) for column in order]
     shared = tuple(organ for organ in organs if all(organ in names for names in seen))
     columns = tuple(
-        _column(labels[name] + (f" ({own})" if own else ""), by_column[name, own], organs, shared)
+        Column(labels[name] + (f" ({own})" if own else ""), tuple(by_column[name, own]), organs, shared)
         for name, own in order
     )
     cases = tuple(sorted({case["id"] for run in runs for case in run.per_case}))
@@ -184,19 +155,6 @@ def _comparison(
     )
 
 
-def _column(label: str, runs: Sequence[Run], organs: Sequence[str], shared: Sequence[str]) -> Column:
-    failed = tuple(run for run in runs if has_failed(run))
-    dice = _dice(runs, organs, shared)
-    return Column(
-        label=label,
-        runs=tuple(runs),
-        dice=dice,
-        seed_deviation=_seed_deviation(runs, organs, shared),
-        failed=failed,
-        sound_dice=_dice([run for run in runs if run not in failed], organs, shared) if failed else dice,
-    )
-
-
 def _failures(columns: Sequence[Column], title: str) -> list[str]:
     return [
         f"{title}, {column.label}: {run.name} (seed {run.seed}{'' if run.fold is None else f', fold {run.fold}'}) has "
@@ -204,38 +162,6 @@ def _failures(columns: Sequence[Column], title: str) -> list[str]:
         for column in columns
         for run in column.failed
     ]
-
-
-def _organs(runs: Sequence[Run]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(organ for run in runs for case in run.per_case for organ in case["dice"]))
-
-
-def _dice(runs: Sequence[Run], organs: Sequence[str], mean_over: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Organ -> case -> mean over runs, plus :data:`MEAN`; a case without a value for an organ is not in its dict."""
-    values: dict[str, dict[str, list[float]]] = {organ: defaultdict(list) for organ in (*organs, MEAN)}
-    for run in runs:
-        for case in run.per_case:
-            present = {organ: value for organ, value in case["dice"].items() if value is not None}
-            for organ, value in present.items():
-                values[organ][case["id"]].append(value)
-            shared = [present[organ] for organ in mean_over if organ in present]
-            if shared:
-                values[MEAN][case["id"]].append(fmean(shared))
-    return {organ: {case: fmean(dice) for case, dice in cases.items()} for organ, cases in values.items()}
-
-
-def _seed_deviation(runs: Sequence[Run], organs: Sequence[str], mean_over: Sequence[str]) -> dict[str, float]:
-    by_seed: dict[int, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_seed[run.seed].append(run)
-    if len(by_seed) < 2:
-        return {}
-    tables = [_dice(group, organs, mean_over) for group in by_seed.values()]
-    return {
-        organ: stdev(fmean(table[organ].values()) for table in tables)
-        for organ in (*organs, MEAN)
-        if tables[0][organ] and len({frozenset(table[organ]) for table in tables}) == 1
-    }
 
 
 def _notes(columns: Sequence[Column], organs: Sequence[str], shared: Sequence[str], runs: Sequence[Run]) -> list[str]:
@@ -251,7 +177,9 @@ def _notes(columns: Sequence[Column], organs: Sequence[str], shared: Sequence[st
         if twice:
             notes.append(f"{column.label}: more than one run with the same seed and fold; their mean is used.")
     if len({frozenset((run.seed, run.fold) for run in column.runs) for column in columns}) > 1:
-        notes.append("The columns do not hold the same seeds and folds; differences use the cases they share.")
+        notes.append(
+            "The columns do not hold the same seeds and folds; differences use the seeds and cases they share."
+        )
     if len(shared) < len(organs):
         missing = ", ".join(organ for organ in organs if organ not in shared)
         notes.append(f"Not in every column, and so not in the mean: {missing}.")

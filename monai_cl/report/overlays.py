@@ -1,8 +1,9 @@
-"""Pictures of one case: image, truth and prediction side by side, in radiological view, with the organs' names."""
+"""Pictures of one case: image, truth, prediction and their difference side by side, in radiological view."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,10 @@ PALETTE = (
     "#E69F00", "#56B4E9", "#00C48C", "#F0E442", "#FF5A36", "#CC79A7", "#4C7DFF", "#B6F000",
     "#FF9DA7", "#9C6BFF", "#00D5D5", "#C49A6C", "#FF3DBB", "#8FD694", "#FFD9A0", "#A0B4FF",
 )  # fmt: skip
+# where truth and prediction disagree
+MISSED, WRONG = "#56B4E9", "#FF5A36"
+# text chunk of the PNG: where its panels are and what the colours mean, for a page that shows them one by one
+PANELS_CHUNK = "Panels"
 _PANEL_INCHES = 2.9
 _DPI = 110
 
@@ -36,15 +41,17 @@ def overlay_figure(
     planes: Sequence[str] = ("axial", "coronal"),
     title: str | None = None,
 ) -> bytes:
-    """Draw the slices that show the most of the organs as PNG: a row per plane; image, truth, prediction per row.
+    """Draw the slices that show the most of the organs as PNG: image, truth, prediction, difference; a row per plane.
 
+    The difference is blue where the prediction misses an organ, red where it has one that is not there or another one.
     Patient right is on the left of the picture and marked so, anterior (axial) or head (coronal) is up; pixels have
     their true aspect.
 
     Args:
         image: (X, Y, Z) in RAS+, HU (or any unit of ``window``).
         truth: (X, Y, Z) integers, 0 background; None leaves the panel out.
-        prediction: as ``truth``; the outline of the truth is drawn over it, dotted white.
+        prediction: as ``truth``; the outline of the truth is drawn over it, dotted white. With both there is a panel of
+            their difference.
         window: grey range; None means ``image`` is in [0, 1].
         spacing: mm along X, Y, Z.
         labels: label -> organ name for the legend; a label without a name shows its number.
@@ -81,6 +88,10 @@ def overlay_figure(
     panels = [("image", None)]
     panels += [("truth", truth)] if truth is not None else []
     panels += [("prediction", prediction)] if prediction is not None else []
+    if truth is not None and prediction is not None:
+        # 1: missed, 2: wrong
+        differs = np.where(prediction == 0, 1, 2) * (truth != prediction)
+        panels.append(("difference", differs.astype(np.uint8)))
     guide = truth if truth is not None and truth.any() else prediction
     entries = [(names.get(label, f"label {label}")[:50], colours[label]) for label in present]
     figure, axes = _layout(image.shape, spacing, planes, len(panels), entries=entries, titled=title is not None)
@@ -92,25 +103,27 @@ def overlay_figure(
             aspect = (spacing[1] if plane == "axial" else spacing[2]) / spacing[0]  # height over width of a pixel
             ax.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
             if volume is not None:
-                _paint(ax, radiological_slice(volume, plane, index), colours)
+                shown = {1: MISSED, 2: WRONG} if panel == "difference" else colours
+                _paint(ax, radiological_slice(volume, plane, index), shown)
             if panel == "prediction" and truth is not None:
                 _outline(ax, radiological_slice(truth, plane, index), dict.fromkeys(colours, "white"), dotted=True)
             if row == 0:
                 ax.set_title(panel, fontsize=12, fontweight="bold", pad=4)
             if column == 0:
                 _mark(ax, f"{plane}, slice {index + 1} of {image.shape[PLANE_AXIS[plane]]}", at=(0.02, 0.97), va="top")
-                _mark(ax, "R", at=(0.02, 0.5), weight="bold")
-                _mark(ax, "L", at=(0.98, 0.5), ha="right", weight="bold")
+            _mark(ax, "R", at=(0.02, 0.5), weight="bold")
+            _mark(ax, "L", at=(0.98, 0.5), ha="right", weight="bold")
     _legend(figure, entries)
     note = "radiological view: patient right (R) on the left"
     if truth is not None and prediction is not None:
-        note += "; dotted white: truth"
+        note += "; dotted white: truth; difference: blue missed, red wrong"
     figure.text(0.5, 0.06 / figure.get_figheight(), note, fontsize=9.5, color="#333333", ha="center", va="bottom")
     if title is not None:
         height = figure.get_figheight()
         figure.text(0.5, 1 - 0.08 / height, title, fontsize=12, ha="center", va="top", parse_math=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata=None if title is None else {"Title": title})
+    metadata = {PANELS_CHUNK: _panels_text([name for name, _ in panels], axes, entries)}
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata=metadata | ({} if title is None else {"Title": title}))
     return buffer.getvalue()
 
 
@@ -125,6 +138,12 @@ def write_overlay(path: str | os.PathLike, *arrays: Any, **options: Any) -> Path
     path = Path(path)
     write_atomically(path, overlay_figure(*arrays, **options))
     return path
+
+
+def _panels_text(names: Sequence[str], axes: Sequence[Sequence[Any]], entries: Sequence[tuple[str, str]]) -> str:
+    """Names of the columns, their boxes row by row (left, top, right, bottom, as fractions), and the legend."""
+    boxes = [[[box.x0, 1 - box.y1, box.x1, 1 - box.y0] for box in (ax.get_position() for ax in row)] for row in axes]
+    return json.dumps({"columns": list(names), "rows": boxes, "legend": [list(entry) for entry in entries]})
 
 
 def _layout(shape, spacing, planes, columns, *, entries, titled):

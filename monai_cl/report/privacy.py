@@ -15,6 +15,7 @@ from PIL import Image
 
 from monai_cl.report.runs import SCRATCH, Run
 from monai_cl.report.settings import differing_settings
+from monai_cl.report.starts import start_keys
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
@@ -31,11 +32,13 @@ def without_names(runs: Sequence[Run]) -> list[Run]:
     """The runs under numbers: folders and files may be called after a patient, and therefore run names, encoders, paths
     of data lists, configurations and commands are left out. The name inside a data list stays, and so do the settings
     in which its runs differ: numbers as they are, texts under numbers."""
-    encoders = list(dict.fromkeys(run.initialisation for run in runs if run.initialisation != SCRATCH))
-    starts = {SCRATCH: SCRATCH} | {
+    keys = start_keys(runs)
+    encoders = list(dict.fromkeys(key for key in keys.values() if key != SCRATCH))
+    numbered = {
         encoder: f"encoder {number}" if len(encoders) > 1 else "pre-trained"
         for number, encoder in enumerate(encoders, start=1)
     }
+    starts = {given: numbered.get(key, SCRATCH) for given, key in keys.items()}
     paths = list(dict.fromkeys(str(run.data_list.get("path")) for run in runs))
     settings = _hidden_settings(runs)
     hidden = []

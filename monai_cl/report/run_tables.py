@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from monai_cl.report.comparison import mean_dice, share_of_labels
-from monai_cl.report.runs import Run, initialisation_labels
+from monai_cl.report.columns import mean_dice
+from monai_cl.report.comparison import labelled_scans
+from monai_cl.report.runs import Run
 from monai_cl.report.settings import flat_config
+from monai_cl.report.starts import start_labels
 from monai_cl.report.tables import NOTHING, Table, fraction
 
 
@@ -17,7 +19,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
     Args:
         runs: every run of the report, in the order of the rows.
     """
-    labels = initialisation_labels(runs)
+    labels = start_labels(runs)
     # a column only for the kinds that occur
     judged = any(run.kind == "classification" for run in runs)
     rows = []
@@ -27,7 +29,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 run.name,
                 run.kind,
                 labels[run.initialisation] if run.kind == "segmentation" else NOTHING,
-                f"{run.data_name}, {share_of_labels(run.label_fraction)}",
+                ", ".join(filter(None, (run.data_name, labelled_scans([run]) if run.kind == "segmentation" else ""))),
                 str(run.results["device"]),
                 NOTHING if run.fold is None else str(run.fold),
                 str(run.seed),

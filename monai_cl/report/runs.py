@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -70,8 +70,14 @@ class Run:
         return 1.0 if fraction is None else float(fraction)
 
     @property
+    def labelled(self) -> tuple[int, int | None]:
+        """Scans whose labels were trained with, and how many of the training part have one (None: not recorded)."""
+        used = self.data_list.get("labelled_scans", len(self.data_list.get("training_cases") or ()))
+        return used, self.data_list.get("available_labels", self.data_list.get("scans"))
+
+    @property
     def data_name(self) -> str:
-        return str(self.data_list.get("name") or _posix(self.data_list.get("path") or "unnamed data list").stem)
+        return str(self.data_list.get("name") or posix(self.data_list.get("path") or "unnamed data list").stem)
 
     @property
     def data_key(self) -> tuple[str, float]:
@@ -87,7 +93,7 @@ class Run:
         if self.data_list.get("synthetic") is True:
             return True
         words = " ".join(str(self.data_list.get(key) or "") for key in ("name", "source"))
-        words += f" {_posix(self.data_list.get('path') or '').name} {' '.join(self.data_list.get('datasets') or ())}"
+        words += f" {posix(self.data_list.get('path') or '').name} {' '.join(self.data_list.get('datasets') or ())}"
         return any(word in words.lower() for word in _SYNTHETIC)
 
 
@@ -128,30 +134,6 @@ def _result_files(path: Path) -> list[Path]:
     return files
 
 
-def initialisation_labels(runs: Sequence[Run]) -> dict[str, str]:
-    """Initialisation as written in the results -> a short name: scratch, pre-trained, or pre-trained (distinct end).
-
-    Encoder files are distinguished by as many trailing parts of their path as needed. A file of which no run took any
-    tensor of an encoder, such as the model of an evaluation that was trained from scratch, is "not pre-trained".
-    """
-    encoders = sorted({run.initialisation for run in runs if run.initialisation != SCRATCH})
-    taken = {run.initialisation for run in runs if run.is_pretrained}
-    word = {encoder: "pre-trained" if encoder in taken else "not pre-trained" for encoder in encoders}
-    labels = {SCRATCH: SCRATCH}
-    if len(encoders) == 1:
-        labels[encoders[0]] = word[encoders[0]]
-    elif encoders:
-        parts = {encoder: _posix(encoder).with_suffix("").parts for encoder in encoders}
-        depth = 1
-        while depth < max(map(len, parts.values())) and len({part[-depth:] for part in parts.values()}) < len(encoders):
-            depth += 1
-        ends = {encoder: "/".join(part[-depth:]) for encoder, part in parts.items()}
-        if len(set(ends.values())) < len(encoders):  # they differ in the suffix only
-            ends = {encoder: encoder for encoder in encoders}
-        labels.update({encoder: f"{word[encoder]} ({end})" for encoder, end in ends.items()})
-    return labels
-
-
-def _posix(path: str) -> PurePosixPath:
+def posix(path: str) -> PurePosixPath:
     """A path written on any system (a report may be made elsewhere than the run)."""
     return PurePosixPath(str(path).replace("\\", "/"))

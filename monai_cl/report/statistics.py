@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,14 +15,16 @@ MINIMUM_PAIRS = 6
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """``b - a`` over the cases that both have.
+    """``b - a`` over the cases, or the seeds and cases, that both have.
 
     Attributes:
-        pairs: number of cases with both values.
+        pairs: number of cases, or of seeds and cases, with both values.
         mean: mean difference, None without pairs.
         low, high: bootstrap interval of the mean, None with fewer than ``MINIMUM_PAIRS`` pairs.
         p_value: Wilcoxon signed-rank, two-sided, None with fewer than ``MINIMUM_PAIRS`` pairs that differ.
         note: why something is None, else empty.
+        seeds: number of seeds, 1 where the values are paired by case only.
+        differences: of each case, mean over seeds.
     """
 
     pairs: int
@@ -30,6 +33,8 @@ class PairedDifference:
     high: float | None
     p_value: float | None
     note: str
+    seeds: int = 1
+    differences: tuple[float, ...] = ()
 
 
 def paired_difference(
@@ -61,17 +66,50 @@ def paired_difference(
     n = len(ids)
     if n == 0:
         return PairedDifference(0, None, None, None, None, "no case has both values")
-    mean = float(differences.mean())
+    mean, shown = float(differences.mean()), tuple(differences.tolist())
     if n < MINIMUM_PAIRS:
         note = f"{n} pair{'s' if n > 1 else ''}: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
-        return PairedDifference(n, mean, None, None, None, note)
+        return PairedDifference(n, mean, None, None, None, note, differences=shown)
     low, high = _bootstrap_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
+    return PairedDifference(n, mean, low, high, *_test(differences), differences=shown)
+
+
+def seed_difference(differences: np.ndarray, *, resamples: int = 10_000, seed: int = 0) -> PairedDifference:
+    """Paired differences of several seeds: the interval is over seeds and cases, the test over each case's mean.
+
+    Args:
+        differences: (seeds, cases), nan where a case has no pair for a seed.
+        resamples: bootstrap resamples, see :func:`nested_interval`.
+        seed: seed of the bootstrap.
+    """
+    known = np.isfinite(differences)
+    seeds, pairs = int(known.any(axis=1).sum()), int(known.sum())
+    if pairs == 0:
+        return PairedDifference(0, None, None, None, None, "no case has both values")
+    cases = np.nanmean(differences[:, known.any(axis=0)], axis=0)
+    interval = _seed_interval(differences.tobytes(), differences.shape, resamples, seed)
+    low, high = interval or (None, None)
+    if interval is None:
+        p_value, note = None, f"{pairs} pairs: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
+    else:
+        p_value, note = _test(cases)
+    mean = float(differences[known].mean())
+    return PairedDifference(pairs, mean, low, high, p_value, note, seeds=seeds, differences=tuple(cases.tolist()))
+
+
+@functools.lru_cache(maxsize=256)  # table and figure of a report ask for the same
+def _seed_interval(content: bytes, shape: tuple[int, int], resamples: int, seed: int) -> tuple[float, float] | None:
+    return nested_interval(np.frombuffer(content).reshape(shape), resamples=resamples, seed=seed)
+
+
+def _test(differences: np.ndarray) -> tuple[float | None, str]:
+    """Wilcoxon's p, or None and why there is none."""
     # Differences that are only rounding of equal values (a mean over seeds) have no sign.
     moved = differences[np.abs(differences) > 1e-12]
     if len(moved) < MINIMUM_PAIRS:
-        note = f"{len(moved)} of {n} pairs differ: too few for a test ({MINIMUM_PAIRS} needed)"
-        return PairedDifference(n, mean, low, high, None, note)
-    return PairedDifference(n, mean, low, high, _wilcoxon(moved), "")
+        of = f"{len(moved)} of {len(differences)} pairs differ" if len(differences) >= MINIMUM_PAIRS else ""
+        return None, f"{of or f'{len(differences)} cases'}: too few for a test ({MINIMUM_PAIRS} needed)"
+    return _wilcoxon(moved), ""
 
 
 def _bootstrap_interval(values: np.ndarray, *, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
@@ -115,11 +153,15 @@ def nested_interval(
         return None
     rng = np.random.default_rng(seed)
     seeds, cases = differences.shape
+    drawn = [(rng.integers(seeds, size=seeds), rng.integers(cases, size=cases)) for _ in range(resamples)]
     means = np.full(resamples, np.nan)
-    for i in range(resamples):
-        drawn = differences[rng.integers(seeds, size=seeds)][:, rng.integers(cases, size=cases)]
-        known = drawn[np.isfinite(drawn)]
-        if len(known):  # a resample may hit no pair
-            means[i] = known.mean()
+    # all at once would need an array of resamples x seeds x cases
+    batch = max(1, 2_000_000 // differences.size)
+    for start in range(0, resamples, batch):
+        rows, columns = (np.stack(indices) for indices in zip(*drawn[start : start + batch]))
+        values = differences[rows[:, :, None], columns[:, None, :]]
+        count = np.isfinite(values).sum(axis=(1, 2))
+        hit = count > 0  # a resample may hit no pair
+        means[start : start + batch][hit] = np.nansum(values, axis=(1, 2))[hit] / count[hit]
     low, high = np.nanquantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

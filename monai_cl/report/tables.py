@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from monai_cl.report.comparison import MEAN, Column, Comparison
-from monai_cl.report.statistics import PairedDifference, paired_difference
+from monai_cl.report.columns import MEAN, Column, column_difference
+from monai_cl.report.comparison import Comparison
+from monai_cl.report.statistics import PairedDifference
 
 NOTHING = "–"
 
@@ -54,7 +55,7 @@ class Table:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return (
             f'<figure class="table">\n<figcaption>{escape(self.caption)}</figcaption>\n'
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(self.caption)}">\n'
+            f'<div class="scroll" role="group" tabindex="0" aria-label="{escape(self.caption)}">\n'
             f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
             + "\n".join(body)
             + "\n</tbody>\n</table>\n</div>\n</figure>\n"
@@ -78,18 +79,19 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
     for column in others:
         header += [_difference_name(comparison, column.label), "95 % interval", "p"]
         header += ["difference without failed runs", "95 % interval"] if _without_failed(reference, column) else []
-    rows, notes = [], list(comparison.notes)
+    rows, notes, seeded = [], list(comparison.notes), False
     doubts: dict[tuple[str, str], list[str]] = defaultdict(list)
     for organ in summary_rows(comparison):
         row = [row_name(organ), _cases(comparison, organ)]
         row += [_with_deviation(column.mean(organ), column.seed_deviation.get(organ)) for column in comparison.columns]
-        row += [fraction(column.sound_mean(organ)) for column in comparison.columns if column.failed]
+        row += [fraction(column.sound.mean(organ)) for column in comparison.columns if column.failed]
         for column in others:
-            difference = paired_difference(reference.dice[organ], column.dice[organ], resamples=resamples, seed=seed)
+            difference = column_difference(reference, column, organ, resamples=resamples, seed=seed)
             row += _difference_cells(difference)
+            seeded = seeded or difference.seeds > 1
             if _without_failed(reference, column):
-                before, after = reference.sound_dice[organ], column.sound_dice[organ]
-                row += _difference_cells(paired_difference(before, after, resamples=resamples, seed=seed))[:2]
+                sound = column_difference(reference.sound, column.sound, organ, resamples=resamples, seed=seed)
+                row += _difference_cells(sound)[:2]
             if difference.note:
                 doubts[column.label, difference.note].append(row_name(organ))
         rows.append(tuple(row))
@@ -104,8 +106,9 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
         notes.append("± is the standard deviation between seeds.")
     if others:
         notes.append(
-            "Differences are paired by case; interval: bootstrap over cases; p: Wilcoxon signed-rank, two-sided, "
-            "not corrected for the number of organs."
+            f"Differences are paired by {'seed and ' if seeded else ''}case; interval: bootstrap over "
+            f"{'seeds and ' if seeded else ''}cases; p: Wilcoxon signed-rank over cases, two-sided, not corrected for "
+            "the number of organs."
         )
     return Table(
         caption=f"Dice on {comparison.title}",

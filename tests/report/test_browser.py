@@ -23,23 +23,36 @@ MEASURES = """(() => {
     images: [...document.images].map(image => image.complete && image.naturalWidth > 0),
     small: [...document.querySelectorAll("p, li, td, th, dd, dt, figcaption, summary")]
       .filter(part => size(part) < 13).length,
-    outside: [...document.querySelectorAll("body *")].filter(part => !part.closest(".scroll, pre") &&
+    outside: [...document.querySelectorAll("body *")].filter(part => !part.closest(".scroll, pre, svg.line") &&
       !part.matches(".skip") && part.getBoundingClientRect().right > root.clientWidth + 1).map(part => part.tagName),
     background: getComputedStyle(document.body).backgroundColor,
-    low: [...document.querySelectorAll("nav a, summary")]
+    low: [...document.querySelectorAll("summary, .strip label")]
       .filter(part => part.getBoundingClientRect().height < 24).length,
+    pictures: [...document.querySelectorAll(".panels img")].map(part => part.getBoundingClientRect())
+      .map(box => box.width > 100 && box.left >= 0 && box.right <= root.clientWidth),
+    hidden: [...document.querySelectorAll(".scroll")].filter(part => part.scrollWidth > part.clientWidth + 1)
+      .map(part => getComputedStyle(part).backgroundImage.split("gradient").length - 1),
+    columns: [...document.querySelectorAll(".split")].map(part => part.children)
+      .filter(parts => parts.length > 1)
+      .map(([left, right]) => right.getBoundingClientRect().left >= left.getBoundingClientRect().right),
   };
 })()"""
+# pictures out of sight are not loaded otherwise
+LOADED = "Promise.all([...document.images].map(part => { part.loading = 'eager'; return part.decode(); }))"
 FOCUSED = """(() => {
   const part = document.activeElement, box = part.getBoundingClientRect(), style = getComputedStyle(part);
-  return {tag: part.tagName, text: (part.getAttribute("aria-label") || part.textContent).trim().slice(0, 60),
+  const text = part.getAttribute("aria-label") || part.labels?.[0].textContent || part.textContent;
+  return {tag: part.tagName, text: text.trim().slice(0, 60),
           href: part.getAttribute("href"), seen: box.width > 0 && box.height > 0 && box.right > 0,
           ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0};
 })()"""
 # whatever can be scrolled, opened or followed
-REACHABLE = """[...document.querySelectorAll("a[href], summary, [tabindex='0']")]
-  .filter(part => part.closest("details:not([open])") === null || part.tagName === "SUMMARY")
-  .map(part => (part.getAttribute("aria-label") || part.textContent).trim().slice(0, 60))"""
+REACHABLE = """[...document.querySelectorAll("a[href], summary, [tabindex='0'], input:checked")]
+  .filter(part => (part.tagName === "SUMMARY" ? part.parentElement.parentElement : part)
+    .closest("details:not([open])") === null)
+  .map(part => (part.getAttribute("aria-label") || part.labels?.[0].textContent || part.textContent).trim()
+    .slice(0, 60))"""
+SHOWN = "[...document.querySelectorAll('.panels > figure')].filter(part => part.offsetWidth > 0).length"
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +75,18 @@ def browser(request, tmp_path) -> Iterator[Browser]:
 
 def test_the_page_fits_the_screen_loads_its_pictures_and_complains_of_nothing(report, browser):
     browser.open(report.as_uri())
+    browser.send("Runtime.evaluate", expression=LOADED, awaitPromise=True)
     found = browser.evaluate(MEASURES)
     assert found["width"] == pytest.approx(browser.wide, abs=20)  # less a scroll bar
     assert found["content"] <= found["width"]
     assert found["outside"] == []
     assert len(found["images"]) > 5
+    assert len(found["pictures"]) == 6  # image, truth, two predictions and their differences
+    assert all(found["pictures"])
+    # a table that does not fit has a shadow on the side where more of it lies
+    assert all(count == 4 for count in found["hidden"])
+    assert found["hidden"] or browser.wide > 360
+    assert found["columns"] == [browser.wide == 1440] * 2  # Dice, and methods
     assert all(found["images"])
     assert found["small"] == 0
     assert found["low"] == 0
@@ -77,6 +97,7 @@ def test_the_page_fits_the_screen_loads_its_pictures_and_complains_of_nothing(re
 
 def test_the_tab_key_reaches_everything_and_shows_where_it_is(report, browser):
     browser.open(report.as_uri())
+    browser.evaluate("document.querySelectorAll('details.part').forEach(part => { part.open = true; })")
     wanted = browser.evaluate(REACHABLE)
     reached = []
     for number in range(len(wanted)):
@@ -97,9 +118,40 @@ def test_enter_opens_what_is_folded_and_follows_the_menu(report, browser):
     browser.evaluate("document.querySelector('summary').focus()")
     browser.press("Enter", 13, text="\r")
     assert browser.evaluate("document.querySelectorAll('details[open]').length") == 1
-    browser.evaluate("document.querySelector('nav li:last-child a').focus()")
-    browser.press("Enter", 13, text="\r")
-    assert browser.evaluate("location.hash") == "#what-ran"
+
+
+def test_the_arrow_keys_go_through_the_panels_of_a_strip(report, browser):
+    browser.open(report.as_uri())
+    assert browser.evaluate(SHOWN) == 6
+    browser.evaluate("document.querySelector('.strip input').focus()")
+    captions = []
+    for _ in range(3):
+        browser.press("ArrowRight", 39)
+        assert browser.evaluate(SHOWN) == 1
+        captions.append(browser.evaluate("[...document.querySelectorAll('.panels > figure')]"
+                                         ".filter(part => part.offsetWidth > 0)[0].textContent"))  # fmt: skip
+    assert captions == ["image", "truth", "scratch, mean Dice 0.660"]
+    browser.press("ArrowLeft", 37)
+    browser.press("ArrowLeft", 37)
+    browser.press("ArrowLeft", 37)
+    assert browser.evaluate(SHOWN) == 6
+
+
+def test_the_page_is_dark_where_the_reader_wants_it_and_whole_on_paper(report, browser):
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.send("Emulation.setEmulatedMedia", features=dark)
+    browser.open(report.as_uri())
+    shade = "getComputedStyle(document.body).{}.match(/\\d+/g).map(Number)"
+    assert max(browser.evaluate(shade.format("backgroundColor"))) < 60
+    assert min(browser.evaluate(shade.format("color"))) > 200
+    browser.evaluate("document.querySelectorAll('.strip input')[2].click()")
+    assert browser.evaluate(SHOWN) == 1
+    browser.send("Emulation.setEmulatedMedia", media="print", features=dark)
+    assert browser.evaluate(SHOWN) == 6
+    assert browser.evaluate(shade.format("backgroundColor")) == [255, 255, 255]
+    assert browser.evaluate(
+        "[...document.querySelectorAll('details.part table')].every(part => part.getBoundingClientRect().height > 0)"
+    )
 
 
 def test_a_page_that_is_at_fault_is_noticed(tmp_path, browser):

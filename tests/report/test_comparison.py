@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_unet_of_10_steps_and_a_unetr_of_90_are_not_one_column():
     first, second = compare_runs(runs)
     assert [column.mean("spleen") for column in first.columns] == [0.2, 0.3]
     assert table(first)["difference"] == "+0.100"
-    assert first.title == "organs, 15 % of labels; iterations 10, network_def._target_ UNet"
+    assert first.title == "organs, 2 labelled scans (15 %); iterations 10, network_def._target_ UNet"
     assert [column.mean("spleen") for column in second.columns] == [0.7]
     text = render_markdown(runs)
     warning = next(line for line in text.splitlines() if line.startswith("> "))
@@ -140,7 +141,10 @@ def test_a_run_with_dice_0_on_every_case_is_flagged_and_the_difference_without_i
     assert "run4 (seed 0, fold 1) has Dice 0 on every case: it has failed" in warning
     page = render_html(runs)
     assert warning in page.partition("<main")[0]
-    assert "without failed runs <b>+0.100</b>, 2 cases" in page
+    rows = re.findall(r'<div class="row (?:up|down|even)">(.*?)</div></div>', page.partition('id="dice"')[0])
+    assert ["without failed runs" in row for row in rows] == [False, True]
+    assert "scratch 0.500, pre-trained 0.600; 2 cases" in rows[1]
+    assert "<b>+0.100</b>" in rows[1]
 
 
 def test_a_case_with_dice_0_is_no_failed_run():
@@ -154,7 +158,9 @@ def test_a_column_of_failed_runs_alone_has_no_difference_without_them():
     runs = [run(0.5, {}), run(0.0, {}, start=ENCODER, number=1)]
     (comparison,) = compare_runs(runs)
     assert table(comparison)["difference without failed runs"] == "–"
-    assert "without failed runs <b>–</b>, 0 cases" in render_html(runs)
+    page = render_html(runs)
+    assert "it has failed" in page
+    assert page.count('class="row down"') + page.count('class="row even"') == 2  # of the answer and of the organ
 
 
 def test_a_lone_column_is_shown_without_its_failed_runs_too():

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from monai_cl.report import overlay_figure, write_overlay
-from monai_cl.report.overlays import PALETTE
+from monai_cl.report.overlays import MISSED, PALETTE, WRONG
 from monai_cl.report.slices import busiest_slice, radiological_slice
 from tests.report.examples import LABELS, volumes
 
@@ -38,9 +38,9 @@ def near(pixels: np.ndarray, colour: str, tolerance: int = 40) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("with_truth", "with_prediction", "columns"),
-    [(True, True, 3), (True, False, 2), (False, True, 2), (False, False, 1)],
+    [(True, True, 4), (True, False, 2), (False, True, 2), (False, False, 1)],
 )
-def test_there_is_a_panel_for_image_truth_and_prediction_in_each_plane(with_truth, with_prediction, columns):
+def test_there_is_a_panel_for_image_truth_prediction_and_difference_in_each_plane(with_truth, with_prediction, columns):
     image, truth = volumes()
     png = overlay_figure(image, truth if with_truth else None, truth if with_prediction else None, labels=LABELS)
     rows, found = panels(png)
@@ -73,6 +73,20 @@ def test_the_organ_on_the_patients_right_is_painted_left_in_its_colour():
     assert large[1] < panel.shape[1] / 2 < small[1]  # label 2 lies at high x, the patient's right
     untouched = picture(png)[rows[0], columns[0]]
     assert not near(untouched, PALETTE[1]).any()
+
+
+def test_the_difference_is_blue_where_the_prediction_misses_and_red_where_it_is_wrong():
+    image, truth = volumes()
+    image[:] = 50
+    missed, wrong = truth.copy(), truth.copy()
+    missed[truth == 2] = 0
+    wrong[:, 15:18] = 1
+    for prediction, shown, absent in ((missed, MISSED, WRONG), (wrong, WRONG, MISSED)):
+        png = overlay_figure(image, truth, prediction, labels=LABELS)
+        rows, columns = panels(png)
+        panel = picture(png)[rows[0], columns[3]]
+        assert near(panel, shown, 60).any()
+        assert not near(panel, absent, 60).any()
 
 
 def test_an_organ_keeps_its_colour_when_another_is_missing():

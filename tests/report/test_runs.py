@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_cl.report.runs import Run, initialisation_labels
+from monai_cl.report.runs import Run
+from monai_cl.report.starts import start_labels
 from tests.report.examples import segmentation
 
 CASE = {"a": {"spleen": 0.5}}
@@ -30,4 +31,4 @@ def run(**more) -> Run:
     ],
 )
 def test_the_label_follows_what_was_loaded(more, label):
-    assert initialisation_labels([run(**more)]) == {"scratch": "scratch", "e.pt": label}
+    assert start_labels([run(**more)]) == {"scratch": "scratch", "e.pt": label}

@@ -94,7 +94,10 @@ def test_folds_are_pooled_and_no_spread_is_invented_from_different_cases():
         "0.600",
         "+0.100",
     )
-    assert "The columns do not hold the same seeds and folds; differences use the cases they share." in table.notes
+    assert (
+        "The columns do not hold the same seeds and folds; differences use the seeds and cases they share."
+        in table.notes
+    )
 
 
 def test_other_label_shares_and_other_lists_are_not_compared():
@@ -105,7 +108,11 @@ def test_other_label_shares_and_other_lists_are_not_compared():
         segmentation(one, data={"sha256": "1", "name": "other"}),
     ]
     titles = [comparison.title for comparison in compare_runs(runs(*records, pretraining()))]
-    assert titles == ["organs, 15 % of labels", "organs, 100 % of labels", "other, 15 % of labels"]
+    assert titles == [
+        "organs, 2 labelled scans (15 %)",
+        "organs, 2 labelled scans",
+        "other, 2 labelled scans (15 %)",
+    ]
 
 
 def test_two_encoders_get_two_columns_named_by_where_their_paths_part():
@@ -170,7 +177,7 @@ def test_the_runs_are_listed_with_time_and_data():
     first, second = cells(runs_table(found), 0), cells(runs_table(found), 1)
     assert (first["time"], second["time"]) == ("1 h 02 min", "1 min 01 s")
     assert (first["start"], first["seed"], first["training cases"]) == ("scratch", "7", "2")
-    assert (second["start"], second["data"], second["mean Dice"]) == ("–", "several, 100 % of labels", "–")
+    assert (second["start"], second["data"], second["mean Dice"]) == ("–", "several", "–")
 
 
 def test_curves_are_summed_up_and_what_was_not_finite_is_counted():

@@ -1,15 +1,17 @@
-"""One figure per recorded quantity, runs of all initialisations on one axis, as SVG."""
+"""One figure per recorded quantity, runs of all initialisations on one axis."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from monai_cl.report.comparison import share_of_labels
+from monai_cl.report.comparison import labelled_scans
 from monai_cl.report.figures.figure_files import new_figure, plain_axes, plain_legend, saved
-from monai_cl.report.runs import Run, initialisation_labels
+from monai_cl.report.figures.quantities import quantity_title, quantity_unit
+from monai_cl.report.runs import Run
+from monai_cl.report.starts import start_labels
 
 # Okabe and Ito's colours, dark enough on white and distinguishable for colour-blind readers; the dash pattern repeats
 # the information.
@@ -48,14 +50,7 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
     Raises:
         ValueError: when no run of that kind has such a curve, or for an unknown format.
     """
-    lines: dict[str, list[np.ndarray]] = defaultdict(list)
-    for label, run in zip(line_labels(runs), runs):
-        points = run.results["curves"].get(name, [])
-        if run.kind == kind and points:
-            lines[label].append(np.array(points, dtype=np.float64))  # None becomes nan
-    if not lines:
-        raise ValueError(f"name must be a curve of the {kind} runs, got {name!r}")
-
+    lines = curve_lines(runs, kind=kind, name=name)
     # small on purpose: the page scales it, and its letters must stay legible on a phone
     figure = new_figure(4.6, 3.0, file_format)
     axes = figure.add_subplot()
@@ -63,25 +58,56 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
         for count, points in enumerate(curves):
             _draw(axes, points, label=label if count == 0 else None, style=style)
-    values = np.concatenate([points[:, 1] for curves in lines.values() for points in curves])
-    values = values[np.isfinite(values)]
-    if len(values) and values.min() > 0 and values.max() > 300 * values.min():
+    if is_wide(lines):
         axes.set_yscale("log")
-    axes.set_title(_short(name), fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
+    axes.set_title(_short(quantity_title(name)), fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
     axes.set_xlabel("iteration", fontsize=9)
+    axes.set_ylabel(quantity_unit(name), fontsize=9)
     plain_axes(axes)
     if len(lines) > 1:
         plain_legend(axes, handlelength=2.6)
     return saved(figure, file_format)
 
 
+def curve_lines(runs: Sequence[Run], *, kind: str, name: str) -> dict[str, list[np.ndarray]]:
+    """What the line is called -> for each of its runs (n, 2) iterations and values, nan where one is missing.
+
+    Args:
+        runs: runs of all kinds.
+        kind: of the runs that are taken.
+        name: the recorded quantity.
+
+    Raises:
+        ValueError: no run of that kind has such a curve.
+    """
+    lines: dict[str, list[np.ndarray]] = defaultdict(list)
+    for label, run in zip(line_labels(runs), runs, strict=True):
+        points = run.results["curves"].get(name, [])
+        if run.kind == kind and points:
+            lines[label].append(np.array(points, dtype=np.float64))  # None becomes nan
+    if not lines:
+        raise ValueError(f"name must be a curve of the {kind} runs, got {name!r}")
+    return lines
+
+
+def is_wide(lines: Mapping[str, Sequence[np.ndarray]]) -> bool:
+    """Whether all values are positive and span more than a factor of 300: an axis for them is logarithmic."""
+    values = np.concatenate([points[:, 1] for curves in lines.values() for points in curves])
+    values = values[np.isfinite(values)]
+    return len(values) > 0 and bool(values.min() > 0 and values.max() > 300 * values.min())
+
+
 def line_labels(runs: Sequence[Run]) -> list[str]:
     """What a run is called in a legend: its start for segmentation (with data and label share where these differ
     between the runs), its name for pre-training."""
-    starts = initialisation_labels([run for run in runs if run.kind == "segmentation"])
+    starts = start_labels([run for run in runs if run.kind == "segmentation"])
     segmentations = [run for run in runs if run.kind == "segmentation"]
     many_data = len({run.data_name for run in segmentations}) > 1
-    many_shares = len({run.label_fraction for run in segmentations}) > 1
+    labelled = {
+        run.data_key: labelled_scans([other for other in segmentations if other.data_key == run.data_key])
+        for run in segmentations
+    }
+    many_shares = len({run.data_key for run in segmentations}) > len({run.data_name for run in segmentations})
     labels = []
     for run in runs:
         if run.kind != "segmentation":
@@ -89,7 +115,7 @@ def line_labels(runs: Sequence[Run]) -> list[str]:
             continue
         parts = [starts[run.initialisation]]
         parts += [run.data_name] if many_data else []
-        parts += [share_of_labels(run.label_fraction)] if many_shares else []
+        parts += [labelled[run.data_key]] if many_shares and labelled[run.data_key] else []
         labels.append(", ".join(parts))
     return labels
 

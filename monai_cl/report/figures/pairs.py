@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from monai_cl.report.comparison import MEAN, Comparison
+from monai_cl.report.columns import MEAN, column_difference
+from monai_cl.report.comparison import Comparison
 from monai_cl.report.figures.curves import COLOURS
 from monai_cl.report.figures.figure_files import new_figure, plain_axes, plain_legend, saved
-from monai_cl.report.statistics import paired_difference
 from monai_cl.report.tables import row_name
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -34,13 +34,12 @@ def pairs_figure(comparison: Comparison, *, organ: str = MEAN, file_format: str 
     axes = figure.add_subplot()
     axes.axhline(0, color="#555555", linewidth=1)
     for number, column in enumerate(others):
-        before, after = reference.dice[organ], column.dice[organ]
-        differences = sorted(after[case] - before[case] for case in before.keys() & after.keys())
+        found = column_difference(reference, column, organ)
+        differences = sorted(found.differences)
         if not differences:
             continue
         # first colour of the curves is the reference's
         colour = COLOURS[(number + 1) % len(COLOURS)]
-        found = paired_difference(before, after)
         label = f"{column.label}: mean {found.mean:+.3f}"
         if found.low is not None:
             label += f" [{found.low:+.3f}, {found.high:+.3f}]"

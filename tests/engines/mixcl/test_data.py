@@ -83,6 +83,11 @@ def test_a_record_says_where_the_data_are_from_and_which_cases_were_used(tmp_pat
     assert (record["fold"], record["label_fraction"]) == (None, 1.0)
 
 
+def test_a_record_counts_the_labelled_scans_that_a_fraction_is_of(tmp_path):
+    content = write_list(tmp_path)
+    assert [describe(content, fold=fold)["available_labels"] for fold in (None, 0, 1)] == [2, 1, 1]
+
+
 def test_what_a_config_says_of_its_cases_is_kept(tmp_path):
     record = describe(write_list(tmp_path), fold=1, label_fraction=0.5, training_cases=["c0"])
     assert (record["fold"], record["label_fraction"], record["training_cases"]) == (1, 0.5, ["c0"])

@@ -38,7 +38,10 @@ def test_lines_are_named_by_what_differs_between_the_runs():
     same = runs(pretraining(), segmentation(CASE), segmentation(CASE, initialisation="e.pt"))
     assert line_labels(same) == ["pretraining", "scratch", "pre-trained"]
     other = runs(segmentation(CASE), segmentation(CASE, fraction=0.5, data={"name": "spleens"}))
-    assert line_labels(other) == ["scratch, organs, 15 % of labels", "scratch, spleens, 50 % of labels"]
+    assert line_labels(other) == ["scratch, organs", "scratch, spleens"]
+    shares = runs(*(segmentation(CASE, fraction=share, data={"available_labels": 40}) for share in (0.05, 0.5)))
+    shares[1].data_list["training_cases"] = [str(number) for number in range(20)]
+    assert line_labels(shares) == ["scratch, 2 of 40 labelled scans", "scratch, 20 of 40 labelled scans"]
 
 
 @pytest.mark.parametrize(
