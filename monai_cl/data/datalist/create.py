@@ -10,21 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.folders.class_folders import LAYOUT, PATTERN, class_folders
-from monai_cl.data.datalist.folders.description import (
-    OrganNames,
-    channels_of,
-    described_values,
-    description_of,
-    names_of,
-)
-from monai_cl.data.datalist.folders.patterns import (
-    best_layout,
-    matches,
-    modality_of,
-    paths_below,
-    split_pattern,
-)
-from monai_cl.data.datalist.folders.published import published_layout
+from monai_cl.data.datalist.folders.description import OrganNames, described_values, description_of, names_of
+from monai_cl.data.datalist.folders.pairing import choose_layout, pair_files
+from monai_cl.data.datalist.folders.patterns import modality_of, paths_below
+from monai_cl.data.datalist.folders.published import PublishedLayout
 from monai_cl.data.datalist.folders.splits import add_folds, as_described, set_aside
 from monai_cl.data.datalist.folders.values import used_labels
 from monai_cl.data.datalist.items import default_ids
@@ -104,62 +93,22 @@ def create_data_list(
     """
     folder, images = _root(folder, images)
     expression = _patient_expression(patient)
-    if isinstance(validation, bool) or not isinstance(validation, int | float) or not 0 <= validation < 1:
-        raise UserError("validation", expected="a part of the patients in [0, 1), e.g. 0.2", found=f"{validation!r}")
+    _check_part(validation)
     paths = paths_below(folder)
     if labels is not None and images is None:
         raise UserError(f"labels={labels!r} needs a pattern for images too, e.g. images='imagesTr/{{case}}.nii.gz'")
     if layout == LAYOUT:
         return _class_folders(folder, paths, name=name, modality=modality, without=without, validation=validation)
-    description, channels = description_of(folder), {}
-    published = None
-    if layout is not None:
-        if images is not None or labels is not None:
-            raise UserError("layout", found="patterns beside it", remedy="give --layout, or --images and --labels")
-        published, images, labels = published_layout(layout, folder, paths)
-        organs = published.organs if organs is None else organs
-    elif images is None:
-        images, labels = best_layout(folder, paths)
-        channels = channels_of(description)
-        if images.rpartition(".nii")[0].endswith("_0000") and len(channels) > 1:
-            raise _several_channels(folder, channels, images, labels)
-
-    document: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    orphans: list[str] = []
-    cases: dict[str, str] = {}
-    for split in SPLITS:
-        pattern = images if split == "training" else split_pattern(images, split)
-        if pattern is None:
-            continue
-        found = matches(folder, paths, pattern)
-        if not found and split == "training":
-            raise UserError(
-                folder,
-                expected=f"images named {images!r}",
-                found=f"none among {len(paths)} files",
-                remedy="correct the pattern",
-            )
-        beside = labels and (labels if split == "training" else split_pattern(labels, split))
-        label_files = matches(folder, paths, beside) if beside else {}
-        masks = {file for file, _ in label_files.values()}  # scan_gt is no scan
-        if split == "training" and all(image in masks for image, _ in found.values()):
-            raise UserError(
-                folder,
-                expected=f"images named {images!r} that are no labels",
-                found=f"that the labels' pattern {labels!r} matches all of them too",
-                remedy="make the pattern of the labels narrower",
-            )
-        for case, (image, named) in found.items():
-            if image in without or image in masks:
-                continue
-            cases[image] = case
-            item = {"image": image} | ({"label": label_files[case][0]} if case in label_files else {})
-            named = _patient(image, expression) if expression else named
-            document[split].append(item | ({"patient": named} if named else {}))
-        orphans += [file for case, (file, _) in label_files.items() if case not in found]
+    description = description_of(folder)
+    named = choose_layout(folder, paths, description, images=images, labels=labels, layout=layout)
+    published = named.published
+    if published is not None and organs is None:
+        organs = published.organs
+    pairs = pair_files(folder, paths, named, patient=expression, without=without)
+    document = pairs.document
     as_described(document, description, {path for path in paths if path not in without})
     items = [item for split in SPLITS for item in document[split]]
-    unlabelled = tuple(item["image"] for item in document["training"] if labels and "label" not in item)
+    unlabelled = tuple(item["image"] for item in document["training"] if named.labels and "label" not in item)
 
     names = _names(folder, organs, description)
     used = used_labels(
@@ -171,31 +120,21 @@ def create_data_list(
         read_voxels=read_voxels,
         progress=progress,
     )
-    for item in items:
-        if item.get("label") in used.left_out:
-            del item["label"]
-    if published is not None:
-        for item in items:
-            published.describe(folder, item)
-    _add_ids(items)
+    _complete(items, folder, used.left_out, published)
     if splits is not None:
-        add_folds(document["training"], cases, splits)
+        add_folds(document["training"], pairs.cases, splits)
     if validation:
         set_aside(document, validation)
     if modality is None:
-        modality = published.modality if published else _modality(channels, images)
-    head = {
-        "name": name or folder.name or "data",
-        "modality": modality,
-        **used.document,
-    }
+        modality = published.modality if published else _modality(named.channels, named.images)
+    head = {"name": name or folder.name or "data", "modality": modality, **used.document}
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
     return FoundList(
         head | kept,
-        images,
-        labels,
+        named.images,
+        named.labels,
         unlabelled,
-        tuple(orphans),
+        tuple(pairs.orphans),
         used.left_out,
         used.foreign,
         named=names is not None or not used.files,
@@ -216,6 +155,11 @@ def _root(folder: str | Path, images: str | None) -> tuple[Path, str | None]:
     return path, images
 
 
+def _check_part(validation: object) -> None:
+    if isinstance(validation, bool) or not isinstance(validation, int | float) or not 0 <= validation < 1:
+        raise UserError("validation", expected="a part of the patients in [0, 1), e.g. 0.2", found=f"{validation!r}")
+
+
 def _is_series(folder: Path) -> bool:
     """Whether a folder holds DICOM files themselves and nothing below."""
     with os.scandir(folder) as entries:
@@ -228,27 +172,6 @@ def _patient_expression(patient: str | None) -> re.Pattern | None:
         return None if patient is None else re.compile(str(patient))
     except re.error as error:
         raise UserError(f"patient must be a regular expression, got {patient!r} ({error})") from None
-
-
-def _patient(image: str, expression: re.Pattern) -> str | None:
-    named = expression.search(image)
-    if named is None:
-        raise UserError(
-            image,
-            found=f"the expression {expression.pattern!r} for the patient does not match",
-            remedy="correct it",
-        )
-    return named.group(1 if expression.groups else 0)
-
-
-def _several_channels(folder: Path, channels: Mapping[str, str], images: str, labels: str | None) -> UserError:
-    listed = ", ".join(f"{channel} {modality}" for channel, modality in channels.items())
-    return UserError(
-        folder / "dataset.json",
-        expected="scans of one channel",
-        found=f"{len(channels)} ({listed})",
-        remedy=f"choose one by its files: --images '{images}' --labels '{labels}' for the first",
-    )
 
 
 def _class_folders(
@@ -284,6 +207,18 @@ def _names(folder: Path, organs: Mapping[Any, Any] | None, description: Mapping[
     given = names_of(organs, "organs")
     ignore = given.ignore if given.ignore is not None else described_values(description)[1]
     return OrganNames({value: organ for value, organ in given.organs.items() if value != ignore}, ignore)
+
+
+def _complete(
+    items: list[dict[str, Any]], folder: Path, left_out: Container[str], published: PublishedLayout | None
+) -> None:
+    """Take labels without an organ out of the items; write what a published layout says of them, and ids."""
+    for item in items:
+        if item.get("label") in left_out:
+            del item["label"]
+        if published is not None:
+            published.describe(folder, item)
+    _add_ids(items)
 
 
 def _add_ids(items: list[dict[str, Any]]) -> None:

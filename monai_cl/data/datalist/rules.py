@@ -107,6 +107,11 @@ def _label_problems(dataset: DataSet) -> Iterator[Problem]:
         remedy = "0 is the background; give the organs 1, 2, ..."
         found = f'"{dataset.labels[0]}"'
         yield dataset.problem("no background", dataset.at("labels.0"), '"background"', found, remedy)
+    yield from _name_problems(dataset)
+    yield from _value_problems(dataset)
+
+
+def _name_problems(dataset: DataSet) -> Iterator[Problem]:
     organs: dict[str, int] = {}
     for label, organ in dataset.labels.items():
         first, where = organs.setdefault(organ.lower(), label), dataset.at(f"labels.{label}")
@@ -123,6 +128,9 @@ def _label_problems(dataset: DataSet) -> Iterator[Problem]:
             remedy = 'take it out of "labels" and give its value under "ignore"; such voxels then take no part'
             where = dataset.at(f"labels.{label}")
             yield dataset.problem("reserved word", where, "the name of an organ", found, remedy)
+
+
+def _value_problems(dataset: DataSet) -> Iterator[Problem]:
     named = dataset.labels if dataset.label_map is None else dataset.label_map
     if dataset.ignore is not None and dataset.ignore in named:
         found = f"{dataset.ignore}, which the list names too"

@@ -161,8 +161,32 @@ class Checkpoints:
 
     def _restore(self, engine: Engine, content: dict[str, Any], path: Path) -> bool:
         """Load a checkpoint; returns whether the validation of its epoch has still to be run."""
-        iteration, epoch, epoch_length = content["iteration"], content["epoch"], engine.state.epoch_length
-        saved_length = content["epoch_length"]
+        iteration = content["iteration"]
+        self._check_fits(engine, content, path)
+        self._load_states(engine, content, path)
+        engine.state.iteration, engine.state.epoch = iteration, content["epoch"]
+        if self.sampler is not None:
+            self.sampler.start = iteration
+        samples, saved_samples = self._samples_a_step(), content.get("samples_a_step")
+        if self.is_writer and None not in (samples, saved_samples) and samples != saved_samples:
+            logger.warning(
+                "%s: written by a run of %d samples per step (processes x batch_size), this one takes %d: it "
+                "continues with other samples than that one would have",
+                path,
+                saved_samples,
+                samples,
+            )
+        if self.evaluator is not None and content.get("best_metric") is not None:
+            self._restore_best(self.evaluator, content, path)
+        pending = bool(content.get("pending"))
+        self._epoch_done = 0 if pending else iteration
+        logger.info("resumed %s at iteration %d", path, iteration)
+        return pending
+
+    def _check_fits(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
+        """Raise UserError for a checkpoint of other epochs or another model than this run's."""
+        iteration, epoch, saved_length = content["iteration"], content["epoch"], content["epoch_length"]
+        epoch_length = engine.state.epoch_length
         if epoch_length and saved_length != epoch_length:
             raise UserError(
                 path,
@@ -174,6 +198,9 @@ class Checkpoints:
             )
         if own := self._about(engine):
             check_model(path, own, remedy="resume with the settings it was started with")
+
+    def _load_states(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
+        """Load what has a state, the scaler, the handlers' counts and the random generators."""
         for name, target in self._sources(engine).items():
             if name not in content:
                 raise UserError(
@@ -198,24 +225,6 @@ class Checkpoints:
                 counter.load_state_dict(content["handlers"][name])
         if content.get("random"):
             set_random_states(content["random"])
-        engine.state.iteration, engine.state.epoch = iteration, epoch
-        if self.sampler is not None:
-            self.sampler.start = iteration
-        samples, saved_samples = self._samples_a_step(), content.get("samples_a_step")
-        if self.is_writer and None not in (samples, saved_samples) and samples != saved_samples:
-            logger.warning(
-                "%s: written by a run of %d samples per step (processes x batch_size), this one takes %d: it "
-                "continues with other samples than that one would have",
-                path,
-                saved_samples,
-                samples,
-            )
-        if self.evaluator is not None and content.get("best_metric") is not None:
-            self._restore_best(self.evaluator, content, path)
-        pending = bool(content.get("pending"))
-        self._epoch_done = 0 if pending else iteration
-        logger.info("resumed %s at iteration %d", path, iteration)
-        return pending
 
     def _restore_best(self, evaluator: Engine, content: dict[str, Any], path: Path) -> None:
         """The best metric so far is worth keeping only with its model."""

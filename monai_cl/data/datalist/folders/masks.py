@@ -85,19 +85,15 @@ def merge_masks(
     """
     folder = Path(os.path.abspath(Path(folder).expanduser()))
     target = folder if output is None else Path(os.path.abspath(Path(output).expanduser()))
-    if missing not in _MISSING:
-        raise UserError("missing", expected=" or ".join(_MISSING), found=missing)
-    if "{case}" not in labels or not labels.endswith((".nii", ".nii.gz")):
-        raise UserError("labels", expected="a pattern with {case} that ends in .nii or .nii.gz", found=labels)
+    _check_options(missing, labels)
     images, scans, files = _scans_and_masks(folder, images, masks)
     names = _organs(files, organs, priority)
     merged = Merged(images, labels, dict(enumerate(names, start=1)))
     merged.orphans += [mask for case, masks in files.items() if case not in scans for mask in masks.values()]
     targets = {case: target / labels.replace("{case}", case) for case in scans}
     description = target / "dataset.json"
-    for path in (description, *targets.values()):
-        if path.exists() and not overwrite:
-            raise UserError(path, found="exists already and is kept", remedy="name another --output or --overwrite")
+    if not overwrite:
+        _check_new([description, *targets.values()])
     for organ in names:
         merged.absent[organ] = [scan for case, scan in scans.items() if organ not in files.get(case, {})]
     if missing == "error":
@@ -130,6 +126,19 @@ def merge_masks(
             target, found=f"cannot be written ({error.strerror or error})", remedy="name another --output"
         ) from error
     return merged
+
+
+def _check_options(missing: str, labels: str) -> None:
+    if missing not in _MISSING:
+        raise UserError("missing", expected=" or ".join(_MISSING), found=missing)
+    if "{case}" not in labels or not labels.endswith((".nii", ".nii.gz")):
+        raise UserError("labels", expected="a pattern with {case} that ends in .nii or .nii.gz", found=labels)
+
+
+def _check_new(files: Iterable[Path]) -> None:
+    for path in files:
+        if path.exists():
+            raise UserError(path, found="exists already and is kept", remedy="name another --output or --overwrite")
 
 
 def _merge(
