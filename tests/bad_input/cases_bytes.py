@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import SimpleITK as sitk
 from tests.bad_input.case import Case
 from tests.bad_input.world import AFFINE, Maker, World, content, cut, flip, image, unspoilt
 from tests.data.volume_files import ct_array, write_dicom, write_itk, write_nifti
+
+_row = partial(Case, "bytes")
 
 SCAN = ("datalist validate", "prepare", "inference")
 LABEL = ("datalist validate", "prepare")
@@ -150,65 +153,56 @@ def _check_plain(world: World) -> None:
 
 
 BYTES = [
-    Case("bytes", "an empty .nii.gz", SCAN, content(lambda raw: b""), ("bad.nii.gz", "NIfTI header", "convert")),
-    Case(
-        "bytes",
+    _row("an empty .nii.gz", SCAN, content(lambda raw: b""), ("bad.nii.gz", "NIfTI header", "convert")),
+    _row(
         "a .nii.gz cut in the middle",
         SCAN,
         content(cut(0.5)),
         ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nii.gz without its last byte",
         SCAN,
         content(lambda raw: raw[:-1]),
         ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nii.gz with one bit changed in its voxels",
         SCAN,
         content(flip(0.5)),
         ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nii.gz with one bit changed in its checksum",
         SCAN,
         content(flip(-6)),
         ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a label .nii.gz cut in the middle",
         LABEL,
         content(cut(0.5), "label"),
         ("bad_label.nii.gz", "damaged or truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a web page saved as .nii.gz",
         SCAN,
         _web_page,
         ("bad.nii.gz", "expected a NIfTI header", "convert the file to NIfTI"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nii cut in the middle",
         SCAN,
         _plain_nifti(content(cut(0.5))),
         ("bad.nii", "the file is truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nii whose header claims 27 000 000 000 000 voxels",
         SCAN,
         _plain_nifti(_huge_nifti),
         ("bad.nii", "the file is truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "an uncompressed file called .nii.gz",
         SCAN,
         content(gzip.decompress),
@@ -216,169 +210,145 @@ BYTES = [
         check=_check_plain,
         sound=unspoilt,
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nrrd cut in the middle",
         SCAN,
         itk("bad.nrrd", content(cut(0.5))),
         ("bad.nrrd", "readable image", "export or copy it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nrrd with one bit changed in its voxels",
         SCAN,
         itk("bad.nrrd", content(flip(0.6))),
         ("bad.nrrd", "readable image", "export or copy it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nrrd whose header claims 3 840 000 000 000 voxels",
         SCAN,
         itk("bad.nrrd", _huge_nrrd),
         ("bad.nrrd", "readable image", "export or copy it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .mha cut in the middle",
         SCAN,
         itk("bad.mha", content(cut(0.5))),
         ("bad.mha", "readable image", "export or copy it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .mha with one bit changed in its voxels",
         SCAN,
         itk("bad.mha", content(flip(0.6))),
         ("bad.mha", "readable image", "export or copy it again"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nhdr without its data file",
         SCAN,
         itk("bad.nhdr", _gone("bad.raw.gz")),
         ("bad.nhdr", "bad.raw.gz", "copy it beside the header"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .mhd without its data file",
         SCAN,
         itk("bad.mhd", _gone("bad.zraw")),
         ("bad.mhd", "bad.zraw", "copy it beside the header"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .nhdr that names a data file outside its folder",
         SCAN,
         _data_file("bad.nhdr", "../secret.raw", "nrrd"),
         ("bad.nhdr", "../secret.raw", "copy it beside the header"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a .mhd that names a data file by an absolute path",
         SCAN,
         _data_file("bad.mhd", "/dev/zero", "mhd"),
         ("bad.mhd", "/dev/zero", "copy it beside the header"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a DICOM series with a slice cut short",
         SCAN,
         _dicom(_cut_slice),
         ("bad_series", "slice", "copy"),
     ),
-    Case(
-        "bytes",
+    _row(
         "an empty DICOM folder",
         SCAN,
         _dicom(_empty_folder),
         ("bad_series", "folder of DICOM slices", "name the folder of the series itself"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a folder without DICOM in it",
         SCAN,
         _dicom(_notes),
         ("bad_series", "no DICOM image among 1 files", "name the folder of the series itself"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a named pipe in place of a scan",
         SCAN,
         _pipe,
         ("bad.nii.gz", "a pipe or device", "give the image itself"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a pickled .npy in place of a scan",
         SCAN,
         _pickle,
         ("bad.npy", "another kind of file", "convert it to .nii.gz"),
     ),
-    Case(
-        "bytes",
+    _row(
         "an Analyze pair",
         SCAN,
         _analyze,
         ("bad.hdr", "another kind of file", "convert it to .nii.gz"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a colour image",
         SCAN,
         _colour,
         ("bad.nrrd", "one value per voxel", "export grey values"),
     ),
-    Case(
-        "bytes",
+    _row(
         "complex numbers",
         SCAN,
         image(lambda array: array.astype(np.complex64)),
         ("bad.nii.gz", "one value per voxel", "export grey values"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a prepared image.b2nd cut in the middle",
         STORE,
         _stored("image.b2nd", cut(0.5)),
         ("image.b2nd", "store repair"),
     ),
-    Case(
-        "bytes",
+    _row(
         "an empty prepared image.b2nd",
         STORE,
         _stored("image.b2nd", lambda raw: b""),
         ("image.b2nd", "store repair"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a prepared label.b2nd that is gone",
         STORE,
         _stored("label.b2nd", None),
         ("label.b2nd", "store repair"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a prepared image.b2nd with one bit changed in its voxels",
         ("store verify",),
         _stored("image.b2nd", flip(0.5)),
         ("image.b2nd", "checksum", "store repair"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a prepared entry.json with one bit changed",
         STORE,
         _stored("entry.json", flip(0.5)),
         ("entry.json", "damaged", "store repair"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a prepared coordinates.npz cut in the middle",
         STORE,
         _stored("coordinates.npz", cut(0.5)),
         ("coordinates.npz", "store repair"),
     ),
-    Case(
-        "bytes",
+    _row(
         "a store.json cut in the middle",
         (*STORE, "prepare"),
         _store(lambda world: (world.store / "store.json").write_bytes(b'{"format": 1, "prep')),

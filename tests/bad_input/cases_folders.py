@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from monai_cl.data import load_data_list
 from tests.bad_input.case import Case
 from tests.bad_input.world import AFFINE, Maker, World
 from tests.data.volume_files import ct_array, label_array, write_nifti
+
+_row = partial(Case, "lists")
 
 CREATE, MERGE = ("datalist create",), ("datalist merge_masks",)
 
@@ -61,59 +64,51 @@ def _check_ignored(world: World) -> None:
 
 
 FOLDERS = [
-    Case(
-        "lists",
+    _row(
         "a folder with one mask file per organ",
         CREATE,
         _masks(s0={"liver": (1,), "spleen": (2,)}),
         ("masks", "one mask file per organ", "datalist merge_masks"),
     ),
-    Case(
-        "lists",
+    _row(
         "masks of two organs that claim the same voxels",
         MERGE,
         _masks(s0={"liver": (1, 2), "spleen": (2, 3)}),
         ("masks", "liver and spleen: 1 voxels in 1 scans", "--priority liver,spleen"),
     ),
-    Case(
-        "lists",
+    _row(
         "a scan without the mask file of an organ that others have",
         MERGE,
         _masks(s0={"liver": (1,), "spleen": (2,)}, s1={"liver": (1,)}),
         ("masks", "none of spleen in 1 (s1/ct.nii.gz)", "--missing empty", "--missing leave_out"),
     ),
-    Case(
-        "lists",
+    _row(
         "regions of nnU-Net that overlap",
         CREATE,
         _nnunet({"background": 0, "whole tumor": [1, 2, 5], "core": [2, 5]}),
         ("dataset.json", "'whole tumor' and 'core', two names for 2", "--organs"),
     ),
-    Case(
-        "lists",
+    _row(
         "regions of nnU-Net that do not overlap",
         CREATE,
         _nnunet({"background": 0, "kidney": [1], "lesion": [2, 5]}),
         repair="every region is an organ, its values are those of `label_map`",
         check=_check_regions,
     ),
-    Case(
-        "lists",
+    _row(
         "a folder of nnU-Net whose labels have the reserved word ignore",
         CREATE,
         _nnunet({"background": 0, "liver": 1, "spleen": 2, "ignore": 5}),
         repair="its value is under `ignore`: such voxels are in no loss, no sample of voxels and no Dice",
         check=_check_ignored,
     ),
-    Case(
-        "lists",
+    _row(
         "a folder of nnU-Net with scans of two channels",
         CREATE,
         _nnunet({"background": 0, "a": 1, "b": 2, "c": 5}, channels=("CT", "PET")),
         ("dataset.json", "2 (0 CT, 1 PET)", "choose one by its files: --images"),
     ),
-    Case(
-        "lists",
+    _row(
         "a label file with a value that dataset.json does not name",
         CREATE,
         _nnunet({"background": 0, "liver": 1, "spleen": 2}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +16,8 @@ from tests.bad_input.cases_bytes import LABEL, SCAN, itk
 from tests.bad_input.world import AFFINE, Maker, World, image, in_ras, label, unspoilt
 from tests.data.dicom.other_objects import write_object
 from tests.data.volume_files import ct_array, label_array, rotated, write_dicom, write_nifti
+
+_row = partial(Case, "geometry")
 
 
 def header(**fields) -> Maker:
@@ -266,8 +269,7 @@ def _oblique(world: World) -> None:
 
 
 GEOMETRY = [
-    Case(
-        "geometry",
+    _row(
         "a NIfTI header without orientation (sform and qform 0)",
         SCAN,
         _no_orientation,
@@ -275,51 +277,44 @@ GEOMETRY = [
         check=_check_default_orientation,
         sound=in_ras(_no_orientation),
     ),
-    Case(
-        "geometry",
+    _row(
         "a singular affine: two axes that coincide",
         SCAN,
         header(**SFORM, srow_x=[1.5, 1.5, 0, 0], srow_y=[0, 0, 0, 0], srow_z=[0, 0, 3, 0]),
         ("bad.nii", "invertible affine", "correct the header"),
     ),
-    Case(
-        "geometry",
+    _row(
         "an affine with NaN",
         SCAN,
         header(**SFORM, srow_x=[np.nan, 0, 0, 0]),
         ("bad.nii", "finite affine", "correct the header"),
     ),
-    Case(
-        "geometry",
+    _row(
         "an affine of zeros",
         SCAN,
         header(**SFORM, srow_x=[0] * 4, srow_y=[0] * 4, srow_z=[0] * 4),
         ("bad.nii", "invertible affine", "correct the header"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a spacing of 0 mm",
         SCAN,
         header(**UNKNOWN, pixdim=[1, 0, 1.5, 3, 0, 0, 0, 0]),
         ("bad.nii", "spacing > 0 mm", "correct pixdim in the header"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a spacing in micrometres",
         SCAN,
         header(**SFORM, srow_x=[1500, 0, 0, 0], srow_y=[0, 1500, 0, 0], pixdim=[1, 1500, 1500, 3, 0, 0, 0, 0]),
         ("bad.nii", "spacing of 0.001 to 100.0 mm", "its unit must be mm"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a NIfTI in micrometres, as its header says",
         SCAN,
         header(**UNKNOWN, xyzt_units=3, pixdim=[1, 1500, 1600, 3000, 0, 0, 0, 0]),
         repair="spacing and origin are converted to mm",
         check=_check_spacing((1.5, 1.6, 3.0)),
     ),
-    Case(
-        "geometry",
+    _row(
         "a NIfTI in metres, as its header says",
         SCAN,
         header(
@@ -333,79 +328,68 @@ GEOMETRY = [
         repair="spacing and origin are converted to mm",
         check=_check_spacing((1.5, 1.6, 3.0)),
     ),
-    Case(
-        "geometry",
+    _row(
         "a NIfTI whose unit of length has no meaning",
         SCAN,
         header(xyzt_units=5),
         ("bad.nii", "unit of length in xyzt_units, found 5", "correct the header"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a NIfTI whose voxels begin inside its header (vox_offset)",
         SCAN,
         header(vox_offset=16),
         ("bad.nii", "a vox_offset of 352 or more, found 16", "export it again from its source"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a NIfTI whose sform is singular beside a sound qform",
         SCAN,
         header(qform_code=1, sform_code=1, srow_x=np.zeros(4), srow_y=np.zeros(4), srow_z=np.zeros(4)),
         ("bad.nii", "an sform that is singular", "--form qform keeps the qform"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a .mha that says two spacings (ElementSpacing and ElementSize)",
         SCAN,
         itk("bad.mha", _text(b"ElementSpacing", b"ElementSize = 1 1 1\nElementSpacing")),
         ("bad.mha", "expected one value", "as ElementSpacing and 1 1 1 as ElementSize", "export it again"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a .nrrd in centimetres, as its header says",
         SCAN,
         itk("bad.nrrd", _nrrd_line(b"space origin", b'space units: "cm" "cm" "cm"')),
         repair="spacing and origin are converted to mm",
         check=_check_spacing((15.0, 15.0, 30.0)),
     ),
-    Case(
-        "geometry",
+    _row(
         "a .nrrd in a unit that is not a length",
         SCAN,
         itk("bad.nrrd", _nrrd_line(b"space origin", b'space units: "pixel" "pixel" "pixel"')),
         ("bad.nrrd", "a metric length", "correct the header"),
     ),
-    Case(
-        "geometry",
+    _row(
         "two spacings that contradict each other (pixdim and sform)",
         SCAN,
         header(pixdim=[1, 3, 3, 3, 0, 0, 0, 0]),
         ("bad.nii", "one voxel spacing", "--form sform keeps the sform's"),
     ),
-    Case(
-        "geometry",
+    _row(
         "two places that contradict each other (qform and sform)",
         SCAN,
         _two_places,
         ("bad.nii.gz", "a qform and an sform that agree", "42 mm apart", "keeps the sform"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a .nrrd that says no spacing",
         SCAN,
         itk("bad.nrrd", _nrrd_line(b"space directions")),
         ("bad.nrrd", "a voxel spacing", "export it with its geometry"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a .mha that says no spacing",
         SCAN,
         itk("bad.mha", _text(b"ElementSpacing", b"XlementSpacing")),
         ("bad.mha", "a voxel spacing", "export it with its geometry"),
     ),
-    Case(
-        "geometry",
+    _row(
         "an oblique scan, turned by up to 12 degrees",
         SCAN,
         _oblique,
@@ -413,22 +397,19 @@ GEOMETRY = [
         check=_check_oblique,
         sound=in_ras(_oblique),
     ),
-    Case(
-        "geometry",
+    _row(
         "a single 2D image",
         SCAN,
         image(lambda array: array[..., 0]),
         ("bad.nii.gz", "expected a 3D volume", "stack single slices"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a time series (4D)",
         SCAN,
         image(lambda array: np.stack([array, array], -1)),
         ("bad.nii.gz", "expected a 3D volume", "split a time series"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a time series of one point (4D)",
         SCAN,
         image(lambda array: array[..., None]),
@@ -436,8 +417,7 @@ GEOMETRY = [
         check=_check_shape((20, 16, 12)),
         sound=unspoilt,
     ),
-    Case(
-        "geometry",
+    _row(
         "a volume of one slice",
         SCAN,
         _one_slice,
@@ -445,43 +425,37 @@ GEOMETRY = [
         check=_check_shape((20, 16, 1)),
         sound=in_ras(_one_slice),
     ),
-    Case(
-        "geometry",
+    _row(
         "an axis of length 0",
         SCAN,
         header(dim=[3, 20, 0, 12, 1, 1, 1, 1]),
         ("bad.nii", "expected a 3D volume", "split a time series"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a label of another shape",
         LABEL,
         label(lambda array: array[..., :-1]),
         ("bad_label.nii.gz", "the grid of", "resample the label to its image, if it is a label of this scan"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a label of another spacing",
         LABEL,
         label(lambda array: array, AFFINE @ np.diag([1, 1, 1.1, 1])),
         ("bad_label.nii.gz", "the grid of", "resample the label to its image, if its header is right"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a label moved by 3 mm",
         LABEL,
         label(lambda array: array, AFFINE + 3 * np.eye(4, k=3)),
         ("bad_label.nii.gz", "the grid of", "resample the label to its image, if its header is right"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a label mirrored against its scan",
         LABEL,
         label(lambda array: array, AFFINE @ np.diag([-1, 1, 1, 1])),
         ("bad_label.nii.gz", "the grid of", "resample the label to its image, if its header is right"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a label stored in another order of axes, on the same grid",
         LABEL,
         _turned_label,
@@ -489,30 +463,26 @@ GEOMETRY = [
         check=_check_turned,
         sound=label(lambda array: array),
     ),
-    Case(
-        "geometry",
+    _row(
         "a DICOM series with a slice missing",
         SCAN,
         _series([0, 2, 4, 8, 10]),
         ("bad_series", "a gap of 4.000 mm", "export the series again"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a DICOM series with a slice missing, with uneven_slices interpolate",
         INTERPOLATING,
         _series([0, 2, 6, 8]),
         repair="interpolated between its neighbours",
         check=_check_even,
     ),
-    Case(
-        "geometry",
+    _row(
         "a DICOM series with a slice twice",
         SCAN,
         _series([0, 2, 2, 4, 6]),
         ("bad_series", "at the same position", "export the series again"),
     ),
-    Case(
-        "geometry",
+    _row(
         "two acquisitions in one DICOM series (AcquisitionNumber, phase, echo, kernel, time)",
         (*SCAN, *INTERPOLATING),
         _two_acquisitions,
@@ -523,53 +493,46 @@ GEOMETRY = [
             "--series_part AcquisitionNumber=1 for inference, convert and dicom_seg",
         ),
     ),
-    Case(
-        "geometry",
+    _row(
         "a report, RTSTRUCT, DICOM SEG, dose, secondary capture … among the slices of a DICOM series",
         SCAN,
         _with_report,
         repair="passed over; a warning names it by kind",
         check=_check_shape((20, 16, 4)),
     ),
-    Case(
-        "geometry",
+    _row(
         "DICOM objects that are no images (RTSTRUCT, report, DICOM SEG …), given as a scan",
         SCAN,
         _report_alone,
         ("bad_series", "expected a DICOM image", "a structured report (sr.dcm)", "name the series that it belongs to"),
     ),
-    Case(
-        "geometry",
+    _row(
         "two acquisitions in one DICOM series, of which series_part chooses one",
         CHOOSING,
         _chosen_acquisition,
         repair="that one is read, and no slice of the other",
         check=_check_chosen,
     ),
-    Case(
-        "geometry",
+    _row(
         "a DICOM series whose origin jumps sideways",
         (*SCAN, *INTERPOLATING),
         _jump,
         ("bad_series", "moved by 12.000 mm sideways", "a folder of their own"),
     ),
-    Case(
-        "geometry",
+    _row(
         "slices of two patients (or studies, or frames of reference) in one DICOM series",
         (*SCAN, *INTERPOLATING),
         _edited([0, 2, 4, 6], _two_patients),
         ("bad_series", "slices of one PatientID, found 2", "a folder of their own"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a DICOM slice whose low values are bright (MONOCHROME1)",
         SCAN,
         _edited([0, 2, 4, 6], _inverted),
         ("slice000.dcm", "MONOCHROME2 as PhotometricInterpretation", "export the series again"),
     ),
     *(
-        Case(
-            "geometry",
+        _row(
             f"a DICOM slice without {name}",
             SCAN,
             _without(name, tag),
@@ -577,37 +540,32 @@ GEOMETRY = [
         )
         for name, tag in ATTRIBUTES.items()
     ),
-    Case(
-        "geometry",
+    _row(
         "a single DICOM slice",
         SCAN,
         _single(5.0),
         repair="its depth is its SliceThickness; a warning says so",
         check=_check_depth,
     ),
-    Case(
-        "geometry",
+    _row(
         "a single DICOM slice without SliceThickness",
         SCAN,
         _single(None),
         ("slice000.dcm", "a SliceThickness > 0 mm of a single slice", "export the series again"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a DICOM series of uneven steps",
         SCAN,
         _series([0, 2, 4, 6.6, 8.6]),
         ("bad_series", "uneven", "export the series again"),
     ),
-    Case(
-        "geometry",
+    _row(
         "two DICOM series in one folder",
         SCAN,
         _two_series,
         ("bad_series", "expected one DICOM series", "give each its own folder"),
     ),
-    Case(
-        "geometry",
+    _row(
         "a localizer among the slices",
         SCAN,
         _localizer,

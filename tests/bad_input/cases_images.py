@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from tests.bad_input.case import Case
 from tests.bad_input.world import Maker, World, cut, document, image, item
+
+_lists_row = partial(Case, "lists")
 
 SLICES = ("datalist validate", "prepare --layout slices")
 LIST = ("datalist validate", "datalist summary", "prepare")
@@ -71,29 +74,25 @@ IMAGES = [
         _constant_mr,
         ("bad.nii.gz", "the value 7 in nearly all voxels", "correct the file"),
     ),
-    Case(
-        "lists",
+    _lists_row(
         "a finding that finding_names does not have",
         LIST,
         _findings(NAMES, findings={"stroke": 1}),
         ("training[2].findings: bad.nii.gz", "one of the findings subdural, epidural", '"stroke"', "correct it"),
     ),
-    Case(
-        "lists",
+    _lists_row(
         "findings without finding_names",
         LIST,
         _findings(None, findings={"stroke": 1}),
         ('the key "finding_names"', '"stroke"', "write the names of all findings there"),
     ),
-    Case(
-        "lists",
+    _lists_row(
         "a finding that is neither 0, 1 nor null",
         LIST,
         _findings(NAMES, findings={"epidural": 0.5}),
         ("training[2].findings.epidural: bad.nii.gz", "0, 1 or null", "0.5"),
     ),
-    Case(
-        "lists",
+    _lists_row(
         "slice_findings for another number of slices",
         ("datalist validate",),
         _findings(None, slice_findings=[0, 1]),

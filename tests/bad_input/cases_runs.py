@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ from tests.bad_input.cases_lists import EXPRESSION
 from tests.bad_input.cases_tables import _in_list
 from tests.bad_input.world import AFFINE, Maker, World, content, cut, document, image, item, label
 from tests.data.volume_files import ct_array
+
+_options_row = partial(Case, "options")
+_tables_row = partial(Case, "tables")
+_values_row = partial(Case, "values")
+_bytes_row = partial(Case, "bytes")
 
 SPLEEN, MIXCL, WSP, CIRRHOSIS = (
     "spleen_unetr_segmentation train",
@@ -132,178 +138,154 @@ def _scan(maker: Maker) -> Callable[[World], dict[str, Any]]:
 
 RUNS = [
     # options, whatever the data
-    Case(
-        "options",
+    _options_row(
         "a misspelt key",
         (SPLEEN,),
         options(itertions=10),
         ("--itertions", "train.yaml", "did you mean --iterations?"),
     ),
-    Case(
-        "options",
+    _options_row(
         "a key of nobody's",
         (WSP,),
         options(zzz=1),
         ("--zzz", "train.yaml has no key 'zzz'", "it has"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a list that is not there",
         (SPLEEN,),
         options(data_list="/nowhere/list.json"),
         ("/nowhere/list.json", "no such file"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a fold that the list does not have",
         (SPLEEN,),
         options(fold=9),
         ("list.json", "no fold 9"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a share of labels in per cent",
         (SPLEEN,),
         options(label_fraction=15),
         ("label_fraction", "got 15", "write 0.15"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "iterations that are not an integer number of epochs",
         (SPLEEN,),
         options(iterations=5),
         ("iterations=5", "epoch_length=2"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a number in words",
         (SPLEEN,),
         options(epoch_length="ten"),
         ("--epoch_length", "expected an integer", "found 'ten'"),
     ),
-    Case("options", "a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning rate: -1",)),
-    Case(
-        "options",
+    _options_row("a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning rate: -1",)),
+    _options_row(
         "a warm-up longer than the training",
         (SPLEEN,),
         options(warmup=9),
         ("warmup", "got 9 of 4"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a patch that the network cannot halve",
         (MIXCL,),
         options(patch_size=[50, 50, 50]),
         ("patch_size", "multiples of 16", "[50, 50, 50]"),
     ),
-    Case(
-        "options",
+    _options_row(
         "a spacing of two numbers",
         (MIXCL,),
         options(spacing=[1.5, 1.5]),
         ("spacing", "three lengths > 0 mm"),
         slow=True,
     ),
-    Case(
-        "options", "a window upside down", (MIXCL,), options(window=[250, -150]), ("window", "lower < upper"), slow=True
-    ),
-    Case("options", "an unknown preset", (MIXCL,), options(preset="hybird"), ("preset", "hybird", "hybrid")),
-    Case("options", "a negative weight", (MIXCL,), options(identity_weight=-1), ("identity_weight", "-1"), slow=True),
-    Case("options", "a temperature of 0", (MIXCL,), options(temperature=0), ("temperature", "0")),
-    Case(
-        "options",
+    _options_row("a window upside down", (MIXCL,), options(window=[250, -150]), ("window", "lower < upper"), slow=True),
+    _options_row("an unknown preset", (MIXCL,), options(preset="hybird"), ("preset", "hybird", "hybrid")),
+    _options_row("a negative weight", (MIXCL,), options(identity_weight=-1), ("identity_weight", "-1"), slow=True),
+    _options_row("a temperature of 0", (MIXCL,), options(temperature=0), ("temperature", "0")),
+    _options_row(
         "a probability above 1",
         (MIXCL,),
         options(views={"probability": 2}),
         ("probability must be in [0, 1]", "got 2"),
         slow=True,
     ),
-    Case(
-        "tables",
+    _tables_row(
         "a meta-label that no scan has",
         (PACED, FEW),
         data(),
         ("meta-label phase", "expected items with 'phase'", "leave it out of meta_labels"),
     ),
-    Case(
-        "tables",
+    _tables_row(
         "a modality without items",
         (CLUSTERED,),
         options(modalities=["CT", "US"]),
         ("expected at least one item of modality US under 'training'", "found CT", "add its items"),
     ),
-    Case(
-        "options",
+    _options_row(
         "a batch that cannot be divided among the modalities",
         (CLUSTERED,),
         _two_modalities,
         ("batch_size 3", "a multiple of 2, the number of modalities (CT, MR)", "use 2 or 4"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "more prototypes than embeddings to assign",
         (CLUSTERED,),
         options(prototypes=99),
         ("99 prototypes for 4 embeddings", "take fewer prototypes"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a reference of energies that is not there",
         (CLUSTERED,),
         options(energy="energy.json"),
         ("energy.json", "expected a reference file of energies", "found no such file", "reference_energy"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "a reference of energies of images of another size",
         (CLUSTERED,),
         _other_energies,
         ("energy.json", "expected energies of slices with image_size 32", "found 512", "reference_energy"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "more parts of a scan than any has slices",
         (PACED,),
         options(meta_labels={"position": {"parts": 999}}),
         ("slice position", "expected slices in each of 999 parts", "use fewer parts"),
         slow=True,
     ),
-    Case(
-        "options",
+    _options_row(
         "more labelled scans than there are",
         (FEW,),
         options(labelled_scans=9, method="supervised"),
         ("labelled_scans: expected 1 to 3", "found 9"),
     ),
-    Case("options", "an unknown method", (WSP,), options(method="simlcr"), ("method", "simlcr", "simclr")),
-    Case(
-        "options",
+    _options_row("an unknown method", (WSP,), options(method="simlcr"), ("method", "simlcr", "simclr")),
+    _options_row(
         "an unknown backbone",
         (WSP,),
         options(backbone="resnet81", width=1.0),
         ("backbone", "resnet81", "resnet18"),
         slow=True,
     ),
-    Case("options", "a sigma of 0", (WSP,), options(sigma=0), ("sigma must be > 0", "0"), slow=True),
-    Case(
-        "options",
+    _options_row("a sigma of 0", (WSP,), options(sigma=0), ("sigma must be > 0", "0"), slow=True),
+    _options_row(
         "allow_outside in words",
         (WSP,),
         options(allow_outside="no"),
         ("--allow_outside", "expected True or False", "found 'no'"),
     ),
-    Case(
-        "options",
+    _options_row(
         "an encoder that is not there",
         (SPLEEN,),
         options(pretrained_encoder="/nowhere/encoder.pt"),
@@ -316,17 +298,16 @@ RUNS = [
         _knowing_encoder,
         ("knows.pt", "trained on the scans good (with their labels)", "--allow_overlap True"),
     ),
-    Case("options", "a file that is not an encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
-    Case("options", "an encoder file that is damaged", (CIRRHOSIS,), _broken_encoder, ("encoder.pt", "not a readable")),
-    Case(
-        "options",
+    _options_row("a file that is not an encoder", (SPLEEN,), _encoder, ("other.pt", "no"), slow=True),
+    _options_row("an encoder file that is damaged", (CIRRHOSIS,), _broken_encoder, ("encoder.pt", "not a readable")),
+    _options_row(
         "a checkpoint to resume that is not there",
         (SPLEEN,),
         options(resume="/nowhere/checkpoint.pt"),
         ("/nowhere/checkpoint.pt", "no such checkpoint"),
         slow=True,
     ),
-    Case("options", "an output folder below a file", (SPLEEN,), _file_in_the_way, ("file", "output_dir"), slow=True),
+    _options_row("an output folder below a file", (SPLEEN,), _file_in_the_way, ("file", "output_dir"), slow=True),
     # data, as far as training is concerned
     Case(
         "lists",
@@ -342,81 +323,70 @@ RUNS = [
         data(item({"image": EXPRESSION})),
         ("$open", "found nothing there", "correct the path"),
     ),
-    Case(
-        "tables",
+    _tables_row(
         "targets with a gap",
         (WSP,),
         data(lambda world: world.bad.update(target=5), method="supervised"),
         ("list.json", "targets 0, 1, … without gaps", "give the items a target"),
         slow=True,
     ),
-    Case(
-        "tables",
+    _tables_row(
         "no targets for a method that learns from them",
         (WSP,),
         data(lambda world: [entry.pop("target") for entry in world.document["training"]]),
         ("method wsp", "patients with a target", "add targets to the data list"),
         slow=True,
     ),
-    Case(
-        "tables",
+    _tables_row(
         "a patient with two targets, in training",
         (WSP,),
         data(item({"patient": "good", "target": 1})),
         ("list.json", "bad.nii.gz", 'target 0 for patient "good"'),
     ),
-    Case(
-        "tables",
+    _tables_row(
         "a table without the named column, in training",
         (WSP,),
         data(_in_list("id,stage\ngood,0\nfine,1\nbad,1\n", value="grade")),
         ("stages.csv", "expected a column 'grade'", "found id, stage"),
     ),
-    Case(
-        "tables",
+    _tables_row(
         "a class with fewer patients than folds, in training",
         (CIRRHOSIS,),
         options(fold_count=2),
         ("list.json", "class 1: expected at least 2 patients", "found 1 (fine)", "add patients"),
     ),
-    Case(
-        "values",
+    _values_row(
         "a slice of one value, in training",
         (WSP, CIRRHOSIS),
         data(image(_constant_slice), organ="none"),
         ("patient bad", "bad.nii.gz", "expected an image in slice", "take it out of the list"),
     ),
-    Case(
-        "values",
+    _values_row(
         "a label id that the list does not declare, in training",
         (SPLEEN, MIXCL),
         data(label(lambda array: np.where(array == 5, 9, array))),
         ("bad_label.nii.gz", "declared ids", "declare them under"),
     ),
-    Case(
-        "values",
+    _values_row(
         "a label id that the list does not declare, in validation",
         (SPLEEN,),
         _validation(label(lambda array: np.where(array == 5, 9, array))),
         ("bad_label.nii.gz", "declared ids", "declare them under"),
         slow=True,
     ),
-    Case(
-        "values",
+    _values_row(
         "NaN in a scan, in validation",
         (SPLEEN,),
         _validation(image(lambda array: np.where(array > 60, np.nan, array).astype(np.float32))),
         ("bad.nii.gz", "finite HU", "replace them by air"),
     ),
-    Case(
-        "values",
+    _values_row(
         "NaN in a scan to segment",
         (SEGMENT,),
         _scan(image(lambda array: np.where(array > 60, np.nan, array).astype(np.float32))),
         ("bad.nii.gz", "finite HU", "replace them by air"),
     ),
-    Case(
-        "values",
+    _values_row(
         "a scan to classify that is scaled to [0, 1]",
         (CLASSIFY,),
         _scan(image(lambda array: ((array.clip(-150, 250) + 150) / 400).astype(np.float32))),
@@ -437,30 +407,26 @@ RUNS = [
         ("bad_label.nii.gz", "expected the grid of", "resample the label to its image"),
         slow=True,
     ),
-    Case(
-        "bytes",
+    _bytes_row(
         "a scan cut in the middle, in training",
         (SPLEEN, MIXCL, WSP),
         data(content(cut(0.5))),
         ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
     ),
-    Case(
-        "bytes",
+    _bytes_row(
         "a scan cut in the middle, to segment",
         (SEGMENT,),
         _scan(content(cut(0.5))),
         ("bad.nii.gz", "damaged or truncated", "copy or download it again"),
         slow=True,
     ),
-    Case(
-        "bytes",
+    _bytes_row(
         "a scan with one bit changed, to classify",
         (CLASSIFY,),
         _scan(itk("bad.mha", content(lambda raw: raw[:900] + bytes([raw[900] ^ 4]) + raw[901:]))),
         ("bad.mha", "damaged or truncated", "export or copy it again"),
     ),
-    Case(
-        "bytes",
+    _bytes_row(
         "a pickled .npy to segment",
         (SEGMENT,),
         _scan(lambda world: (world.bad.update(image="bad.npy"), np.save(world.root / "bad.npy", ct_array()))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from monai_cl.data import load_data_list, write_features
 from tests.bad_input.case import Case
 from tests.bad_input.world import Maker, World, document
 from tests.engines.probe.feature_cohorts import feature_cohort
+
+_row = partial(Case, "tables")
 
 FROM_TABLE = ("datalist from_table",)
 
@@ -94,162 +97,139 @@ def _split_few(world: World) -> None:
 GOOD = "id,stage\ngood,0\nfine,1\nbad,1\n"
 
 TABLES = [
-    Case(
-        "tables",
+    _row(
         "a table without the named column",
         FROM_TABLE,
         table("id,grade\ngood,0\nfine,1\n"),
         ("stages.csv", "expected a column 'stage'", "found id, grade"),
     ),
-    Case(
-        "tables",
+    _row(
         "a table without the column that the list names",
         ("datalist validate", "prepare"),
         _in_list(GOOD, value="stagge"),
         ("stages.csv", "expected a column 'stagge'", "did you mean 'stage'?"),
     ),
-    Case(
-        "tables",
+    _row(
         "a patient with two classes in the table",
         FROM_TABLE,
         table("id,stage\ngood,0\nfine,1\ngood,1\n"),
         ("stages.csv", "patient good: expected one label, found 0 in line 2 and 1 in line 4", "correct the table"),
     ),
-    Case(
-        "tables",
+    _row(
         "a class with fewer patients than folds",
         FROM_TABLE,
         table(GOOD),
         ("stages.csv", "found 1 of class 0 (good)", "add patients"),
     ),
-    Case(
-        "tables",
+    _row(
         "patients of one class only",
         FROM_TABLE,
         table("id,stage\ngood,1\nfine,1\nbad,1\n"),
         ("stages.csv", "at least two classes", "found class 1 only"),
     ),
-    Case(
-        "tables",
+    _row(
         "a value of which nobody knows the class",
         FROM_TABLE,
         table("id,stage\ngood,F0\nfine,1\nbad,1\n"),
         ("stages.csv", "'F0'", "mapping"),
     ),
-    Case(
-        "tables",
+    _row(
         "a row with a cell too many",
         FROM_TABLE,
         table("id,stage\ngood,0,x\nfine,1\n"),
         ("stages.csv", "line 2: expected 2 cells", "double quotes"),
     ),
-    Case(
-        "tables",
+    _row(
         "an empty cell for the patient",
         FROM_TABLE,
         table("id,stage\n,0\nfine,1\n"),
         ("stages.csv", "line 2: expected a patient in column 'id'", "an empty cell"),
     ),
-    Case(
-        "tables",
+    _row(
         "a table of other patients",
         FROM_TABLE,
         table("id,stage\nx,0\ny,1\n"),
         ("stages.csv", "expected the patients of the list", "give the items the table's names"),
     ),
-    Case(
-        "tables",
+    _row(
         "an empty table",
         FROM_TABLE,
         table(""),
         ("stages.csv", "a header line and rows", "found an empty file"),
     ),
-    Case(
-        "tables",
+    _row(
         "a table in Latin-1",
         FROM_TABLE,
         table("id,stage\nMüller,0\n".encode("latin-1")),
         ("stages.csv", "expected UTF-8 text", "export it as UTF-8 CSV"),
     ),
-    Case(
-        "tables",
+    _row(
         "a table outside the folder of its list",
         ("datalist validate", "prepare"),
         _in_list(GOOD, table="../stages.csv"),
         ("patient_labels.table", "a table in or below the folder of the list", "--allow_outside True"),
     ),
-    Case(
-        "tables",
+    _row(
         "more folds than patients",
         ("datalist split",),
         _split_few,
         ("list.json", "at least as many patients as folds (3)", "found 2 patients", "use 2 folds, or add patients"),
     ),
-    Case(
-        "tables",
+    _row(
         "features of a class with fewer patients than folds",
         ("probe",),
         features(label=lambda made: np.where(made.patient == "p000", 1, 0)),
         ("features.npz", "class 1: expected at least 2 patients", "found 1 (p000)", "add patients"),
     ),
-    Case(
-        "tables",
+    _row(
         "features of one class only",
         ("probe",),
         features(label=lambda made: made.label * 0),
         ("features.npz", "patients of two classes", "add patients of another one"),
     ),
-    Case(
-        "tables",
+    _row(
         "features of a patient with two classes",
         ("probe",),
         features(label=lambda made: np.where(np.arange(24) == 1, 1 - made.label, made.label)),
         ("features.npz", "patient p000: expected one label on all slices", "correct the data list"),
     ),
-    Case(
-        "tables",
+    _row(
         "features with NaN",
         ("probe",),
         _raw_features(features=_nan),
         ("features.npz", "patient p001", "expected finite features", "did the encoder diverge?"),
     ),
-    Case(
-        "tables",
+    _row(
         "features that are all one value",
         ("probe",),
         features(features=lambda made: made.features * 0),
         ("features", "expected some that differ between slices", "has the encoder collapsed?"),
     ),
-    Case(
-        "tables",
+    _row(
         "features of another length than their patients",
         ("probe",),
         _raw_features(patient=lambda made: made.patient[:-1]),
         ("features.npz", "expected 24 values", "found 23"),
     ),
-    Case(
-        "tables",
+    _row(
         "folds with a patient in two of them",
         ("probe --folds",),
         _folds('{"schema": 1, "folds": [["p000", "p001"], ["p001"]]}'),
         ("folds.json", "patient p001: expected one fold", "found 0 and 1"),
     ),
-    Case(
-        "tables",
+    _row(
         "folds that leave a patient out",
         ("probe --folds",),
         _folds('{"schema": 1, "folds": [["p000"], ["p001"]]}'),
         ("folds.json", "folds that cover every patient", "found none for patients p002"),
     ),
-    Case(
-        "tables",
+    _row(
         "folds cut in the middle",
         ("probe --folds",),
         _folds('{"schema": 1, "fol'),
         ("folds.json", "expected folds as JSON", "found something else"),
     ),
-    Case(
-        "tables",
+    _row(
         "unknown classes among known ones",
         ("datalist from_table",),
         _without_folds(table("id,stage\ngood,0\nfine,1\nbad,[Not Available]\n")),

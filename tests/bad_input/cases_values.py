@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from tests.bad_input.case import Case
 from tests.bad_input.cases_bytes import LABEL, SCAN
 from tests.bad_input.world import AFFINE, World, document, image, in_ras, item, label
 from tests.data.volume_files import ct_array, label_array, write_segmentation
+
+_row = partial(Case, "values")
 
 
 def _with(value: float, dtype=np.float32):
@@ -53,64 +57,55 @@ def _renamed_segments(world: World) -> None:
 
 
 VALUES = [
-    Case(
-        "values",
+    _row(
         "NaN in a voxel",
         SCAN,
         image(_with(np.nan)),
         ("bad.nii.gz", "finite HU in every voxel", "replace them by air"),
     ),
-    Case(
-        "values",
+    _row(
         "infinity in a voxel",
         SCAN,
         image(_with(-np.inf)),
         ("bad.nii.gz", "finite HU in every voxel", "replace them by air"),
     ),
-    Case(
-        "values",
+    _row(
         "one value everywhere",
         SCAN,
         image(np.full((20, 16, 12), -7, np.int16)),
         ("bad.nii.gz", "the value -7 in every voxel", "export it again"),
     ),
-    Case(
-        "values",
+    _row(
         "nothing but air",
         SCAN,
         image(lambda array: (array // 50 - 990).astype(np.int16)),
         ("bad.nii.gz", "expected tissue", "correct its rescale slope and intercept"),
     ),
-    Case(
-        "values",
+    _row(
         "a scan scaled to [0, 1] already",
         SCAN,
         image(lambda array: ((array.clip(-150, 250) + 150) / 400).astype(np.float32)),
         ("bad.nii.gz", "expected Hounsfield units", "give the original scan"),
     ),
-    Case(
-        "values",
+    _row(
         "a picture of 8 bits",
         SCAN,
         image(lambda array: ((array.clip(-150, 250) + 150) / 400 * 255).astype(np.uint8)),
         ("bad.nii.gz", "no value of -60 or below", "give a CT with its rescale intercept applied"),
     ),
-    Case(
-        "values",
+    _row(
         "a CT without its rescale intercept (air is 0)",
         SCAN,
         image(lambda array: (array - array.min()).astype(np.int16)),
         ("bad.nii.gz", "no value of -60 or below", "give a CT with its rescale intercept applied"),
     ),
-    Case(
-        "values",
+    _row(
         "HU below 0 wrapped round to 16 bits without sign",
         SCAN,
         image(_wrapped),
         ("bad.nii.gz", "no value of -60 or below", "give a CT with its rescale intercept applied"),
     ),
-    Case(
-        "values",
+    _row(
         "metal beyond 16 bits",
         ("datalist validate", "prepare", "inference"),
         image(_with(70000, np.int32)),
@@ -118,15 +113,13 @@ VALUES = [
         check=_check_clipped,
         sound=image(_with(32767, np.int16)),
     ),
-    Case(
-        "values",
+    _row(
         "a .seg.nrrd whose segments have other names than the list gives their values",
         LABEL,
         _renamed_segments,
         ("bad.seg.nrrd", "1 liver, 2 spleen", "the names 1 spleen, 2 liver in the file", "rename the segments"),
     ),
-    Case(
-        "values",
+    _row(
         "label ids stored as floating point",
         LABEL,
         label(lambda array: array.astype(np.float64)),
@@ -134,65 +127,56 @@ VALUES = [
         check=_check_whole,
         sound=label(lambda array: array),
     ),
-    Case(
-        "values",
+    _row(
         "a label with fractions (interpolated, or a probability)",
         LABEL,
         label(lambda array: array.astype(np.float32) * 0.8),
         ("bad_label.nii.gz", "expected integer", "give"),
     ),
-    Case(
-        "values",
+    _row(
         "a label with NaN",
         LABEL,
         label(_with(np.nan)),
         ("bad_label.nii.gz", "expected integer", "give"),
     ),
-    Case(
-        "values",
+    _row(
         "a label id that the list does not declare",
         LABEL,
         label(_with(9, np.uint8)),
         ("bad_label.nii.gz", "declared ids 0, 1, 2, 5", "declare them under"),
     ),
-    Case(
-        "values",
+    _row(
         "a negative label id",
         LABEL,
         label(_with(-1, np.int16)),
         ("bad_label.nii.gz", "-1", "label_map"),
     ),
-    Case(
-        "values",
+    _row(
         "a label id beyond 16 bits",
         LABEL,
         label(_with(100_000, np.int32)),
         ("bad_label.nii.gz", "100000", "label_map"),
     ),
-    Case(
-        "values",
+    _row(
         "the scan given as its label",
         LABEL,
         _swapped,
         ("bad_label.nii.gz", "expected", "label_map"),
     ),
-    Case(
-        "values",
+    _row(
         "one file as scan and label",
         ("datalist validate", "prepare"),
         item({"label": "bad.nii.gz"}),
         ("training[2]", "bad.nii.gz", "the same file twice", "name the label's own file"),
         problems=2,
     ),
-    Case(
-        "values",
+    _row(
         "an empty label, looked at",
         ("datalist validate",),
         label(np.zeros((20, 16, 12), np.uint8)),
         ("bad_label.nii.gz", "at least one labelled voxel", 'take "label" out of the item'),
     ),
-    Case(
-        "values",
+    _row(
         "an empty label, trained on",
         ("prepare",),
         _empty,
@@ -200,8 +184,7 @@ VALUES = [
         check=_check_no_classes,
         sound=in_ras(_empty),
     ),
-    Case(
-        "values",
+    _row(
         "a label map that names none of the file's values",
         ("datalist validate",),
         lambda world: (document(label_map={"1": 1})(world), label(label_array() * (label_array() == 2))(world)),

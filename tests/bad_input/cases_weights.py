@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 
 import torch
@@ -13,6 +13,8 @@ from tests.bad_input.case import Case
 from tests.bad_input.cases_tables import features
 from tests.bad_input.world import Maker, World, cut, flip
 from tests.report.examples import segmentation
+
+_row = partial(Case, "weights")
 
 
 @lru_cache(maxsize=1)
@@ -89,67 +91,55 @@ EXPORT = ("export_encoder",)
 NOT_READABLE = ("model.pt", "not a readable PyTorch checkpoint")
 
 WEIGHTS = [
-    Case(
-        "weights", "a checkpoint that is not there", EXPORT, lambda world: None, ("model.pt", "no such checkpoint file")
-    ),
-    Case("weights", "an empty checkpoint", EXPORT, model(lambda raw: b""), NOT_READABLE),
-    Case("weights", "a checkpoint cut in the middle", EXPORT, model(cut(0.5)), NOT_READABLE),
-    Case("weights", "a checkpoint with one bit changed in its weights", EXPORT, model(flip(0.5)), NOT_READABLE),
-    Case(
-        "weights", "a web page saved as a checkpoint", EXPORT, model(lambda raw: b"<!DOCTYPE html>" * 50), NOT_READABLE
-    ),
-    Case("weights", "a checkpoint with code in it", EXPORT, saved({"network": Bomb()}), NOT_READABLE),
-    Case(
-        "weights",
+    _row("a checkpoint that is not there", EXPORT, lambda world: None, ("model.pt", "no such checkpoint file")),
+    _row("an empty checkpoint", EXPORT, model(lambda raw: b""), NOT_READABLE),
+    _row("a checkpoint cut in the middle", EXPORT, model(cut(0.5)), NOT_READABLE),
+    _row("a checkpoint with one bit changed in its weights", EXPORT, model(flip(0.5)), NOT_READABLE),
+    _row("a web page saved as a checkpoint", EXPORT, model(lambda raw: b"<!DOCTYPE html>" * 50), NOT_READABLE),
+    _row("a checkpoint with code in it", EXPORT, saved({"network": Bomb()}), NOT_READABLE),
+    _row(
         "a checkpoint without tensors",
         EXPORT,
         saved({"epoch": 3}),
         ("model.pt", "expected a state dict (name → tensor)", "found no tensor in it"),
     ),
-    Case(
-        "weights",
+    _row(
         "a checkpoint of another network",
         EXPORT,
         saved({"conv.weight": torch.zeros(2)}),
         ("model.pt", "no UNETR encoder to export", "nothing under vit.*"),
     ),
-    Case(
-        "weights",
+    _row(
         "features cut in the middle",
         ("probe",),
         _cut_features,
         ("features.npz", "expected arrays as numpy.savez writes them", "found something else"),
     ),
-    Case(
-        "weights",
+    _row(
         "a bare array given as features",
         ("probe",),
         _array,
         ("features.npz", "expected the arrays features, patient, label", "write it with monai_cl.data.write_features"),
     ),
-    Case(
-        "weights",
+    _row(
         "a results.json cut in the middle",
         ("report",),
         results(lambda text: text[: len(text) // 2]),
         ("results.json", "expected JSON as a run writes it", "copy it again, or leave the folder of this run out"),
     ),
-    Case(
-        "weights",
+    _row(
         "a results.json without its seed",
         ("report",),
         results(_without("seed")),
         ("results.json", "seed: expected this required key", "was this file written by monai_cl?"),
     ),
-    Case(
-        "weights",
+    _row(
         "a results.json of another version",
         ("report",),
         results(lambda text: text.replace('"schema": 1', '"schema": 99')),
         ("results.json", "schema: expected 1", "was this file written by monai_cl?"),
     ),
-    Case(
-        "weights",
+    _row(
         "a folder without results",
         ("report",),
         lambda world: (world.root / "run").mkdir(),
