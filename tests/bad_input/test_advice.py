@@ -33,7 +33,7 @@ MET = {
     "data/datalist/create.py": ("datalist create",),
     "data/datalist/edit.py": ("datalist split",),
     "data/datalist/json_files.py": WRITING,
-    "data/datalist/reader.py": (*READING, "datalist split", "datalist subset", "datalist summary", "doctor"),
+    "data/datalist/reader.py": (*READING, "datalist split", "datalist subset", "datalist summary"),
     "data/phantom": ("phantom", "cirrhosis"),
     "cli/convert.py": ("convert",),
     "cli/from_table.py": ("datalist from_table",),

@@ -251,8 +251,6 @@ def test_a_list_that_is_trusted_may_lead_elsewhere_at_every_door(world):
         ("prepare", path, "--store", world.store),
     ):
         assert command(*words, *option).error is None
-    found = command("doctor", "--data_list", path, "--output_dir", world.root, *option).shown
-    assert re.search(r"^ok +data list", found, re.MULTILINE), found
 
 
 def test_as_many_folds_as_the_message_allows(world):
@@ -297,14 +295,6 @@ def test_a_folder_that_is_no_store_is_filled_by_the_command(world):
     follow(text, LIST=world.list_file())
     taken(world, "store verify")
     assert len(VolumeStore.open(world.store).all_keys()) == 3
-
-
-def test_doctor_names_a_command_that_finds_the_files_of_the_list(world):
-    path = world.list_file().rename(world.root.parent / "elsewhere.json")
-    given = ("doctor", "--data_list", path, "--data_root", world.root, "--output_dir", world.root)
-    text = command(*given, "--store", world.store).shown
-    follow(re.search(r"ahead: (python .*)", text)[1])
-    assert re.search(r"^ok +prepared of the list +3 of 3", command(*given, "--store", world.store).shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_commands_are_completed():
 
 @needs_bash
 def test_options_of_a_command_are_completed_and_not_twice():
-    assert completed("doctor", "--da") == {"--data-list", "--data-root"}
+    assert completed("prepare", "--a") == {"--allow-outside", "--antialias"}
     assert "--store" not in completed("doctor", "--store", "--")
 
 

@@ -20,10 +20,11 @@ def test_it_tells_what_it_found_and_ends_well(tmp_path, capsys):
 
 
 def test_what_blocks_makes_the_status_one(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit) as end:
-        doctor_command(output_dir=str(tmp_path), data_list="nowhere.json")
+        doctor_command(output_dir=str(tmp_path / "file"))
     assert end.value.code == 1
-    assert "nowhere.json" in capsys.readouterr().out
+    assert f"{tmp_path / 'file'} is a file" in capsys.readouterr().out
 
 
 def test_json_is_for_programs(tmp_path, capsys, monkeypatch):

@@ -29,7 +29,7 @@ def status_of(*words: str) -> int:
 def test_every_status_we_end_with_is_on_the_page():
     assert "received SIGTERM" in meaning(EXIT_SAVED, "monai.bundle run")
     assert "a mistake in data, list or options" in meaning(status_of("report", "nowhere"), "commands of")
-    assert "blocks a run" in meaning(status_of("doctor", "--data_list", "nowhere.json"), "doctor")
+    assert "blocks a run" in meaning(status_of("doctor", "--output_dir", __file__), "doctor")
 
 
 def test_an_interrupt_is_on_the_page(monkeypatch):

@@ -28,22 +28,17 @@ def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> I
 def diagnose(
     *,
     output_dir: str = ".",
-    data_list: str | None = None,
-    data_root: str | None = None,
-    allow_outside: bool = False,
     store: str | None = None,
     processes: int = 1,
 ) -> list[Check]:
-    """Check everything a run needs.
+    """Check what a run needs of a machine.
 
     Args:
         output_dir: where runs will write.
-        data_list, data_root: a list to look at; None: none.
-        allow_outside: trust a list whose paths or links leave its root.
-        store: a store to look at; None: none.
+        store: where prepared volumes will be written; None: not on this machine.
         processes: that one machine is to run.
     """
-    from monai_cl.engines.doctor import data, machine, software
+    from monai_cl.engines.doctor import machine, software
 
     checks: dict[str, Callable[[], Check | Sequence[Check]]] = {
         "packages": software.packages,
@@ -51,13 +46,8 @@ def diagnose(
         "shared memory": lambda: machine.shared_memory(processes),
         "output folder": lambda: machine.folder("output folder", output_dir),
     }
-    if data_list is not None:
-        checks["data list"] = lambda: data.listed(data_list, data_root=data_root, allow_outside=allow_outside)
     if store is not None:
         checks["store"] = lambda: machine.folder("store", store)
-        checks["prepared volumes"] = lambda: data.stored(
-            store, data_list, data_root=data_root, allow_outside=allow_outside
-        )
     return list(run_checks(checks))
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from monai_cl.data import Preparation, VolumeStore, prepare
 from monai_cl.engines.doctor import checks as checkup
-from monai_cl.engines.doctor import data as checkup_data
 from monai_cl.engines.doctor import machine
 from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, WARNING, Check
 from monai_cl.engines.doctor.checks import as_json, as_text, blocks, run_checks
@@ -18,7 +15,6 @@ from monai_cl.engines.doctor.machine import GIB, MIB
 from monai_cl.engines.doctor.software import judge_packages, packages
 from monai_cl.errors import UserError
 from monai_cl.shipped import tested_versions as pins
-from tests.data.volume_files import items_of
 
 
 def test_only_a_problem_blocks_and_what_to_do_stands_under_it():
@@ -135,54 +131,7 @@ def test_a_folder_that_cannot_be_written_to_blocks(tmp_path, monkeypatch):
     assert "cannot be written to (Permission denied)" in found.found
 
 
-@pytest.fixture
-def data(tmp_path) -> Path:
-    """A list of three volumes."""
-    items_of(tmp_path)
-    names = [{"image": f"case{number}.nii.gz"} for number in range(3)]
-    names[0]["label"] = "case0_label.nii.gz"
-    labels = {"0": "background", "1": "spleen", "2": "liver"}
-    content = {"name": "tiny", "labels": labels, "label_map": {"1": 2, "5": 1}, "training": names}
-    (tmp_path / "tiny.json").write_text(json.dumps(content))
-    return tmp_path
-
-
-def test_a_list_and_a_store_are_looked_at(data):
-    found = checkup_data.listed(str(data / "tiny.json"))
-    assert (found.state, "3 items" in found.found) == (OK, True)
-    (none,) = checkup_data.stored(str(data / "store"))
-    assert none.state == NOTE
-    items = [{"image": str(data / "case0.nii.gz"), "label": str(data / "case0_label.nii.gz"), "id": "case0"}]
-    prepare(items, data / "store", Preparation(spacing=(4, 4, 4)), progress=False)
-    volumes, of_list = checkup_data.stored(str(data / "store"), str(data / "tiny.json"))
-    assert (volumes.state, volumes.found.split()[0]) == (OK, "1")
-    assert of_list.state == NOTE
-    assert "prepare" in of_list.advice
-
-
-def test_a_list_with_a_missing_file_blocks_and_the_validation_is_named(data):
-    (data / "case1.nii.gz").unlink()
-    found = checkup_data.listed(str(data / "tiny.json"))
-    assert found.state == PROBLEM
-    assert "case1.nii.gz" in found.found
-    assert f"datalist validate {data / 'tiny.json'}" in found.advice
-    assert "--data_root" in found.advice
-
-
-def test_a_damaged_store_blocks_and_its_repair_is_named(data):
-    items = [{"image": str(data / f"case{i}.nii.gz"), "id": f"case{i}"} for i in range(2)]
-    prepare(items, data / "store", progress=False)
-    store = VolumeStore.open(data / "store")
-    (store.root / store.keys()[0] / "entry.json").write_text("{")
-    (damaged,) = checkup_data.stored(str(data / "store"))
-    assert damaged.state == PROBLEM
-    assert damaged.advice == f"python -m monai_cl store repair {data / 'store'}"
-
-
-def test_everything_is_examined_on_this_machine(data):
-    prepare([{"image": str(data / "case0.nii.gz"), "id": "case0"}], data / "store", progress=False)
-    found = checkup.diagnose(output_dir=str(data), data_list=str(data / "tiny.json"), store=str(data / "store"))
-    assert [check.name for check in found if not check.name.startswith("gpu")] == [
-        *("packages", "shared memory", "output folder"),
-        *("data list", "store", "prepared volumes", "prepared of the list"),
-    ]
+def test_everything_is_examined_on_this_machine(tmp_path):
+    found = checkup.diagnose(output_dir=str(tmp_path), store=str(tmp_path))
+    names = [check.name for check in found if not check.name.startswith("gpu")]
+    assert names == ["packages", "shared memory", "output folder", "store"]
