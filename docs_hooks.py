@@ -7,19 +7,23 @@ repository that are not pages become their names.
 from __future__ import annotations
 
 import ast
+import fnmatch
 import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.nav import Navigation
+from mkdocs.structure.nav import Navigation, Section
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent
 LAYERS = ("losses", "networks", "transforms", "data", "engines", "report", "study", "serving")
 _INCLUDE = re.compile(r"^\{\{ (?P<file>[^}]+?) \}\}$", re.M)
 _LINK = re.compile(r"\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.M | re.S)
+# the code in a block scrolls, not the block
+_BLOCK = re.compile(r"<pre\b[^>]*>(<span></span>)?<code(?! tabindex)")
 _ROLE = re.compile(r":(?:func|class|data|meth|mod|attr):(?=<code>|`)")
 
 
@@ -34,14 +38,28 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_nav(nav: Navigation, config: Any, **_: Any) -> Navigation:
-    """The order of the menu: what mkdocs.yml names, then other pages, then the folders."""
-    order = [f"{name}.md" for name in config.extra["first"]]
-
-    def place(item: Any) -> int:
-        uri = item.file.src_uri if item.is_page else ""
-        return order.index(uri) if uri in order else len(order) + item.is_section
-
-    nav.items.sort(key=place)
+    """The menu in the order of use: the parts that mkdocs.yml names; a page in none of them is in the last."""
+    rest = {page.file.src_uri.removesuffix(".md"): page for page in nav.pages}
+    parts: dict[str, list[Page]] = {}
+    for title, patterns in config.extra["menu"].items():
+        names = [name for pattern in patterns for name in fnmatch.filter(rest, pattern)]
+        parts[title] = [rest.pop(name) for name in names]
+    parts[title] += rest.values()
+    nav.items, nav.pages = [], []
+    for title, pages in parts.items():
+        # a part of one page is the page
+        section = Section(title, pages) if len(pages) > 1 else None
+        if section is None:
+            pages[0].title = title
+        nav.items.append(section or pages[0])
+        for page in pages:
+            page.parent = section
+        nav.pages += pages
+    for before, after in zip([None, *nav.pages], [*nav.pages, None]):
+        if before is not None:
+            before.next_page = after
+        if after is not None:
+            after.previous_page = before
     return nav
 
 
@@ -53,8 +71,8 @@ def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Sphinx's roles in docstrings mean nothing here."""
-    return _ROLE.sub("", html)
+    """Sphinx's roles in docstrings mean nothing here; a block of code that scrolls can be reached by keyboard."""
+    return _BLOCK.sub(r'\g<0> tabindex="0"', _ROLE.sub("", html))
 
 
 def api_page(layer: str) -> str:

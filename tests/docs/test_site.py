@@ -89,8 +89,23 @@ def test_every_page_of_the_folder_and_of_the_bundles_is_in_the_menu(site):
 
 def test_the_menu_begins_with_what_a_newcomer_needs(site):
     links = [attributes.get("href") for tag, attributes in Page(site / "exit_codes.html").tags if tag == "a"]
-    places = [links.index(f"{name}.html") for name in ("tutorial", "results", "architecture", "development")]
+    order = ("index", "tutorial", "data_lists", "bundles", "bundles/mixcl_ct_pretraining", "fine_tuning", "studies")
+    order += ("several_gpus", "api/losses", "architecture", "development")
+    places = [links.index(f"{name}.html") for name in order]
     assert places == sorted(places)
+
+
+def test_blocks_of_code_can_be_reached_by_keyboard_and_links_are_underlined(site):
+    for path, page in pages(site).items():
+        tags = [tag for tag, _ in page.tags]
+        blocks = [
+            attributes
+            for number, (tag, attributes) in enumerate(page.tags)
+            if tag == "code" and "pre" in tags[max(0, number - 2) : number]
+        ]
+        assert all(attributes.get("tabindex") == "0" for attributes in blocks), path
+    assert "text-decoration: underline" in (site / "site.css").read_text(encoding="utf-8")
+    assert ("link", "site.css") in [(tag, attributes.get("href")) for tag, attributes in Page(site / "index.html").tags]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
