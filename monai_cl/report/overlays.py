@@ -68,15 +68,7 @@ def overlay_figure(
     """
     image, truth, prediction = same_shape(image, truth, prediction)
     truth, prediction = as_labels("truth", truth), as_labels("prediction", prediction)
-    spacing = tuple(float(step) for step in spacing)
-    if len(spacing) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing):
-        raise ValueError(f"spacing must be three lengths > 0, got {spacing}")
-    low, high = (0.0, 1.0) if window is None else map(float, window)
-    if not low < high:
-        raise ValueError(f"window must be (low, high) with low < high, got {window}")
-    unknown = [plane for plane in planes if plane not in PLANE_AXIS]
-    if unknown or not planes:
-        raise ValueError(f"planes must be of {', '.join(PLANE_AXIS)}, got {tuple(planes)}")
+    spacing, (low, high) = _checked(spacing, window, planes)
 
     names = {int(label): str(name) for label, name in (labels or {}).items()}
     segmentations = [volume for volume in (truth, prediction) if volume is not None]
@@ -85,13 +77,7 @@ def overlay_figure(
     declared = sorted({label for label in names if label != 0} | set(present))
     colours = {label: PALETTE[number % len(PALETTE)] for number, label in enumerate(declared)}
 
-    panels = [("image", None)]
-    panels += [("truth", truth)] if truth is not None else []
-    panels += [("prediction", prediction)] if prediction is not None else []
-    if truth is not None and prediction is not None:
-        # 1: missed, 2: wrong
-        differs = np.where(prediction == 0, 1, 2) * (truth != prediction)
-        panels.append(("difference", differs.astype(np.uint8)))
+    panels = _panels(truth, prediction)
     guide = truth if truth is not None and truth.any() else prediction
     entries = [(names.get(label, f"label {label}")[:50], colours[label]) for label in present]
     figure, axes = _layout(image.shape, spacing, planes, len(panels), entries=entries, titled=title is not None)
@@ -138,6 +124,32 @@ def write_overlay(path: str | os.PathLike, *arrays: Any, **options: Any) -> Path
     path = Path(path)
     write_atomically(path, overlay_figure(*arrays, **options))
     return path
+
+
+def _checked(
+    spacing: Sequence[float], window: tuple[float, float] | None, planes: Sequence[str]
+) -> tuple[tuple[float, ...], tuple[float, float]]:
+    """Spacing and window; ``ValueError`` for what cannot be drawn."""
+    spacing = tuple(float(step) for step in spacing)
+    if len(spacing) != 3 or not all(np.isfinite(step) and step > 0 for step in spacing):
+        raise ValueError(f"spacing must be three lengths > 0, got {spacing}")
+    low, high = (0.0, 1.0) if window is None else map(float, window)
+    if not low < high:
+        raise ValueError(f"window must be (low, high) with low < high, got {window}")
+    unknown = [plane for plane in planes if plane not in PLANE_AXIS]
+    if unknown or not planes:
+        raise ValueError(f"planes must be of {', '.join(PLANE_AXIS)}, got {tuple(planes)}")
+    return spacing, (low, high)
+
+
+def _panels(truth: np.ndarray | None, prediction: np.ndarray | None) -> list[tuple[str, np.ndarray | None]]:
+    """Name and labels of every column: image, then what there is of truth, prediction and their difference."""
+    panels = [("image", None), ("truth", truth), ("prediction", prediction)]
+    if truth is not None and prediction is not None:
+        # 1: missed, 2: wrong
+        differs = np.where(prediction == 0, 1, 2) * (truth != prediction)
+        panels.append(("difference", differs.astype(np.uint8)))
+    return [(name, volume) for name, volume in panels if name == "image" or volume is not None]
 
 
 def _panels_text(names: Sequence[str], axes: Sequence[Sequence[Any]], entries: Sequence[tuple[str, str]]) -> str:
