@@ -83,6 +83,7 @@ def embed_scan(
             found = encoder.represent(images).double().cpu().numpy()[:, None]
             counts = np.ones((len(found), 1))
         else:
+            assert weights is not None  # maps are pooled by them
             layers, share = pool_layers(encoder.maps(images, level), weights.to(device))
             found, counts = layers.cpu().numpy(), share.cpu().numpy()
         if sums is None:
@@ -96,9 +97,10 @@ def embed_scan(
             else:
                 sums[first + number] += values.sum(0)
                 totals[first + number] += count.sum()
+    assert sums is not None  # a scan has an input or more
     if unit == "scan":
         return (sums.sum(0) / totals.sum())[None].astype(np.float32), {}
-    kept = np.flatnonzero(totals > 0)
+    kept = np.flatnonzero(totals > 0).tolist()
     rows = inputs.layers if by_layer else inputs.rows
     return (sums[kept] / totals[kept, None]).astype(np.float32), {
         name: [values[number] for number in kept] for name, values in rows.items()

@@ -62,10 +62,8 @@ class ScanInputs:
             tuple(slice(start, start + edge) for start, edge in zip(starts, self.size))
             for starts in self.starts[first : first + count]
         ]
-        return (
-            torch.stack([self.images[(slice(None), *box)] for box in boxes]),
-            torch.stack([self.weights[box] for box in boxes]),
-        )
+        images = torch.stack([self.images[(slice(None), *box)] for box in boxes])
+        return images, None if self.weights is None else torch.stack([self.weights[box] for box in boxes])
 
 
 class ScanLoader(Dataset):
@@ -119,15 +117,15 @@ class ScanLoader(Dataset):
         weights = torch.from_numpy(_counted(item, volume, intensity)).float()
         grids = [_starts(length, edge) for length, edge in zip(image.shape, self.size)]
         # a voxel in several patches counts once
-        for axis, (starts, edge) in enumerate(zip(grids, self.size)):
+        for axis, (along, edge) in enumerate(zip(grids, self.size)):
             covered = np.zeros(image.shape[axis])
-            for start in starts:
+            for start in along:
                 covered[max(start, 0) : start + edge] += 1
             shape = [1, 1, 1]
             shape[axis] = -1
             weights /= torch.from_numpy(covered).float().reshape(shape)
         # a volume smaller than the patch lies in its middle, as in training
-        before = [max(0, -starts[0]) for starts in grids]
+        before = [max(0, -along[0]) for along in grids]
         margins = [(b, max(0, edge - n - b)) for b, n, edge in zip(before, image.shape, self.size)]
         margin = [value for pair in reversed(margins) for value in pair]
         starts = [tuple(s + b for s, b in zip(place, before)) for place in product(*grids)]

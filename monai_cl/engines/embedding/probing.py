@@ -90,7 +90,7 @@ def probe_column(
         of_patient.setdefault(patient, set()).add(value)
     per_patient = all(len(own) == 1 for own in of_patient.values())
     folds = _folds(of_patient, per_patient and not numbers, count=fold_count, seed=seed, where=where)
-    models = {}
+    models: dict[str, dict[str, Any]] = {}
     for name in MODELS:
         found = _predicted(X, y, patients, folds, name, numbers=numbers, neighbours=neighbours, classes=len(names))
         found = _averaged(found) if per_patient else found

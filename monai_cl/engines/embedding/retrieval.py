@@ -117,9 +117,10 @@ def _picture(kind: str, loaded: ScanInputs, table: EmbeddingTable, row: int) -> 
         numbers = list(range(len(images))) if kind == BOXES else list(loaded.rows["slice"])
         return images[len(images) // 2 if own is None else numbers.index(own)].numpy()
     volume, weights = loaded.images[0], loaded.weights
+    assert weights is not None  # patches have them
     if unit == "patch":
-        volume, weights = (part[0] for part in loaded.batch(row_number(table, row), 1))
-        layer, volume = weights.shape[2] // 2, volume[0]
+        patches, _ = loaded.batch(row_number(table, row), 1)
+        volume, layer = patches[0, 0], patches.shape[-1] // 2
     elif unit == "slice":
         layer = list(loaded.layers["slice"]).index(table.columns["slice"][row])
     else:

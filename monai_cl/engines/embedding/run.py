@@ -88,7 +88,11 @@ def embed(
         "masks": masks is not None,
         "find_head": find_head,
     }
-    about = {"encoder": dict(encoder.about), "options": options, "preprocessing": dict(encoder.preprocessing)}
+    about: dict[str, Any] = {
+        "encoder": dict(encoder.about),
+        "options": options,
+        "preprocessing": dict(encoder.preprocessing),
+    }
     about["method"] = encoder.about.get("preset") or Path(str(encoder.about.get("file"))).stem
     digest = _digest({key: about[key] for key in ("options", "preprocessing")} | {"sha256": encoder.about["sha256"]})
     keys = [_key(digest, item) for item in items]
@@ -96,13 +100,13 @@ def embed(
     missing = [number for number, key in enumerate(keys) if key not in parts]
     loader = ScanLoader(encoder, items, pooled=level is not None, find_head=find_head)
     faults: dict[str, str] = {}
-    run = {"encoder": encoder.to(device), "unit": unit, "level": level, "batch_size": batch_size, "device": device}
+    encoder = encoder.to(device)
     for number, loaded in _loaded(loader, missing, workers=workers, progress=progress):
         item = items[number]
         if isinstance(loaded, UserError):
             faults[item["id"]] = str(loaded)
             continue
-        vectors, rows = embed_scan(inputs=loaded, **run)
+        vectors, rows = embed_scan(encoder, loaded, unit=unit, level=level, batch_size=batch_size, device=device)
         if not np.isfinite(vectors).all():
             raise UserError(encoder.about["file"], expected="finite vectors", found=f"nan or infinity for {item['id']}")
         parts.add(keys[number], vectors, rows)
@@ -130,10 +134,11 @@ class _Parts:
         *,
         overwrite: bool,
     ) -> None:
-        self.folder = None if path is None else path.with_name(f"{path.name}.parts")
+        self.folder: Path | None = None
         self._done: dict[str, tuple[np.ndarray, dict[str, list]]] = {}
         if path is None:
             return
+        self.folder = path.with_name(f"{path.name}.parts")
         if path.exists() and not overwrite:
             self._read_table(path, about, {item["id"] for item in items})
         if self.folder.is_dir():
