@@ -393,18 +393,18 @@ def test_the_quick_demonstration_runs_to_its_report(tmp_path, capfd):
     shown = capfd.readouterr().out
     results = json.loads((tmp_path / "demo" / "results.json").read_text(encoding="utf-8"))
     assert results["kind"] == "demo"
-    assert len(results["findings"]) == 4  # hybrid on two organs, SupCon and WSP
+    assert len(results["findings"]) == 4  # two organs, SupCon and WSP
     for line in results["findings"]:
         assert line in shown
     organs, slices = results["studies"]["demo_organs"], results["studies"]["demo_slices"]
-    assert {row["arm"] for row in organs} == {"scratch", "hybrid"}
+    assert {row["arm"] for row in organs} == {"scratch", "pre-trained"}
     assert {row["arm"] for row in slices} == {"random", "SupCon", "WSP"}
     for row in [*organs, *slices]:
         assert 0 <= row["mean"] <= 1
         assert row["cases"] == (24 if row in slices else 1)
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "synthetic" in page.lower()
-    for name in ("kidneys, scratch, seed 0", "spleen, hybrid, seed 1", "WSP"):
+    for name in ("kidneys, scratch, seed 0", "spleen, pre-trained, seed 1", "WSP"):
         assert name in page
     assert run("study", "table", tmp_path / "demo" / "demo_organs.yaml", "--output", tmp_path / "demo") == 0
     assert "8 of 8 places measured" in capfd.readouterr().out  # two organs, two arms, two seeds
