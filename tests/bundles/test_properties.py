@@ -46,7 +46,10 @@ def test_properties_are_live_objects(workflow):
     made = workflow(SPLEEN, "train", kind="train")
     assert made.max_epochs == 2
     assert isinstance(made.network_def, torch.nn.Module)
-    assert made.train_dataset_data is None or len(made.train_dataset_data) == 4
+    assert len(made.train_dataset_data) == 4
+    assert {item["id"] for item in made.val_dataset_data}.isdisjoint(item["id"] for item in made.train_dataset_data)
+    # nothing is computed from the crops of a training but its loss
+    assert made.train_postprocessing is made.train_key_metric is None
     assert made.version == made.parser["_meta_#version"]
     assert set(made.channel_def) == {"0", "1"}
     assert made.spatial_shape == [96, 96, 96]
@@ -58,6 +61,15 @@ def test_the_evaluation_overlay_has_every_property(workflow, pretraining, spleen
     more = {"preset": "hybrid", "split": "training"} if bundle == PRETRAINING else {}
     made = workflow(bundle, "train", "evaluate", kind="train", checkpoint=str(run / "model.pt"), **more)
     assert made.check_properties() == []
+
+
+def test_an_evaluation_has_its_metric_and_what_leads_to_it(workflow, spleen):
+    made = workflow(SPLEEN, "train", "evaluate", kind="evaluation", checkpoint=str(spleen / "model.pt"))
+    assert made.check_properties() == []
+    assert list(made.key_metric) == ["val_mean_dice"]
+    assert made.dataset.transform is made.preprocessing
+    assert isinstance(made.postprocessing, Compose)
+    assert made.dataset is made.evaluator.data_loader.dataset
 
 
 @pytest.mark.parametrize("bundle", [SPLEEN, ORGANS])

@@ -145,8 +145,9 @@ def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -
 
 
 def segmentation_patches(
-    items: Sequence[Mapping[str, Any]],
+    data: Sequence[Mapping[str, Any]] | None = None,
     *,
+    items: Sequence[Mapping[str, Any]] | None = None,
     store: str | Path,
     spacing: Sequence[float] = (1.5, 1.5, 2.0),
     prepare_workers: int = 1,
@@ -156,15 +157,24 @@ def segmentation_patches(
     """Class-balanced crops of prepared volumes with MONAI's random dictionary transforms on top, drawn by address.
 
     Args:
-        items: training items of a data list, with ``image`` and ``label``.
+        data: training items of a data list, with ``image`` and ``label``. In a config it is MONAI's property
+            ``train_dataset_data``.
+        items: the same, in configs of earlier versions.
         store: folder of the prepared store.
         spacing: mm of a prepared voxel, RAS.
         prepare_workers: processes that prepare.
         transform: MONAI's dictionary transforms for ``image`` and ``label``, see `monai_cl.data.SegmentationPatches`;
             None: none.
         **patches: options of `monai_cl.data.SegmentationPatches`.
+
+    Raises:
+        ValueError: not exactly one of ``data`` and ``items``.
     """
-    keys = prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers).keys
+    if (data is None) == (items is None):
+        raise ValueError("one of data and items is needed")
+    keys = prepare_all(
+        data if items is None else items, store, Preparation(spacing=spacing), workers=prepare_workers
+    ).keys
     return SegmentationPatches(VolumeStore.open(store), keys, transform=transform, **patches)
 
 

@@ -230,6 +230,10 @@ def test_segmentation_patches_apply_the_transform(tmp_path):
     inverted = segmentation_patches(items, transform=lambda s: {**s, "image": 1 - s["image"]}, **options)
     assert np.allclose(1 - plain[3]["image"], inverted[3]["image"])
     assert len(plain) == 2
+    # the argument's name in configs of earlier versions
+    assert np.array_equal(segmentation_patches(items=items, **options)[3]["image"], plain[3]["image"])
+    with pytest.raises(ValueError, match="one of data and items"):
+        segmentation_patches(**options)
 
 
 LPS = np.array([[-3.0, 0, 0, 30], [0, -3, 0, 20], [0, 0, 3, -10], [0, 0, 0, 1]])
