@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from monai_cl.cli.prepare import names_of
 from monai_cl.errors import UserError, echo
+from monai_cl.names import names_of
 
 
 def embed_command(

@@ -289,4 +289,6 @@ def _value(cell: str, kind: str) -> Any:
         return None
     if kind == "text":
         return cell[1:] if cell.startswith("'") and cell[1:2] in ("=", "+", "-", "@", "\t", "\r") else cell
-    return {"bool": lambda text: text == "True", "int": int, "float": float}[kind](cell)
+    if kind == "bool":
+        return cell == "True"
+    return int(cell) if kind == "int" else float(cell)

@@ -32,7 +32,8 @@ def join_table(table: EmbeddingTable, path: str | Path) -> EmbeddingTable:
             found=", ".join(content.columns[:8]),
             remedy="rename the column that says of whom a row is",
         )
-    place, rows = content.column(key), {}
+    place = content.column(key)
+    rows: dict[str, tuple[str, ...]] = {}
     for line, cells in content.rows:
         if rows.setdefault(cells[place], cells) != cells:
             raise UserError(

@@ -53,10 +53,11 @@ class FrozenEncoder:
     @property
     def patch_size(self) -> tuple[int, ...]:
         """Voxels of a patch."""
-        return tuple(size * 16 for size in self.network.feat_size)
+        network: Any = self.network
+        return tuple(size * 16 for size in network.feat_size)
 
     @property
-    def _backbone(self) -> nn.Module:
+    def _backbone(self) -> Any:
         return getattr(self.network, "backbone", self.network)
 
     def maps(self, images: Tensor, level: int) -> Tensor:
@@ -66,9 +67,10 @@ class FrozenEncoder:
             images: in [0, 1], as its record says.
             level: 0, the finest, to 4.
         """
+        network: Any = self.network
         if self.kind == PATCHES:
-            return unetr_levels(self.network, images, [level])[0]
-        found = self._backbone.maps((images - self.network.mean) / self.network.std)[level]
+            return unetr_levels(network, images, [level])[0]
+        found: Tensor = self._backbone.maps((images - network.mean) / network.std)[level]
         return found.permute(0, 1, 3, 4, 2) if self.kind == BOXES else found
 
     def represent(self, images: Tensor) -> Tensor:
@@ -77,7 +79,8 @@ class FrozenEncoder:
         Args:
             images: in [0, 1], as its record says.
         """
-        return self.network.represent(images)
+        network: Any = self.network
+        return network.represent(images)
 
     def to(self, device: torch.device | str) -> FrozenEncoder:
         """The same encoder, on a device.
