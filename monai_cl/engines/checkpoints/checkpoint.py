@@ -49,8 +49,9 @@ class Checkpoints:
     generators (rank 0's; what a step draws is addressed, see `AddressedRandomness`). A damaged one is reported, set
     aside as ``….pt.damaged``, and the one before it is used.
 
-    On SIGTERM the run ends at the next iteration, of the training or of a validation, saves itself and exits with
-    status `EXIT_SAVED`; an interrupted validation is run again on resuming. Several processes stop at the same step.
+    On SIGTERM or Ctrl-C the run ends at the next iteration, of the training or of a validation, saves itself and exits
+    with status `EXIT_SAVED`; an interrupted validation is run again on resuming. Several processes stop at the same
+    step.
 
     Args:
         save: name -> network, optimiser, schedule, recorder, …; must hold ``network``.
@@ -334,7 +335,7 @@ class Checkpoints:
             raise Preempted
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
-        """Save on SIGTERM, whatever else it made fail, and release the lock and the signal handler."""
+        """Save on SIGTERM or Ctrl-C, whatever else it made fail, and release the lock and the signal handler."""
         preempted = self._termination.requested and self._whole and engine.state.iteration > 0
         try:
             if preempted:
@@ -342,7 +343,8 @@ class Checkpoints:
                     self.write(engine)
                 if self._newest_name() == checkpoint_name(engine.state.iteration):  # rank 0 may still be doing it
                     logger.warning(
-                        "SIGTERM: saved at iteration %d; the same command with --resume auto continues from there",
+                        "%s: saved at iteration %d; the same command with --resume auto continues from there",
+                        self._termination.reason,
                         engine.state.iteration,
                     )
         finally:

@@ -1,4 +1,4 @@
-"""SIGTERM in this process: the run saves, exits with its status, and continues to the same result."""
+"""SIGTERM or Ctrl-C in this process: the run saves, exits with its status, and continues to the same result."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from monai_cl.engines.checkpoints.termination import Preempted, Termination
 from tests.engines.runs import TinyRun, same
 
 
-def terminate_at(run: TinyRun, iteration: int) -> None:
+def terminate_at(run: TinyRun, iteration: int, number: signal.Signals = signal.SIGTERM) -> None:
     """The system's signal, in the middle of a step."""
     step = run._step
 
     def stepping(engine, positions):
         if engine.state.iteration == iteration:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return step(engine, positions)
 
     run.engine._process_function = stepping
@@ -44,6 +44,58 @@ def test_a_run_ended_by_sigterm_at_any_step_continues_to_the_same_end(tmp_path, 
     assert same(resumed.weights, whole.weights)
     models = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "cut")]
     assert same(*models)
+
+
+@pytest.fixture
+def foreground():
+    """Ctrl-C as in a terminal; a test in the background of a shell would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("foreground")
+@pytest.mark.parametrize("iteration", [1, 4])
+def test_a_run_ended_by_ctrl_c_says_how_to_go_on_and_continues_to_the_same_end(tmp_path, iteration, caplog, capfd):
+    whole = TinyRun(tmp_path / "whole").go(epochs=4)
+    cut = TinyRun(tmp_path / "cut")
+    terminate_at(cut, iteration, signal.SIGINT)
+    with pytest.raises(Preempted) as left:
+        cut.go(epochs=4)
+    assert left.value.code == EXIT_SAVED
+    assert "Ctrl-C: finishing this iteration, then saving; press it again to end at once" in capfd.readouterr().err
+    assert f"Ctrl-C: saved at iteration {iteration}; the same command with --resume auto continues" in caplog.text
+    resumed = TinyRun(tmp_path / "cut").go(epochs=4)
+    assert resumed.seen == whole.seen[2 * iteration :]
+    assert same(resumed.weights, whole.weights)
+
+
+@pytest.mark.usefixtures("foreground")
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_second_ctrl_c_ends_at_once_unless_it_is_the_first_one_handed_on(tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr("monai_cl.engines.checkpoints.termination._SAME_SECONDS", seconds)
+    run = TinyRun(tmp_path)
+    step = run._step
+
+    def stepping(engine, positions):
+        if engine.state.iteration == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(engine, positions)
+
+    run.engine._process_function = stepping
+    with pytest.raises(Preempted if seconds else KeyboardInterrupt):
+        run.go(epochs=4)
+    assert (tmp_path / "checkpoint_iteration=2.pt").is_file() == bool(seconds)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_job_in_the_background_ignores_ctrl_c_as_before(tmp_path, foreground):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = TinyRun(tmp_path)
+    terminate_at(run, 1, signal.SIGINT)
+    run.go(epochs=2)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_in_the_last_step_there_is_nothing_to_leave(tmp_path):
