@@ -11,6 +11,7 @@ from monai_cl.cli.convert import convert_command
 from monai_cl.cli.datalist import DataListCommands
 from monai_cl.cli.demo import demo_command
 from monai_cl.cli.dicom_seg import dicom_seg_command
+from monai_cl.cli.disk.runs import runs_command
 from monai_cl.cli.doctor import doctor_command
 from monai_cl.cli.from_table import datalist_from_table_command
 from monai_cl.cli.monailabel import monailabel_command
@@ -131,6 +132,7 @@ class Commands:
     export_config = staticmethod(export_config_command)
     dicom_seg = staticmethod(dicom_seg_command)
     report = staticmethod(report_command)
+    runs = staticmethod(runs_command)
     completion = staticmethod(completion_command)
     monailabel = staticmethod(monailabel_command)
 

@@ -44,6 +44,8 @@ MET = {
     "engines/classification/data.py": ("cirrhosis_classification train", "cirrhosis_classification evaluate"),
     "engines/classification/liver_masks.py": OF_SLICES,
     "engines/classification/loaded_volume.py": OF_SLICES,
+    "cli/disk/answers.py": ("runs",),
+    "cli/disk/runs.py": ("runs",),
     "cli/weights/embed.py": ("embed",),
     "engines/embedding": ("embed",),
     "report/figures/embedding_map.py": ("embed",),

@@ -34,6 +34,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 def test_a_run_leaves_its_model_two_checkpoints_and_its_record(pretraining):
     names = sorted(path.name for path in pretraining.iterdir())
     assert names == [
+        "README.txt",
         "checkpoint_iteration=2.pt",
         "checkpoint_iteration=4.pt",
         "model.pt",

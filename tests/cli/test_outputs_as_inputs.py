@@ -78,6 +78,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "probe": ({"features"}, {"classifier", "results"}),
     "reference_energy": ({"list"}, set()),
     "report": ({"results"}, set()),
+    "runs": ({"results"}, set()),
     "monailabel": ({"bundle", "segmenter", "classifier"}, {"list", "label"}),
     f"{SPLEEN} inference": ({"scan", "segmenter", "config", "bundle"}, {"label", "seg"}),
     f"{BTCV} inference": ({"scan", "segmenter"}, {"label", "seg"}),
@@ -451,6 +452,7 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
             *("--image_size", 64, *where),
         ),
         "report": lambda: run("report", made.path, "--output", folder / "report.html"),
+        "runs": lambda: run("runs", made.path),
         "monailabel": lambda: lay_out_app(
             folder / "app", made.path, checkpoint=outputs.weights("segmenter"), overrides={**SIZE, "organs": ORGANS}
         ),

@@ -95,12 +95,16 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def left_overs(folder: Path) -> list[Path]:
+    """Partly written files of a killed process, each maybe as large as a checkpoint."""
+    return sorted(path for path in folder.glob(".*") if _LEFT_OVER.match(path.name))
+
+
 def remove_left_overs(folder: Path) -> None:
-    """Delete partly written files of a killed process, each maybe as large as a checkpoint. Hold the run's lock."""
-    for path in folder.glob(".*"):
-        if _LEFT_OVER.match(path.name):
-            _remove(path)
-            logger.info("removed %s, which a killed run left partly written", path)
+    """Delete `left_overs`. Hold the run's lock."""
+    for path in left_overs(folder):
+        _remove(path)
+        logger.info("removed %s, which a killed run left partly written", path)
 
 
 def check_writable(folder: Path) -> None:

@@ -20,10 +20,12 @@ from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
+from monai_cl.engines.handlers.run_folder import describe_end, write_readme
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import settings_of
 from monai_cl.engines.pretrained import Start, without_path
 from monai_cl.engines.workflow_types import parts_of, state_of
+from monai_cl.errors import echo
 from monai_cl.networks import describe_network
 from monai_cl.processes import writes
 
@@ -108,6 +110,7 @@ class RunRecorder:
         self.metrics: dict[str, Any] | None = None
         self.best: dict[str, Any] | None = None
         self.overlays: list[str] = []
+        self._described = False
         self._seconds_before = 0.0
         self._started = 0.0
 
@@ -242,6 +245,9 @@ class RunRecorder:
         self._now.clear()
         if engine.state.iteration % self.interval == 0:
             self._add_means(engine.state.iteration)
+        if self.is_writer and not self._described:  # not at the start, which may still refuse the folder
+            self._described = True
+            write_readme(self.output_dir, kind=self.kind, bundle=self.bundle, name=self.name)
 
     def _note_rate(self, engine: Engine) -> None:
         """The rate of the next step: when it is recorded, the schedule may have advanced."""
@@ -288,7 +294,9 @@ class RunRecorder:
         if self._sums:  # iterations since the last point
             self._add_means(engine.state.iteration)
         if self.is_writer:
-            write_results(self.output_dir / "results.json", self.results(engine))
+            results = self.results(engine)
+            write_results(self.output_dir / "results.json", results)
+            echo(describe_end(self.output_dir, results))
         self.close()
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Commands on what lies on the disk: runs and stores."""

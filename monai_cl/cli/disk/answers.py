@@ -1,0 +1,35 @@
+"""Bytes in words, and the question before something is deleted."""
+
+from __future__ import annotations
+
+import sys
+
+from monai_cl.errors import UserError
+
+
+def agreed(question: str) -> bool:
+    """Ask before something is deleted; only y and yes agree.
+
+    Args:
+        question: what is about to happen.
+
+    Raises:
+        UserError: nobody can answer, because the input is not a terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UserError(question, expected="an answer in a terminal", found="no terminal", remedy="add --yes")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def size_in_words(count: int) -> str:
+    """Bytes with a unit, such as "3.2 GB" (powers of 1000).
+
+    Args:
+        count: bytes.
+    """
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"

@@ -1,0 +1,117 @@
+"""What the files of a run's folder are, written there as README.txt, and what to do with a finished run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_cl.files import write_atomically
+
+README = "README.txt"
+_FILES = {
+    "model.pt": "weights of the best validation so far, or of the end where nothing is validated;\n"
+    "    `python -m monai_cl encoder show model.pt` says which network and which input they are for",
+    "checkpoint_iteration=N.pt": "all that is needed to continue after N iterations: network, optimiser,\n"
+    "    schedule, record. The newest ones are kept; the same command with --resume auto continues from there",
+    "results.json": "written at the end: config, data, versions, curves, scores; `python -m monai_cl report .`\n"
+    "    makes a page of it",
+    "tensorboard": "the curves while it runs, for TensorBoard",
+    "overlays": "slices of validated scans with the outlines of the organs",
+    "patients.csv": "the probability of each validated patient",
+    "roc.png": "their ROC curve",
+    "evaluation": "what `evaluate.yaml` has measured with model.pt",
+    "checkpoint_iteration=N.pt.damaged": "a checkpoint that could not be read and was set aside",
+}
+_OF_KIND = {
+    "pretraining": ("model.pt", "checkpoint_iteration=N.pt", "results.json", "tensorboard", "evaluation"),
+    "segmentation": ("model.pt", "checkpoint_iteration=N.pt", "results.json", "tensorboard", "overlays", "evaluation"),
+    "classification": (
+        "model.pt",
+        "checkpoint_iteration=N.pt",
+        "results.json",
+        "tensorboard",
+        "patients.csv",
+        "roc.png",
+        "evaluation",
+    ),
+}
+# bundle of a pre-training -> bundle of the training that starts from it, and the key that takes its weights
+_GOES_INTO = {
+    "mixcl_ct_pretraining": ("spleen_unetr_segmentation", "pretrained_encoder"),
+    "wsp_ct_pretraining": ("cirrhosis_classification", "encoder"),
+    "clustering_pretraining": ("cirrhosis_classification", "encoder"),
+    "meta_label_pretraining": ("semi_supervised_segmentation", "pretrained_encoder"),
+    "head_ct_classification": ("head_ct_classification", "pretrained_encoder"),
+}
+
+
+def write_readme(folder: Path, *, kind: str, bundle: str, name: str) -> None:
+    """Write what the files of a run's folder are.
+
+    Args:
+        folder: of the run.
+        kind: ``pretraining``, ``segmentation`` or ``classification``.
+        bundle: name of the bundle.
+        name: of the run.
+    """
+    named = [*_OF_KIND.get(kind, _OF_KIND["pretraining"]), "checkpoint_iteration=N.pt.damaged"]
+    files = "\n".join(f"{file}\n    {_FILES[file]}" for file in named)
+    text = (
+        f"A run of the bundle {bundle} ({kind}), {name}. What its files are, once they are there:\n\n{files}\n\n"
+        "`python -m monai_cl runs .` says how far it is; with --clean it removes what newer files have replaced.\n"
+    )
+    write_atomically(folder / README, text.encode("utf-8", "surrogateescape"))
+
+
+def next_steps(folder: Path, *, kind: str, bundle: str) -> list[str]:
+    """Commands that use a finished run.
+
+    Args:
+        folder: of the run.
+        kind: of the run.
+        bundle: name of its bundle.
+    """
+    model = shlex.quote(str(folder / "model.pt"))
+
+    def run(other: str, config: str, options: str) -> str:
+        file = f'"$(python -m monai_cl bundle path {other})/configs/{config}.yaml"'
+        return f"python -m monai.bundle run --config_file {file} {options}"
+
+    if kind != "pretraining":
+        steps = [run(bundle, "inference", f"--checkpoint {model} --dataset_dir SCANS --output_dir RESULTS")]
+    else:
+        target = _GOES_INTO.get(bundle)
+        steps = [run(target[0], "train", f"--{target[1]} {model}")] if target else []
+        steps.append(f"python -m monai_cl embed {model} SCANS --output embeddings.npz")
+    return [*steps, f"python -m monai_cl report {shlex.quote(str(folder))} --output report.html"]
+
+
+def best_score(results: Mapping[str, Any]) -> str | None:
+    """The score of the best validation in words, else that of the results themselves, else the last loss.
+
+    Args:
+        results: see `monai_cl.data.run_record`.
+    """
+    best, metrics = results.get("best") or {}, results.get("metrics") or {}
+    for key, name in (("mean_dice", "Dice"), ("auc", "AUC")):
+        value = best.get(key, metrics.get(key))
+        if isinstance(value, int | float):
+            return f"{name} {value:.3f}" + (f" at {best['iteration']}" if "iteration" in best else "")
+    losses = [value for _, value in (results.get("curves") or {}).get("loss", []) if value is not None]
+    return f"loss {losses[-1]:.4g}" if losses else None
+
+
+def describe_end(folder: Path, results: Mapping[str, Any]) -> str:
+    """What a run prints when it is finished: its score, where its results are, and commands that use it.
+
+    Args:
+        folder: of the run.
+        results: its record.
+    """
+    score = best_score(results)
+    lines = [f"finished after {results.get('iterations')} iterations" + (f", {score}" if score else "")]
+    lines.append(f"results: {folder / 'results.json'}; what each file is: {folder / README}")
+    steps = next_steps(folder, kind=results["kind"], bundle=results["bundle"] or "")
+    return "\n".join([*lines, "next:", *(f"  {step}" for step in steps)])

@@ -1,0 +1,55 @@
+"""What a run leaves for its reader: what its files are, and commands that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from monai_cl.engines.handlers.run_folder import describe_end, next_steps, write_readme
+from monai_cl.shipped import bundle_names
+from tests.bad_input.advice import advice_faults, known_options
+
+KIND = {name: "pretraining" if "pretraining" in name else "segmentation" for name in bundle_names()}
+KIND |= {name: "classification" for name in KIND if "classification" in name}
+_BUNDLE = (
+    r'python -m monai\.bundle run --config_file "\$\(python -m monai_cl bundle path (\w+)\)'
+    r'/configs/(\w+)\.yaml" (.*)'
+)
+
+
+@pytest.mark.parametrize("bundle", sorted(KIND))
+def test_the_next_commands_exist_with_their_options(bundle):
+    steps = next_steps(Path("runs/a b"), kind=KIND[bundle], bundle=bundle)
+    assert len(steps) >= 2
+    for step in steps:
+        assert "'runs/a b" in step
+        if step.startswith("python -m monai_cl"):
+            assert advice_faults(step.replace("'", ""), []) == []
+            continue
+        other, config, options = re.fullmatch(_BUNDLE, step).groups()
+        assert set(re.findall(r"--(\w+)", options)) <= set(known_options(f"{other} {config}"))
+
+
+def test_a_finished_run_says_its_score_its_place_and_what_follows():
+    results = {"kind": "segmentation", "bundle": "spleen_unetr_segmentation", "iterations": 40, "metrics": {}}
+    best = {**results, "best": {"iteration": 20, "mean_dice": 0.75}}
+    text = describe_end(Path("run"), best)
+    assert text.startswith("finished after 40 iterations, Dice 0.750 at 20\nresults: run/results.json; ")
+    assert "--checkpoint run/model.pt" in text
+    auc = {"kind": "classification", "metrics": {"auc": 0.9}, "bundle": "head_ct_classification", "iterations": 4}
+    assert ", AUC 0.900\n" in describe_end(Path("run"), auc)
+    losses = {**results, "kind": "pretraining", "curves": {"loss": [[1, 3.0], [2, None], [3, 2.5], [4, None]]}}
+    assert ", loss 2.5\n" in describe_end(Path("run"), losses)
+
+
+def test_the_readme_names_the_files_of_the_kind_of_run(tmp_path):
+    write_readme(tmp_path, kind="segmentation", bundle="spleen_unetr_segmentation", name="one")
+    text = (tmp_path / "README.txt").read_text(encoding="utf-8")
+    assert text.startswith("A run of the bundle spleen_unetr_segmentation (segmentation), one.")
+    lines = text.splitlines()
+    assert {"model.pt", "checkpoint_iteration=N.pt", "results.json", "tensorboard", "overlays"} <= set(lines)
+    assert "roc.png" not in lines
+    for command in re.findall(r"`(python -m monai_cl [^`]*)`", text):
+        assert advice_faults(command, []) == []
