@@ -12,6 +12,7 @@ from monai_cl.cli.datalist import DataListCommands
 from monai_cl.cli.demo import demo_command
 from monai_cl.cli.dicom_seg import dicom_seg_command
 from monai_cl.cli.disk.runs import runs_command
+from monai_cl.cli.disk.store import list_command, prune_command
 from monai_cl.cli.doctor import doctor_command
 from monai_cl.cli.from_table import datalist_from_table_command
 from monai_cl.cli.monailabel import monailabel_command
@@ -91,8 +92,10 @@ def completion_command(shell: str = "bash") -> None:
 
 
 class StoreCommands:
-    """Check and repair a store of prepared volumes."""
+    """Look at a store of prepared volumes, check it, repair it, and free what no list needs."""
 
+    list = staticmethod(list_command)
+    prune = staticmethod(prune_command)
     verify = staticmethod(verify_command)
     repair = staticmethod(repair_command)
 

@@ -65,6 +65,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "datalist summary": ({"list"}, set()),
     "datalist validate": ({"scan", "label", "seg", "list"}, set()),
     "prepare": ({"scan", "label", "seg", "list"}, {"store"}),
+    "store list": ({"store", "list"}, set()),
+    "store prune": ({"store", "list"}, set()),
     "store verify": ({"store"}, set()),
     "store repair": ({"store"}, set()),
     "study run": (set(), set()),  # what it runs is in this table, and the other two show it
@@ -438,6 +440,8 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
             *("prepare", made.path if kind == "list" else list_of(folder, made, kind), "--store", folder / "store"),
             *("--progress=False", *where),
         ),
+        "store list": lambda: look_into_store("list", made.path, kind, outputs, folder),
+        "store prune": lambda: look_into_store("prune", made.path, kind, outputs, folder),
         "store verify": lambda: run("store", "verify", made.path),
         "store repair": lambda: run("store", "repair", made.path),
         "dicom_seg": lambda: write_seg(folder, made),
@@ -458,6 +462,14 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         ),
     }
     takers[taker]()
+
+
+def look_into_store(command: str, path: Path, kind: str, outputs: Outputs, folder: Path) -> None:
+    """``store list`` or ``store prune`` of a copy of a store, with a list of its scans or another one."""
+    store = path if kind == "store" else outputs.of("prepare")["store"].path
+    data = path if kind == "list" else outputs.of("phantom")["list"].path
+    shutil.copytree(store, folder / "store")
+    run("store", command, folder / "store", data, "--allow_outside", "True", *(["--yes"] * (command == "prune")))
 
 
 def create_list(folder: Path, made: Made, kind: str) -> None:
