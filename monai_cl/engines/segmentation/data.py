@@ -170,11 +170,10 @@ def segmentation_patches(
     Raises:
         ValueError: not exactly one of ``data`` and ``items``.
     """
-    if (data is None) == (items is None):
+    scans = data if items is None else items
+    if scans is None or None not in (data, items):
         raise ValueError("one of data and items is needed")
-    keys = prepare_all(
-        data if items is None else items, store, Preparation(spacing=spacing), workers=prepare_workers
-    ).keys
+    keys = prepare_all(scans, store, Preparation(spacing=spacing), workers=prepare_workers).keys
     return SegmentationPatches(VolumeStore.open(store), keys, transform=transform, **patches)
 
 
