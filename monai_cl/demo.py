@@ -5,9 +5,11 @@ Every cell is a command a user could type; it is the first line of the cell's lo
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from monai_cl.errors import UserError, echo
 from monai_cl.files import write_atomically
 from monai_cl.report import write_report
 from monai_cl.shipped import study_file
-from monai_cl.study import StudyFolder, expand, load_study, run_cells, summarise
+from monai_cl.study import Expansion, StudyDefinition, StudyFolder, expand, load_study, summarise
+from monai_cl.study.running import Runner
 from monai_cl.study.summary import Summary
 
 STUDIES = ("demo_organs", "demo_slices")
@@ -54,12 +57,11 @@ def run_demo(output: str | Path, *, seed: int = 0, quick: bool = False) -> dict[
     started, output = time.monotonic(), Path(output).resolve()
     files = _claim(output, {name: _study_text(name, seed=seed, quick=quick) for name in STUDIES})
     folder, summaries, runs = StudyFolder(output), {}, []
-    for name, file in files.items():
-        study = load_study(file)
-        expansion = expand(study, memory=folder.memory)
-        progress = run_cells(study, expansion, folder, workers=_cores(), threads=1, say=echo)
-        for identity, reason in progress.failed.items():
-            raise UserError(folder.of(expansion.cells[identity]).log, found=reason, remedy="run the demo again")
+    studies = {name: load_study(file) for name, file in files.items()}
+    expansions = {name: expand(study, memory=folder.memory) for name, study in studies.items()}
+    _run_cells([(studies[name], expansions[name]) for name in STUDIES], folder, workers=_cores())
+    for name, study in studies.items():
+        expansion = expansions[name]
         summaries[name] = summarise(study, expansion, folder)
         for ending, text in ((".md", summaries[name].markdown()), (".csv", summaries[name].csv())):
             write_atomically(output / f"{name}{ending}", text.encode())
@@ -77,6 +79,30 @@ def run_demo(output: str | Path, *, seed: int = 0, quick: bool = False) -> dict[
     write_results(output / "results.json", record)
     write_report(output / "report.html", *runs, title="Demonstration on synthetic CT")
     return record
+
+
+def _run_cells(studies: Sequence[tuple[StudyDefinition, Expansion]], folder: StudyFolder, *, workers: int) -> None:
+    """Run all cells, ``workers`` at a time; each worker begins with another study, so that none waits for a long cell.
+
+    Raises:
+        UserError: a cell failed.
+    """
+    turns = [[*studies[k % len(studies) :], *studies[: k % len(studies)]] for k in range(workers)]
+    runners = [[Runner(*study, folder, threads=1, say=echo) for study in turn] for turn in turns]
+
+    def work(turn: list[Runner]) -> None:
+        for runner in turn:
+            for identity, reason in runner.run().failed.items():
+                cell = runner.expansion.cells[identity]
+                raise UserError(folder.of(cell).log, found=reason, remedy="run the demo again")
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            for task in as_completed([pool.submit(work, turn) for turn in runners]):
+                task.result()
+        finally:
+            for runner in itertools.chain(*runners):
+                runner.stopped.set()
 
 
 def findings(summary: Summary) -> list[str]:
@@ -124,7 +150,9 @@ def _study_text(name: str, *, seed: int, quick: bool) -> str:
     changes: Mapping[str, Mapping[str, Any]] = _QUICK[name] if quick else {}
     for step, options in {"cohort": {}, **changes}.items():
         content["steps"][step]["options"] |= options
-    content["steps"]["cohort"]["options"]["seed"] = seed
+    for step in content["steps"].values():  # "{seed}" is that of the point, a number is the study's own
+        if isinstance(step["options"].get("seed"), int):
+            step["options"]["seed"] = seed
     head = f"# {name}.yaml of the package, as the demo runs it: python -m monai_cl study table {name}.yaml --output .\n"
     return head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 

@@ -19,8 +19,12 @@ def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = Fals
         seed: of the cohorts, and the first of the seeds of the runs.
         quick: a few iterations of each step, to see that it runs; its numbers mean nothing.
     """
+    import signal
+    import sys
+
     from monai_cl.demo import run_demo
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     record = run_demo(output, seed=seed, quick=quick)
     echo("")
     for line in record["findings"]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from monai_cl import demo
 from monai_cl.demo import STUDIES, findings, run_demo
 from monai_cl.errors import UserError
 from monai_cl.shipped import study_file
-from monai_cl.study import expand, load_study
+from monai_cl.study import StudyFolder, expand, load_study
 from monai_cl.study.summary import Summary
 from monai_cl.study.table import Difference, Mean
 
@@ -22,7 +24,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "run_cells", stopped)
+    monkeypatch.setattr(demo.Runner, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
         run_demo(tmp_path / "demo", seed=0, quick=True)
     return tmp_path / "demo"
@@ -39,6 +41,27 @@ def test_another_demonstration_in_the_folder_is_refused_before_a_cell(begun: Pat
 def test_the_same_demonstration_continues(begun: Path):
     with pytest.raises(KeyboardInterrupt):
         run_demo(begun, seed=0, quick=True)
+
+
+def test_a_cell_that_fails_ends_the_demonstration_and_the_other_worker(tmp_path: Path, monkeypatch):
+    log = tmp_path / "said"
+    programs = {
+        "a": [
+            sys.executable,
+            "-c",
+            f"import os, time\nwhile not os.path.exists({str(log)!r}): time.sleep(.01)\nraise SystemExit('no such scan')",
+        ],
+        "b": [sys.executable, "-c", f"import time; open({str(log)!r}, 'w').close(); time.sleep(600)"],
+    }
+    studies = []
+    for name, words in programs.items():
+        file = tmp_path / f"{name}.yaml"
+        content = {"name": name, "steps": {"only": {"program": words}}, "arms": {"x": {}}, "measure": {"step": "only"}}
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        studies.append((load_study(file), expand(load_study(file))))
+    with pytest.raises(UserError, match=r"no such scan.*run the demo again"):
+        demo._run_cells(studies, StudyFolder(tmp_path / "out"), workers=2)
+    assert log.exists()  # the other was running, and did not go on for its ten minutes
 
 
 def test_a_damaged_study_is_refused(begun: Path):
