@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo test test-slow test-gpu check format docs bench bench-study soak clean
-.PHONY: monailabel test-monailabel
+.PHONY: monailabel test-monailabel test-install
 
 help:
 	@echo "make demo       pre-train and fine-tune on synthetic CT, Dice table and report in runs/demo (about ten minutes)"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-gpu   the tests that need CUDA"
 	@echo "make monailabel       MONAI Label's own environment, for python -m monai_cl monailabel"
 	@echo "make test-monailabel  its end-to-end test, on a loopback port"
+	@echo "make test-install     the wheel, and a bundle's list of packages, in clean environments (docs/clean_install.md)"
 	@echo "make check      lint, format, types"
 	@echo "make docs       the documentation in site/, to open without a network"
 	@echo "make bench      the data engine beside its peers (half an hour), in an environment of its own"
@@ -62,6 +63,9 @@ $(LABEL_STAMP): requirements-monailabel.txt setup.cfg setup.py
 
 test-monailabel: $(STAMP) $(LABEL_STAMP)
 	$(BIN)/python -m pytest -m monailabel
+
+test-install:
+	$(PYTHON) -m tests.install
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,7 +1,11 @@
-"""Puts bundles, data lists, studies and the tested versions into the wheel; all else is in setup.cfg."""
+"""Puts bundles, data lists, studies and the tested versions into the wheel, and README into its description.
+
+All else is in setup.cfg.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from setuptools import setup
@@ -41,4 +45,15 @@ class BuildWithBundles(build_py):
         return found
 
 
-setup(cmdclass={"build_py": BuildWithBundles})
+def long_description() -> str:
+    """README for a package index: pictures, and links into the checkout, would lead nowhere there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n+(\*.*\*\n+)?", "", text)
+    return re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
+setup(
+    cmdclass={"build_py": BuildWithBundles},
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+)

@@ -35,7 +35,7 @@ RULES = (
     # ---- programs of another kind -------------------------------------------------------------------------------
     Rule(r"^(WORKERS=\d+ )?make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
     Rule(r"^make (bench|soak)\b", "hours", shown_by="make"),
-    Rule(r"^make (monailabel|test-monailabel)$", "an environment of 3 GB", shown_by="make"),
+    Rule(r"^make (monailabel|test-monailabel|test-install)$", "environments of gigabytes", shown_by="make"),
     Rule(r"^curl ", "a running server", shown_by="tests/serving/test_monai_label.py"),
     Rule(r"^python -m monai_cl monailabel ", "a server, which test_monai_label.py starts", replace={"$": " --nostart"}),
     Rule(

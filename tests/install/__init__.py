@@ -1,0 +1,1 @@
+"""Installations in clean environments, as `make test-install` makes them."""
