@@ -66,7 +66,11 @@ class DataSet:
         """A problem of this data set.
 
         Args:
-            kind, where, expected, found, remedy: as those of `Problem`.
+            kind: as that of `Problem`.
+            where: likewise.
+            expected: likewise.
+            found: likewise.
+            remedy: likewise.
             file: of an item, if one is concerned, with its whole path.
         """
         named = None if file is None else self.relative(file)
