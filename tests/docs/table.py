@@ -90,6 +90,11 @@ RULES = (
         shown_by="tests/test_benchmarks.py::test_a_benchmark_runs_and_leaves_its_record",
     ),
     Rule(
+        r"^python benchmarks/bundle_pictures\.py",
+        "writes into the checkout",
+        replace={r"^python (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 --output pictures"},
+    ),
+    Rule(
         r"^python benchmarks/wsp_methods\.py",
         "an hour; several commands in one",
         shown_by="tests/test_slice_benchmarks.py::test_the_study_of_methods_runs_to_its_table",

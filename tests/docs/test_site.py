@@ -108,6 +108,14 @@ def test_blocks_of_code_can_be_reached_by_keyboard_and_links_are_underlined(site
     assert ("link", "site.css") in [(tag, attributes.get("href")) for tag, attributes in Page(site / "index.html").tags]
 
 
+def test_each_bundle_has_a_small_picture_of_what_goes_in_and_out(site):
+    for readme in ROOT.glob("bundles/*/docs/README.md"):
+        name = readme.parent.parent.name
+        shown = [attributes.get("src") for tag, attributes in Page(site / f"bundles/{name}.html").tags if tag == "img"]
+        assert f"../pictures/{name}.webp" in shown
+        assert (site / "pictures" / f"{name}.webp").stat().st_size < 60_000
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_every_public_name_has_its_docstring_on_the_page_of_its_layer(site, layer):
     package = importlib.import_module(f"monai_cl.{layer}")
