@@ -45,12 +45,9 @@ def test_the_same_demonstration_continues(begun: Path):
 
 def test_a_cell_that_fails_ends_the_demonstration_and_the_other_worker(tmp_path: Path, monkeypatch):
     log = tmp_path / "said"
+    wait = f"import os, time\nwhile not os.path.exists({str(log)!r}): time.sleep(.01)\n"
     programs = {
-        "a": [
-            sys.executable,
-            "-c",
-            f"import os, time\nwhile not os.path.exists({str(log)!r}): time.sleep(.01)\nraise SystemExit('no such scan')",
-        ],
+        "a": [sys.executable, "-c", f"{wait}raise SystemExit('no such scan')"],
         "b": [sys.executable, "-c", f"import time; open({str(log)!r}, 'w').close(); time.sleep(600)"],
     }
     studies = []
