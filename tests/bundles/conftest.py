@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import subprocess
@@ -20,27 +19,14 @@ from tests.bundles.cine_runs import cine, cine_options, cine_run  # noqa: F401
 from tests.bundles.head_runs import head_options, head_pretrained, head_run, head_trained, heads  # noqa: F401
 from tests.bundles.launcher import Finished, Launcher
 from tests.bundles.slice_runs import probe, scans, slice_cohort, slice_options, slice_run, wsp  # noqa: F401
+from tests.bundles.workflow import BUNDLES, config_files, words
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+__all__ = ["BUNDLES"]
+
 PRETRAINING, SPLEEN, ORGANS = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
 SPACING = [8.0, 8.0, 8.0]
 NETWORK = {"patch_size": [32, 32, 32], "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 TINY = {"spacing": SPACING, **NETWORK}
-
-
-def words(options: dict[str, object]) -> list[str]:
-    """Options as MONAI's command line takes them."""
-    texts = {
-        # Fire reads True and False, and takes true and false for words
-        key: str(value) if isinstance(value, (str, bool)) else json.dumps(value)
-        for key, value in options.items()
-    }
-    return [word for key, text in texts.items() for word in (f"--{key}", text if text != "null" else "None")]
-
-
-def config_files(bundle: str, *names: str) -> list[str]:
-    """Paths of a bundle's config files."""
-    return [str(BUNDLES / bundle / "configs" / f"{name}.yaml") for name in names]
 
 
 def without_model(value: object) -> object:

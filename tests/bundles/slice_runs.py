@@ -11,7 +11,6 @@ from monai.bundle import ConfigWorkflow
 from monai_cl.data import write_cirrhosis_cohort
 from tests.bundles.workflow import run_workflow
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 PRETRAINING, CLASSIFICATION = "wsp_ct_pretraining", "cirrhosis_classification"
 SLICE_NETWORK = {"image_size": 160, "width": 0.125}
 LISTS = {PRETRAINING: "cirrhosis_grades.json", CLASSIFICATION: "cirrhosis_histology.json"}

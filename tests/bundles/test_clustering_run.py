@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
@@ -20,13 +20,20 @@ from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from monai_cl.networks import UNetEncoder, load_slice_encoder, slice_encoder
-from tests.bundles.conftest import BUNDLES, config_files, words
-from tests.bundles.torchrun import Agents
-from tests.bundles.workflow import run_workflow
+from tests.bundles.workflow import (
+    BUNDLES,
+    assert_equal,
+    config_files,
+    initialised,
+    learnt_by_two,
+    made_once,
+    refusal,
+    run_workflow,
+    weights,
+)
 
 BUNDLE = "clustering_pretraining"
-FILES = method_files(BUNDLES / BUNDLE)
-METHODS = sorted(FILES)
+METHODS = sorted(method_files(BUNDLES / BUNDLE))
 BACKBONE = {"_target_": "monai_cl.networks.UNetEncoder", "features": [4, 4, 8, 8, 16, 4], "norm": "batch"}
 NETWORK = {"backbone": BACKBONE, "image_size": 32}
 SMALL = {
@@ -78,30 +85,7 @@ def run(options) -> Callable[..., ConfigWorkflow]:
 @pytest.fixture(scope="module")
 def trained(run, tmp_path_factory) -> Callable[[str], Path]:
     """``trained(method)``: four steps in two epochs, made once. Look, do not touch."""
-    made: dict[str, Path] = {}
-
-    def train(method: str) -> Path:
-        if method not in made:
-            made[method] = tmp_path_factory.mktemp(method) / method
-            run("train", method=method, output_dir=str(made[method]))
-        return made[method]
-
-    return train
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "model.pt", weights_only=True)
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
-
-
-def reasons(error: BaseException | None) -> str:
-    """The messages of an error and of what it came from: MONAI wraps what building a part raises."""
-    return "" if error is None else f"{error} {reasons(error.__cause__)}"
+    return made_once(partial(run, "train"), tmp_path_factory)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -138,18 +122,6 @@ def test_a_run_resumed_with_a_half_filled_queue_is_the_same_run(run, trained, me
 def test_the_file_given_as_an_overlay_is_the_method(run, trained, method, tmp_path):
     run("train", f"methods/{method}", output_dir=str(tmp_path))
     assert_equal(weights(tmp_path), weights(trained(method)))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_file_is_small_and_says_which_method_it_is(method):
-    lines = FILES[method].read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 40
-    assert lines[1].startswith("# Paper: ")
-    assert lines[2].startswith("# Command: ")
-    assert lines[2].endswith(f" --method {method} ...")
-    content = yaml.safe_load("\n".join(lines))
-    assert content["method"] == method
-    assert {"criterion", "network_def", "make_views"} <= content.keys()
 
 
 def test_with_one_modality_both_methods_are_the_same(run, tmp_path):
@@ -191,7 +163,7 @@ def test_energies_of_training_images_are_taken_from_their_file(run, images, opti
     file.write_text(json.dumps(content))
     with pytest.raises(RuntimeError) as caught:
         run("train", output_dir=str(tmp_path / "other"), energy=str(file))
-    assert re.search("expected energies of slices with image_size 32, found 64", reasons(caught.value))
+    assert "expected energies of slices with image_size 32, found 64" in refusal(caught)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +182,7 @@ def test_energies_of_training_images_are_taken_from_their_file(run, images, opti
 def test_wrong_options_are_named(run, tmp_path, given, message):
     with pytest.raises((UserError, ValueError, RuntimeError)) as caught:
         run("train", output_dir=str(tmp_path), **given)
-    assert re.search(message, reasons(caught.value))
+    assert re.search(message, refusal(caught))
 
 
 def test_a_queue_longer_than_the_data_set_is_warned_of(run, tmp_path, caplog):
@@ -225,14 +197,7 @@ def test_the_bundle_has_every_property(options, trained, images, names):
         given["checkpoint"] = str(trained("per_modality") / "model.pt")
     if names[0] == "inference":
         given["datalist"] = [str(images / "47.png")]
-    workflow = ConfigWorkflow(
-        config_file=config_files(BUNDLE, *names),
-        meta_file=str(BUNDLES / BUNDLE / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="train" if names[0] == "train" else "infer",
-        **given,
-    )
-    workflow.initialize()
+    workflow = initialised(BUNDLE, *names, **given)
     assert workflow.check_properties() == []
     assert isinstance(workflow.network_def, torch.nn.Module)
 
@@ -261,13 +226,6 @@ def test_two_processes_with_four_images_each_learn_what_one_with_eight_does(run,
     crops = {"crops": {"count": [2, 2], "size": [48, 32]}, "rescale": {"size": [48, 60], "scale": [0.5, 2.0]}}
     more = {**norm, **crops, "learning_rate": 0.6, "freeze_iterations": 0}
     run("train", **more, output_dir=str(tmp_path / "one"))
-    given = {key: value for key, value in options.items() if key != "device"}
-    chosen = words({**given, **more, "batch_size": 4, "output_dir": str(tmp_path / "two")})
-    files = str(config_files(BUNDLE, "train", "multi_gpu_train"))
-    agents = Agents(["--config_file", files, *chosen], tmp_path / "cwd", free_port(), machines=1, processes=2)
-    (done,) = agents.wait()
-    done.check()
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-5)
+    files = config_files(BUNDLE, "train", "multi_gpu_train")
+    two = learnt_by_two(files, {**options, **more, "batch_size": 4}, tmp_path / "two", free_port())
+    assert_equal(weights(tmp_path / "one"), two, atol=1e-5)

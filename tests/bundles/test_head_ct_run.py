@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -15,28 +14,9 @@ import torch
 from monai_cl.data import read_results
 from monai_cl.data.phantom.head_ct.case import FINDINGS
 from monai_cl.engines import embed
-from monai_cl.errors import UserError
 from monai_cl.networks import read_about
-from tests.bundles.conftest import words
 from tests.bundles.head_runs import BOX, CLUSTERING, HEAD
-from tests.bundles.slice_runs import BUNDLES
-from tests.bundles.torchrun import Agents
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "model.pt", weights_only=True)
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    torch.testing.assert_close(one, other, rtol=0, atol=0)
-
-
-def refusal(error: BaseException | None) -> str:
-    """The text of the `UserError` behind what MONAI makes of it."""
-    while not isinstance(error, UserError):
-        assert error is not None
-        error = error.__cause__
-    return str(error)
+from tests.bundles.workflow import assert_equal, config_files, learnt_by_two, refusal, weights
 
 
 def test_a_training_leaves_scores_of_class_findings_and_slices(head_trained):
@@ -70,7 +50,7 @@ def test_an_evaluation_scores_the_test_part_with_the_settings_of_the_model(head_
     again = {"output_dir": str(head_trained), "evaluation_dir": str(tmp_path), "split": "training"}
     with pytest.raises(RuntimeError) as caught:
         head_run("train", "evaluate", **again, box_size=BOX)
-    assert "expected weights that know none of the 6 scans" in refusal(caught.value)
+    assert "expected weights that know none of the 6 scans" in refusal(caught)
 
 
 def test_a_new_scan_in_any_orientation_gets_one_answer(head_run, head_trained, heads, tmp_path):
@@ -140,7 +120,7 @@ def test_a_list_without_validation_asks_for_a_fold(head_run, heads, tmp_path):
     short.write_text(json.dumps(document))
     with pytest.raises(RuntimeError) as caught:
         head_run("train", output_dir=str(tmp_path), data_list=str(short))
-    assert re.search('expected items under "validation", found none.* --fold 0', refusal(caught.value))
+    assert re.search('expected items under "validation", found none.* --fold 0', refusal(caught))
 
 
 @pytest.mark.slow
@@ -148,15 +128,8 @@ def test_a_list_without_validation_asks_for_a_fold(head_run, heads, tmp_path):
 @pytest.mark.parametrize("overlay", [(), ("pretrain",)])
 def test_two_processes_train_and_write_once(head_options, overlay, free_port, tmp_path):
     more = {"batch_size": 2, "iterations": 2, "epoch_length": 2, **(CLUSTERING | {"queue_start": 0} if overlay else {})}
-    files = [str(BUNDLES / HEAD / "configs" / f"{name}.yaml") for name in ("train", *overlay, "multi_gpu_train")]
-    options = {key: value for key, value in head_options.items() if key != "device"}
-    chosen = words({**options, **more, "output_dir": str(tmp_path / "run")})
-    agents = Agents(["--config_file", "['" + "','".join(files) + "']", *chosen], tmp_path / "cwd", free_port())
-    try:
-        (done,) = agents.wait()
-    finally:
-        agents.kill()
-    assert done.status == 0, done.err[-4000:]
+    files = config_files(HEAD, "train", *overlay, "multi_gpu_train")
+    learnt_by_two(files, {**head_options, **more}, tmp_path / "run", free_port())
     results = read_results(tmp_path / "run")
     assert results["iterations"] == 2
     if overlay:

@@ -10,23 +10,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from monai.bundle import ConfigWorkflow
 from monai.networks.nets import BasicUNet
 
 from monai_cl.data import read_features, read_results
 from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
-from monai_cl.errors import UserError
 from monai_cl.losses.self_paced import pace
 from monai_cl.networks import load_unet_encoder
 from tests.bundles.cine_runs import FEATURES
-from tests.bundles.conftest import BUNDLES, config_files, words
-from tests.bundles.torchrun import Agents
+from tests.bundles.workflow import (
+    BUNDLES,
+    assert_equal,
+    config_files,
+    initialised,
+    learnt_by_two,
+    made_once,
+    plain_descent,
+    refusal,
+    run_files,
+    weights,
+)
 
 BUNDLE = "meta_label_pretraining"
-FILES = method_files(BUNDLES / BUNDLE)
-METHODS = sorted(FILES)
+METHODS = sorted(method_files(BUNDLES / BUNDLE))
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
@@ -47,25 +54,7 @@ def run(cine_run) -> Callable[..., ConfigWorkflow]:
 @pytest.fixture(scope="module")
 def trained(run, tmp_path_factory) -> Callable[[str], Path]:
     """``trained(method)``: four steps in two epochs, made once. Look, do not touch."""
-    made: dict[str, Path] = {}
-
-    def train(method: str) -> Path:
-        if method not in made:
-            made[method] = tmp_path_factory.mktemp(method) / method
-            run("train", method=method, output_dir=str(made[method]))
-        return made[method]
-
-    return train
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "model.pt", weights_only=True)
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
+    return made_once(partial(run, "train"), tmp_path_factory)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -100,18 +89,6 @@ def test_the_file_given_as_an_overlay_is_the_method(run, trained, method, tmp_pa
     assert_equal(weights(tmp_path), weights(trained(method)))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_file_is_small_and_says_which_method_it_is(method):
-    lines = FILES[method].read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 40
-    assert lines[1].startswith("# Paper: ")
-    assert lines[2].startswith("# Command: ")
-    assert lines[2].endswith(f" --method {method} ...")
-    content = yaml.safe_load("\n".join(lines))
-    assert content["method"] == method
-    assert {"criterion", "network_def", "make_views"} <= content.keys()
-
-
 def test_every_label_has_its_pace_and_they_are_compared(trained):
     results = read_results(trained("self_paced"))
     curves, labels = results["curves"], results["data_list"]["meta_labels"]
@@ -138,14 +115,7 @@ def test_the_bundle_has_every_property(options, trained, cine, names):
         given["checkpoint"] = str(trained("self_paced") / "model.pt")
     if names[0] == "inference":
         given["datalist"] = [str(cine / "synthetic_cine/images/test_000_ED.nii.gz")]
-    workflow = ConfigWorkflow(
-        config_file=config_files(BUNDLE, *names),
-        meta_file=str(BUNDLES / BUNDLE / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="train" if names[0] == "train" else "infer",
-        **given,
-    )
-    workflow.initialize()
+    workflow = initialised(BUNDLE, *names, **given)
     assert workflow.check_properties() == []
     assert isinstance(workflow.network_def, torch.nn.Module)
 
@@ -177,9 +147,8 @@ def test_ct_without_a_phase_trains_by_position_and_patient(run, slice_cohort, tm
     ct |= {"store_dir": str(tmp_path / "store"), "output_dir": str(tmp_path / "run"), "iterations": 2}
     with pytest.raises(RuntimeError) as caught:
         run("train", **ct)
-    assert isinstance(caught.value.__cause__, UserError)
-    assert "meta-label phase: expected items with 'phase'" in str(caught.value.__cause__)
-    assert "leave it out of meta_labels" in str(caught.value.__cause__)
+    assert "meta-label phase: expected items with 'phase'" in refusal(caught)
+    assert "leave it out of meta_labels" in refusal(caught)
     run("train", **ct, meta_labels=labels)
     assert set(read_results(tmp_path / "run")["curves"]) > {"meta_label/position", "meta_label/patient"}
 
@@ -188,30 +157,11 @@ def test_ct_without_a_phase_trains_by_position_and_patient(run, slice_cohort, tm
 def test_two_processes_with_two_scans_each_learn_what_one_with_four_does(run, options, cine, free_port, tmp_path):
     # plain gradient descent and a norm within a slice: neither magnifies rounding, nor sees the other slices
     more = {"iterations": 2, "norm": "instance", "learning_rate": 0.01}
-    document = yaml.safe_load((BUNDLES / BUNDLE / "configs" / "train.yaml").read_text(encoding="utf-8"))
-    del document["optimizer"]["decoupled_weight_decay"]
-    document["optimizer"]["_target_"] = "torch.optim.SGD"
-    document["bundle_root"] = str(BUNDLES / BUNDLE)
-    file = tmp_path / "train.yaml"
-    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    files = f"['{file}','{config_files(BUNDLE, 'multi_gpu_train')[0]}']"
-    given = {key: value for key, value in options.items() if key != "device"}
-    chosen = words({**given, **more, "scans_per_batch": 2, "output_dir": str(tmp_path / "two")})
-    agents = Agents(["--config_file", files, *chosen], tmp_path / "cwd", free_port(), machines=1, processes=2)
-    (done,) = agents.wait()
-    done.check()
-    made = ConfigWorkflow(
-        config_file=str(file),
-        logging_file=False,
-        workflow_type="train",
-        **{**options, **more, "scans_per_batch": 4, "output_dir": str(tmp_path / "one")},
-    )
-    made.initialize()
-    made.run()
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name in one:
-        assert torch.allclose(one[name], two[name], atol=1e-5), name
+    file = plain_descent(BUNDLE, tmp_path)
+    files = [file, *config_files(BUNDLE, "multi_gpu_train")]
+    two = learnt_by_two(files, {**options, **more, "scans_per_batch": 2}, tmp_path / "two", free_port())
+    run_files(file, **{**options, **more, "scans_per_batch": 4, "output_dir": str(tmp_path / "one")})
+    assert_equal(weights(tmp_path / "one"), two, atol=1e-5, rtol=1e-5)
     curves = [json.loads((tmp_path / name / "results.json").read_text())["curves"] for name in ("one", "two")]
     for name in (
         "meta_label/position",

@@ -6,6 +6,7 @@ A new method is tested here as soon as its file lies in ``configs/methods``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from monai_cl.engines import MethodParts, seed_weights, slice_classifier
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.losses import MethodLoss
 from monai_cl.networks import load_slice_encoder, slice_encoder, slice_representation
-from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.slice_runs import PRETRAINING, SLICE_NETWORK
+from tests.bundles.workflow import BUNDLES, assert_equal, config_files, made_once, weights, words
 from tests.networks.test_projected import earlier
 
 FILES = method_files(BUNDLES / PRETRAINING)
@@ -33,29 +34,10 @@ WORLD, N, V = 2, 4, 2
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "model.pt", weights_only=True)
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
-
-
 @pytest.fixture(scope="module")
 def trained(slice_run, tmp_path_factory) -> Callable[[str], Path]:
     """``trained(method)``: two steps in two epochs, made once. Look, do not touch."""
-    made: dict[str, Path] = {}
-
-    def train(method: str) -> Path:
-        if method not in made:
-            folder = tmp_path_factory.mktemp(method) / method
-            slice_run(PRETRAINING, "train", method=method, output_dir=str(folder))
-            made[method] = folder
-        return made[method]
-
-    return train
+    return made_once(partial(slice_run, PRETRAINING, "train"), tmp_path_factory)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -113,16 +95,17 @@ def test_the_file_given_as_an_overlay_is_the_method(slice_run, trained, method, 
     assert read_results(tmp_path)["data_list"]["method"] == method
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_file_is_small_and_says_which_method_it_is(method):
-    lines = FILES[method].read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("file", sorted(BUNDLES.glob("*/configs/methods/*.yaml")), ids=lambda file: file.stem)
+def test_a_file_is_small_and_says_which_method_it_is(file):
+    lines = file.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 40
     assert lines[1].startswith("# Paper: ")
     assert lines[2].startswith("# Command: ")
-    assert lines[2].endswith(f" --method {method} ...")
+    assert lines[2].endswith(f" --method {file.stem} ...")
     content = yaml.safe_load("\n".join(lines))
-    assert content["method"] == method
+    assert content["method"] == file.stem
     assert {"criterion", "network_def", "make_views"} <= content.keys()
+    assert ("unlabelled" in content) == file.match("semi_supervised_segmentation/configs/methods/*")
 
 
 FIRST_SIX = ("wsp", "simclr", "supcon", "depth_aware", "byol", "supervised")

@@ -19,10 +19,19 @@ from monai_cl.cli.commands import main
 from monai_cl.data import read_dicom_seg, read_results
 from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
-from monai_cl.errors import UserError
 from tests.bundles.cine_runs import NETWORK
-from tests.bundles.conftest import BUNDLES, config_files, words
-from tests.bundles.torchrun import Agents
+from tests.bundles.workflow import (
+    BUNDLES,
+    assert_equal,
+    config_files,
+    initialised,
+    learnt_by_two,
+    made_once,
+    plain_descent,
+    refusal,
+    run_files,
+    weights,
+)
 from tests.data.volume_files import ct_array, write_dicom
 
 BUNDLE = "semi_supervised_segmentation"
@@ -45,7 +54,7 @@ def run(cine_run, options) -> Callable[..., ConfigWorkflow]:
     """``run("train", …, output_dir=…)``"""
 
     def start(*names: str, **more: object) -> ConfigWorkflow:
-        return partial(cine_run, BUNDLE)(*names, **{**(options if names[0] == "train" else {}), **more})
+        return cine_run(BUNDLE, *names, **{**(options if names[0] == "train" else {}), **more})
 
     return start
 
@@ -53,25 +62,7 @@ def run(cine_run, options) -> Callable[..., ConfigWorkflow]:
 @pytest.fixture(scope="module")
 def trained(run, tmp_path_factory) -> Callable[[str], Path]:
     """``trained(method)``: four steps in two epochs, made once. Look, do not touch."""
-    made: dict[str, Path] = {}
-
-    def train(method: str) -> Path:
-        if method not in made:
-            made[method] = tmp_path_factory.mktemp(method) / method
-            run("train", method=method, output_dir=str(made[method]))
-        return made[method]
-
-    return train
-
-
-def weights(folder: Path, name: str = "model.pt") -> dict[str, torch.Tensor]:
-    return torch.load(folder / name, weights_only=True)
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
+    return made_once(partial(run, "train"), tmp_path_factory)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -96,18 +87,6 @@ def test_a_resumed_run_is_the_same_run(run, trained, method, tmp_path):
     assert_equal(weights(tmp_path, last)["network"], weights(trained(method), last)["network"])
     once, twice = (read_results(folder)["curves"] for folder in (trained(method), tmp_path))
     assert once == twice
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_file_is_small_and_says_which_method_it_is(method):
-    lines = FILES[method].read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 40
-    assert lines[1].startswith("# Paper: ")
-    assert lines[2].startswith("# Command: ")
-    assert lines[2].endswith(f" --method {method} ...")
-    content = yaml.safe_load("\n".join(lines))
-    assert content["method"] == method
-    assert {"criterion", "network_def", "make_views", "unlabelled"} <= content.keys()
 
 
 def test_masks_that_are_not_among_the_labelled_are_not_read(run, trained, cine, tmp_path):
@@ -140,14 +119,7 @@ def test_the_bundle_has_every_property(options, trained, cine, names):
         given["checkpoint"] = str(trained("self_paced") / "model.pt")
     if names[0] == "inference":
         given["datalist"] = [str(cine / "synthetic_cine/images/test_000_ED.nii.gz")]
-    workflow = ConfigWorkflow(
-        config_file=config_files(BUNDLE, *names),
-        meta_file=str(BUNDLES / BUNDLE / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="train" if names[0] == "train" else "infer",
-        **given,
-    )
-    workflow.initialize()
+    workflow = initialised(BUNDLE, *names, **given)
     assert workflow.check_properties() == []
 
 
@@ -179,11 +151,8 @@ def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):
     (tmp_path / "list.json").write_text(json.dumps(document))
     with pytest.raises(RuntimeError) as caught:
         run("train", data_list=str(tmp_path / "list.json"), output_dir=str(tmp_path / "run"))
-    error: BaseException | None = caught.value
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__
-    assert 'expected patient "training_000" in training only' in str(error)
-    assert str(error).endswith("keep the scans of a patient together")
+    assert 'expected patient "training_000" in training only' in refusal(caught)
+    assert refusal(caught).endswith("keep the scans of a patient together")
     assert not (tmp_path / "run").exists()
 
 
@@ -192,29 +161,12 @@ def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):
 def test_two_processes_with_half_a_batch_each_learn_what_one_does(options, method, free_port, tmp_path):
     # plain gradient descent and a norm within a slice: neither magnifies rounding, nor sees the other slices
     more = {"iterations": 2, "norm": "instance", "learning_rate": 0.01, "method": method}
-    document = yaml.safe_load((BUNDLES / BUNDLE / "configs" / "train.yaml").read_text(encoding="utf-8"))
-    del document["optimizer"]["decoupled_weight_decay"]
-    document["optimizer"]["_target_"] = "torch.optim.SGD"
-    document["bundle_root"] = str(BUNDLES / BUNDLE)
-    file = tmp_path / "train.yaml"
-    file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    files = f"['{file}','{config_files(BUNDLE, 'multi_gpu_train')[0]}']"
-    given = {key: value for key, value in options.items() if key != "device"}
-    half = {"scans_per_batch": 2, "labelled_batch": 2, "output_dir": str(tmp_path / "two")}
-    chosen = words({**given, **more, **half})
-    agents = Agents(["--config_file", files, *chosen], tmp_path / "cwd", free_port(), machines=1, processes=2)
-    (done,) = agents.wait()
-    done.check()
-    whole = {"scans_per_batch": 4, "labelled_batch": 4, "output_dir": str(tmp_path / "one")}
-    made = ConfigWorkflow(
-        config_file=str(file), logging_file=False, workflow_type="train", **{**options, **more, **whole}
-    )
-    made.initialize()
-    made.run()
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name in one:
-        assert torch.allclose(one[name], two[name], atol=2e-5), name
+    file = plain_descent(BUNDLE, tmp_path)
+    files = [file, *config_files(BUNDLE, "multi_gpu_train")]
+    half, whole = ({"scans_per_batch": size, "labelled_batch": size} for size in (2, 4))
+    two = learnt_by_two(files, {**options, **more, **half}, tmp_path / "two", free_port())
+    run_files(file, **{**options, **more, **whole, "output_dir": str(tmp_path / "one")})
+    assert_equal(weights(tmp_path / "one"), two, atol=2e-5, rtol=1e-5)
     dice = [read_results(tmp_path / name)["metrics"]["per_case"] for name in ("one", "two")]
     assert {case["id"] for case in dice[0]} == {case["id"] for case in dice[1]}
 

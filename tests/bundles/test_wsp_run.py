@@ -10,16 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from monai_cl.data import read_features, read_results
 from monai_cl.engines import LinearProbe, embed, slice_classifier
-from monai_cl.engines.launch.error_report import user_error_in
-from monai_cl.errors import UserError
-from tests.bundles.conftest import BUNDLES, config_files, words
 from tests.bundles.slice_runs import CLASSIFICATION, PRETRAINING, SLICE_NETWORK, Run
 from tests.bundles.torchrun import Agents
+from tests.bundles.workflow import assert_equal, config_files, initialised, refusal, weights, words
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
@@ -43,18 +40,8 @@ def run(slice_run) -> Run:
     return slice_run
 
 
-def weights(folder: Path, name: str = "model.pt") -> dict[str, torch.Tensor]:
-    return torch.load(folder / name, weights_only=True)
-
-
 def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
 
 
 @pytest.mark.parametrize("bundle", [PRETRAINING, CLASSIFICATION])
@@ -65,14 +52,7 @@ def test_a_bundle_has_every_property(options, wsp, probe, scans, bundle, names):
         given |= {"split": "training", "allow_overlap": True}
     if names[-1] in ("evaluate", "inference"):
         given["checkpoint"] = str({PRETRAINING: wsp, CLASSIFICATION: probe}[bundle] / "model.pt")
-    workflow = ConfigWorkflow(
-        config_file=config_files(bundle, *names),
-        meta_file=str(BUNDLES / bundle / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="train" if names[0] == "train" else "infer",
-        **given,
-    )
-    workflow.initialize()
+    workflow = initialised(bundle, *names, **given)
     assert workflow.check_properties() == []
     assert isinstance(workflow.network_def, torch.nn.Module)
 
@@ -219,7 +199,7 @@ def test_an_evaluation_takes_every_patient_of_another_list(run, probe, tmp_path)
     # the probe was fitted on them
     with pytest.raises(RuntimeError, match="Failed to evaluate") as refused:
         run(CLASSIFICATION, "train", "evaluate", output_dir=str(tmp_path))
-    assert "that are scored" in str(user_error_in(refused.value))
+    assert "that are scored" in refusal(refused)
     run(CLASSIFICATION, "train", "evaluate", output_dir=str(tmp_path), allow_overlap=True)
     assert read_results(tmp_path / "evaluation")["metrics"]["patients"] == 12
 
@@ -245,7 +225,7 @@ def test_an_encoder_without_a_head_is_not_taken_for_a_classifier(run, wsp, scans
             checkpoint=str(wsp / "model.pt"),
             output_dir=str(tmp_path),
         )
-    assert "does not fit this network" in str(_user_error(found.value))
+    assert "does not fit this network" in refusal(found)
 
 
 def test_a_mask_on_another_grid_is_named(run, probe, cohort, scans, tmp_path):
@@ -260,14 +240,7 @@ def test_a_mask_on_another_grid_is_named(run, probe, cohort, scans, tmp_path):
             checkpoint=str(probe / "model.pt"),
             output_dir=str(tmp_path),
         )
-    assert f"{mask}: expected the grid of {scans[0]}" in str(_user_error(found.value))
-
-
-def _user_error(error: BaseException | None) -> UserError:
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__ or error.__context__
-    assert error is not None
-    return error
+    assert f"{mask}: expected the grid of {scans[0]}" in refusal(found)
 
 
 @pytest.fixture
@@ -289,8 +262,7 @@ def processes(options, free_port, tmp_path):
 @pytest.mark.timeout(600)
 def test_two_processes_learn_what_one_learns(processes):
     one, two = (processes(number, PRETRAINING, iterations=2, epoch_length=2) for number in (1, 2))
-    for name, tensor in weights(one).items():
-        assert torch.allclose(tensor, weights(two)[name], atol=1e-6), name
+    assert_equal(weights(one), weights(two), atol=1e-6, rtol=1e-5)
     found = [read_results(folder)["curves"]["loss"][-1] for folder in (one, two)]
     assert found[0] == pytest.approx(found[1], abs=1e-5)
 
@@ -300,8 +272,7 @@ def test_two_processes_learn_what_one_learns(processes):
 def test_two_processes_fine_tune_and_judge_as_one_does(processes, wsp):
     given = {"encoder": str(wsp / "model.pt"), "iterations": 2, "epoch_length": 1}
     one, two = (processes(number, CLASSIFICATION, "--run_id", "finetune", **given) for number in (1, 2))
-    for name, tensor in weights(one).items():
-        assert torch.allclose(tensor, weights(two)[name], atol=1e-6), name
+    assert_equal(weights(one), weights(two), atol=1e-6, rtol=1e-5)
     judged = [read_results(folder)["metrics"] for folder in (one, two)]
     assert judged[0]["auc"] == judged[1]["auc"]
     for first, second in zip(judged[0]["per_patient"], judged[1]["per_patient"], strict=True):
