@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from ignite.engine import Engine
 from torch import nn
 
-from monai_cl.data.records.results import write_results
+from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import check_model
 from monai_cl.errors import UserError
 from monai_cl.networks import ProjectedEncoder
@@ -90,3 +92,34 @@ def evaluate(evaluator: Engine, recorder: RunRecorder) -> None:
     if recorder.is_writer:
         write_results(recorder.output_dir / "results.json", recorder.results(evaluator))
     recorder.close()
+
+
+def write_measures(
+    measures: Mapping[str, float],
+    *,
+    output_dir: str | Path,
+    started: float,
+    more: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> None:
+    """Write the ``results.json`` of an evaluated pre-training, and print its measures.
+
+    Args:
+        measures: name -> value.
+        output_dir: folder of the file.
+        started: `time.monotonic` at the beginning.
+        more: further entries of the record.
+        **about: see `monai_cl.data.run_record`.
+    """
+    call = invocation()
+    record = run_record(
+        kind="pretraining",
+        name=evaluation_name(output_dir),
+        config=call.merged_config() if call else {},
+        curves={name: [[0, value]] for name, value in measures.items()},
+        wall_seconds=time.monotonic() - started,
+        **about,
+    )
+    write_results(Path(output_dir) / "results.json", {**record, **(more or {})})
+    for name, value in measures.items():
+        print(f"{name:28s} {value:.5f}")

@@ -79,6 +79,21 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
     }
 
 
+def describe_patients(scans: Sequence[Any]) -> dict[str, Any]:
+    """What `describe` says of the scans that are used, and of their patients.
+
+    Args:
+        scans: each with ``id``, ``patient`` and ``target``.
+    """
+    patients = {scan.patient: scan.target for scan in scans}
+    known = [target for target in patients.values() if target is not None]
+    return {
+        "training_cases": [scan.id for scan in scans],
+        "patients": len(patients),
+        "patients_of_class": {str(target): known.count(target) for target in sorted(set(known))},
+    }
+
+
 def prepare_all(
     items: Sequence[Mapping[str, Any]], store: str | Path, preparation: Preparation, *, workers: int = 1
 ) -> PreparedItems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai_cl.engines.launch.error_report import user_error_in
+from monai_cl.engines.launch.error_report import one_line, user_error_in
 from monai_cl.errors import UserError
 
 
@@ -15,11 +15,7 @@ def failure_message(error: BaseException) -> str:
         cause = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-    text = str(getattr(cause, "msg", None) or cause)
-    if "Original Traceback" in text:  # a loader's worker puts it in front
-        text = text.rpartition(f"{type(cause).__name__}: ")[2]
-    line = " ".join(text.split())
-    return line if isinstance(cause, UserError) else f"{type(cause).__name__}: {line}"
+    return one_line(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {one_line(cause)}"
 
 
 def reported_error(lines: Sequence[str]) -> str | None:

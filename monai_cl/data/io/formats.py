@@ -100,14 +100,11 @@ def format_of(path: Path) -> Format:
     """The format of an existing file by its name, and DICOM for a folder; nothing is opened.
 
     Raises:
-        UserError: an ending that is not in the table, or neither file nor folder.
+        UserError: an ending that is not in the table, nothing there, or neither file nor folder.
     """
     if path.is_dir():
         return DICOM
-    if not path.is_file():
-        raise UserError(
-            path, expected="a file", found="a pipe or device, which may never end", remedy="give the image itself"
-        )
+    source_files(path)
     by_name = format_named(path.name)
     if by_name is None:
         endings = ", ".join(ending for format in FORMATS if not format.is_series for ending in format.endings)
@@ -118,6 +115,27 @@ def format_of(path: Path) -> Format:
             remedy="convert it to .nii.gz",
         )
     return by_name
+
+
+def source_files(path: Path) -> list[Path]:
+    """The file of an image, or the files of a DICOM folder in the order of their names.
+
+    Raises:
+        UserError: nothing there, an empty folder, or neither file nor folder.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        if not files:
+            remedy = "name the folder of the series itself"
+            raise UserError(path, expected="a folder of DICOM slices", found="an empty one", remedy=remedy)
+        return files
+    if not path.exists():
+        remedy = "correct the path"
+        raise UserError(path, expected="an image file or a DICOM folder", found="nothing there", remedy=remedy)
+    if not path.is_file():
+        remedy = "give the image itself"
+        raise UserError(path, expected="a file", found="a pipe or device, which may never end", remedy=remedy)
+    return [path]
 
 
 def format_named(name: str) -> Format | None:

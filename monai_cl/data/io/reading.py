@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_cl.data.grid import Grid
-from monai_cl.data.io.formats import NIFTI, format_of
+from monai_cl.data.io.formats import NIFTI, format_of, source_files
 from monai_cl.errors import UserError
 
 # a voxel spacing outside this is a damaged header or another unit
@@ -71,10 +71,6 @@ def read_volume(
         UserError: the file is missing, damaged, of another format, not 3D, or its geometry cannot be used.
     """
     path = Path(path)
-    if not path.exists():
-        raise UserError(
-            path, expected="an image file or a DICOM folder", found="nothing there", remedy="correct the path"
-        )
     format = format_of(path)
     options = {"series": series, "series_part": series_part, "uneven_slices": uneven_slices}
     if form is not None and format is not NIFTI:
@@ -103,15 +99,7 @@ def read_grid(path: str | os.PathLike) -> Grid | None:
         UserError: no such file, an empty folder, not a format of the project, a damaged header, not three axes.
     """
     path = Path(path)
-    if path.is_dir() and not any(file.is_file() for file in path.rglob("*")):
-        raise UserError(
-            path,
-            expected="a folder of DICOM slices",
-            found="an empty one",
-            remedy="name the folder of the series itself",
-        )
-    if not path.exists():
-        raise UserError(path, expected="a file", found="nothing there")
+    source_files(path)
     format = format_of(path)
     if format.is_series:
         return None

@@ -9,6 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from monai_cl.data.io.formats import source_files
 from monai_cl.errors import UserError
 from monai_cl.files import read_blocks, sha256, write_json
 
@@ -80,28 +81,8 @@ def file_state(path: str | os.PathLike) -> str:
     return _state(Path(os.path.abspath(path)))[2]
 
 
-def _files(path: Path) -> list[Path]:
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    if path.is_dir() and not files:
-        raise UserError(
-            path,
-            expected="a folder of DICOM slices",
-            found="an empty one",
-            remedy="name the folder of the series itself",
-        )
-    if not path.exists():
-        raise UserError(
-            path, expected="an image file or a DICOM folder", found="nothing there", remedy="correct the path"
-        )
-    if not path.is_dir() and not path.is_file():
-        raise UserError(
-            path, expected="a file", found="a pipe or device, which may never end", remedy="give the image itself"
-        )
-    return files
-
-
 def _state(path: Path) -> tuple[int, int, str]:
-    states = [(file.name, (status := file.stat()).st_size, status.st_mtime_ns) for file in _files(path)]
+    states = [(file.name, (status := file.stat()).st_size, status.st_mtime_ns) for file in source_files(path)]
     _, sizes, times = zip(*states)
     return sum(sizes), max(times), hashlib.sha256(json.dumps(states).encode()).hexdigest()[:32]
 
@@ -122,7 +103,7 @@ def _digest(path: Path) -> str:
     if not path.is_dir():
         return sha256(path)
     total = hashlib.sha256()
-    for file in _files(path):
+    for file in source_files(path):
         total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
         for block in read_blocks(file):
             total.update(block)

@@ -14,6 +14,7 @@ from monai_cl.data.datalist.items import reading_options
 from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.data.io.result_names import result_names
 from monai_cl.engines.segmentation.bundle import is_bundle, segment_with_bundle
+from monai_cl.engines.segmentation.inference_data import existing_volumes
 from monai_cl.engines.segmentation.result_files import ResultFiles
 from monai_cl.errors import UserError
 
@@ -40,13 +41,7 @@ def scan_items(
     Raises:
         UserError: no scan, a missing one, or a result that may not be replaced.
     """
-    paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
-    if not paths:
-        raise UserError("datalist", expected="scans", found="none", remedy="pass --datalist \"['scan.nii.gz']\"")
-    paths = list(dict.fromkeys(paths))
-    for path in paths:
-        if not Path(path).exists():
-            raise UserError(path, expected="a scan", found="no such file or folder", remedy="correct --datalist")
+    paths = existing_volumes(volumes)
     if output_dir is not None:
         # <id>.json is the record and the result
         pictures = ["_gradcam.png"]

@@ -38,9 +38,10 @@ def _refuses_an_option(error: ValueError) -> bool:
     return bool(modules) and modules[-1].startswith(_REFUSERS) and not in_engine
 
 
-def _one_line(error: ValueError) -> str:
-    text = str(error)
-    if text.startswith("Caught ") and "Original Traceback" in text:  # a loader's worker prepends its traceback
+def one_line(error: BaseException) -> str:
+    """The message of an error, without the traceback that a loader's worker puts in front."""
+    text = str(getattr(error, "msg", None) or error)
+    if text.startswith("Caught ") and "Original Traceback" in text:
         text = text.rpartition(f"{type(error).__name__}: ")[2]
     return " ".join(text.split())
 
@@ -49,7 +50,7 @@ def _one_line_excepthook(kind: type[BaseException], error: BaseException, trace:
     cause = user_error_in(error)
     line: str | None
     if cause is not None:
-        line = _one_line(cause)
+        line = one_line(cause)
     else:
         line = lost_process_in(error) or explain_failure(error, _config())
     if line is None:

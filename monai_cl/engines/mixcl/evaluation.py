@@ -12,10 +12,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from monai_cl.data import run_record, write_results
 from monai_cl.engines.distributed.collectives import require_single_process
-from monai_cl.engines.evaluation import evaluation_name
-from monai_cl.engines.launch.command_line import invocation
+from monai_cl.engines.evaluation import write_measures
 
 if TYPE_CHECKING:
     from monai_cl.losses import MixCLLoss
@@ -65,21 +63,7 @@ def evaluate_mixcl(
         for name, value in {"loss": total, **loss.terms, **loss.diagnostics}.items():
             sums.setdefault(name, []).append(float(value))
     means = {name: sum(values) / len(values) for name, values in sums.items()}
-    call = invocation()
-    record = run_record(
-        kind="pretraining",
-        bundle="mixcl_ct_pretraining",
-        name=evaluation_name(output_dir),
-        seed=seed,
-        device=device,
-        data_list=data_list,
-        initialisation=initialisation,
-        config=call.merged_config() if call else {},
-        curves={name: [[0, value]] for name, value in means.items()},
-        wall_seconds=time.monotonic() - started,
-    )
-    record["patches"] = patches
-    write_results(Path(output_dir) / "results.json", record)
-    for name, value in means.items():
-        print(f"{name:28s} {value:.5f}")
+    about: dict[str, Any] = {"bundle": "mixcl_ct_pretraining", "seed": seed, "device": device, "data_list": data_list}
+    about |= {"initialisation": initialisation, "more": {"patches": patches}}
+    write_measures(means, output_dir=output_dir, started=started, **about)
     return means

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_cl.engines.slices.batch import SlicePrepareBatch
 from monai_cl.transforms import VolumeCrops
 
 LABELS = ("target", "findings", "slice_findings")
 
 
-class ScanPrepareBatch:
+class ScanPrepareBatch(SlicePrepareBatch):
     """``prepare_batch`` of MONAI's `SupervisedTrainer` for scans that are drawn by position.
 
     Args:
@@ -27,13 +28,11 @@ class ScanPrepareBatch:
     def __init__(self, *, views: VolumeCrops, labels: Sequence[str] = LABELS) -> None:
         if views.count != (1, 0):
             raise ValueError(f"views must make one crop of a scan, count [1, 0], got {list(views.count)}")
-        self.views, self.labels = views.train(), tuple(labels)
+        super().__init__(views=views, targets=labels)
 
     def __call__(
         self, batch: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Volumes (N, 1, D, H, W) and the labels by their key."""
-        keys = ("image", *self.labels)
-        moved = {key: batch[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in keys}
-        (crops,) = self.views(moved.pop("image"), batch["position"])
-        return crops[:, 0], moved
+        (crops,), labels = super().__call__(batch, device, non_blocking, **kwargs)
+        return crops[:, 0], labels

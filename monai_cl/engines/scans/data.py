@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import Subset
 
 from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
 from monai_cl.engines.classification.data import fold_slices
-from monai_cl.engines.prepared_lists import describe, fold_of, prepare_all
+from monai_cl.engines.prepared_lists import describe, describe_patients, fold_of, prepare_all
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def with_class(boxes: HeadBoxes, data_list: DataList) -> HeadBoxes:
     return boxes.of(known)
 
 
-class ScanSeries(Dataset):
+class ScanSeries(Subset):
     """The scans of `HeadBoxes` that this process scores, one at a time.
 
     Args:
@@ -122,13 +122,7 @@ class ScanSeries(Dataset):
     """
 
     def __init__(self, boxes: HeadBoxes, *, share: Sequence[int]) -> None:
-        self.boxes, self.share = boxes, list(share)
-
-    def __len__(self) -> int:
-        return len(self.share)
-
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        return self.boxes[self.share[place]]
+        super().__init__(boxes, list(share))
 
 
 def describe_scans(data_list: DataList, boxes: HeadBoxes, **more: Any) -> dict[str, Any]:
@@ -139,12 +133,5 @@ def describe_scans(data_list: DataList, boxes: HeadBoxes, **more: Any) -> dict[s
         boxes: the scans that are used.
         **more: further entries.
     """
-    patients: Mapping[str, int | None] = {volume.patient: volume.target for volume in boxes.volumes}
-    known = [target for target in patients.values() if target is not None]
-    settings = {
-        "training_cases": [volume.id for volume in boxes.volumes],
-        "patients": len(patients),
-        "patients_of_class": {str(target): known.count(target) for target in sorted(set(known))},
-        "finding_names": list(data_list.finding_names),
-    }
+    settings = {**describe_patients(boxes.volumes), "finding_names": list(data_list.finding_names)}
     return describe(data_list, **settings | more)

@@ -34,18 +34,26 @@ def inference_items(
         UserError: before the first is segmented: no volume, or one that is missing; with ``dicom_seg`` one that is not
             a DICOM series; with ``results`` what may not be replaced.
     """
-    paths = [volumes] if isinstance(volumes, str) else [str(volume) for volume in volumes]
-    if not paths:
-        raise UserError("datalist", expected="volumes", found="none", remedy="pass --datalist \"['volume.nii.gz']\"")
-    paths = list(dict.fromkeys(paths))
-    for path in paths:
-        if not Path(path).exists():
-            raise UserError(path, found="no such volume", remedy="correct --datalist")
+    paths = existing_volumes(volumes)
     if results is not None:
         results.start(paths)
     if dicom_seg:
         _require_series(paths, series_part)
     return [{"image": path} for path in paths]
+
+
+def existing_volumes(volumes: str | Sequence[str]) -> list[str]:
+    """The paths of a ``datalist``, each once.
+
+    Raises:
+        UserError: no volume, or one that is missing.
+    """
+    paths = list(dict.fromkeys([volumes] if isinstance(volumes, str) else map(str, volumes)))
+    if not paths:
+        raise UserError("datalist", expected="volumes", found="none", remedy="pass --datalist \"['volume.nii.gz']\"")
+    if missing := next((path for path in paths if not Path(path).exists()), None):
+        raise UserError(missing, found="no such volume", remedy="correct --datalist")
+    return paths
 
 
 def volumes_in(folder: str | Path) -> list[str]:

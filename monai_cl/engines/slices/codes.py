@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 from monai_cl.data import CTSlices
+from monai_cl.engines.probe.accuracies import normalised_mutual_information
 from monai_cl.networks import ClusteringNet
 from monai_cl.networks.modes import evaluation_mode
 
@@ -31,10 +31,9 @@ def code_information(network: nn.Module, features: np.ndarray, slices: CTSlices)
     with evaluation_mode(network):
         embeddings = network.head(torch.from_numpy(features).to(place))
     codes = (nn.functional.normalize(embeddings, dim=1) @ place.T).argmax(dim=1).cpu().numpy()
-    modality = np.array([volume.modality for volume in slices.volumes for _ in volume.slices])
-    target = np.array([-1 if target is None else target for target in slices.targets])
+    modality = [volume.modality for volume in slices.volumes for _ in volume.slices]
     found = {}
-    for name, labels, known in (("modality", modality, np.ones(len(codes), bool)), ("target", target, target >= 0)):
-        if len(set(labels[known].tolist())) > 1:
-            found[f"code_{name}_nmi"] = float(normalized_mutual_info_score(labels[known], codes[known]))
+    for name, field in (("modality", modality), ("target", slices.targets)):
+        if (value := normalised_mutual_information(codes, field)) is not None:
+            found[f"code_{name}_nmi"] = value
     return found

@@ -22,7 +22,7 @@ from monai_cl.data import (
 from monai_cl.data.datalist.items import holds_hounsfield
 from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.store.conversion import PERCENTILE_RANGE
-from monai_cl.engines.prepared_lists import describe, prepare_all
+from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
 
@@ -223,14 +223,7 @@ def describe_slices(data_list: DataList, slices: CTSlices, **more: Any) -> dict[
         **more: further entries of the record, see `describe`; a network among the values is written as the name of its
             class.
     """
-    patients = {volume.patient: volume.target for volume in slices.volumes}
-    known = [target for target in patients.values() if target is not None]
-    settings = {
-        "training_cases": [volume.id for volume in slices.volumes],
-        "patients": len(patients),
-        "patients_of_class": {str(target): known.count(target) for target in sorted(set(known))},
-        "slices": len(slices),
-    }
+    settings = {**describe_patients(slices.volumes), "slices": len(slices)}
     # a backbone may be a network of the user
     plain = {key: type(value).__name__ if isinstance(value, nn.Module) else value for key, value in more.items()}
     return describe(data_list, **settings | plain)

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from monai_cl.data import CTSlices, run_record, write_features, write_results
+from monai_cl.data import CTSlices, write_features
 from monai_cl.engines.distributed.collectives import require_single_process
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
-from monai_cl.engines.evaluation import evaluation_name, load_network
+from monai_cl.engines.evaluation import load_network, write_measures
 from monai_cl.engines.handlers.collapse import mean_cosine
 from monai_cl.engines.handlers.measures import effective_rank
-from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.probe.depth import probe_depth
 from monai_cl.engines.probe.extraction import extract_features
 from monai_cl.engines.slices.codes import code_information
@@ -98,20 +97,12 @@ def evaluate_slices(
             f"mean_cosine{suffix}": mean_cosine(rows),
             f"effective_rank{suffix}": float(effective_rank(rows)),
         }
-    call = invocation()
-    record = run_record(
-        kind="pretraining",
-        bundle=bundle,
-        name=evaluation_name(output_dir),
-        seed=seed,
-        device=device,
-        data_list=data_list,
-        initialisation=checkpoint,
-        config=call.merged_config() if call else {},
-        curves={name: [[0, value]] for name, value in measures.items()},
-        wall_seconds=time.monotonic() - started,
-    )
-    write_results(output_dir / "results.json", record)
-    for name, value in measures.items():
-        print(f"{name:24s} {value:.4f}")
+    record: dict[str, Any] = {
+        "bundle": bundle,
+        "seed": seed,
+        "device": device,
+        "data_list": data_list,
+        "initialisation": checkpoint,
+    }
+    write_measures(measures, output_dir=output_dir, started=started, **record)
     return measures

@@ -59,9 +59,9 @@ def test_scans_of_one_name_are_told_apart_by_their_folders(tmp_path):
 
 
 def test_scans_that_are_missing_are_refused(tmp_path):
-    with pytest.raises(UserError, match="expected a scan, found no such file"):
+    with pytest.raises(UserError, match="no such volume"):
         scan_items([str(tmp_path / "no.nii.gz")])
-    with pytest.raises(UserError, match="expected scans, found none"):
+    with pytest.raises(UserError, match="expected volumes, found none"):
         scan_items([])
 
 
