@@ -30,7 +30,8 @@ OURS = sorted(file for name in ("monai_cl", "benchmarks", "data_lists") for file
 # a bundle's config is code, and these modules are about bundles
 READS_CONFIGS = {
     *("engines/launch/command_line.py", "engines/segmentation/bundle.py", "engines/launch/exported_config.py"),
-    "engines/launch/method_parts.py",
+    *("engines/launch/method_parts.py", "engines/launch/deployed_network.py"),
+    "compat.py",  # asks which workflow is running
     *("serving/app_folder.py", "serving/replacement.py"),
     *("serving/segmentation_task.py", "serving/training_task.py"),
 }

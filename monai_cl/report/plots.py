@@ -49,7 +49,8 @@ def write_plots(folder: str | os.PathLike, runs: Sequence[Run]) -> list[Path]:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:100] or "plot"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+    return re.sub(r"-*_-*", "_", name).strip("-")[:100] or "plot"
 
 
 def _free(path: Path, taken: dict[Path, None]) -> Path:

@@ -51,6 +51,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "bundle list": (set(), set()),
     "bundle path": (set(), set()),
     "bundle schema": (set(), set()),
+    "bundle weights": (set(), set()),  # untrained: tests/bundles/test_model_zoo.py loads them in every bundle
     "bundle copy": (set(), {"bundle"}),
     "phantom": (set(), {"scan", "label", "list"}),
     "cirrhosis": (set(), {"scan", "label", "list"}),

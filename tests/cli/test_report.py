@@ -29,7 +29,7 @@ def test_plots_hide_names_with_the_page(tmp_path: Path):
         put(tmp_path / f"{start}", segmentation({"a": {"spleen": 0.5}}, initialisation=start, data=data, curves={}))
     report_command(tmp_path, output=str(tmp_path / "x.md"), hash_patients=True, plots=str(tmp_path / "plots"))
     names = [path.name for path in (tmp_path / "plots").iterdir()]
-    assert names == ["differences_data-list-1-15-of-labels_spleen.png"]
+    assert names == ["differences_data-list-1-2-labelled-scans-15_spleen.png"]
 
 
 @pytest.mark.parametrize("word", ["true", "false", "yes", "NO"])

@@ -89,7 +89,7 @@ def test_the_command_leaves_every_plot_as_png(tmp_path, capsys):
         "curve_segmentation_a-b-2.png",
         "curve_segmentation_a-b.png",
         "curve_segmentation_loss.png",
-        "differences_organs-2-labelled-scans-15-_spleen.png",
+        "differences_organs-2-labelled-scans-15_spleen.png",
         "roc_D1.png",
     ]
     assert f"wrote {len(names)} plots" in capsys.readouterr().out
