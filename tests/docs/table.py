@@ -54,7 +54,6 @@ RULES = (
         "what follows needs the environment that the tests run in",
         replace={r"-m venv (\S+)": r"-m venv --without-pip \1", "$": " && deactivate"},
     ),
-    Rule(r"^python -c .*runs/demo/", "a picture of the demo", replace={r"runs/demo/\S+\.png": "docs/overlay.webp"}),
     Rule(r"^pip install ", "needs an index", shown_by="pip"),
     Rule(r"^torchrun --nproc_per_node=N$", "part of a command", shown_by="tests/bundles/test_several_processes.py"),
     Rule(r"^torchrun .*--nnodes", "two machines", shown_by=TWO_MACHINES),
