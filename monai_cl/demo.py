@@ -29,7 +29,7 @@ STUDIES = ("demo_organs", "demo_slices")
 _QUICK: dict[str, dict[str, dict[str, Any]]] = {
     "demo_organs": {
         "cohort": {"cases": 5},
-        "pretraining": {"iterations": 20, "epoch_length": 20},
+        "pretraining": {"iterations": 20, "epoch_length": 20, "warmup": 2},
         "finetuning": {"iterations": 10, "epoch_length": 10, "label_fraction": 0.2},
     },
     "demo_slices": {

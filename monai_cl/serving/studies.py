@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from monai_cl.serving.guard.plain_names import name_fault
 from monai_cl.serving.guard.routes import SCANS
 
 logger = logging.getLogger(__name__)
+# the thread that watches the folder reads the store as well; RLock, for what reads it may read it again
+_READING = threading.RLock()
 
 
 class StudiesDatastore(LocalDatastore):
@@ -118,13 +121,14 @@ class StudiesDatastore(LocalDatastore):
         return {file: file for file in kept.values()}
 
     def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
-        super()._init_from_datastore_file(throw_exception)
-        self._datastore.images_dir, self._datastore.labels_dir = ".", "labels"
-        objects = self._datastore.objects
-        for name in list(objects):
-            labels = objects[name].labels
-            for tag in [tag for tag in labels if name_fault(tag) or not self.get_label_uri(name, tag)]:
-                del labels[tag]
-            if name_fault(name) or not self.get_image_uri(name):
-                logger.warning("%s: not a scan in the studies, left out", escape_control_characters(name))
-                del objects[name]
+        with _READING:
+            super()._init_from_datastore_file(throw_exception)
+            self._datastore.images_dir, self._datastore.labels_dir = ".", "labels"
+            objects = self._datastore.objects
+            for name, entry in list(objects.items()):
+                labels = entry.labels
+                for tag in [tag for tag in labels if name_fault(tag) or not self.get_label_uri(name, tag)]:
+                    del labels[tag]
+                if name_fault(name) or not self.get_image_uri(name):
+                    logger.warning("%s: not a scan in the studies, left out", escape_control_characters(name))
+                    objects.pop(name, None)

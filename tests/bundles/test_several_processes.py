@@ -58,6 +58,7 @@ def test_pretraining_in_two_processes_writes_once_and_is_repeatable(torchrun):
         assert done.status == 0, done.err[-4000:]
         names = sorted(path.name for path in run.iterdir())
         assert names == [
+            "README.txt",
             "checkpoint_iteration=2.pt",
             "checkpoint_iteration=4.pt",
             "model.pt",

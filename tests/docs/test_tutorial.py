@@ -46,7 +46,7 @@ def test_the_report_is_one_file_that_says_there_are_too_few_cases(folder):
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
     assert "too few for an interval or a test" in text
-    assert "data:image/png" in text
+    assert "data:image/webp" in text
 
 
 def test_the_label_map_lies_on_the_grid_of_the_scan(folder):
