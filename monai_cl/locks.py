@@ -71,6 +71,17 @@ class Lock:
         _held.add(self)
         return True
 
+    def is_busy(self) -> bool:
+        """Whether another one holds the lock now; if it is free it is taken for a moment to find out."""
+        if self._handle is not None:
+            return False
+        try:
+            self.acquire()
+        except Busy:
+            return True
+        self.release()
+        return False
+
     @property
     def handle(self) -> int | None:
         """The open file while the lock is held; a child that inherits it (``pass_fds``) holds the lock as well."""

@@ -97,3 +97,14 @@ def test_what_cannot_be_locked_is_accepted(tmp_path):
     lock = Lock(tmp_path / "nowhere" / "lock")
     assert not lock.acquire()
     lock.release()
+
+
+def test_whether_another_one_holds_it_is_found_out_without_keeping_or_losing_it(tmp_path):
+    own, other = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    assert not own.is_busy()
+    assert other.acquire()
+    assert own.is_busy()
+    assert not other.is_busy()  # its own
+    assert own.is_busy()  # and it still has it
+    other.release()
+    assert not own.is_busy()

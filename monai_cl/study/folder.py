@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_cl.errors import UserError
 from monai_cl.files import write_json
-from monai_cl.locks import Busy, Lock
+from monai_cl.locks import Lock
 from monai_cl.study.expansion import Cell
 
 DONE, FAILED, RUNNING, STARTED, OPEN = "done", "failed", "running", "started", "open"
@@ -59,13 +59,8 @@ class CellFolder:
             return DONE
         if not self.path.is_dir():
             return OPEN
-        lock = self.lock()
-        try:
-            lock.acquire()
-        except Busy:
+        if self.lock().is_busy():
             return RUNNING
-        finally:
-            lock.release()
         return FAILED if (self.path / "failed.json").is_file() else STARTED
 
     def finish(self, *, seconds: float) -> None:

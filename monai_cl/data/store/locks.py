@@ -35,13 +35,7 @@ def entry_lock(root: Path, key: str, *, wait: bool = True) -> Iterator[None]:
 
 def is_claimed(root: Path, key: str) -> bool:
     """Whether a living process holds the lock of ``key``."""
-    lock = _lock(root, key)
-    try:
-        lock.acquire()
-    except Busy:
-        return True
-    lock.release()
-    return False
+    return _lock(root, key).is_busy()
 
 
 def _lock(root: Path, key: str) -> Lock:

@@ -12,7 +12,7 @@ from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.engines.checkpoints.checkpoint_file import DAMAGED, checkpoint_iteration, checkpoints_in, left_overs
 from monai_cl.engines.handlers.run_folder import best_score
 from monai_cl.errors import UserError
-from monai_cl.locks import Busy, Lock
+from monai_cl.locks import Lock
 from monai_cl.networks import read_about
 from monai_cl.networks.archive import checksum_error
 
@@ -129,7 +129,7 @@ def _look_at(folder: Path, runs: set[Path], check: bool) -> RunFolder | None:
         return None
     newest = checkpoint_iteration(checkpoints[0]) if checkpoints else None
     done = None if results is None else results.get("iterations")
-    if _is_held(folder):
+    if Lock(folder).is_busy():
         state = "running"
     elif results is None or (newest is not None and newest > (done or 0)):
         state = "interrupted"
@@ -175,16 +175,6 @@ def _record(checkpoints: list[Path], model: Path) -> dict[str, Any]:
         if about is not None:
             return about
     return {}
-
-
-def _is_held(folder: Path) -> bool:
-    lock = Lock(folder)
-    try:
-        lock.acquire()
-    except Busy:
-        return True
-    lock.release()
-    return False
 
 
 def _superseded(
