@@ -79,7 +79,9 @@ class BundleCommands:
         from monai_cl.shipped import bundle_folder
 
         if not random:
-            raise UserError("bundle weights", found="no kind of weights", remedy="--random: untrained ones")
+            raise UserError(
+                "bundle weights", expected="--random", found="no option", remedy="add it: the weights are untrained"
+            )
         folder = Path(str(bundle))
         folder = folder if (folder / "configs").is_dir() else bundle_folder(str(bundle))
         echo(f"wrote {random_weights(folder, seed=seed, overwrite=overwrite, options=options)}, untrained")

@@ -102,7 +102,7 @@ def test_random_weights_say_that_they_are_untrained_and_are_those_of_the_seed(wi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "no kind of weights; --random"),
+        ([], "expected --random, found no option; add it: the weights are untrained"),
         (["--random"], "exists already; --overwrite replaces it"),
         (["--random", "--overwrite", "--feature_sise", "4"], "--feature_sise: "),
     ],
