@@ -134,6 +134,7 @@ OF_THE_ZOO = [
     ("image/spatial_shape", ["256", "256"]),
     ("image/value_range", [0, 1, 2, 3]),
     ("copyright", ""),
+    ("description", ""),
     ("data_source", ""),
     ("references", [""]),
     ("supported_apps", {"vista3d-nim": ""}),
@@ -157,6 +158,7 @@ def test_the_forms_of_the_model_zoo_are_accepted(tmp_path):
 def test_our_own_metadata_keep_to_the_words_of_the_specification(bundle):
     document = metadata(bundle)
     assert document["copyright"]
+    assert document["description"]
     assert document["changelog"]
     sides = document["network_data_format"]
     for tensor in (*sides["inputs"].values(), *sides["outputs"].values()):
