@@ -39,7 +39,7 @@ class StudyCommands:
             dry_run: only count the cells and estimate the hours.
             slurm: write a Slurm script to this file instead of running.
         """
-        from monai_cl.study.running import estimated_hours, run_cells
+        from monai_cl.study.running import Runner, estimated_hours
 
         if workers < 1:
             raise UserError("--workers", expected="at least 1", found=workers)
@@ -61,9 +61,8 @@ class StudyCommands:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         devices = list(gpus) if isinstance(gpus, (list, tuple)) else [] if gpus is None else [gpus]
-        progress = run_cells(
-            definition, expansion, folder, workers=workers, threads=_threads(threads, workers), gpus=devices, say=echo
-        )
+        runner = Runner(definition, expansion, folder, threads=_threads(threads, workers), gpus=devices, say=echo)
+        progress = runner.run(workers)
         left = sum(not folder.of(cell).is_done() for cell in expansion.cells.values())
         echo(f"{len(progress.done)} cells done, {len(progress.failed)} failed, {left} left in {folder.path}")
         if progress.failed:

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "definition": ("StudyDefinition", "load_study"),
         "expansion": ("Cell", "Expansion", "Point", "expand"),
         "folder": ("StudyFolder",),
-        "running": ("run_cells",),
+        "running": ("Runner",),
         "slurm": ("slurm_script",),
         "summary": ("summarise",),
     },

@@ -33,7 +33,7 @@ _TERMINATION = 60.0  # seconds for a bundle's last checkpoint
 
 @dataclass
 class Progress:
-    """What a call of `run_cells` did.
+    """What `Runner.run` did.
 
     Attributes:
         done: cells that it ran to their end.
@@ -44,32 +44,29 @@ class Progress:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
 class Runner:
     """Takes the cells of a study one by one.
 
-    Args:
+    Attributes:
         study: its definition.
         expansion: its cells.
         folder: where they lie.
         threads: of each cell's process (``OMP_NUM_THREADS``); None: as the environment has it.
         gpus: CUDA devices; worker k sees number ``k % len(gpus)`` alone. Empty: all see what the environment shows.
         say: gets a line for each cell that starts and ends.
+        progress: what `run` has done.
+        stopped: set where no further cell is to start, and the processes of those that run are to end.
     """
 
-    def __init__(
-        self,
-        study: StudyDefinition,
-        expansion: Expansion,
-        folder: StudyFolder,
-        *,
-        threads: int | None = None,
-        gpus: Sequence[int | str] = (),
-        say: Callable[[str], None] = print,
-    ) -> None:
-        self.study, self.expansion, self.folder = study, expansion, folder
-        self.threads, self.gpus, self.say = threads, gpus, say
-        self.progress = Progress()
-        self.stopped = threading.Event()
+    study: StudyDefinition
+    expansion: Expansion
+    folder: StudyFolder
+    threads: int | None = None
+    gpus: Sequence[int | str] = ()
+    say: Callable[[str], None] = print
+    progress: Progress = field(default_factory=Progress)
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self, workers: int = 1) -> Progress:
         """Run all cells that are not done, ``workers`` at a time; those that fail are tried once per call.
@@ -205,30 +202,6 @@ class Runner:
                     process.kill()
                     status = process.wait()
         return status
-
-
-def run_cells(
-    study: StudyDefinition,
-    expansion: Expansion,
-    folder: StudyFolder,
-    *,
-    workers: int = 1,
-    threads: int | None = None,
-    gpus: Sequence[int | str] = (),
-    say: Callable[[str], None] = print,
-) -> Progress:
-    """Run all cells of a study that are not done; see `Runner`.
-
-    Args:
-        study: its definition.
-        expansion: its cells.
-        folder: where they lie.
-        workers: cells at a time.
-        threads: of each cell's process.
-        gpus: CUDA devices, shared out among the workers.
-        say: gets a line for each cell that starts and ends.
-    """
-    return Runner(study, expansion, folder, threads=threads, gpus=gpus, say=say).run(workers)
 
 
 def last_line(log: Path) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from monai_cl.errors import UserError
-from monai_cl.study import run_cells
 from monai_cl.study.commands import command_of
 from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
 from monai_cl.study.running import Runner, estimated_hours
@@ -55,9 +54,9 @@ def until(condition, seconds: float = 60) -> None:
 def test_every_cell_runs_once_and_none_the_second_time(tmp_path):
     said: list[str] = []
     world = opened(tmp_path)
-    first = run_cells(*world, workers=2, say=said.append)
+    first = Runner(*world, say=said.append).run(2)
     assert sorted(first.done) == sorted(world[1].cells)
-    assert run_cells(*world, say=said.append).done == []
+    assert Runner(*world, say=said.append).run().done == []
     assert {world[2].of(cell).state() for cell in world[1].cells.values()} == {DONE}
     for cell in world[1].cells.values():
         if cell.step == "first":
@@ -79,18 +78,18 @@ def test_hours_are_estimated_from_the_cells_that_are_done(tmp_path):
 def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_path):
     failing = {**TINY["steps"], "first": {"program": ["python", "-c", "import sys; sys.exit('no memory')"]}}
     study, expansion, folder = opened(tmp_path, steps=failing)
-    progress = run_cells(study, expansion, folder, workers=2, say=lambda _: None)
+    progress = Runner(study, expansion, folder, say=lambda _: None).run(2)
     assert list(progress.failed.values()) == ["status 1: no memory"]
     assert len(progress.done) == 4  # scratch
     states = [(cell.step, folder.of(cell).state()) for cell in expansion.cells.values()]
     assert sorted(states) == sorted([("first", FAILED), *[("last", DONE)] * 4, *[("last", OPEN)] * 4])
     whole = opened(tmp_path)
-    assert len(run_cells(*whole, say=lambda _: None).done) == 2 + 4  # two cells first, other commands; scratch is done
+    assert len(Runner(*whole, say=lambda _: None).run().done) == 2 + 4  # two cells first; scratch is done
 
 
 def test_a_program_that_does_not_exist_fails_its_cell_alone(tmp_path):
     world = opened(tmp_path, steps={"last": {"program": ["no_such_program"]}}, arms={"x": {}}, seeds=[0], folds=[0])
-    (reason,) = run_cells(*world, say=lambda _: None).failed.values()
+    (reason,) = Runner(*world, say=lambda _: None).run().failed.values()
     assert "status 127" in reason
     assert "no_such_program" in reason
 
@@ -99,7 +98,7 @@ def test_workers_share_out_the_devices(tmp_path):
     shown = "import os,sys; open(sys.argv[1] + '/results.json', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])"
     steps = {"last": {"program": ["python", "-S", "-c", shown, "{output}"], "options": {"n": "{seed}"}}}
     study, expansion, folder = opened(tmp_path, steps=steps, arms={"x": {}}, folds=[0])
-    run_cells(study, expansion, folder, gpus=[5, 7], say=lambda _: None)
+    Runner(study, expansion, folder, gpus=[5, 7], say=lambda _: None).run()
     assert {(folder.of(cell).output / "results.json").read_text() for cell in expansion.cells.values()} == {"5"}
     runner = Runner(study, expansion, folder, gpus=[5, 7])
     assert [runner._environment(worker)["CUDA_VISIBLE_DEVICES"] for worker in range(3)] == ["5", "7", "5"]
@@ -107,14 +106,14 @@ def test_workers_share_out_the_devices(tmp_path):
 
 def test_a_measured_cell_without_results_has_failed(tmp_path):
     world = opened(tmp_path, steps={"last": {"program": ["python", "-S", "-c", ""]}}, arms={"x": {}})
-    progress = run_cells(*world, say=lambda _: None)
+    progress = Runner(*world, say=lambda _: None).run()
     assert set(progress.failed.values()) == {"no results.json"}
 
 
 def test_an_absent_input_is_refused_before_anything_runs(tmp_path):
     world = opened(tmp_path, inputs={"data": "nowhere"})
     with pytest.raises(UserError, match=r"expected the input 'data', found nothing at nowhere; name it: --inputs"):
-        run_cells(*world)
+        Runner(*world).run()
 
 
 def test_a_killed_study_loses_one_cell_at_most_and_runs_none_twice_at_a_time(tmp_path):
@@ -147,7 +146,7 @@ def test_a_cell_whose_process_was_killed_too_has_started_and_runs_again(tmp_path
     folder.of(cell).output.mkdir()
     (folder.of(cell).output / "half").touch()
     assert folder.of(cell).state() == STARTED
-    assert run_cells(study, expansion, folder, say=lambda _: None).done == [cell.identity]
+    assert Runner(study, expansion, folder, say=lambda _: None).run().done == [cell.identity]
     assert not (folder.of(cell).output / "half").exists()  # a command starts with an empty folder
 
 
