@@ -20,6 +20,7 @@ class AUCDifference:
         interval: 95 %, of a bootstrap over seeds and patients; None where there are too few patients.
         note: why there is no interval, else None.
         seeds, patients: their numbers.
+        by_seed: the difference for each seed.
     """
 
     first: float
@@ -29,6 +30,7 @@ class AUCDifference:
     note: str | None
     seeds: int
     patients: int
+    by_seed: tuple[float, ...]
 
 
 def auc_difference(
@@ -76,6 +78,7 @@ def auc_difference(
         note=note,
         seeds=count,
         patients=n + m,
+        by_seed=tuple((aucs[1] - aucs[0]).tolist()),
     )
 
 

@@ -25,14 +25,12 @@ class MethodDifference:
         control: name of the control.
         method: name of the method.
         found: the difference of the AUC of all patients.
-        by_seed: the difference for each seed.
     """
 
     cohort: str
     control: str
     method: str
     found: AUCDifference
-    by_seed: tuple[float, ...]
 
 
 def method_differences(runs: Sequence[Run]) -> list[MethodDifference]:
@@ -53,7 +51,7 @@ def method_differences(runs: Sequence[Run]) -> list[MethodDifference]:
             compared = None if control is None else _compare(control.of(cohort), method.of(cohort))
             if control is not None and compared is not None:
                 names = [group.name if several else group.label for group in (control, method)]
-                differences.append(MethodDifference(cohort, names[0], names[1], *compared))
+                differences.append(MethodDifference(cohort, names[0], names[1], compared))
     return differences
 
 
@@ -84,10 +82,8 @@ def _control(method: MethodRuns, present: Sequence[MethodRuns]) -> MethodRuns | 
     return by_rank[0] if by_rank and by_rank[0].method != method.method else None
 
 
-def _compare(first: Sequence[Run], second: Sequence[Run]) -> tuple[AUCDifference, tuple[float, ...]] | None:
+def _compare(first: Sequence[Run], second: Sequence[Run]) -> AUCDifference | None:
     """Of the seeds that both have; None where there is none, or the patients are others or of one class."""
-    from sklearn.metrics import roc_auc_score
-
     runs = [{run.seed: run for run in reversed(group)} for group in (first, second)]
     seeds = sorted(runs[0].keys() & runs[1].keys())
     tables = [[_rows(group[seed]) for seed in seeds] for group in runs]
@@ -97,8 +93,7 @@ def _compare(first: Sequence[Run], second: Sequence[Run]) -> tuple[AUCDifference
     patients = sorted(classes[0])
     labels = np.array([classes[0][patient] for patient in patients])
     before, after = (np.array([[table[p][1] for p in patients] for table in group]) for group in tables)
-    by_seed = [float(roc_auc_score(labels, b) - roc_auc_score(labels, a)) for a, b in zip(before, after, strict=True)]
-    return auc_difference(labels, before, after), tuple(by_seed)
+    return auc_difference(labels, before, after)
 
 
 def _rows(run: Run) -> dict[str, tuple[int, float]]:

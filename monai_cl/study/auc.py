@@ -51,15 +51,13 @@ def auc_gain(arm: Predictions, control: Predictions, *, resamples: int = 2000) -
     if set(labels.tolist()) != {0, 1}:
         return Difference(None, None, 0, 0, 0)
     scores = np.array([[run[patient][1] for patient in patients] for run in runs])  # (2 x seeds, patients)
-    before, after = scores[: len(seeds)], scores[len(seeds) :]
-    found = auc_difference(labels, before, after, resamples=resamples)
-    gains = [roc_auc_score(labels, b) - roc_auc_score(labels, a) for a, b in zip(before, after, strict=True)]
+    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :], resamples=resamples)
     return Difference(
         mean=found.mean,
         interval=found.interval,
-        wins=sum(gain > 0 for gain in gains),
-        losses=sum(gain < 0 for gain in gains),
-        pairs=len(gains),
+        wins=sum(gain > 0 for gain in found.by_seed),
+        losses=sum(gain < 0 for gain in found.by_seed),
+        pairs=found.seeds,
     )
 
 

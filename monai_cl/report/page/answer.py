@@ -76,7 +76,7 @@ def auc_rows(runs: Sequence[Run]) -> list[ForestRow]:
         low, high = one.found.interval or (None, None)
         note, seeds = one.found.note or "", one.found.seeds
         found = PairedDifference(
-            one.found.patients, one.found.mean, low, high, None, note, seeds, one.by_seed if seeds > 1 else ()
+            one.found.patients, one.found.mean, low, high, None, note, seeds, one.found.by_seed if seeds > 1 else ()
         )
         detail = f"AUC: {one.control} {one.found.first:.3f}, {one.method} {one.found.second:.3f}; "
         detail += f"{one.found.patients} patients{_seeds(seeds)}"
