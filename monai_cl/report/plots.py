@@ -30,10 +30,7 @@ def write_plots(folder: str | os.PathLike, runs: Sequence[Run]) -> list[Path]:
     Raises:
         UserError: ``folder`` cannot be written.
     """
-    plots = {
-        f"curve_{kind}_{name}": curve_figure(runs, kind=kind, name=name, file_format="png")
-        for kind, name in curve_names(runs)
-    }
+    plots = {f"curve_{kind}_{name}": curve_figure(runs, kind=kind, name=name) for kind, name in curve_names(runs)}
     for comparison in compare_runs(runs):
         if len(comparison.columns) > 1:
             for organ in summary_rows(comparison):

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from monai_cl.report.figures.figure_files import saved
+from monai_cl.report.figures.figure_files import new_figure, saved
 
 
 def class_activation_figure(
@@ -35,8 +33,7 @@ def class_activation_figure(
     if len(titles) not in (0, len(images)):
         raise ValueError(f"titles must be one for each of {len(images)} slices, got {len(titles)}")
     with rc_context({"font.size": 9}):
-        figure = Figure(figsize=(max(2.4 * len(images), 4.8), 5.4), layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
+        figure = new_figure(max(2.4 * len(images), 4.8), 5.4)
         axes = figure.subplots(2, len(images), squeeze=False)
         for column, (image, heat) in enumerate(zip(images, maps)):
             for row in axes[:, column]:
@@ -48,4 +45,4 @@ def class_activation_figure(
                 axes[0, column].set_title(titles[column], fontsize=9, parse_math=False)
         if title:
             figure.suptitle(title, fontsize=10, parse_math=False)
-        return saved(figure, "png")
+        return saved(figure)

@@ -35,8 +35,8 @@ def curve_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
     return list(found)
 
 
-def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str = "svg") -> bytes:
-    """The quantity ``name`` of the runs of ``kind`` against the iteration, as a stand-alone ``svg`` or ``png``.
+def curve_figure(runs: Sequence[Run], *, kind: str, name: str) -> bytes:
+    """The quantity ``name`` of the runs of ``kind`` against the iteration, as a PNG.
 
     Runs with the same meaning (their seeds and folds) share a colour and one legend entry. Missing values (null) break
     the line. The axis is logarithmic when all values are positive and span more than a factor of 300.
@@ -45,14 +45,13 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
         runs: runs of all kinds; one line for each that has the curve.
         kind: kind of the runs to draw, such as ``pretraining``.
         name: the recorded quantity.
-        file_format: ``svg`` or ``png``.
 
     Raises:
-        ValueError: when no run of that kind has such a curve, or for an unknown format.
+        ValueError: when no run of that kind has such a curve.
     """
     lines = curve_lines(runs, kind=kind, name=name)
     # small on purpose: the page scales it, and its letters must stay legible on a phone
-    figure = new_figure(4.6, 3.0, file_format)
+    figure = new_figure(4.6, 3.0)
     axes = figure.add_subplot()
     for number, (label, curves) in enumerate(lines.items()):
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
@@ -66,7 +65,7 @@ def curve_figure(runs: Sequence[Run], *, kind: str, name: str, file_format: str 
     plain_axes(axes)
     if len(lines) > 1:
         plain_legend(axes, handlelength=2.6)
-    return saved(figure, file_format)
+    return saved(figure)
 
 
 def curve_lines(runs: Sequence[Run], *, kind: str, name: str) -> dict[str, list[np.ndarray]]:

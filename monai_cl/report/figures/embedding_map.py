@@ -57,7 +57,6 @@ def embedding_map(
     *,
     field: str,
     seed: int = 0,
-    file_format: str = "png",
 ) -> bytes:
     """Points coloured by a field: numbers by a scale, up to 12 other values by colour and shape, more are left grey.
 
@@ -67,14 +66,13 @@ def embedding_map(
         values: n of them, None where one is not known.
         field: their name.
         seed: of the order in which points cover one another.
-        file_format: ``png`` or ``svg``.
 
     Returns:
-        the file's bytes.
+        the PNG's bytes.
     """
     if len(values) != len(points):
         raise ValueError(f"values must be one for each of {len(points)} points, got {len(values)}")
-    figure = new_figure(5.6, 4.6, file_format)
+    figure = new_figure(5.6, 4.6)
     axes = figure.add_subplot()
     order = np.random.default_rng(seed).permutation(len(points))
     points, values = points[order], [values[place] for place in order]
@@ -91,7 +89,7 @@ def embedding_map(
     axes.set_ylabel(axes_names[1], fontsize=9)
     axes.tick_params(labelsize=8, length=3)
     axes.spines[["top", "right"]].set_visible(False)
-    return saved(figure, file_format)
+    return saved(figure)
 
 
 def _is_scale(values: Sequence[Any]) -> bool:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 
-
-def new_figure(width: float, height: float, file_format: str) -> Figure:
-    """An empty white figure in inches, drawn without pyplot; ``ValueError`` for an unknown format."""
-    if file_format not in MEDIA_TYPES:
-        raise ValueError(f"file_format must be one of {', '.join(MEDIA_TYPES)}, got {file_format!r}")
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure in inches, drawn without pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
@@ -37,10 +32,8 @@ def plain_legend(axes: Axes, **options: Any) -> None:
         text.set_parse_math(False)
 
 
-def saved(figure: Figure, file_format: str, *, dpi: int = 150) -> bytes:
-    """A figure as bytes, without a date and with fixed ids, so that equal figures are equal files."""
+def saved(figure: Figure) -> bytes:
+    """A figure as a PNG without the name of its writer, so that equal figures are equal files."""
     buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "monai_cl", "svg.fonttype": "path"}):
-        metadata = {"Date": None} if file_format == "svg" else {"Software": None}
-        figure.savefig(buffer, format=file_format, dpi=dpi, metadata=metadata)
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return buffer.getvalue()

@@ -9,23 +9,22 @@ import numpy as np
 from monai_cl.report.figures.figure_files import new_figure, saved
 
 
-def neighbours_figure(pictures: Sequence[np.ndarray], titles: Sequence[str], *, file_format: str = "png") -> bytes:
+def neighbours_figure(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> bytes:
     """Pictures in a row, that of the query first, in a frame.
 
     Args:
         pictures: (H, W) in [0, 1] each.
         titles: one above each.
-        file_format: ``png`` or ``svg``.
 
     Returns:
-        the file's bytes.
+        the PNG's bytes.
 
     Raises:
         ValueError: no picture, or another number of titles.
     """
     if not pictures or len(pictures) != len(titles):
         raise ValueError(f"titles must be one for each of the pictures, got {len(titles)} for {len(pictures)}")
-    figure = new_figure(2.3 * len(pictures), 2.9, file_format)
+    figure = new_figure(2.3 * len(pictures), 2.9)
     for number, (picture, title) in enumerate(zip(pictures, titles)):
         axes = figure.add_subplot(1, len(pictures), number + 1)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -34,4 +33,4 @@ def neighbours_figure(pictures: Sequence[np.ndarray], titles: Sequence[str], *, 
         axes.set_title(title, fontsize=8, parse_math=False)
         for spine in axes.spines.values():
             spine.set(visible=number == 0, color="#D55E00", linewidth=2.5)
-    return saved(figure, file_format)
+    return saved(figure)

@@ -11,26 +11,25 @@ from monai_cl.report.tables import row_name
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def pairs_figure(comparison: Comparison, *, organ: str = MEAN, file_format: str = "png") -> bytes:
+def pairs_figure(comparison: Comparison, *, organ: str = MEAN) -> bytes:
     """Dice of every other column less that of the first, case by case; without names of cases.
 
     Args:
         comparison: runs that may be compared.
         organ: one of its organs, or the mean over them.
-        file_format: ``png`` or ``svg``.
 
     Returns:
-        the file's bytes; the same comparison gives the same bytes.
+        the PNG's bytes; the same comparison gives the same bytes.
 
     Raises:
-        ValueError: a single column, an unknown organ or format.
+        ValueError: a single column, an unknown organ.
     """
     reference, *others = comparison.columns
     if not others:
         raise ValueError(f"comparison must have at least two columns, got {reference.label!r} alone")
     if organ not in (*comparison.organs, MEAN):
         raise ValueError(f"organ must be one of {', '.join((*comparison.organs, MEAN))}, got {organ!r}")
-    figure = new_figure(4.6, 3.0, file_format)
+    figure = new_figure(4.6, 3.0)
     axes = figure.add_subplot()
     axes.axhline(0, color="#555555", linewidth=1)
     for number, column in enumerate(others):
@@ -59,4 +58,4 @@ def pairs_figure(comparison: Comparison, *, organ: str = MEAN, file_format: str 
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         plain_legend(axes, loc="upper left", handletextpad=0.3)
-    return saved(figure, file_format)
+    return saved(figure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from monai_cl.report.figures.curves import COLOURS
 from monai_cl.report.figures.figure_files import new_figure, plain_legend, saved
 
 _UNKNOWN = "#BBBBBB"
+_MOST_POINTS = 3000
 
 
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,34 +35,21 @@ def principal_plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, share
 
 
-def pca_figure(
-    features: np.ndarray,
-    labels: Sequence[int] | None,
-    depths: Sequence[float] | None,
-    *,
-    classes: Mapping[int, str] | None = None,
-    title: str | None = None,
-    at_most: int = 3000,
-    seed: int = 0,
-    file_format: str = "png",
-) -> bytes:
+def pca_figure(features: np.ndarray, labels: Sequence[int] | None, depths: Sequence[float] | None) -> bytes:
     """Two panels of the same points: one coloured by class, one by depth.
+
+    Of more than 3000 points a random subset is drawn, always the same; the directions are those of all points.
 
     Args:
         features: (n, F), of slices or of patients.
         labels: (n,) classes, -1 for unknown (drawn grey, below the others); None leaves the panel out.
         depths: (n,) in [0, 1], nan for unknown; None, or all nan, leaves the panel out.
-        classes: class -> its name in the legend.
-        title: drawn above.
-        at_most: points drawn, of more, a random subset; the directions are those of all points.
-        seed: of that subset and of the order in which points cover one another.
-        file_format: ``png`` or ``svg``.
 
     Returns:
-        the file's bytes.
+        the PNG's bytes.
 
     Raises:
-        ValueError: another number of labels or depths than features, nothing to colour by, an unknown format.
+        ValueError: another number of labels or depths than features, nothing to colour by.
     """
     points, share = principal_plane(features)
     labels = None if labels is None else _column("labels", labels, len(points)).astype(int)
@@ -72,12 +60,12 @@ def pca_figure(
     if not panels:
         raise ValueError("labels or depths must be given, got neither")
     # in random order, or the last class would lie over the others
-    rows = np.random.default_rng(seed).permutation(len(points))[:at_most]
-    figure = new_figure(4.6 * len(panels), 4.2, file_format)
+    rows = np.random.default_rng(0).permutation(len(points))[:_MOST_POINTS]
+    figure = new_figure(4.6 * len(panels), 4.2)
     for number, name in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         if name == "class":
-            _by_class(axes, points[rows], labels[rows], classes or {})
+            _by_class(axes, points[rows], labels[rows])
         else:
             _by_depth(figure, axes, points[rows], depths[rows])
         axes.set_title(f"by {name}", fontsize=10.5, loc="left", fontweight="bold")
@@ -85,12 +73,10 @@ def pca_figure(
         axes.set_ylabel(f"second direction ({share[1]:.0%})", fontsize=9)
         axes.tick_params(labelsize=8, length=3)
         axes.spines[["top", "right"]].set_visible(False)
-    if title is not None:
-        figure.suptitle(title, fontsize=11, parse_math=False)
-    return saved(figure, file_format)
+    return saved(figure)
 
 
-def _by_class(axes, points: np.ndarray, labels: np.ndarray, classes: Mapping[int, str]) -> None:
+def _by_class(axes, points: np.ndarray, labels: np.ndarray) -> None:
     present = sorted(set(labels.tolist()))
     colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(x for x in present if x >= 0)}
     colours[-1] = _UNKNOWN
@@ -98,7 +84,7 @@ def _by_class(axes, points: np.ndarray, labels: np.ndarray, classes: Mapping[int
     for mask, layer in ((unknown, 1), (~unknown, 2)):
         axes.scatter(*points[mask].T, s=9, c=[colours[x] for x in labels[mask].tolist()], linewidths=0, zorder=layer)
     for label in present:
-        name = "unknown" if label < 0 else classes.get(label, f"class {label}")
+        name = "unknown" if label < 0 else f"class {label}"
         axes.scatter([], [], s=24, color=colours[label], label=name, linewidths=0)
     plain_legend(axes)
 

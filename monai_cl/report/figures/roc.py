@@ -10,25 +10,24 @@ from monai_cl.report.figures.curves import COLOURS, DASHES
 from monai_cl.report.figures.figure_files import new_figure, plain_axes, plain_legend, saved
 
 
-def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, file_format: str = "png") -> bytes:
+def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None) -> bytes:
     """Sensitivity against 1 − specificity, with the area under each curve in the legend.
 
     Args:
         predictions: name of the curve -> (labels (n,) 0 or 1, probabilities (n,)), one per patient.
         title: drawn above.
-        file_format: ``png`` or ``svg``.
 
     Returns:
-        the file's bytes; the same predictions give the same bytes.
+        the PNG's bytes; the same predictions give the same bytes.
 
     Raises:
-        ValueError: no curve, a curve whose labels are not both 0 and 1, an unknown format.
+        ValueError: no curve, a curve whose labels are not both 0 and 1.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     if not predictions:
         raise ValueError("predictions must hold at least one curve, got none")
-    figure = new_figure(4.6, 4.4, file_format)
+    figure = new_figure(4.6, 4.4)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="dotted")
     for number, (name, (labels, probability)) in enumerate(predictions.items()):
@@ -48,4 +47,4 @@ def roc_figure(predictions: Mapping[str, tuple], *, title: str | None = None, fi
     plain_legend(axes, loc="lower right", handlelength=2.6)
     if title is not None:
         axes.set_title(title, fontsize=10.5, loc="left", fontweight="bold", parse_math=False)
-    return saved(figure, file_format)
+    return saved(figure)

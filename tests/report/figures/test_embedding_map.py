@@ -53,16 +53,17 @@ def test_umap_keeps_what_is_together_together():
     np.testing.assert_array_equal(plane(far, "umap", seed=1)[0], points)
 
 
+@pytest.mark.usefixtures("as_svg")
 def test_classes_are_named_with_their_counts_and_numbers_get_a_scale():
     points, names = plane(VECTORS)
     # shown as paths, the letters cannot be read back: the pictures of other values differ
     classes = embedding_map(points, names, ["a", None] * 20, field="stage")
     assert classes == embedding_map(points, names, ["a", None] * 20, field="stage")
     assert classes != embedding_map(points, names, ["a", "b"] * 20, field="stage")
-    scale = embedding_map(points, names, np.linspace(0, 1, 40).tolist(), field="age", file_format="svg")
+    scale = embedding_map(points, names, np.linspace(0, 1, 40).tolist(), field="age")
     assert b"image/png" in scale  # the bar of colours
-    assert b"image/png" not in embedding_map(points, names, [0, 1] * 20, field="target", file_format="svg")
-    many = embedding_map(points, names, [f"p{n}" for n in range(40)], field="patient", file_format="svg")
+    assert b"image/png" not in embedding_map(points, names, [0, 1] * 20, field="target")
+    many = embedding_map(points, names, [f"p{n}" for n in range(40)], field="patient")
     assert paths(many) > 40
     with pytest.raises(ValueError, match="one for each of 40 points, got 1"):
         embedding_map(points, names, ["a"], field="stage")
