@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,7 @@ class ModalitySampler(EndlessSampler):
         modalities: the modality of every slice, in [0, number of modalities).
         names: of the modalities, in the order of their numbers.
         batch_size: samples of this process in an iteration, a multiple of the number of modalities.
-        seed: the run's seed.
-        rank: this process, in [0, world_size); None: its own number.
-        world_size: number of processes; None: of this run.
-        start: first iteration; a resumed run sets it.
+        **options: ``seed``, ``rank``, ``world_size`` and ``start``, see `EndlessSampler`.
 
     Attributes:
         counts: modality -> number of its scans.
@@ -42,12 +40,9 @@ class ModalitySampler(EndlessSampler):
         *,
         names: Sequence[str],
         batch_size: int,
-        seed: int = 0,
-        rank: int | None = None,
-        world_size: int | None = None,
-        start: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size, start=start)
+        super().__init__(batch_size=batch_size, **options)
         scan_of, modality_of = np.asarray(scans), np.asarray(modalities)
         if scan_of.shape != modality_of.shape:
             raise ValueError(f"scans and modalities must be of one shape, got {scan_of.shape} and {modality_of.shape}")

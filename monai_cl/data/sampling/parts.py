@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,10 +29,7 @@ class PartSampler(EndlessSampler):
         parts: the part of every slice, in [0, number of parts).
         count: number of parts.
         scans_per_batch: scans of this process in an iteration.
-        seed: the run's seed.
-        rank: this process, in [0, world_size); None: its own number.
-        world_size: number of processes; None: of this run.
-        start: first iteration; a resumed run sets it.
+        **options: ``seed``, ``rank``, ``world_size`` and ``start``, see `EndlessSampler`.
 
     Raises:
         ValueError: a number out of its range.
@@ -45,15 +43,11 @@ class PartSampler(EndlessSampler):
         *,
         count: int,
         scans_per_batch: int,
-        seed: int = 0,
-        rank: int | None = None,
-        world_size: int | None = None,
-        start: int = 0,
+        **options: Any,
     ) -> None:
         if count < 1 or scans_per_batch < 1:
             raise ValueError(f"parts and scans_per_batch must be >= 1, got {count} and {scans_per_batch}")
-        rows = scans_per_batch * count
-        super().__init__(batch_size=rows, seed=seed, rank=rank, world_size=world_size, start=start)
+        super().__init__(batch_size=scans_per_batch * count, **options)
         scan_of, part_of = np.asarray(scans), np.asarray(parts)
         if scan_of.shape != part_of.shape or not len(scan_of):
             raise ValueError(f"scans and parts must be of one length >= 1, got {scan_of.shape} and {part_of.shape}")

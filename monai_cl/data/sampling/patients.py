@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +29,10 @@ class PatientSampler(EndlessSampler):
         patients: the patient of every slice.
         targets: the class of every slice's patient; None or a negative number: not known.
         batch_size: patients of this process in an iteration.
-        seed: the run's seed.
-        rank: this process, in [0, world_size); None: its own number.
-        world_size: number of processes; None: of this run.
-        start: first iteration.
         balance: False treats all patients alike, with or without a known class.
         classes: the classes to use; a patient of another class is left out like one without a class. Default: all that
             occur.
+        **options: ``seed``, ``rank``, ``world_size`` and ``start``, see `EndlessSampler`.
 
     Attributes:
         counts: class -> number of patients (key None: all together, without ``balance``).
@@ -52,14 +50,11 @@ class PatientSampler(EndlessSampler):
         targets: Sequence[int | None],
         *,
         batch_size: int = 64,
-        seed: int = 0,
-        rank: int | None = None,
-        world_size: int | None = None,
-        start: int = 0,
         balance: bool = True,
         classes: Sequence[int] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, seed=seed, rank=rank, world_size=world_size, start=start)
+        super().__init__(batch_size=batch_size, **options)
         if len(patients) != len(targets):
             raise ValueError(f"patients and targets must be of one length, got {len(patients)} and {len(targets)}")
         groups, self.left_out = _groups(patients, targets, balance=balance, classes=classes)
