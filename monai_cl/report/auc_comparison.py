@@ -86,7 +86,6 @@ def auc_by_fraction(
     labels: Mapping[str, int],
     first: Mapping[float, list[Mapping[str, float]]],
     second: Mapping[float, list[Mapping[str, float]]],
-    **options: int,
 ) -> dict[float, AUCDifference]:
     """`auc_difference` for each fraction of the labels that both were trained with.
 
@@ -94,7 +93,6 @@ def auc_by_fraction(
         labels: patient -> class, of the test.
         first: fraction -> for each seed, patient -> probability.
         second: likewise, seeds in the same order.
-        **options: of `auc_difference`.
 
     Raises:
         ValueError: another number of seeds, or a run that lacks a patient.
@@ -111,5 +109,5 @@ def auc_by_fraction(
             if absent:
                 raise ValueError(f"a run with {fraction:g} of the labels has no probability of {sorted(absent)[0]}")
             tables.append(np.array([[run[patient] for patient in patients] for run in runs]))
-        compared[fraction] = auc_difference(truth, *tables, **options)
+        compared[fraction] = auc_difference(truth, *tables)
     return compared

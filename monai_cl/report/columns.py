@@ -76,21 +76,17 @@ class Column:
         return fmean(values) if values else None
 
 
-def column_difference(
-    reference: Column, column: Column, organ: str = MEAN, *, resamples: int = 10_000, seed: int = 0
-) -> PairedDifference:
+def column_difference(reference: Column, column: Column, organ: str = MEAN) -> PairedDifference:
     """Dice of ``column`` less that of ``reference``: by seed and case where they share two seeds or more, else by case.
 
     Args:
         reference: what is subtracted.
         column: the other one, of the same comparison.
         organ: one of its organs, or `MEAN`.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
     """
     seeds = [number for number in reference.seed_dice if number in column.seed_dice]
     if len(seeds) < 2:
-        return paired_difference(reference.dice[organ], column.dice[organ], resamples=resamples, seed=seed)
+        return paired_difference(reference.dice[organ], column.dice[organ])
     before, after = ([part.seed_dice[number][organ] for number in seeds] for part in (reference, column))
     cases = sorted({case for first, second in zip(before, after) for case in first.keys() & second.keys()})
     pairs = np.array(
@@ -99,7 +95,7 @@ def column_difference(
             for first, second in zip(before, after, strict=True)
         ]
     )
-    return seed_difference(pairs, resamples=resamples, seed=seed)
+    return seed_difference(pairs)
 
 
 def case_dice(runs: Sequence[Run], organs: Sequence[str], mean_over: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -58,15 +58,12 @@ class SpeedUp:
         }
 
 
-def speed_up(
-    scratch: Mapping[int, Sequence[float]], pretrained: Mapping[int, Sequence[float]], *, share: float = 0.98
-) -> SpeedUp:
+def speed_up(scratch: Mapping[int, Sequence[float]], pretrained: Mapping[int, Sequence[float]]) -> SpeedUp:
     """Compare the validation curves of runs from scratch and from pre-trained weights.
 
     Args:
         scratch: seed -> AUC of each epoch.
         pretrained: likewise; seeds that only one of them has are passed over.
-        share: see `epochs_to`.
 
     Raises:
         ValueError: no seed in common, or as `epochs_to`.
@@ -80,8 +77,8 @@ def speed_up(
     for seed in seeds:
         if seed in weak:
             continue
-        first, second = (epochs_to(runs[seed], share=share) for runs in (scratch, pretrained))
-        reached = epochs_to(pretrained[seed], share=share, reference=max(scratch[seed]))
+        first, second = (epochs_to(runs[seed]) for runs in (scratch, pretrained))
+        reached = epochs_to(pretrained[seed], reference=max(scratch[seed]))
         assert first is not None  # a run reaches its own best
         assert second is not None
         own[seed] = 1 - second / first

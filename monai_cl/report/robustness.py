@@ -9,28 +9,25 @@ FLOOR = 0.05  # of the probability that a deviation is relative to
 _SMALLEST = 1e-6
 
 
-def relative_deviation(probability: np.ndarray, varied: np.ndarray, *, floor: float = FLOOR) -> np.ndarray:
-    """``|p' − p| / max(p, floor)``.
+def relative_deviation(probability: np.ndarray, varied: np.ndarray) -> np.ndarray:
+    """``|p' − p| / max(p, 0.05)``.
 
     Args:
         probability: (n,) of the images as they are.
         varied: (n, v) of their variants.
-        floor: > 0.
 
     Returns:
         (n, v).
 
     Raises:
-        ValueError: shapes that do not fit, a floor not above 0.
+        ValueError: shapes that do not fit.
 
     Source: Ghesu et al., arXiv 2201.01283, section 5.4; the floor is a choice.
     """
     probability, varied = np.asarray(probability, float), np.asarray(varied, float)
     if probability.ndim != 1 or varied.shape[:1] != probability.shape or varied.ndim != 2:
         raise ValueError(f"expected (n,) and (n, v), got {probability.shape} and {varied.shape}")
-    if not floor > 0:
-        raise ValueError(f"floor must be > 0, got {floor}")
-    return np.abs(varied - probability[:, None]) / np.maximum(probability, floor)[:, None]
+    return np.abs(varied - probability[:, None]) / np.maximum(probability, FLOOR)[:, None]
 
 
 def robustness_scores(labels: np.ndarray, probability: np.ndarray, varied: np.ndarray) -> dict[str, float | int]:

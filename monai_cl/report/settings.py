@@ -28,6 +28,7 @@ _UNRELATED_BELOW = (
     "validate.pictures.",
 )
 _MOST_NAMED = 4
+_MOST_DIFFERING = 6
 UNSET = "not set"
 
 
@@ -61,16 +62,16 @@ def settings_text(settings: Mapping[str, str]) -> str:
     return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def differing_text(settings: Sequence[Mapping[str, str]], *, most: int = 6) -> str:
-    """``"iterations 10, 90; network_def._target_ UNet, UNETR"``: every setting with its values.
+def differing_text(settings: Sequence[Mapping[str, str]]) -> str:
+    """``"iterations 10, 90; network_def._target_ UNet, UNETR"``: every setting with its values; of many the first six.
 
     Args:
         settings: of :func:`differing_settings`.
-        most: settings that are named.
     """
     keys = list(settings[0])
-    named = [f"{key} {', '.join(dict.fromkeys(own[key] for own in settings))}" for key in keys[:most]]
-    return "; ".join([*named, *([f"and {len(keys) - most} more"] if len(keys) > most else [])])
+    named = [f"{key} {', '.join(dict.fromkeys(own[key] for own in settings))}" for key in keys[:_MOST_DIFFERING]]
+    rest = len(keys) - len(named)
+    return "; ".join([*named, *([f"and {rest} more"] if rest else [])])
 
 
 def _settings(run: Run) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 # Two-sided, Wilcoxon's smallest possible p is 2 / 2^n: with five pairs .0625, so no result could be significant. With
 # so few values a percentile interval is also too narrow to print as "95 %".
 MINIMUM_PAIRS = 6
+_NESTED_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,18 @@ def paired_difference(
     return PairedDifference(n, mean, low, high, *_test(differences), differences=shown)
 
 
-def seed_difference(differences: np.ndarray, *, resamples: int = 10_000, seed: int = 0) -> PairedDifference:
+def seed_difference(differences: np.ndarray) -> PairedDifference:
     """Paired differences of several seeds: the interval is over seeds and cases, the test over each case's mean.
 
     Args:
         differences: (seeds, cases), nan where a case has no pair for a seed.
-        resamples: bootstrap resamples, see :func:`nested_interval`.
-        seed: seed of the bootstrap.
     """
     known = np.isfinite(differences)
     seeds, pairs = int(known.any(axis=1).sum()), int(known.sum())
     if pairs == 0:
         return PairedDifference(0, None, None, None, None, "no case has both values")
     cases = np.nanmean(differences[:, known.any(axis=0)], axis=0)
-    interval = _seed_interval(differences.tobytes(), differences.shape, resamples, seed)
+    interval = _seed_interval(differences.tobytes(), differences.shape)
     low, high = interval or (None, None)
     if interval is None:
         p_value, note = None, f"{pairs} pairs: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
@@ -98,8 +97,8 @@ def seed_difference(differences: np.ndarray, *, resamples: int = 10_000, seed: i
 
 
 @functools.lru_cache(maxsize=256)  # table and figure of a report ask for the same
-def _seed_interval(content: bytes, shape: tuple[int, int], resamples: int, seed: int) -> tuple[float, float] | None:
-    return nested_interval(np.frombuffer(content).reshape(shape), resamples=resamples, seed=seed)
+def _seed_interval(content: bytes, shape: tuple[int, int]) -> tuple[float, float] | None:
+    return nested_interval(np.frombuffer(content).reshape(shape))
 
 
 def _test(differences: np.ndarray) -> tuple[float | None, str]:
@@ -135,33 +134,28 @@ def _wilcoxon(differences: np.ndarray) -> float:
     return float(wilcoxon(np.round(differences, 12)).pvalue)
 
 
-def nested_interval(
-    differences: np.ndarray, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean of paired differences: seeds are resampled, and cases within them.
+def nested_interval(differences: np.ndarray) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of the mean of paired differences: seeds are resampled, and cases within them.
 
     Args:
         differences: (seeds, cases); nan where a case has no pair for a seed.
-        confidence: coverage, in (0, 1).
-        resamples: of seeds and cases.
-        seed: of the bootstrap.
 
     Returns:
         the interval; None with fewer than `MINIMUM_PAIRS` pairs.
     """
     if np.isfinite(differences).sum() < MINIMUM_PAIRS:
         return None
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     seeds, cases = differences.shape
-    drawn = [(rng.integers(seeds, size=seeds), rng.integers(cases, size=cases)) for _ in range(resamples)]
-    means = np.full(resamples, np.nan)
+    drawn = [(rng.integers(seeds, size=seeds), rng.integers(cases, size=cases)) for _ in range(_NESTED_RESAMPLES)]
+    means = np.full(len(drawn), np.nan)
     # all at once would need an array of resamples x seeds x cases
     batch = max(1, 2_000_000 // differences.size)
-    for start in range(0, resamples, batch):
+    for start in range(0, len(drawn), batch):
         rows, columns = (np.stack(indices) for indices in zip(*drawn[start : start + batch]))
         values = differences[rows[:, :, None], columns[:, None, :]]
         count = np.isfinite(values).sum(axis=(1, 2))
         hit = count > 0  # a resample may hit no pair
         means[start : start + batch][hit] = np.nansum(values, axis=(1, 2))[hit] / count[hit]
-    low, high = np.nanquantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.nanquantile(means, [0.025, 0.975])
     return float(low), float(high)

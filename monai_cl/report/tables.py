@@ -63,15 +63,13 @@ class Table:
         )
 
 
-def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0) -> Table:
+def dice_table(comparison: Comparison) -> Table:
     """Mean Dice of every organ and over organs, one column per initialisation, with differences to the first column.
 
     Where runs have failed, their column and its difference are there again without them.
 
     Args:
         comparison: see :func:`monai_cl.report.compare_runs`.
-        resamples: bootstrap resamples of the cases, see :func:`monai_cl.report.paired_difference`.
-        seed: of the bootstrap.
     """
     reference, *others = comparison.columns
     header = ["organ", "cases", *(column.label for column in comparison.columns)]
@@ -86,11 +84,11 @@ def dice_table(comparison: Comparison, *, resamples: int = 10_000, seed: int = 0
         row += [_with_deviation(column.mean(organ), column.seed_deviation.get(organ)) for column in comparison.columns]
         row += [fraction(column.sound.mean(organ)) for column in comparison.columns if column.failed]
         for column in others:
-            difference = column_difference(reference, column, organ, resamples=resamples, seed=seed)
+            difference = column_difference(reference, column, organ)
             row += _difference_cells(difference)
             seeded = seeded or difference.seeds > 1
             if _without_failed(reference, column):
-                sound = column_difference(reference.sound, column.sound, organ, resamples=resamples, seed=seed)
+                sound = column_difference(reference.sound, column.sound, organ)
                 row += _difference_cells(sound)[:2]
             if difference.note:
                 doubts[column.label, difference.note].append(row_name(organ))

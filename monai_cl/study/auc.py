@@ -28,13 +28,12 @@ def auc_mean(predictions: Predictions) -> Mean:
     return Mean(float(np.mean(aucs)), float(np.std(aucs, ddof=1)) if len(aucs) > 1 else None, len(aucs), len(patients))
 
 
-def auc_gain(arm: Predictions, control: Predictions, *, resamples: int = 2000) -> Difference:
+def auc_gain(arm: Predictions, control: Predictions) -> Difference:
     """AUC of an arm less that of its control, over the seeds that both have and the patients that all of them have.
 
     Args:
         arm: seed -> patient -> (label, probability).
         control: likewise, with the same labels.
-        resamples: of the bootstrap over seeds and patients, see `auc_difference`.
 
     Returns:
         the difference; its pairs, wins and losses count seeds.
@@ -51,7 +50,7 @@ def auc_gain(arm: Predictions, control: Predictions, *, resamples: int = 2000) -
     if set(labels.tolist()) != {0, 1}:
         return Difference(None, None, 0, 0, 0)
     scores = np.array([[run[patient][1] for patient in patients] for run in runs])  # (2 x seeds, patients)
-    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :], resamples=resamples)
+    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :], resamples=10_000)
     return Difference(
         mean=found.mean,
         interval=found.interval,

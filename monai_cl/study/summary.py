@@ -124,14 +124,13 @@ class Summary:
         return (text.lstrip("+-") if float(text) == 0 else text).replace("-", "−")
 
 
-def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, *, resamples: int = 10_000) -> Summary:
+def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder) -> Summary:
     """The table from the cells that are done.
 
     Args:
         study: its definition.
         expansion: its cells; others that lie in the folder do not count.
         folder: where they lie.
-        resamples: of the bootstrap.
     """
     measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
     means, differences = {}, {}
@@ -141,7 +140,7 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder,
         means |= {(arm, label): mean(found) for arm, found in values.items()}
         for control, arm in itertools.product(study.controls, study.arms):
             if arm != control:
-                differences[control, arm, label] = difference(values[arm], values[control], resamples=resamples)
+                differences[control, arm, label] = difference(values[arm], values[control])
     return Summary(study, means, differences, tuple(_notes(study, expansion, folder, measured)))
 
 

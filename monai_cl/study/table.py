@@ -62,13 +62,12 @@ def mean_of(values: Values) -> Mean:
     return Mean(float(np.mean(means)), deviation, len(means), len(cases))
 
 
-def difference_of(arm: Values, control: Values, *, resamples: int = 10_000) -> Difference:
+def difference_of(arm: Values, control: Values) -> Difference:
     """Paired difference of two arms.
 
     Args:
         arm: seed -> case -> value.
         control: likewise; pairs are those of the same seed and case.
-        resamples: of the bootstrap.
     """
     seeds = [seed for seed in arm if seed in control and arm[seed].keys() & control[seed].keys()]
     cases = sorted({case for seed in seeds for case in arm[seed].keys() & control[seed].keys()}, key=repr)
@@ -82,7 +81,7 @@ def difference_of(arm: Values, control: Values, *, resamples: int = 10_000) -> D
     known = pairs[np.isfinite(pairs)]
     return Difference(
         mean=float(known.mean()),
-        interval=nested_interval(pairs, resamples=resamples),
+        interval=nested_interval(pairs),
         wins=int((known > 0).sum()),
         losses=int((known < 0).sum()),
         pairs=len(known),
