@@ -35,15 +35,18 @@ def principal_plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, share
 
 
-def pca_figure(features: np.ndarray, labels: Sequence[int] | None, depths: Sequence[float] | None) -> bytes:
+def pca_figure(
+    features: np.ndarray, labels: Sequence[int] | None, depths: Sequence[float] | None, *, seed: int = 0
+) -> bytes:
     """Two panels of the same points: one coloured by class, one by depth.
 
-    Of more than 3000 points a random subset is drawn, always the same; the directions are those of all points.
+    Of more than 3000 points a random subset is drawn; the directions are those of all points.
 
     Args:
         features: (n, F), of slices or of patients.
         labels: (n,) classes, -1 for unknown (drawn grey, below the others); None leaves the panel out.
         depths: (n,) in [0, 1], nan for unknown; None, or all nan, leaves the panel out.
+        seed: of that subset and of the order in which points cover one another.
 
     Returns:
         the PNG's bytes.
@@ -60,7 +63,7 @@ def pca_figure(features: np.ndarray, labels: Sequence[int] | None, depths: Seque
     if not panels:
         raise ValueError("labels or depths must be given, got neither")
     # in random order, or the last class would lie over the others
-    rows = np.random.default_rng(0).permutation(len(points))[:_MOST_POINTS]
+    rows = np.random.default_rng(seed).permutation(len(points))[:_MOST_POINTS]
     figure = new_figure(4.6 * len(panels), 4.2)
     for number, name in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
