@@ -32,6 +32,17 @@ MEASURES = """(() => {
       .map(box => box.width > 100 && box.left >= 0 && box.right <= root.clientWidth),
     hidden: [...document.querySelectorAll(".scroll")].filter(part => part.scrollWidth > part.clientWidth + 1)
       .map(part => getComputedStyle(part).backgroundImage.split("gradient").length - 1),
+    lines: [...document.querySelectorAll("svg.line")].map(part => part.getBoundingClientRect().width),
+    // words that lie over what stands beside them
+    over: [...document.querySelectorAll("th, td, dt, dd, .what, .value, .strip label")]
+      .filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.textContent),
+    // numbers that are cut where no shadow says so: the shadow is 10 px wide
+    cut: [...document.querySelectorAll(".scroll")].filter(part => {
+      const cells = [...part.querySelectorAll("tr > :last-child")], edge = part.getBoundingClientRect().right;
+      const space = cell => parseFloat(getComputedStyle(cell).paddingRight);
+      const words = cells.map(cell => cell.getBoundingClientRect().right - space(cell));
+      return Math.max(...words) > edge + 1 && part.scrollWidth - part.clientWidth < 10;
+    }).length,
     columns: [...document.querySelectorAll(".split")].map(part => part.children)
       .filter(parts => parts.length > 1)
       .map(([left, right]) => right.getBoundingClientRect().left >= left.getBoundingClientRect().right),
@@ -60,7 +71,7 @@ def report(tmp_path_factory) -> Path:
     """A report with everything in it."""
     folder = tmp_path_factory.mktemp("report")
     pair(folder / "runs", config={"a_very_long_key_" * 20: "value " * 100})
-    study(folder / "runs" / "probes")
+    study(folder / "runs" / "probes", cohort="synthetic_cirrhosis_histology")
     return write_report(folder / "report.html", folder / "runs")
 
 
@@ -86,6 +97,9 @@ def test_the_page_fits_the_screen_loads_its_pictures_and_complains_of_nothing(re
     # a table that does not fit has a shadow on the side where more of it lies
     assert all(count == 4 for count in found["hidden"])
     assert found["hidden"] or browser.wide > 360
+    assert found["cut"] == 0
+    assert found["over"] == []
+    assert min(found["lines"]) > 100  # the figures of the differences
     assert found["columns"] == [browser.wide == 1440] * 2  # Dice, and methods
     assert all(found["images"])
     assert found["small"] == 0
@@ -135,6 +149,22 @@ def test_the_arrow_keys_go_through_the_panels_of_a_strip(report, browser):
     browser.press("ArrowLeft", 37)
     browser.press("ArrowLeft", 37)
     assert browser.evaluate(SHOWN) == 6
+
+
+def test_the_truth_is_in_the_place_of_the_chosen_panel_while_it_is_pointed_at(report, browser):
+    browser.open(report.as_uri())
+    browser.evaluate("document.querySelectorAll('.strip input')[3].click()")
+    caption = ("[...document.querySelectorAll('.panels > figure')].filter(part => part.offsetWidth > 0)"
+               ".map(part => part.textContent).join()")  # fmt: skip
+    seen = []
+    place = browser.evaluate(
+        "(box => [box.x + box.width / 2, box.y + box.height / 2])((part => { part.scrollIntoView({block: 'center'}); "
+        "return part.getBoundingClientRect(); })(document.querySelector('.panels')))"
+    )
+    for x, y in (place, (1, 1)):
+        browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        seen.append(browser.evaluate(caption))
+    assert seen == ["truth", "scratch, mean Dice 0.660"]
 
 
 def test_the_page_is_dark_where_the_reader_wants_it_and_whole_on_paper(report, browser):

@@ -12,9 +12,10 @@ from tests.report.test_method_tables import runs
 PREDICTIONS = {f"patient{i}": (i % 2, 0.3 + 0.4 * (i % 2) + i / 100) for i in range(12)}
 
 
-def study(folder):
+def study(folder, **more):
     for number, method in enumerate(("wsp", "simclr")):
-        run = put(folder / method, classification(PREDICTIONS, method=method, seed=number, overlays=["pca.png"]))
+        record = classification(PREDICTIONS, method=method, seed=number, overlays=["pca.png"], **more)
+        run = put(folder / method, record)
         picture = pca_figure(np.random.default_rng(0).normal(size=(10, 3)), np.arange(10) % 2, None)
         (run / "pca.png").write_bytes(picture)
     return folder

@@ -11,8 +11,8 @@ from monai_cl.report.figures.curves import SMOOTH_FROM, running_mean
 
 _WIDTH, _HEIGHT = 420, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 12, 40
-# colours of the style sheet
-COLOURS = 6
+# of the style sheet; together thirty lines that differ
+_COLOURS, _DASHES = 6, 5
 # more points than pixels would only make the page larger
 _MOST_POINTS = 80
 # from this many on, points are not marked
@@ -39,7 +39,7 @@ def line_chart(
         x_label: below it.
         labels: all lines of a group of charts, in the order of their colours, see `chart_legend`; None: those of this
             one, which has its own legend.
-        y_label: unit, above the vertical axis.
+        y_label: unit, above the vertical axis; of a unit square, beside it.
         logarithmic: of the vertical axis.
         unit_square: both axes from 0 to 1, with the diagonal, as for ROC curves; else the axes fit the data.
     """
@@ -66,8 +66,11 @@ def line_chart(
     order = list(lines) if labels is None else list(labels)
     for label, curves in lines.items():
         for curve in curves:
-            parts.append(_curve(curve, x_axis, y_axis, colour=order.index(label) % COLOURS, smooth=smooth))
-    unit = f' <span class="unit">{escape(y_label)}</span>' if y_label else ""
+            parts.append(_curve(curve, x_axis, y_axis, number=order.index(label), smooth=smooth))
+    unit = f' <span class="unit">{escape(y_label)}</span>' if y_label and smooth else ""
+    if unit_square:
+        place = f"translate(13 {(height - _BOTTOM) // 2})rotate(-90)"
+        parts.append(f'<text class="mid name" transform="{place}">{escape(y_label)}</text>')
     alt = f"{title} against {x_label}" + (f": {', '.join(lines)}" if len(lines) > 1 else "")
     return (
         f'<figure class="chart"><figcaption>{escape(title)}{unit}</figcaption>\n'
@@ -112,20 +115,25 @@ class _Axis:
         return self._start + share * (self._stop - self._start)
 
 
-def _curve(points: np.ndarray, x_axis: _Axis, y_axis: _Axis, *, colour: int, smooth: bool) -> str:
+def _style(number: int) -> str:
+    return f"s{number % _COLOURS} d{number % _DASHES}"
+
+
+def _curve(points: np.ndarray, x_axis: _Axis, y_axis: _Axis, *, number: int, smooth: bool) -> str:
+    style = _style(number)
     finite = np.isfinite(points[:, 1])
     alone = finite & ~np.append(finite[1:], False) & ~np.append(False, finite[:-1])
     marked = finite if finite.sum() < _MARKED and smooth else alone
     dots = "".join(
-        f'<circle class="s{colour}" cx="{_number(x)}" cy="{_number(y)}" r="3.2"/>'
+        f'<circle class="s{number % _COLOURS}" cx="{_number(x)}" cy="{_number(y)}" r="3.2"/>'
         for x, y in zip(x_axis.place(points[marked, 0]), y_axis.place(points[marked, 1]))
     )
     if not smooth or len(points) < SMOOTH_FROM:
-        return f'<path class="s{colour}" d="{_path(points, x_axis, y_axis)}"/>{dots}'
+        return f'<path class="{style}" d="{_path(points, x_axis, y_axis)}"/>{dots}'
     mean = np.column_stack([points[:, 0], running_mean(points[:, 1], half=len(points) // 40)])
     return (
-        f'<path class="s{colour} faint" d="{_path(points, x_axis, y_axis)}"/>'
-        f'<path class="s{colour}" d="{_path(mean, x_axis, y_axis)}"/>{dots}'
+        f'<path class="{style} faint" d="{_path(points, x_axis, y_axis)}"/>'
+        f'<path class="{style}" d="{_path(mean, x_axis, y_axis)}"/>{dots}'
     )
 
 
@@ -149,7 +157,7 @@ def chart_legend(names: Sequence[str]) -> str:
         names: of the lines, in the order of their colours.
     """
     entries = "".join(
-        f'<li><svg width="22" height="10" aria-hidden="true"><path class="s{number % COLOURS}" d="M1 5H21"/></svg>'
+        f'<li><svg width="30" height="10" aria-hidden="true"><path class="{_style(number)}" d="M1 5H29"/></svg>'
         f"{escape(name)}</li>"
         for number, name in enumerate(names)
     )

@@ -20,7 +20,7 @@ LARGEST_PICTURE = 20_000_000  # bytes
 
 
 def file_pictures(runs: Sequence[tuple[Run, str]], name: str, *, alt: str, private: bool = False) -> str:
-    """The picture ``name`` of every run that has recorded it, side by side, each under the caption given with its run.
+    """The plot ``name`` of every run that has recorded it, side by side, each under the caption given with its run.
 
     Args:
         runs: run and caption.
@@ -37,7 +37,7 @@ def file_pictures(runs: Sequence[tuple[Run, str]], name: str, *, alt: str, priva
             notes.append(f"{caption}: {picture}.")
         else:
             figures.append(picture_figure(whole_picture(picture), caption=caption, alt=f"{caption}: {alt}"))
-    return picture_grid(figures) + notes_html(notes)
+    return picture_grid(figures, kind="pictures plots") + notes_html(notes)
 
 
 def run_pictures(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool = False) -> str:
@@ -61,9 +61,9 @@ def run_pictures(runs: Sequence[Run], name_case: Callable[[str], str], *, privat
     return picture_grid(figures) + notes_html(notes)
 
 
-def picture_grid(figures: Sequence[str]) -> str:
-    """Figures side by side where there is room."""
-    return f'<div class="pictures">{"".join(figures)}</div>\n' if figures else ""
+def picture_grid(figures: Sequence[str], *, kind: str = "pictures") -> str:
+    """Figures side by side where there is room; ``pictures plots`` are dark in dark mode."""
+    return f'<div class="{kind}">{"".join(figures)}</div>\n' if figures else ""
 
 
 def notes_html(notes: Sequence[str]) -> str:
@@ -116,7 +116,8 @@ def read_picture(folder: Path, name: str, *, private: bool, holds: str = "the ca
 def picture_figure(panel: Panel, *, caption: str, alt: str) -> str:
     """A picture with its caption; loaded when it comes into sight."""
     source = f"data:image/webp;base64,{base64.b64encode(panel.content).decode()}"
+    kind = ' class="truth"' if panel.name == "truth" else ""
     return (
-        f'<figure><img src="{source}" width="{panel.width}" height="{panel.height}" alt="{escape(alt)}" '
+        f'<figure{kind}><img src="{source}" width="{panel.width}" height="{panel.height}" alt="{escape(alt)}" '
         f'loading="lazy" decoding="async"><figcaption>{escape(caption)}</figcaption></figure>\n'
     )

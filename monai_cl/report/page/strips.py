@@ -127,8 +127,7 @@ def _strip(overlays: Sequence[_Overlay], heading: str, *, number: int) -> str:
     if len(panels) > 1:
         names = ["all", *(caption.partition(", mean Dice")[0] for caption, _ in panels)]
         switch = "".join(
-            f'<input type="radio" name="strip{number}" id="strip{number}-{place}"{"" if place else " checked"}>'
-            f'<label for="strip{number}-{place}">{escape(name)}</label>'
+            f'<label><input type="radio" name="strip{number}"{"" if place else " checked"}>{escape(name)}</label>'
             for place, name in enumerate(names)
         )
         body = f"{switch}\n{body}"
@@ -158,7 +157,8 @@ def _legend(colours: dict[str, str]) -> str:
     )
     return (
         f'<ul class="legend">{entries}</ul>\n<p class="hint">Radiological view: patient right (R) on the left. Dotted '
-        "white: truth. Difference: blue missed, red wrong.</p>\n"
+        "white: truth. Difference: blue missed, red wrong. Choose a panel and point at it: it "
+        "shows the truth.</p>\n"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monai_cl.report.figures.quantities import quantity_title, quantity_unit
-from monai_cl.report.page.charts import line_chart
+from monai_cl.report.page.charts import chart_legend, line_chart
 
 
 def chart(*points: list, **options) -> str:
@@ -17,7 +17,7 @@ def chart(*points: list, **options) -> str:
     return line_chart(lines, **{"title": "Loss", "x_label": "iteration", **options})
 
 
-def paths(figure: str, kind: str = "s0") -> list[str]:
+def paths(figure: str, kind: str = "s0 d0") -> list[str]:
     return re.findall(rf'<path class="{kind}" d="([^"]+)"/>', figure.partition('role="img"')[2])
 
 
@@ -46,7 +46,7 @@ def test_missing_values_break_a_long_curve():
 def test_many_points_are_smoothed_and_thinned():
     figure = chart([[i, np.sin(i)] for i in range(5000)])
     assert "faint" in figure
-    assert all(path.count(" ") < 200 for path in paths(figure) + paths(figure, "s0 faint"))
+    assert all(path.count(" ") < 200 for path in paths(figure) + paths(figure, "s0 d0 faint"))
 
 
 def test_names_are_whole_and_escaped_and_colours_are_those_of_the_group():
@@ -54,8 +54,12 @@ def test_names_are_whole_and_escaped_and_colours_are_those_of_the_group():
     figure = line_chart({name: [np.array([[0, 1.0], [1, 2.0]])]}, title="x", x_label="i")
     assert name.replace("<b>", "&lt;b&gt;") in figure
     shared = chart([[0, 1.0], [1, 2.0]], labels=["other", "line 0"])
-    assert paths(shared, "s1")
+    assert paths(shared, "s1 d1")
     assert "legend" not in shared
+
+
+def test_each_of_thirty_lines_has_its_own_colour_or_dashes():
+    assert len(set(re.findall('path class="([^"]+)"', chart_legend([str(number) for number in range(30)])))) == 30
 
 
 @pytest.mark.parametrize("points", [[[0, 1e-12], [9, 1e12]], [[0, -1e200], [9, 1e200]], [[3, 5.0], [3, 5.0]]])
