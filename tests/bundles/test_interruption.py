@@ -167,7 +167,7 @@ def test_two_runs_in_one_folder_are_refused(start, training_options, tmp_path):
     try:
         files = "['" + "','".join(config_files(PRETRAINING, "train")) + "']"
         impatient = (
-            "import monai_cl.engines.checkpoints.run_lock as m\nm.RunLock.__init__.__kwdefaults__['patience'] = 0.5\n"
+            "import monai_cl.engines.checkpoints.run_lock as m\nm.RunLock.acquire.__kwdefaults__['patience'] = 0.5\n"
         )
         options = words({**training_options(PRETRAINING), "output_dir": str(run)})
         second = other.start(

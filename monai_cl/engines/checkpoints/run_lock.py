@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from monai_cl.errors import UserError
 from monai_cl.locks import Busy, Lock
 
 
-class RunLock:
-    """A lock on a run's folder itself, which leaves no file; see `Lock`.
+class RunLock(Lock):
+    """A lock on a run's folder itself, which leaves no file."""
 
-    Args:
-        folder: of the run.
-        patience: seconds to wait for a holder that is about to end, such as the workers of a killed run.
-    """
-
-    def __init__(self, folder: Path, *, patience: float = 15.0) -> None:
-        self.folder, self.patience = folder, patience
-        self._lock = Lock(folder)
-
-    def acquire(self) -> None:
+    def acquire(self, *, patience: float = 15.0) -> bool:
         """Take the lock.
+
+        Args:
+            patience: seconds to wait for a holder that is about to end, such as the workers of a killed run.
 
         Raises:
             UserError: another process holds it.
         """
         try:
-            self._lock.acquire(patience=self.patience)
+            return super().acquire(patience=patience)
         except Busy as error:
             raise UserError(
-                self.folder,
+                self.path,
                 found="another run is writing there",
                 remedy="wait for its end, or choose another --output_dir",
             ) from error
-
-    def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()

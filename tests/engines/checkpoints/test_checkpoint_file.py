@@ -168,9 +168,9 @@ def holder(folder: Path) -> subprocess.Popen:
 
 def test_a_folder_in_which_another_run_writes_is_refused_until_that_one_is_dead(tmp_path):
     other = holder(tmp_path)
-    lock = RunLock(tmp_path, patience=0.3)
+    lock = RunLock(tmp_path)
     with pytest.raises(UserError, match="another run is writing there"):
-        lock.acquire()
+        lock.acquire(patience=0.3)
     os.kill(other.pid, signal.SIGKILL)
     other.wait()
     other.stdout.close()
@@ -188,8 +188,8 @@ def test_a_worker_that_outlives_a_killed_run_does_not_hold_its_lock(tmp_path):
         os._exit(0)
     lock.release()  # as the kernel does at the parent's death
     try:
-        again = RunLock(tmp_path, patience=10.0)
-        again.acquire()
+        again = RunLock(tmp_path)
+        again.acquire(patience=10.0)
         again.release()
     finally:
         os.kill(child, signal.SIGKILL)
