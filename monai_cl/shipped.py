@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
+import importlib.metadata
 from pathlib import Path
 
 from monai_cl.errors import UserError
@@ -24,9 +24,19 @@ def shipped_folder(name: str) -> Path:
 
 def tested_versions() -> dict[str, str]:
     """Package -> the version that the tests run with, from ``constraints.txt``; names as pip writes them."""
+    from packaging.utils import canonicalize_name
+
     lines = shipped_folder("constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = (line.partition("#")[0].split("==") for line in lines if "==" in line.partition("#")[0])
-    return {re.sub(r"[-_.]+", "-", name.strip()).lower(): version.strip() for name, version in pins}
+    return {canonicalize_name(name.strip()): version.strip() for name, version in pins}
+
+
+def installed_version(name: str) -> str | None:
+    """Version of a package, without importing it; None: not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def is_installed(path: str | Path) -> bool:

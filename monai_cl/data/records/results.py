@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from monai_cl._version import __version__
 from monai_cl.data.records.results_schema import SCHEMA, check_results
 from monai_cl.errors import UserError
 from monai_cl.files import write_atomically
+from monai_cl.shipped import installed_version
 
 FILE_NAME = "results.json"
 _NOT_READ = "copy it again, or leave the folder of this run out"
@@ -176,15 +176,8 @@ def git_state() -> tuple[str | None, bool | None]:
 
 def installed_versions() -> dict[str, str | None]:
     """Versions of Python and of the packages a result depends on, without importing them."""
-
-    def version(name: str) -> str | None:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
-
-    names = ("monai", "torch", "pytorch-ignite", "numpy")
-    return {"python": platform.python_version(), "monai_cl": __version__, **{name: version(name) for name in names}}
+    versions = {name: installed_version(name) for name in ("monai", "torch", "pytorch-ignite", "numpy")}
+    return {"python": platform.python_version(), "monai_cl": __version__, **versions}
 
 
 def describe_device(device: Any) -> str:

@@ -25,12 +25,7 @@ def run_checks(checks: Mapping[str, Callable[[], Check | Sequence[Check]]]) -> I
         yield from [results] if isinstance(results, Check) else results
 
 
-def diagnose(
-    *,
-    output_dir: str = ".",
-    store: str | None = None,
-    processes: int = 1,
-) -> list[Check]:
+def diagnose(*, output_dir: str = ".", store: str | None = None, processes: int = 1) -> list[Check]:
     """Check what a run needs of a machine.
 
     Args:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from monai_cl.engines.doctor.check import NOTE, OK, PROBLEM, Check
-from monai_cl.shipped import tested_versions
+from monai_cl.shipped import installed_version, tested_versions
 
 INSTALL = "pip install -c constraints.txt ."
 
@@ -19,27 +18,30 @@ def packages() -> list[Check]:
     except importlib.metadata.PackageNotFoundError:
         return [Check("packages", NOTE, "monai_cl itself is not installed, only imported from a folder", INSTALL)]
     required = [text for text in requirements if "extra ==" not in text]
-    return judge_packages(required, installed={_name(text): _version(_name(text)) for text in required})
+    return judge_packages(required)
 
 
 def judge_packages(
-    requirements: list[str], *, installed: Mapping[str, str | None], tested: Mapping[str, str] | None = None
+    requirements: list[str],
+    *,
+    version_of: Callable[[str], str | None] = installed_version,
+    tested: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Compare versions.
 
     Args:
         requirements: such as ``monai>=1.6.1,<1.7``.
-        installed: name -> version; None: missing.
+        version_of: gives the installed version of a package; None: missing.
         tested: name -> version; default: of ``constraints.txt``.
     """
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     tested = tested_versions() if tested is None else tested
     checks, others = [], []
     for text in requirements:
         requirement = Requirement(text)
-        version = installed[_name(text)]
-        pin = tested.get(_plain(requirement.name))
+        version, pin = version_of(requirement.name), tested.get(canonicalize_name(requirement.name))
         if version is None:
             checks.append(Check(requirement.name, PROBLEM, "not installed", INSTALL))
         elif not requirement.specifier.contains(version, prereleases=True):
@@ -52,18 +54,3 @@ def judge_packages(
     if not checks:
         checks.append(Check("packages", OK, f"{len(requirements)} required packages, in the tested versions"))
     return checks
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

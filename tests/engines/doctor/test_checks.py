@@ -49,7 +49,7 @@ TESTED = {"monai": "1.6.1", "torch": "2.13.0", "einops": "0.8.2"}
 
 
 def judged(**versions: str | None) -> list[Check]:
-    return judge_packages(REQUIRED, installed={**TESTED, **versions}, tested=TESTED)
+    return judge_packages(REQUIRED, version_of={**TESTED, **versions}.get, tested=TESTED)
 
 
 def test_the_tested_versions_are_well():
