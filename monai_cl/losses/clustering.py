@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from monai_cl.losses.queue import EmbeddingQueue
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
+from monai_cl.processes import world_size
 
 logger = logging.getLogger(__name__)
 REDUCTIONS = ("mean", "sum")
@@ -24,10 +25,10 @@ _TOLERANCE = 1e-3  # of a cosine in half precision
 
 
 @torch.no_grad()
-def sinkhorn(
-    scores: Tensor, *, epsilon: float = 0.03, iterations: int = 3, group: dist.ProcessGroup | None = None
-) -> Tensor:
+def sinkhorn(scores: Tensor, *, epsilon: float = 0.03, iterations: int = 3) -> Tensor:
     """Codes that spread the samples evenly over the prototypes: argmax over Q of ``Tr(Q^T S) + ε H(Q)``.
+
+    Codes do not depend on how the rows are divided among processes, and no gradient crosses them.
 
     Rows of the result sum to 1 exactly, its columns to B/K only nearly: each iteration ends with the samples. Computed
     as logarithms: exponentials of ``scores / ε`` underflow in float32 below ε = 0.023.
@@ -36,8 +37,6 @@ def sinkhorn(
         scores: cosines of samples and prototypes, (B, K); this process's rows, of which there may be none.
         epsilon: ε, > 0; a large one gives 1/K everywhere.
         iterations: ≥ 1; prototypes first, samples last.
-        group: the processes that share the prototypes; None for all. Codes do not depend on how the rows are divided
-            among processes, and no gradient crosses them.
 
     Returns:
         (B, K), float32 or float64, without gradient.
@@ -54,12 +53,12 @@ def sinkhorn(
         raise ValueError(f"iterations must be >= 1, got {iterations}")
     log_prototypes = math.log(scores.shape[1])
     with no_autocast(scores):
-        rows = _total_rows(scores, group)
+        rows = _total_rows(scores)
         if rows == 0:
             raise ValueError("scores must hold at least one row over all processes, got none")
         a = at_least_float32(scores) / epsilon
         for _ in range(iterations):
-            a = a - _logsumexp_of_all_rows(a, group) + math.log(rows) - log_prototypes  # every prototype: B/K
+            a = a - _logsumexp_of_all_rows(a) + math.log(rows) - log_prototypes  # every prototype: B/K
             a = a - torch.logsumexp(a, dim=1, keepdim=True)  # every sample: 1
         return a.exp()
 
@@ -73,12 +72,12 @@ def swapped_prediction_loss(
     iterations: int = 3,
     queue: Sequence[Tensor] | None = None,
     reduction: str = "mean",
-    group: dist.ProcessGroup | None = None,
     diagnostics: dict[str, Tensor] | None = None,
 ) -> Tensor:
     """``mean_{i in A} 1/(V-1) Σ_{v≠i} mean_b -Σ_k q_bk^(i) log p_bk^(v)`` with ``p = softmax(s/τ)`` (Eq. 1-2).
 
-    Eq. 1 prints the sum of its two terms: ``reduction="sum"``. The codes q carry no gradient.
+    Eq. 1 prints the sum of its two terms: ``reduction="sum"``. The codes q carry no gradient. The loss is a mean over
+    this process's samples: with as many rows on every rank the mean of the ranks' gradients is that of one process.
 
     Args:
         scores: for each of the V crops the cosines of its embeddings and the prototypes, (B, K); of unit vectors.
@@ -89,8 +88,6 @@ def swapped_prediction_loss(
         queue: for each crop of ``assign`` the scores of earlier embeddings against today's prototypes, (Q, K); this
             process's part. They take part in the codes only.
         reduction: ``mean`` over A or their ``sum``.
-        group: as in :func:`sinkhorn`. The loss is a mean over this process's samples: with as many rows on every rank
-            the mean of the ranks' gradients is that of one process.
         diagnostics: filled, where given, with detached scalars of this process's codes, means over A:
             ``code_perplexity`` exp of the mean entropy of a code (near K with a loss at log K: collapse),
             ``prototypes_in_use``, the number that are some sample's largest, ``prototype_mass_min`` and
@@ -112,7 +109,7 @@ def swapped_prediction_loss(
             rows = scores[i].detach()
             if queue is not None:
                 rows = torch.cat([rows, queue[number].detach().to(rows)])
-            q = sinkhorn(rows, epsilon=epsilon, iterations=iterations, group=group)[:batch]
+            q = sinkhorn(rows, epsilon=epsilon, iterations=iterations)[:batch]
             codes.append(q)
             others = [v for v in range(len(scores)) if v != i]
             terms.append(torch.stack([-(q * log_p[v]).sum(dim=1).mean() for v in others]).mean())
@@ -151,7 +148,6 @@ class SwappedPredictionLoss(nn.Module):
         queue_start: the first step, from 0, whose embeddings enter the queue.
         few_embeddings: ``error`` or ``warn`` where there are more prototypes than embeddings of a batch and the queue,
             so that codes cannot use them all.
-        group: the processes that share the prototypes; None for all.
 
     Attributes:
         diagnostics: of the last call, see :func:`swapped_prediction_loss`; ``queue_fill`` beside a queue, 0 to 1.
@@ -173,7 +169,6 @@ class SwappedPredictionLoss(nn.Module):
         queue_length: int = 0,
         queue_start: int = 0,
         few_embeddings: str = "error",
-        group: dist.ProcessGroup | None = None,
     ) -> None:
         super().__init__()
         if queue_length < 0:
@@ -187,9 +182,8 @@ class SwappedPredictionLoss(nn.Module):
             "epsilon": epsilon,
             "iterations": iterations,
             "reduction": reduction,
-            "group": group,
         }
-        self.queue = EmbeddingQueue(queue_length, start=queue_start, group=group) if queue_length else None
+        self.queue = EmbeddingQueue(queue_length, start=queue_start) if queue_length else None
         self.diagnostics: dict[str, Tensor] = {}
         self._newest: Tensor | None = None
         self._checked = False
@@ -198,9 +192,7 @@ class SwappedPredictionLoss(nn.Module):
         """The loss of a batch, a scalar."""
         self.diagnostics = {}
         if not self._checked:
-            several = _several(self.options["group"])
-            ranks = dist.get_world_size(self.options["group"]) if several else 1
-            self.check_count(len(scores) * ranks, len(prototypes))
+            self.check_count(len(scores) * world_size(), len(prototypes))
             self._checked = True
         queued = None if self.queue is None else self.queue.scores(prototypes.detach())
         total = swapped_prediction_loss(
@@ -239,28 +231,24 @@ class SwappedPredictionLoss(nn.Module):
             logger.warning("%s", text)
 
 
-def _total_rows(scores: Tensor, group: dist.ProcessGroup | None) -> int:
-    if not _several(group):
+def _total_rows(scores: Tensor) -> int:
+    if world_size() == 1:
         return len(scores)
     rows = torch.tensor(len(scores), device=scores.device)
-    dist.all_reduce(rows, group=group)
+    dist.all_reduce(rows)
     return int(rows)
 
 
-def _logsumexp_of_all_rows(a: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+def _logsumexp_of_all_rows(a: Tensor) -> Tensor:
     """Over the rows of all processes, per prototype, (K,): two exchanges of K numbers."""
     own_rows = torch.logsumexp(a, dim=0) if len(a) else a.new_full((a.shape[1],), -math.inf)
-    if not _several(group):
+    if world_size() == 1:
         return own_rows
     largest = own_rows.clone()
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     share = (own_rows - largest).exp()
-    dist.all_reduce(share, group=group)
+    dist.all_reduce(share)
     return largest + share.log()
-
-
-def _several(group: dist.ProcessGroup | None) -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size(group) > 1
 
 
 def _check(

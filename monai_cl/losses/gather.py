@@ -9,8 +9,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from monai_cl.processes import rank, world_size
 
-def gather_with_gradient(tensor: Tensor, *, group: dist.ProcessGroup | None = None) -> Tensor:
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
     """Concatenate a tensor of every rank along the first axis, in the order of the ranks.
 
     The gradient of the result is summed over the ranks and each rank gets its own part. If every rank computes the
@@ -19,8 +21,8 @@ def gather_with_gradient(tensor: Tensor, *, group: dist.ProcessGroup | None = No
     whole batch: no factor is needed.
 
     Args:
-        tensor: (B, …), of one shape and dtype on all ranks; any dtype (labels have no gradient).
-        group: the processes; None for all. In a single process the tensor itself is returned.
+        tensor: (B, …), of one shape and dtype on all ranks; any dtype (labels have no gradient). In a single process
+            it is returned itself.
 
     Returns:
         (world size · B, …).
@@ -30,9 +32,7 @@ def gather_with_gradient(tensor: Tensor, *, group: dist.ProcessGroup | None = No
     """
     if tensor.ndim < 1:
         raise ValueError("tensor must have a first axis to gather along, got a scalar")
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size(group) == 1:
-        return tensor
-    return _Gather.apply(tensor, group)
+    return tensor if world_size() == 1 else _Gather.apply(tensor)
 
 
 class GatheredLoss(nn.Module):
@@ -40,29 +40,25 @@ class GatheredLoss(nn.Module):
 
     Args:
         loss: a module (or function) of tensors with the batch as first axis; it needs no process group.
-        group: the processes; None for all.
     """
 
-    def __init__(self, loss: Callable[..., Tensor], *, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, loss: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.loss, self.group = loss, group
+        self.loss = loss
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        return self.loss(*(gather_with_gradient(tensor, group=self.group) for tensor in tensors))
+        return self.loss(*(gather_with_gradient(tensor) for tensor in tensors))
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-        ctx.group = group
-        parts = [
-            torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))
-        ]
-        dist.all_gather(parts, tensor.contiguous(), group=group)
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        dist.all_gather(parts, tensor.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.contiguous().clone()
-        dist.all_reduce(total, group=ctx.group)
-        return total.chunk(dist.get_world_size(ctx.group))[dist.get_rank(ctx.group)], None
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]

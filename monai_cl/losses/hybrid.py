@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from monai_cl.losses.method_loss import DeclaredLoss
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
+from monai_cl.processes import world_size
 
 # head of the network -> key of the batch
 LABELS = {"target": "label", "findings": "findings"}
@@ -56,7 +57,6 @@ class HybridLoss(nn.Module):
         beta: β.
         supervised_mean: ``all`` divides the sum of L_sup by N, as printed: few labels have little weight. ``labelled``
             divides each head's by the number of samples that it knows, of all processes.
-        group: the processes; None for all.
 
     Attributes:
         outputs, targets, gathers: see `DeclaredLoss`.
@@ -77,7 +77,6 @@ class HybridLoss(nn.Module):
         alpha: float = 1.0,
         beta: float = 1.0,
         supervised_mean: str = "all",
-        group: dist.ProcessGroup | None = None,
     ) -> None:
         super().__init__()
         unknown = [head for head in heads if head not in LABELS]
@@ -88,7 +87,7 @@ class HybridLoss(nn.Module):
         if not (alpha >= 0 and beta >= 0):
             raise ValueError(f"alpha and beta must be >= 0, got {alpha} and {beta}")
         self.clustering, self.heads = clustering, tuple(heads)
-        self.alpha, self.beta, self.supervised_mean, self.group = float(alpha), float(beta), supervised_mean, group
+        self.alpha, self.beta, self.supervised_mean = float(alpha), float(beta), supervised_mean
         self.outputs = (*clustering.outputs, *(f"logits_{head}" for head in heads))
         self.targets = (*clustering.targets, *(LABELS[head] for head in heads))
         self.diagnostics: dict[str, Tensor] = {}
@@ -105,19 +104,15 @@ class HybridLoss(nn.Module):
             self.diagnostics[f"labelled_{head}"] = count / len(known)
             if count:
                 self.diagnostics[f"loss_{head}"] = errors.detach().sum() / count
-            total = total + self.beta * errors.sum() / self._divisor(count, len(known))
+            # of "labelled" the mean over the processes is that of one by their mean number of labelled samples
+            divisor = len(known) if self.supervised_mean == "all" else _samples(count)
+            total = total + self.beta * errors.sum() / divisor
         return total
 
     def after_step(self) -> None:
         """Pass on that the optimiser has stepped."""
         if hasattr(self.clustering, "after_step"):
             self.clustering.after_step()
-
-    def _divisor(self, count: Tensor, rows: int) -> Tensor | int:
-        """What makes the mean over the processes that of one: their mean number of labelled samples."""
-        if self.supervised_mean == "all":
-            return rows
-        return _samples(count, self.group)
 
 
 class KnownLabelsLoss(nn.Module):
@@ -128,7 +123,6 @@ class KnownLabelsLoss(nn.Module):
 
     Args:
         weights: of the heads; 1 for those that are not named.
-        group: the processes that share a batch; None for all.
 
     Attributes:
         diagnostics: of the last call: ``loss_<head>``, and ``labelled_<head>``, the share of this process's samples of
@@ -140,9 +134,9 @@ class KnownLabelsLoss(nn.Module):
     Source: Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283, Eq. 6.
     """
 
-    def __init__(self, *, weights: Mapping[str, float] | None = None, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, *, weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.weights, self.group = dict(weights or {}), group
+        self.weights = dict(weights or {})
         self.diagnostics: dict[str, Tensor] = {}
 
     def forward(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
@@ -153,16 +147,16 @@ class KnownLabelsLoss(nn.Module):
         self.diagnostics, terms = {}, []
         for name in heads:
             errors, known = known_label_losses(outputs[name], labels[name])
-            value = errors.sum() / _samples(known.sum(), self.group).to(errors.dtype)
+            value = errors.sum() / _samples(known.sum()).to(errors.dtype)
             terms.append(self.weights.get(name, 1.0) * value)
             self.diagnostics |= {f"loss_{name}": value.detach(), f"labelled_{name}": known.float().mean()}
         return torch.stack(terms).sum()
 
 
-def _samples(count: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+def _samples(count: Tensor) -> Tensor:
     """Labelled samples, the mean of the processes; 1 where there is none."""
     count = count.float()
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(count, group=group)
-        count = count / dist.get_world_size(group)
+    if world_size() > 1:
+        dist.all_reduce(count)
+        count = count / world_size()
     return torch.where(count > 0, count, 1)

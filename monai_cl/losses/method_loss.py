@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from monai_cl.losses.gather import GatheredLoss
@@ -39,7 +38,6 @@ class MethodLoss(nn.Module):
 
     Args:
         loss: says by its attributes what it takes, see `DeclaredLoss`.
-        group: the processes whose samples a loss that ``gathers`` sees; None for all.
 
     Attributes:
         outputs, targets: of ``loss``.
@@ -48,14 +46,14 @@ class MethodLoss(nn.Module):
         ValueError: a loss that does not say what it takes.
     """
 
-    def __init__(self, loss: DeclaredLoss, *, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, loss: DeclaredLoss) -> None:
         super().__init__()
         absent = [name for name in ("outputs", "targets", "gathers") if not hasattr(loss, name)]
         if absent:
             raise ValueError(f"loss must have the attributes outputs, targets and gathers, {absent[0]} is missing")
         self.name = type(loss).__name__
         self.outputs, self.targets = tuple(loss.outputs), tuple(loss.targets)
-        self.loss = GatheredLoss(loss, group=group) if loss.gathers else loss
+        self.loss = GatheredLoss(loss) if loss.gathers else loss
 
     def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """The loss of a batch, a scalar.

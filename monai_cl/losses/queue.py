@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from monai_cl.losses.gather import gather_with_gradient
+from monai_cl.processes import rank, world_size
 
 
 class EmbeddingQueue(nn.Module):
@@ -20,7 +20,6 @@ class EmbeddingQueue(nn.Module):
     Args:
         length: rows asked for; rounded down to whole batches (of all ranks).
         start: the first step, from 0, whose embeddings are pushed.
-        group: the processes; None for all.
 
     Raises:
         ValueError: ``length`` below 1 or ``start`` below 0.
@@ -32,11 +31,11 @@ class EmbeddingQueue(nn.Module):
     filled: Tensor
     steps: Tensor
 
-    def __init__(self, length: int, *, start: int = 0, group: dist.ProcessGroup | None = None) -> None:
+    def __init__(self, length: int, *, start: int = 0) -> None:
         super().__init__()
         if length < 1 or start < 0:
             raise ValueError(f"length must be >= 1 and start >= 0, got {length} and {start}")
-        self.length, self.start, self.group = length, start, group
+        self.length, self.start = length, start
         self.register_buffer("rows", torch.empty(0))
         self.register_buffer("filled", torch.tensor(0))
         self.register_buffer("steps", torch.tensor(0))
@@ -57,9 +56,8 @@ class EmbeddingQueue(nn.Module):
         """
         if not self.full:
             return None
-        rank, world = (dist.get_rank(self.group), dist.get_world_size(self.group)) if _together() else (0, 1)
         self.rows = self.rows.to(prototypes.device)
-        return [rows[rank::world] @ prototypes.T for rows in self.rows]
+        return [rows[rank() :: world_size()] @ prototypes.T for rows in self.rows]
 
     @torch.no_grad()
     def push(self, embeddings: Tensor) -> None:
@@ -76,7 +74,7 @@ class EmbeddingQueue(nn.Module):
         if step < self.start:
             return
         by_sample = embeddings.detach().float().transpose(0, 1).contiguous()
-        newest = gather_with_gradient(by_sample, group=self.group).transpose(0, 1)
+        newest = gather_with_gradient(by_sample).transpose(0, 1)
         batch = newest.shape[1]
         if self.rows.ndim != 3:
             if self.length < batch:
@@ -91,7 +89,3 @@ class EmbeddingQueue(nn.Module):
         # its size is known from the first batch on
         self.rows = torch.empty_like(state_dict.get(prefix + "rows", self.rows))
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _together() -> bool:
-    return dist.is_available() and dist.is_initialized()

@@ -10,26 +10,24 @@ from torch import Tensor
 
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
+NOT_ANNOTATED = -100  # PyTorch's ignore_index
 _SMOOTH = 1e-5  # as MONAI's DiceLoss: a class neither present nor predicted has Dice 1
 
 
-def supervised_loss(
-    logits: Tensor, labels: Tensor, dataset: Tensor, *, class_counts: Sequence[int], ignore_index: int = -100
-) -> Tensor:
+def supervised_loss(logits: Tensor, labels: Tensor, dataset: Tensor, *, class_counts: Sequence[int]) -> Tensor:
     """Cross-entropy + soft Dice over the classes of each sample's own data set, averaged over samples (L_sup).
 
     The channels are the classes of all data sets side by side: data set k has the channels from
     ``class_counts[0] + … + class_counts[k−1]`` on, ``class_counts[k]`` of them, the first being its background.
     A data set has no information about organs it did not annotate, so the channels of the others are not used, not even
-    in the softmax. Voxels of ``ignore_index`` take no part in either term; a sample that has no others, of a scan
-    without label, counts as 0. Both terms are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
+    in the softmax. Voxels of -100, which were not annotated, take no part in either term; a sample without others, of a
+    scan without label, counts as 0. Both terms are those of MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)``.
 
     Args:
         logits: (B, sum C_k, H, W, D).
-        labels: (B, 1, H, W, D), integers in [0, C_k) of the sample's data set k, or ``ignore_index``.
+        labels: (B, 1, H, W, D), integers in [0, C_k) of the sample's data set k, or -100.
         dataset: (B,), the index k of each sample's data set.
         class_counts: C_k of every data set, background included; 1 where a data set has no labels.
-        ignore_index: label of voxels that were not annotated.
 
     Returns:
         A scalar, float32 or better.
@@ -62,14 +60,14 @@ def supervised_loss(
                 raise ValueError(f"dataset index must be in [0, {len(counts)}), got {k}")
             first = sum(counts[:k])
             dataset_logits = at_least_float32(logits[row, first : first + counts[k]])
-            per_sample.append(_dice_and_cross_entropy(dataset_logits, labels[row, 0].long(), k, ignore_index))
+            per_sample.append(_dice_and_cross_entropy(dataset_logits, labels[row, 0].long(), k))
         return torch.stack(per_sample).mean()
 
 
-def _dice_and_cross_entropy(logits: Tensor, labels: Tensor, dataset: int, ignore_index: int) -> Tensor:
+def _dice_and_cross_entropy(logits: Tensor, labels: Tensor, dataset: int) -> Tensor:
     """logits (C, H, W, D), labels (H, W, D)."""
     classes = logits.shape[0]
-    annotated = labels != ignore_index
+    annotated = labels != NOT_ANNOTATED
     known = torch.where(annotated, labels, 0)
     low, high = known.min().item(), known.max().item()
     if low < 0 or high >= classes:

@@ -12,21 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.losses.method_loss import DeclaredLoss, MethodLoss
+from monai_cl.losses.segmentation import NOT_ANNOTATED
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
 _SMOOTH = 1e-5
 
 
-def slice_segmentation_loss(
-    logits: Tensor, mask: Tensor, *, dice_weight: float = 0.0, ignore_index: int = -100
-) -> Tensor:
+def slice_segmentation_loss(logits: Tensor, mask: Tensor, *, dice_weight: float = 0.0) -> Tensor:
     """Cross-entropy, and the soft Dice loss over the whole batch, of all classes, times ``dice_weight``.
 
     Args:
         logits: (B, C, H, W).
-        mask: (B, H, W) integers in [0, C), or ``ignore_index``.
+        mask: (B, H, W) integers in [0, C), or -100 for pixels that were not annotated: they take no part.
         dice_weight: weight of the soft Dice loss.
-        ignore_index: of pixels that were not annotated: they take no part.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -35,7 +33,7 @@ def slice_segmentation_loss(
         raise ValueError(f"mask must be (B, H, W) for logits (B, C, H, W), got {tuple(mask.shape)} and {logits.shape}")
     with no_autocast(logits):
         logits = at_least_float32(logits)
-        annotated = mask != ignore_index
+        annotated = mask != NOT_ANNOTATED
         mask = torch.where(annotated, mask, 0).long()
         errors = nn.functional.cross_entropy(logits, mask, reduction="none")
         total = torch.where(annotated, errors, 0).sum() / annotated.sum().clamp(min=1)

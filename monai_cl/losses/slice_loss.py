@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.distributed as dist
-
 from monai_cl.losses.byol import BYOLLoss
 from monai_cl.losses.contrastive import DepthAwareLoss, SimCLRLoss, SupConLoss, WSPLoss
 from monai_cl.losses.cross_entropy import CrossEntropyLoss
@@ -29,23 +27,15 @@ class SliceLoss(MethodLoss):
         method: ``simclr``, ``supcon``, ``depth_aware``, ``wsp``, ``byol`` or ``supervised``.
         sigma: width of the kernel in depth, of ``depth_aware`` and ``wsp``.
         temperature: τ of the four contrastive losses.
-        group: the processes; None for all.
 
     Raises:
         ValueError: an unknown method, ``sigma`` or ``temperature`` not above 0.
     """
 
-    def __init__(
-        self,
-        method: str,
-        *,
-        sigma: float = 0.1,
-        temperature: float = 0.1,
-        group: dist.ProcessGroup | None = None,
-    ) -> None:
+    def __init__(self, method: str, *, sigma: float = 0.1, temperature: float = 0.1) -> None:
         if method not in _LOSSES:
             raise ValueError(f"method must be one of {', '.join(_LOSSES)}, got {method!r}")
         make, names = _LOSSES[method]
         options = {"sigma": sigma, "temperature": temperature}
-        super().__init__(make(**{name: options[name] for name in names}), group=group)
+        super().__init__(make(**{name: options[name] for name in names}))
         self.name = self.method = method
