@@ -138,13 +138,17 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
         UserError: when the place cannot be written to; whatever was there before is still there.
     """
     path = Path(path)
+    with reported(path), new_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def reported(path: str | os.PathLike, what: str = "written", *, remedy: str = "choose another place") -> Iterator[None]:
+    """Turn an OSError of the ``with`` block into the UserError that ``path`` cannot be written, or what else."""
     try:
-        with new_file(path) as temporary:
-            temporary.write_bytes(content)
+        yield
     except OSError as error:
-        raise UserError(
-            path, found=f"cannot be written ({error.strerror or error})", remedy="choose another place"
-        ) from error
+        raise UserError(path, found=f"cannot be {what} ({error.strerror or error})", remedy=remedy) from error
 
 
 _BLOCK = 1 << 20

@@ -16,7 +16,7 @@ import numpy as np
 
 from monai_cl.data.records.csv_rows import csv_text
 from monai_cl.errors import UserError
-from monai_cl.files import new_file, write_atomically
+from monai_cl.files import new_file, reported, write_atomically
 
 ENDINGS = (".parquet", ".csv", ".npz")
 _ABOUT = "monai_cl"  # key of the metadata of a Parquet file
@@ -78,14 +78,6 @@ class EmbeddingTable:
             )
         return list(self.columns[name])
 
-    def with_columns(self, columns: Mapping[str, Sequence[Any]]) -> EmbeddingTable:
-        """The table with more columns, or with others in place of its own.
-
-        Args:
-            columns: name -> n values.
-        """
-        return EmbeddingTable(self.vectors, {**self.columns, **columns}, self.about, self.source)
-
 
 def check_table_name(path: str | os.PathLike) -> Path:
     """The path of a table that is to be written, before anything is computed for it.
@@ -120,7 +112,7 @@ def write_embeddings(path: str | os.PathLike, table: EmbeddingTable) -> Path:
     """
     path = check_table_name(path)
     about = json.dumps(dict(table.about), ensure_ascii=False, default=str)
-    try:
+    with reported(path):
         if path.suffix == ".parquet":
             _write_parquet(path, table, about)
         elif path.suffix == ".npz":
@@ -131,10 +123,6 @@ def write_embeddings(path: str | os.PathLike, table: EmbeddingTable) -> Path:
             text = json.dumps(beside, indent=1, ensure_ascii=False, default=str)
             write_atomically(path.with_suffix(".json"), text.encode("utf-8", "surrogateescape"))
             write_atomically(path, _csv(table).encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise UserError(
-            path, found=f"cannot be written ({error.strerror or error})", remedy="choose another place"
-        ) from error
     return path
 
 

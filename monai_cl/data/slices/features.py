@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.errors import UserError
-from monai_cl.files import new_file
+from monai_cl.files import new_file, reported
 
 UNKNOWN = -1
 _REQUIRED = ("features", "patient", "label")
@@ -169,17 +169,12 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
         raise UserError(path, expected="a name ending in .npz", remedy="features are written in NumPy's format")
-    try:
-        with new_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                **{name: getattr(features, name) for name in ("features", "patient", "slice", "label", "depth")},
-                about=np.array(json.dumps(dict(features.about), default=str)),
-            )
-    except OSError as error:
-        raise UserError(
-            path, found=f"cannot be written ({error.strerror or error})", remedy="choose another place"
-        ) from error
+    with reported(path), new_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            **{name: getattr(features, name) for name in ("features", "patient", "slice", "label", "depth")},
+            about=np.array(json.dumps(dict(features.about), default=str)),
+        )
     return path
 
 

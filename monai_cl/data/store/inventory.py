@@ -12,7 +12,7 @@ from monai_cl.data.datalist.model import SPLITS, DataList
 from monai_cl.data.store.conversion import Preparation
 from monai_cl.data.store.volume_store import VolumeStore
 from monai_cl.errors import UserError
-from monai_cl.files import remove
+from monai_cl.files import remove, reported
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,8 @@ def remove_volumes(store: VolumeStore, held: Iterable[HeldVolume]) -> int:
     """
     freed = 0
     for one in held:
-        try:
+        with reported(store.root / one.key, "deleted", remedy="make the store writable"):
             remove(store.root / one.key)
-        except OSError as error:
-            raise UserError(
-                store.root / one.key,
-                found=f"cannot be deleted ({error.strerror or error})",
-                remedy="make the store writable",
-            ) from error
         freed += one.bytes
     return freed
 

@@ -12,6 +12,7 @@ from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.engines.checkpoints.checkpoint_file import DAMAGED, checkpoint_iteration, checkpoints_in, left_overs
 from monai_cl.engines.handlers.run_folder import best_score
 from monai_cl.errors import UserError
+from monai_cl.files import reported
 from monai_cl.locks import Lock
 from monai_cl.networks import read_about
 from monai_cl.networks.archive import checksum_error
@@ -111,12 +112,8 @@ def remove_files(files: Mapping[Path, int]) -> int:
     """
     freed = 0
     for path, size in files.items():
-        try:
+        with reported(path, "deleted", remedy="make its folder writable"):
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(
-                path, found=f"cannot be deleted ({error.strerror or error})", remedy="make its folder writable"
-            ) from error
         freed += size
     return freed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def join_table(table: EmbeddingTable, path: str | Path) -> EmbeddingTable:
         for number, name in enumerate(content.columns)
         if name not in (*_KEYS, "")
     }
-    return table.with_columns(columns)
+    return replace(table, columns={**table.columns, **columns})
 
 
 def _typed(cells: list[str]) -> list[Any]:

@@ -21,7 +21,7 @@ from monai_cl.engines.embedding.extraction import embed_scan, pooled_level
 from monai_cl.engines.embedding.inputs import ScanInputs, ScanLoader
 from monai_cl.engines.embedding.scans import embedding_items, item_columns
 from monai_cl.errors import UserError, echo
-from monai_cl.files import new_file
+from monai_cl.files import new_file, reported
 
 _ROWS = ("slice", "depth", "x_mm", "y_mm", "z_mm")  # columns that lie in a scan, the others are of it
 _MOST_SHOWN = 20
@@ -159,13 +159,12 @@ class _Parts:
         self._done[key] = vectors, rows
         if self.folder is None:
             return
-        try:
-            with new_file(self.folder / f"{key}.npz") as temporary, temporary.open("wb") as stream:
-                np.savez(stream, vectors=vectors, rows=np.array(json.dumps(rows)))
-        except OSError as error:
-            raise UserError(
-                self.folder, found=f"cannot be written ({error.strerror or error})", remedy="choose another --output"
-            ) from error
+        with (
+            reported(self.folder, remedy="choose another --output"),
+            new_file(self.folder / f"{key}.npz") as temporary,
+            temporary.open("wb") as stream,
+        ):
+            np.savez(stream, vectors=vectors, rows=np.array(json.dumps(rows)))
 
     def remove(self) -> None:
         """Once the table is written."""

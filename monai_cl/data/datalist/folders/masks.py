@@ -15,7 +15,7 @@ from monai_cl.data.datalist.json_files import format_json
 from monai_cl.data.io.nifti_output import nifti_bytes
 from monai_cl.data.io.reading import Volume, read_grid, read_volume
 from monai_cl.errors import UserError
-from monai_cl.files import new_file
+from monai_cl.files import new_file, reported
 from monai_cl.jobs import shown
 
 _KEYS = ("case", "organ")
@@ -99,32 +99,27 @@ def merge_masks(
     if missing == "error":
         _check_present(folder, merged.absent, len(scans))
     undecided: dict[Pair, dict[str, int]] = {}
-    try:
-        with ExitStack() as written:
-            written.callback(_remove_empty, _new_folders(description, *targets.values()))
-            for case, scan in shown(scans.items(), "merge masks" if progress else None):
-                present = {organ: folder / files[case][organ] for organ in names if organ in files.get(case, {})}
-                if missing == "leave_out" and len(present) < len(names):
-                    merged.left_out[scan] = f"no mask of {', '.join(o for o in names if o not in present)}"
-                    continue
-                label = _merge(folder / scan, scan, present, merged, undecided, priority)
-                if not label.array.any():
-                    merged.left_out[scan] = "no voxel of any organ"
-                    continue
-                temporary = written.enter_context(new_file(targets[case]))
-                temporary.write_bytes(nifti_bytes(label, compressed=labels.endswith(".gz")))
-                merged.files.append(targets[case])
-            if undecided:
-                raise _undecided(folder, undecided)
-            if not merged.files:
-                remedy = "look at --organs and --missing"
-                raise UserError(folder, expected="masks with voxels", found="none", remedy=remedy)
-            content = {"labels": {"0": "background"} | {str(value): organ for value, organ in merged.organs.items()}}
-            written.enter_context(new_file(description)).write_text(format_json(content), encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            target, found=f"cannot be written ({error.strerror or error})", remedy="name another --output"
-        ) from error
+    with reported(target, remedy="name another --output"), ExitStack() as written:
+        written.callback(_remove_empty, _new_folders(description, *targets.values()))
+        for case, scan in shown(scans.items(), "merge masks" if progress else None):
+            present = {organ: folder / files[case][organ] for organ in names if organ in files.get(case, {})}
+            if missing == "leave_out" and len(present) < len(names):
+                merged.left_out[scan] = f"no mask of {', '.join(o for o in names if o not in present)}"
+                continue
+            label = _merge(folder / scan, scan, present, merged, undecided, priority)
+            if not label.array.any():
+                merged.left_out[scan] = "no voxel of any organ"
+                continue
+            temporary = written.enter_context(new_file(targets[case]))
+            temporary.write_bytes(nifti_bytes(label, compressed=labels.endswith(".gz")))
+            merged.files.append(targets[case])
+        if undecided:
+            raise _undecided(folder, undecided)
+        if not merged.files:
+            remedy = "look at --organs and --missing"
+            raise UserError(folder, expected="masks with voxels", found="none", remedy=remedy)
+        content = {"labels": {"0": "background"} | {str(value): organ for value, organ in merged.organs.items()}}
+        written.enter_context(new_file(description)).write_text(format_json(content), encoding="utf-8")
     return merged
 
 
