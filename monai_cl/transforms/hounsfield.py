@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from monai_cl.errors import UserError
+
 # fractions within so narrow a range are not HU: rounding to int16 would leave almost nothing
 _SCALED_RANGE = 2.0
 PERCENTILES = (1, 99)
@@ -60,6 +62,13 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
             "give the scan itself, or correct its rescale slope and intercept",
         )
     return None
+
+
+def refuse(fault: tuple[str, str, str, str] | None, where: object) -> None:
+    """Raise the error that a fault is, in the form of `hounsfield_fault`; None is none. ``where``: the file."""
+    if fault is not None:
+        _, expected, found, remedy = fault
+        raise UserError(where, expected=expected, found=found, remedy=remedy)
 
 
 def flat_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:

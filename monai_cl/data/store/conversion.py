@@ -16,7 +16,7 @@ from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
 from monai_cl.errors import UserError
-from monai_cl.transforms.hounsfield import PERCENTILES, flat_fault, hounsfield_fault
+from monai_cl.transforms.hounsfield import PERCENTILES, flat_fault, hounsfield_fault, refuse
 from monai_cl.transforms.volume.head_box import head_box
 
 LAYOUTS = ("volume", "slices")
@@ -146,7 +146,7 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     image, label = read_volume(item["image"], **options), None
     fingerprint = scan_fingerprint(image)
     if preparation.intensity == "hounsfield":
-        _check_hounsfield(image)
+        refuse(hounsfield_fault(image.array), image.path)
     else:
         image = replace(image, array=by_percentiles(image.array, where=image.path))
     if item.get("label") and preparation.head_box is None:
@@ -193,14 +193,6 @@ def by_percentiles(array: np.ndarray, *, where: object) -> np.ndarray:
     if not np.isfinite(array).all():
         raise UserError(where, expected="finite voxels", found="NaN or infinity", remedy="correct the file")
     low, high = np.percentile(array, PERCENTILES)
-    if not high > low and (fault := flat_fault(array)) is not None:
-        _, expected, found, remedy = fault
-        raise UserError(where, expected=expected, found=found, remedy=remedy)
+    if not high > low:
+        refuse(flat_fault(array), where)
     return np.clip((array - low) / (high - low), 0, 1) * np.float32(PERCENTILE_RANGE[1])
-
-
-def _check_hounsfield(image: Volume) -> None:
-    fault = hounsfield_fault(image.array)
-    if fault is not None:
-        _, expected, found, remedy = fault
-        raise UserError(image.path, expected=expected, found=found, remedy=remedy)
