@@ -128,9 +128,9 @@ def clustering() -> list[Panel]:
 
 def cine(masks: bool) -> list[Panel]:
     """Slices of a heart in two phases, and the mask or which pairs the loss makes alike."""
-    _, scans = cine_patient(0, 0, position_noise=0.0)
+    _, scans = cine_patient(0, 0)
     scan = scans["ED"]
-    order = np.argsort(scan.positions)
+    order = [z for z in np.argsort(scan.positions) if 0 <= scan.positions[z] <= 1]  # of the ventricles
     image = scan.image / np.percentile(scan.image, 99.5)
     chosen = [order[int(share * (len(order) - 1))] for share in (0.25, 0.6)]
     slices = [np.clip(image[:, :, z].T, 0, 1) for z in chosen]

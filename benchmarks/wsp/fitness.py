@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def check(folder: Path, study: Study) -> str:
     thumbnail = np.array([small[slices.patients == patient].mean(axis=0).ravel() for patient in patients])
     means = np.array([unit[slices.patients == patient].mean() for patient in patients])
     shapes = np.array(
-        [cirrhosis_case(study.cohort_seed, int(p), cohort="histology", size=16).shape.as_row() for p in patients]
+        [astuple(cirrhosis_case(study.cohort_seed, int(p), cohort="histology", size=16).shape) for p in patients]
     )
 
     def cross_validated(features: np.ndarray) -> float:

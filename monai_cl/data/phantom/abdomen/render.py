@@ -12,18 +12,13 @@ from monai_cl.data.phantom.abdomen.structure import Anatomy, Structure
 from monai_cl.data.phantom.shapes import Lattice
 
 AIR = -1000.0
+_NOISE_LENGTH = 1.4  # mm, over which neighbours agree; at least 0.55 voxels
 # standard deviation (voxels) of the edge: a box voxel (1/12) and a point spread of 0.7 voxels full width (0.3^2)
 _EDGE_VARIANCE = np.float32(1 / 12 + 0.3**2)
 
 
 def render(
-    anatomy: Anatomy,
-    *,
-    shape: tuple[int, int, int],
-    affine: np.ndarray,
-    rng: np.random.Generator,
-    noise: float = 14.0,
-    noise_length: float = 1.4,
+    anatomy: Anatomy, *, shape: tuple[int, int, int], affine: np.ndarray, rng: np.random.Generator, noise: float = 14.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scan ``anatomy`` on a grid.
 
@@ -33,7 +28,6 @@ def render(
         affine: (4, 4) voxel index -> world RAS mm.
         rng: draws the noise only; the anatomy's own texture belongs to the anatomy.
         noise: standard deviation of the noise in HU (0: none).
-        noise_length: Gaussian correlation length of the noise in mm (at least 0.55 voxels are used).
 
     Returns:
         int16 HU and uint8 labels (``ORGANS`` and ``LESIONS``), both of ``shape``. A voxel has the label of the last
@@ -43,8 +37,8 @@ def render(
         ValueError: for a shape or an affine that is not a 3D grid, or negative noise.
     """
     shape, affine = _checked_grid(shape, affine)
-    if noise < 0 or noise_length < 0:
-        raise ValueError(f"noise and noise_length must be >= 0, got {noise} and {noise_length}")
+    if noise < 0:
+        raise ValueError(f"noise must be >= 0, got {noise}")
     lattice = Lattice(affine, shape, warp=anatomy.warp)
     _ = lattice.points  # computed once for the whole grid, cut for each structure
     regions = {name: part.distance(lattice) for name, part in anatomy.regions.items()}
@@ -55,7 +49,7 @@ def render(
         if box is not None:
             _paint(structure, lattice.box(box), regions, box, hu, labels)
     if noise:
-        hu += correlated_noise(shape, np.linalg.norm(affine[:3, :3], axis=0), rng, sd=noise, length=noise_length)
+        hu += correlated_noise(shape, np.linalg.norm(affine[:3, :3], axis=0), rng, sd=noise, length=_NOISE_LENGTH)
     return np.clip(np.rint(hu), -1024, 3071).astype(np.int16), labels
 
 

@@ -60,7 +60,6 @@ class HeartPatient:
 
     Attributes:
         kind: of `KINDS`.
-        ejection: fraction of the left cavity's volume that leaves it.
         phases: "ED" and "ES" -> the heart then.
         lobes: number of lobes -> their angle, rad.
         rv_width: of the right ventricle at the base at end-diastole, mm.
@@ -72,7 +71,6 @@ class HeartPatient:
     """
 
     kind: str
-    ejection: float
     phases: dict[str, HeartPhase]
     lobes: dict[int, float]
     rv_width: float
@@ -115,7 +113,6 @@ def draw_patient(rng: np.random.Generator) -> HeartPatient:
     organs = np.stack([distance * np.cos(angle), distance * np.sin(angle), rng.uniform(6, 20, 6), bright], axis=1)
     return HeartPatient(
         kind=kind,
-        ejection=ejection,
         phases=phases,
         lobes={number: float(rng.uniform(0, 2 * np.pi)) for number in LOBES},
         rv_width=float(np.clip(rng.normal(48, 6), 34, 62)),

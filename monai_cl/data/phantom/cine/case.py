@@ -30,17 +30,13 @@ class CineScan:
     positions: np.ndarray
 
 
-def cine_patient(
-    seed: int, index: int, *, size: int = 96, position_noise: float = 1.0
-) -> tuple[HeartPatient, dict[str, CineScan]]:
-    """Make one synthetic patient.
+def cine_patient(seed: int, index: int, *, size: int = 96) -> tuple[HeartPatient, dict[str, CineScan]]:
+    """Make one synthetic patient; up to two slices lie beyond either end of the heart.
 
     Args:
         seed: of the cohort, >= 0.
         index: of the patient, >= 0; the patient depends on (seed, index) and the options alone.
         size: pixels per side; the field of view is 192 mm (205 mm from 128 pixels on).
-        position_noise: probability that up to two slices lie beyond an end of the heart; with 0 the stack of each
-            phase goes from its base to its apex, and a slice's place in it is its position.
 
     Returns:
         the patient's anatomy, and "ED" and "ES" -> scan.
@@ -52,27 +48,20 @@ def cine_patient(
         raise ValueError(f"seed and index must be >= 0, got {seed} and {index}")
     if size < 16:
         raise ValueError(f"size must be >= 16 pixels, got {size}")
-    if not 0 <= position_noise <= 1:
-        raise ValueError(f"position_noise must be in [0, 1], got {position_noise}")
     body, planning, *phases = (np.random.default_rng([seed, index, stream]) for stream in range(4))
     patient = draw_patient(body)
     gap = float(planning.uniform(8, 10))
-    start = planning.random()
-    extra = planning.integers(0, 3, 2) * (planning.random(2) < position_noise)
+    start, extra = planning.random(), planning.integers(0, 3, 2)
+    planning.random(2)  # not used any more: the patients of earlier versions stay
     centre, turn = tuple(planning.uniform(-7, 7, 2).tolist()), float(planning.uniform(-0.3, 0.3))
     base_first = planning.random() < 0.5
+    count = int(np.ceil(patient.phases["ED"].axis / gap - start)) + int(extra.sum())
+    heights = (start - int(extra[0]) + np.arange(count)) * gap
+    step, pixel = float(heights[1] - heights[0]), (192 if size < 128 else 205) / size
+    stack = Stack(heights, size, pixel, centre, turn)
     found = {}
     for phase, rng in zip(PHASES, phases, strict=True):
         heart = patient.phases[phase]
-        if position_noise:
-            count = int(np.ceil(patient.phases["ED"].axis / gap - start)) + int(extra.sum())
-            heights = (start - int(extra[0]) + np.arange(count)) * gap
-        else:
-            count = max(2, round(heart.axis / gap))
-            heights = (np.arange(count) + 0.5) * heart.axis / count
-        step = float(heights[1] - heights[0])
-        pixel = (192 if size < 128 else 205) / size
-        stack = Stack(heights, size, pixel, centre, turn)
         brightness, label = paint(patient, heart, stack, rng)
         image = scan(brightness, rng, spacing=(step, pixel, pixel))
         image, label, positions = image.transpose(2, 1, 0), label.transpose(2, 1, 0), heart.position(heights)

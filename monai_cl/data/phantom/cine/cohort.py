@@ -11,7 +11,6 @@ from monai_cl.data.phantom.cohort_folder import (
     require_whole_numbers,
     write_synthetic_case,
 )
-from monai_cl.errors import UserError
 from monai_cl.jobs import for_each
 
 _FOLDER = "synthetic_cine"
@@ -27,7 +26,6 @@ def write_cine_cohort(
     test: int = 15,
     seed: int = 0,
     size: int = 96,
-    position_noise: float = 1.0,
     workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
@@ -44,7 +42,6 @@ def write_cine_cohort(
         test: further patients, of that split.
         seed: of the whole cohort.
         size: pixels per side.
-        position_noise: probability that up to two slices lie beyond an end of the heart; 0: none.
         workers: processes; the files do not depend on it.
         overwrite: replace a cohort that is there (other files of the folder stay).
         progress: show a progress bar.
@@ -62,16 +59,10 @@ def write_cine_cohort(
         _LEAST,
         {"patients": patients, "validation": validation, "test": test, "seed": seed, "size": size, "workers": workers},
     )
-    if not 0 <= position_noise <= 1:
-        raise UserError(f"position_noise must be in [0, 1], got {position_noise}")
     output = Path(output).expanduser().absolute()
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         # each split has its own seeds, so that its patients do not depend on the number of the others
-        jobs = [
-            (building, split, number, seed, size, position_noise)
-            for split, count in counts.items()
-            for number in range(count)
-        ]
+        jobs = [(building, split, number, seed, size) for split, count in counts.items() for number in range(count)]
         bar: dict[str, Any] = {"what": "synthetic cine" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in counts}
         for (_, split, *_), scans in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
@@ -90,13 +81,11 @@ def write_cine_cohort(
     return {name: output / file for name, file in _LISTS.items()}
 
 
-def _write_patient(
-    root: Path, split: str, number: int, seed: int, size: int, position_noise: float
-) -> list[dict[str, Any]]:
+def _write_patient(root: Path, split: str, number: int, seed: int, size: int) -> list[dict[str, Any]]:
     from monai_cl.data.phantom.cine.case import cine_patient
 
     index = number + 100_000 * ("training", "validation", "test").index(split)
-    patient, scans = cine_patient(seed, index, size=size, position_noise=position_noise)
+    patient, scans = cine_patient(seed, index, size=size)
     name, made_by = f"{split}_{number:03d}", f"monai_cl phantom cine seed {seed}"
     return [
         {

@@ -55,15 +55,9 @@ class CirrhosisCase:
 
 
 def cirrhosis_case(
-    seed: int,
-    index: int,
-    *,
-    cohort: str = "grades",
-    size: int = 176,
-    slices: tuple[int, int] = (12, 16),
-    stage: int | None = None,
+    seed: int, index: int, *, cohort: str = "grades", size: int = 176, stage: int | None = None
 ) -> CirrhosisCase:
-    """Make one synthetic patient.
+    """Make one synthetic patient: 12 to 16 slices, from the kidneys to above the diaphragm.
 
     Args:
         seed: of the cohort, >= 0.
@@ -71,7 +65,6 @@ def cirrhosis_case(
         cohort: "grades": many patients, mostly healthy, with a grade; "histology": few, evenly over the stages. The two
             cohorts have no patient in common.
         size: pixels per side; the field of view does not depend on it.
-        slices: least and most number of slices, from the kidneys to above the diaphragm.
         stage: ask for a stage; the same patient otherwise.
 
     Raises:
@@ -83,8 +76,6 @@ def cirrhosis_case(
         raise ValueError(f"cohort must be one of {', '.join(COHORTS)}, got {cohort!r}")
     if size < 16:
         raise ValueError(f"size must be >= 16 pixels, got {size}")
-    if not 2 <= slices[0] <= slices[1]:
-        raise ValueError(f"slices must be (least, most) with 2 <= least <= most, got {tuple(slices)}")
     if stage is not None and stage not in range(5):
         raise ValueError(f"stage must be 0 to 4 or None, got {stage}")
     # separate streams: asking for another stage must not change the body, nor another size the noise's seed
@@ -96,7 +87,7 @@ def cirrhosis_case(
         drawn, severity = stage, severity - drawn + stage
     shape = draw_shape(disease, severity)
     patient = sample_patient(body, scanner, shape)
-    count = int(scanner.integers(slices[0], slices[1] + 1))
+    count = int(scanner.integers(12, 17))
     heights = np.linspace(-scanner.uniform(62, 92), scanner.uniform(92, 120), count)
     pixel = float(scanner.uniform(330, 400)) / size
     level = float(scanner.uniform(8, 20))

@@ -6,7 +6,7 @@ caudate and left lobe, a large spleen), amounts are chosen so that no single coa
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,10 +38,6 @@ class CirrhosisShape:
     left: float
     caudate: float
     spleen: float
-
-    def as_row(self) -> list[float]:
-        """The numbers in order, for statistics."""
-        return list(asdict(self).values())
 
 
 def draw_stage(rng: np.random.Generator, cohort: str) -> tuple[int, float]:

@@ -25,14 +25,12 @@ class Marks:
         covers: (n, SIZE, SIZE) float32, the share of each pixel that a distractor covers.
         nodule: (SIZE, SIZE), likewise, of the nodule that stands in place of the first of them in class 1.
         contrasts: (n,) in [0, 1], the first also of the nodule.
-        kinds: of the distractors.
         radius: of the nodule, pixels.
     """
 
     covers: np.ndarray
     nodule: np.ndarray
     contrasts: np.ndarray
-    kinds: tuple[str, ...]
     radius: float
 
     def painted(self, target: int) -> np.ndarray:
@@ -50,14 +48,14 @@ def draw_marks(rng: np.random.Generator, allowed: np.ndarray) -> Marks:
     """
     count = int(rng.integers(COUNTS[0], COUNTS[1] + 1))
     radii = rng.uniform(*RADII, count)  # of a disc of the mark's area
-    kinds = tuple(str(kind) for kind in rng.choice(DISTRACTORS, count))
+    kinds = rng.choice(DISTRACTORS, count)
     contrasts = rng.uniform(0.6, 1, count)
     centres = _centres(rng, allowed, radii)
     y, x = grid()
     covers = [_distractor(kind, x - at[1], y - at[0], r, rng) for kind, at, r in zip(kinds, centres, radii)]
     at, radius = centres[0], float(radii[0])
     nodule = blob(x - at[1], y - at[0], radius, rng, wobble=_WOBBLE)
-    return Marks(np.stack([cover(one) for one in covers]), cover(nodule), contrasts, kinds, radius)
+    return Marks(np.stack([cover(one) for one in covers]), cover(nodule), contrasts, radius)
 
 
 def _centres(rng: np.random.Generator, allowed: np.ndarray, radii: np.ndarray) -> list[np.ndarray]:

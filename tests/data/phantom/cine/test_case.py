@@ -53,19 +53,10 @@ def test_positions_follow_the_affine_and_say_where_the_heart_is():
     assert directions == {-1, 1}
 
 
-def test_without_noise_of_position_the_parts_are_exact():
-    for _, scans in many(3, size=32, position_noise=0.0):
-        for scan in scans.values():
-            parts = 2 - position_parts(scan.affine, len(scan.positions), 3)
-            assert (parts == (3 * scan.positions).astype(int)).all()
-            assert ((scan.positions > 0) & (scan.positions < 1)).all()
-
-
 def test_wrong_options_are_named():
     for options, message in [
         ({"seed": -1}, "seed and index must be >= 0, got -1 and 0"),
         ({"size": 8}, "size must be >= 16 pixels, got 8"),
-        ({"position_noise": 2}, r"position_noise must be in \[0, 1\], got 2"),
     ]:
         with pytest.raises(ValueError, match=message):
             cine_patient(**{"seed": 0, "index": 0, **options})
