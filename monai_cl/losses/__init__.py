@@ -55,7 +55,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ),
         "gather": ("GatheredLoss", "gather_with_gradient"),
         "kernels": (
-            "gaussian_kernel",
             "log_gaussian_kernel",
             "log_near_position",
             "log_same_label",

@@ -16,25 +16,15 @@ from torch import Tensor
 from monai_cl.losses.unit_vectors import at_least_float32
 
 
-def gaussian_kernel(x: Tensor, *, sigma: float) -> Tensor:
-    """``K_σ(x) = exp(−x²/2σ²)``, float32 or better.
+def log_gaussian_kernel(x: Tensor, *, sigma: float) -> Tensor:
+    """``log K_σ(x) = −x²/2σ²``, float32 or better.
 
     Args:
         x: distances, of any shape.
         sigma: σ, the kernel's width in the unit of ``x``.
 
     Raises:
-        ValueError: ``sigma`` not above 0 (infinity is allowed: 1 everywhere).
-    """
-    return log_gaussian_kernel(x, sigma=sigma).exp()
-
-
-def log_gaussian_kernel(x: Tensor, *, sigma: float) -> Tensor:
-    """``log K_σ(x) = −x²/2σ²``; arguments and errors of :func:`gaussian_kernel`.
-
-    Args:
-        x: distances, of any shape.
-        sigma: σ, the kernel's width in the unit of ``x``.
+        ValueError: ``sigma`` not above 0 (infinity is allowed: a weight of 1 everywhere).
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be > 0, got {sigma}")

@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "weights_file": ("read_about", "save_weights"),
         "description": ("describe_network",),
         "tinynet": ("TinyNet",),
-        "resnet": ("grey_convolution", "load_imagenet", "slice_resnet", "slice_resnet18"),
+        "resnet": ("grey_convolution", "load_imagenet", "slice_resnet"),
         "heads": ("predictor", "projection_head"),
         "deployed": ("ReconstructionUNETR", "SliceRepresentation", "SliceProbability", "slice_representation"),
         "encoder": ("SliceEncoder", "representation_size"),

@@ -70,16 +70,6 @@ def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None 
     return network
 
 
-def slice_resnet18(*, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
-    """The ResNet-18 of `slice_resnet`.
-
-    Args:
-        in_channels: see `slice_resnet`.
-        weights: see `slice_resnet`.
-    """
-    return slice_resnet("resnet18", in_channels=in_channels, weights=weights)
-
-
 def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
     """Load a weights file in torchvision's format (e.g. ``resnet18-f37072fd.pth``) into a `slice_resnet`.
 

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "figures.curves": ("curve_figure", "curve_names"),
         "html": ("render_html", "render_markdown", "write_report"),
         "method_tables": ("method_table", "sigma_tables"),
-        "overlays": ("overlay_figure", "write_overlay"),
+        "overlays": ("overlay_figure",),
         "figures.embedding_map": ("embedding_map", "plane"),
         "figures.neighbours": ("neighbours_figure",),
         "figures.pairs": ("pairs_figure",),

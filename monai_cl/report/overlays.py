@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from monai_cl.files import write_atomically
 from monai_cl.report.slices import PLANE_AXIS, as_labels, busiest_slice, radiological_slice, same_shape
 
 # bright on grey, neighbours in the list far apart in hue; repeats after that many organs
@@ -38,7 +35,6 @@ def overlay_figure(
     window: tuple[float, float] | None = (-150.0, 250.0),
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     labels: Mapping[int, str] | None = None,
-    planes: Sequence[str] = ("axial", "coronal"),
     title: str | None = None,
 ) -> bytes:
     """Draw the slices that show the most of the organs as PNG: image, truth, prediction, difference; a row per plane.
@@ -55,20 +51,18 @@ def overlay_figure(
         window: grey range; None means ``image`` is in [0, 1].
         spacing: mm along X, Y, Z.
         labels: label -> organ name for the legend; a label without a name shows its number.
-        planes: of ``axial``, ``coronal``.
         title: drawn above and written into the file. Without one the pixels hold no case id; a report that hides ids
             shows untitled pictures only.
 
     Returns:
-        the PNG file's bytes; :func:`write_overlay` puts them in a file.
+        the PNG file's bytes.
 
     Raises:
-        ValueError: for arrays that are not 3D or differ in shape, a spacing or window that is not positive, an
-            unknown plane.
+        ValueError: for arrays that are not 3D or differ in shape, or a spacing or window that is not positive.
     """
     image, truth, prediction = same_shape(image, truth, prediction)
     truth, prediction = as_labels("truth", truth), as_labels("prediction", prediction)
-    spacing, (low, high) = _checked(spacing, window, planes)
+    spacing, (low, high) = _checked(spacing, window)
 
     names = {int(label): str(name) for label, name in (labels or {}).items()}
     segmentations = [volume for volume in (truth, prediction) if volume is not None]
@@ -80,8 +74,8 @@ def overlay_figure(
     panels = _panels(truth, prediction)
     guide = truth if truth is not None and truth.any() else prediction
     entries = [(names.get(label, f"label {label}")[:50], colours[label]) for label in present]
-    figure, axes = _layout(image.shape, spacing, planes, len(panels), entries=entries, titled=title is not None)
-    for row, plane in enumerate(planes):
+    figure, axes = _layout(image.shape, spacing, len(panels), entries=entries, titled=title is not None)
+    for row, plane in enumerate(PLANE_AXIS):
         index = busiest_slice(guide, axis=PLANE_AXIS[plane], size=image.shape[PLANE_AXIS[plane]])
         for column, (panel, volume) in enumerate(panels):
             ax = axes[row][column]
@@ -113,21 +107,8 @@ def overlay_figure(
     return buffer.getvalue()
 
 
-def write_overlay(path: str | os.PathLike, *arrays: Any, **options: Any) -> Path:
-    """:func:`overlay_figure` written to ``path``, whole or not at all.
-
-    Args:
-        path: the PNG file to write.
-        *arrays: image, truth and prediction, as :func:`overlay_figure` takes them.
-        **options: keyword options of :func:`overlay_figure`.
-    """
-    path = Path(path)
-    write_atomically(path, overlay_figure(*arrays, **options))
-    return path
-
-
 def _checked(
-    spacing: Sequence[float], window: tuple[float, float] | None, planes: Sequence[str]
+    spacing: Sequence[float], window: tuple[float, float] | None
 ) -> tuple[tuple[float, ...], tuple[float, float]]:
     """Spacing and window; ``ValueError`` for what cannot be drawn."""
     spacing = tuple(float(step) for step in spacing)
@@ -136,9 +117,6 @@ def _checked(
     low, high = (0.0, 1.0) if window is None else map(float, window)
     if not low < high:
         raise ValueError(f"window must be (low, high) with low < high, got {window}")
-    unknown = [plane for plane in planes if plane not in PLANE_AXIS]
-    if unknown or not planes:
-        raise ValueError(f"planes must be of {', '.join(PLANE_AXIS)}, got {tuple(planes)}")
     return spacing, (low, high)
 
 
@@ -158,12 +136,11 @@ def _panels_text(names: Sequence[str], axes: Sequence[Sequence[Any]], entries: S
     return json.dumps({"columns": list(names), "rows": boxes, "legend": [list(entry) for entry in entries]})
 
 
-def _layout(shape, spacing, planes, columns, *, entries, titled):
+def _layout(shape, spacing, columns, *, entries, titled):
     """Axes of the slices' true proportions, so that none is shrunk to keep its aspect."""
     extent = [size * step for size, step in zip(shape, spacing)]
-    height = {"axial": extent[1], "coronal": extent[2]}
     # a thin stack of slices would be a hairline and a long one a tower: bounded, with black beside the slice
-    inches = [float(np.clip(_PANEL_INCHES * height[plane] / extent[0], 0.6, 2.2 * _PANEL_INCHES)) for plane in planes]
+    inches = [float(np.clip(_PANEL_INCHES * height / extent[0], 0.6, 2.2 * _PANEL_INCHES)) for height in extent[1:]]
     gap, top = 0.08, 0.62 if titled else 0.32
     total_width = gap + columns * (_PANEL_INCHES + gap)
     foot = 0.38 + 0.215 * -(-len(entries) // _legend_columns(entries, total_width))

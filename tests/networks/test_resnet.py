@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from monai.networks.nets import resnet34, resnet50
 
 from monai_cl.errors import UserError
-from monai_cl.networks import grey_convolution, load_imagenet, slice_encoder, slice_resnet, slice_resnet18
+from monai_cl.networks import grey_convolution, load_imagenet, slice_encoder, slice_resnet
 
 
 def standard_names() -> dict[str, tuple[int, ...]]:
@@ -73,14 +73,14 @@ def file(tmp_path):
 
 
 def test_names_shapes_and_size_are_the_standard_networks():
-    own = {name: tuple(tensor.shape) for name, tensor in slice_resnet18(in_channels=3).state_dict().items()}
+    own = {name: tuple(tensor.shape) for name, tensor in slice_resnet("resnet18", in_channels=3).state_dict().items()}
     assert own == {name: shape for name, shape in standard_names().items() if not name.startswith("fc.")}
-    assert sum(p.numel() for p in slice_resnet18(in_channels=3).parameters()) == 11_176_512
+    assert sum(p.numel() for p in slice_resnet("resnet18", in_channels=3).parameters()) == 11_176_512
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_a_grey_slice_has_the_response_it_has_in_the_original(file, channels):
-    net = slice_resnet18(in_channels=channels, weights=file).eval()
+    net = slice_resnet("resnet18", in_channels=channels, weights=file).eval()
     grey = torch.randn(2, 1, 70, 64, generator=torch.Generator().manual_seed(1))
     expected = standard_forward(weights(), grey.expand(-1, 3, -1, -1))
     assert expected.shape == (2, 512)
@@ -109,7 +109,7 @@ def test_each_has_its_size_and_representation(name, representation, parameters):
 def test_head_and_prototypes_of_a_clustering_in_the_file_are_left_out(tmp_path):
     more = {"projection_head.0.weight": torch.zeros(3, 512), "prototypes.weight": torch.zeros(5, 3)}
     torch.save({f"module.{k}": v for k, v in (weights() | more).items() if not k.startswith("fc.")}, tmp_path / "s.pth")
-    net = slice_resnet18()
+    net = slice_resnet("resnet18")
     assert set(load_imagenet(net, tmp_path / "s.pth").matched) == set(net.state_dict())
 
 
@@ -125,7 +125,7 @@ def test_grey_convolution_shares_the_sum_of_the_colours():
 
 
 def test_the_report_names_everything_that_was_loaded(file):
-    net = slice_resnet18()
+    net = slice_resnet("resnet18")
     report = load_imagenet(net, file)
     assert set(report.matched) == set(net.state_dict())
     assert report.missing == report.other_shape == report.unknown == ()
@@ -135,14 +135,14 @@ def test_the_report_names_everything_that_was_loaded(file):
 def test_old_files_without_counters_and_wrapped_ones_serve_as_well(tmp_path):
     old = {f"module.{k}": v for k, v in weights().items() if not k.endswith("num_batches_tracked")}
     torch.save({"state_dict": old, "epoch": 3}, tmp_path / "old.pth")
-    assert "conv1.weight" in load_imagenet(slice_resnet18(), tmp_path / "old.pth").matched
+    assert "conv1.weight" in load_imagenet(slice_resnet("resnet18"), tmp_path / "old.pth").matched
 
 
 @pytest.mark.parametrize(("make", "found"), [(resnet34, "unknown"), (resnet50, "another shape")])
 def test_another_resnet_is_refused_and_changes_nothing(tmp_path, make, found):
     other = make(spatial_dims=2, n_input_channels=3, conv1_t_stride=2, bias_downsample=False, num_classes=10)
     torch.save(other.state_dict(), tmp_path / "other.pth")
-    net = slice_resnet18()
+    net = slice_resnet("resnet18")
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with pytest.raises(UserError, match=rf"other\.pth: .*{found}.*expected ImageNet's ResNet-18"):
         load_imagenet(net, tmp_path / "other.pth")
@@ -152,7 +152,7 @@ def test_another_resnet_is_refused_and_changes_nothing(tmp_path, make, found):
 def test_a_truncated_set_of_weights_is_refused(tmp_path):
     torch.save({k: v for k, v in weights().items() if not k.startswith("layer4")}, tmp_path / "part.pth")
     with pytest.raises(UserError, match=r"part\.pth: .*missing: layer4\.0\.bn1\.bias"):
-        load_imagenet(slice_resnet18(), tmp_path / "part.pth")
+        load_imagenet(slice_resnet("resnet18"), tmp_path / "part.pth")
 
 
 def test_no_file_no_checkpoint_and_pickled_code_are_refused_by_name(tmp_path):
@@ -161,9 +161,9 @@ def test_no_file_no_checkpoint_and_pickled_code_are_refused_by_name(tmp_path):
             return (print, ("boom",))
 
     with pytest.raises(UserError, match=r"gone\.pth: no such file; pass a ResNet-18 weights file"):
-        slice_resnet18(weights=tmp_path / "gone.pth")
+        slice_resnet("resnet18", weights=tmp_path / "gone.pth")
     torch.save({"conv1.weight": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(UserError, match=r"bomb\.pth: not a readable PyTorch checkpoint of plain tensors"):
-        slice_resnet18(weights=tmp_path / "bomb.pth")
+        slice_resnet("resnet18", weights=tmp_path / "bomb.pth")
     with pytest.raises(ValueError, match=r"weights are of ImageNet's ResNet-18.*got 'tinynet'"):
         slice_encoder("tinynet", weights=tmp_path / "gone.pth")

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from monai_cl.errors import UserError
-from monai_cl.report import write_report
+from monai_cl.report import overlay_figure, write_report
 from monai_cl.report.page.pictures import OVERLAYS_PER_RUN
 from monai_cl.report.page.strips import MOST_CASES, MOST_PANELS
 from tests.report.examples import LABELS, overlay, pretraining, put, segmentation, volumes
@@ -265,9 +265,8 @@ def test_hidden_ids_appear_nowhere(tmp_path: Path):
     (tmp_path / "overlays").mkdir()
     (tmp_path / "overlays" / "patient1.png").write_bytes(overlay())
     image, truth = volumes()
-    from monai_cl.report import write_overlay
-
-    write_overlay(tmp_path / "overlays" / "patient2.png", image, truth, truth, labels=LABELS, title="patient2")
+    titled = overlay_figure(image, truth, truth, labels=LABELS, title="patient2")
+    (tmp_path / "overlays" / "patient2.png").write_bytes(titled)
     text, found = page(tmp_path, hash_patients=True)
     assert "patient" not in text.replace("say nothing about patients", "").replace("patient right", "")
     assert len(found.all("img")) == 4  # of the one without a title

@@ -4,7 +4,8 @@ After Philipsen et al., "Localized energy-based normalization of medical images"
 arXiv 2201.01283, section 3.4, draw from it: ``L_0 = I``, ``L_i = G(σ_i) * L_{i-1}``, bands ``I_i = L_{i-1} - L_i`` and
 the low-pass that is left. The image goes on in half-sample symmetry beyond its border, the kernel is cut at 4σ. Such a
 smoothing multiplies the image's coefficients of the cosine transform (DCT-II), each by a number: all bands take one
-transform, at any size of image and kernel. Means are taken off before and put back, see `scale_bands`.
+transform, at any size of image and kernel. Means are taken off before and put back: the
+image's brightness stays.
 """
 
 from __future__ import annotations
@@ -141,25 +142,6 @@ def scaled_coefficients(found: Spectrum, factors: Tensor, sigmas: Sequence[float
     weights = torch.diff(factors.to(rows), dim=1, prepend=torch.zeros(len(factors), 1).to(rows))
     gains = (weights[:, :, None] * rows).mT @ columns
     return gains[:, None] * found.coefficients
-
-
-def scale_bands(image: Tensor, factors: Tensor, sigmas: Sequence[float] = SIGMAS, *, centred: bool = True) -> Tensor:
-    """``Σ λ_i I_i``: bands of an image made stronger or weaker.
-
-    Args:
-        image: (C, H, W) floating point.
-        factors: λ, (B,).
-        sigmas: σ of the bands, pixels.
-        centred: scale the low-pass about its mean: the image's brightness stays. False multiplies it too, as printed.
-
-    Returns:
-        (C, H, W), not clipped.
-    """
-    height, width = image.shape[-2:]
-    found = spectrum(image, sigmas)
-    scaled = scaled_coefficients(found, factors[None], sigmas)[0]
-    result = cosine_basis(height, image).T @ scaled @ cosine_basis(width, image)
-    return result + (found.mean if centred else found.mean * factors[-1])
 
 
 def cosine_basis(size: int, like: Tensor) -> Tensor:

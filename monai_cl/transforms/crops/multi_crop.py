@@ -33,7 +33,6 @@ def apply_crops(
     *,
     air: float = 0.0,
     sigmas: Sequence[float] = (),
-    centred: bool = True,
     found: Spectrum | None = None,
     dense: bool | None = None,
 ) -> Tensor:
@@ -46,7 +45,6 @@ def apply_crops(
         crops: see `draw_crop`; of one size.
         air: value beyond the image.
         sigmas: of the bands, where a crop has ``energies``.
-        centred: see `monai_cl.transforms.scale_bands`.
         found: the image's `spectrum`; None: it is worked out where a crop needs it.
         dense: multiply whole matrices, one kernel for all crops; None: except on a CPU, where empty parts are left out.
 
@@ -79,11 +77,10 @@ def apply_crops(
         found = spectrum(image, sigmas) if found is None else found
         factors = band_factors(found.energies, torch.tensor([crops[number].energies for number in chosen]).to(image))
         inside = left.sum(dim=2)[:, None, :, None] * right.sum(dim=2)[:, None, None]
-        means = found.mean if centred else (found.mean * factors[:, -1])[:, None, None, None]
         left = _on_cosines(left, image.shape[1], None if own is None else [axes[0] for axes in own])
         right = _on_cosines(right, image.shape[2], None if own is None else [axes[1] for axes in own])
         own = None if own is None else [[(crop, slice(None)) for crop, _ in axes] for axes in own]
-        cut[chosen] = _products(left, scaled_coefficients(found, factors, sigmas), right, own) + means * inside
+        cut[chosen] = _products(left, scaled_coefficients(found, factors, sigmas), right, own) + found.mean * inside
     if air:
         cut = cut + air * (1 - rows.sum(dim=2)[:, None, :, None] * columns.sum(dim=2)[:, None, None])
     if bent := [number for number, crop in enumerate(crops) if crop.gamma != 1]:
@@ -125,17 +122,6 @@ def _on_cosines(matrices: Tensor, length: int, spans: Spans | None) -> Tensor:
     return result
 
 
-def apply_crop(image: Tensor, crop: Crop, **options: Any) -> Tensor:
-    """:func:`apply_crops` of one crop, (C, h, w).
-
-    Args:
-        image: (C, H, W) floating point, in [0, 1].
-        crop: see `draw_crop`.
-        **options: of :func:`apply_crops`.
-    """
-    return apply_crops(image, [crop], **options)[0]
-
-
 def _each(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=torch.float64).to(like)[:, None, None, None]
 
@@ -150,7 +136,6 @@ class MultiCrop(nn.Module):
         air: value beyond the slice's border: 0 for slices windowed to [0, 1].
         energy: energies of the bands that crops are brought to; None: the bands stay.
         modalities: names of the modalities; the sample at position p is of modality p mod M.
-        centred: see `monai_cl.transforms.scale_bands`.
         whole: give the whole slice too, rescaled to the size of the large crops, as a further entry (N, 1, C, H', W').
         **options: of `draw_crop`.
 
@@ -170,7 +155,6 @@ class MultiCrop(nn.Module):
         air: float = 0.0,
         energy: EnergyReference | None = None,
         modalities: Sequence[str] = ("CT",),
-        centred: bool = True,
         whole: bool = False,
         **options: Any,
     ) -> None:
@@ -180,7 +164,7 @@ class MultiCrop(nn.Module):
             raise ValueError(f"count must be two numbers, 1 or more large crops and {least} in all, got {list(count)}")
         self.seed, self.count, self.air, self.options = int(seed), tuple(count), air, dict(options)
         self.size = [pair(side) for side in size]
-        self.energy, self.modalities, self.centred, self.whole = energy, tuple(modalities), centred, whole
+        self.energy, self.modalities, self.whole = energy, tuple(modalities), whole
         absent = [name for name in modalities if energy is not None and name not in energy.modalities]
         if absent or not modalities:
             known = ", ".join(energy.modalities) if energy is not None else ""
@@ -222,11 +206,7 @@ class MultiCrop(nn.Module):
         sigmas = () if self.energy is None else self.energy.sigmas
         varied = any(crop.energies for crops in drawn for crop in crops)
         found = spectrum(image, sigmas) if varied else None
-        return [
-            apply_crops(image, crops, air=self.air, sigmas=sigmas, centred=self.centred, found=found)
-            for crops in drawn
-            if crops
-        ]
+        return [apply_crops(image, crops, air=self.air, sigmas=sigmas, found=found) for crops in drawn if crops]
 
     def _draw(self, image: Tensor, position: int, number: int, size: tuple[int, int]) -> Crop:
         rng = address_rng(self.seed, Stream.VIEWS, position, number)

@@ -26,7 +26,7 @@ from monai_cl.engines.classification.network import set_probe
 from monai_cl.engines.classification.patient_auc import patient_metrics
 from monai_cl.engines.classification.prediction_files import PredictionFiles, decisive_slices
 from monai_cl.errors import UserError
-from monai_cl.networks import SliceEncoder, slice_encoder, slice_resnet18
+from monai_cl.networks import SliceEncoder, slice_encoder, slice_resnet
 
 WIDTH = 0.125
 
@@ -168,7 +168,7 @@ def test_the_layer_shown_still_has_a_map():
     tiny.register_forward_pre_hook(full)
     with pytest.raises(torch.OutOfMemoryError):  # not taken for a network of fixed size
         map_stride(tiny, "backbone.layers.9", image)
-    resnet = SliceEncoder(slice_resnet18()).eval()
+    resnet = SliceEncoder(slice_resnet("resnet18")).eval()
     assert map_layer(resnet, torch.zeros(1, 1, 256, 256)) == "backbone.layer4"
     assert map_stride(resnet, "backbone.layer4", torch.zeros(1, 1, 256, 256)) == 32
     with pytest.raises(UserError, match="expected a backbone with feature maps"):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from monai_cl.transforms import BandEnergies, band_factors, band_sigmas, scale_bands, spectrum
+from monai_cl.transforms import BandEnergies, band_factors, band_sigmas, spectrum
+from tests.transforms.crops.bands import scale_bands
 
 SIGMAS = (1.0, 2.0, 4.0, 8.0)
 

@@ -14,16 +14,19 @@ from monai_cl.transforms import (
     BandEnergies,
     EnergyReference,
     MultiCrop,
-    apply_crop,
     apply_crops,
     band_factors,
     draw_crop,
-    scale_bands,
     spectrum,
 )
 from monai_cl.transforms.crops.crop import Crop
+from tests.transforms.crops.bands import scale_bands
 
 RAMP = torch.arange(30.0).reshape(1, 5, 6) / 30
+
+
+def apply_crop(image: torch.Tensor, crop: Crop, **options) -> torch.Tensor:
+    return apply_crops(image, [crop], **options)[0]
 
 
 def test_without_a_change_of_scale_a_crop_is_a_part_of_the_image():
@@ -60,16 +63,15 @@ SIGMAS, ENERGIES = (1.0, 2.0), (0.06, 0.02, 0.012)
 
 
 @pytest.mark.parametrize("dense", [False, True])
-@pytest.mark.parametrize("centred", [True, False])
-def test_energies_change_the_whole_image_before_it_is_cut(dense, centred):
+def test_energies_change_the_whole_image_before_it_is_cut(dense):
     image = 0.3 + 0.2 * torch.rand(2, 24, 18, dtype=torch.float64)
     crop = Crop((30, 20), (-2, 3), (12, 22), slope=0.9, offset=0.1)
     factors = band_factors(spectrum(image, SIGMAS).energies, torch.tensor(ENERGIES, dtype=torch.float64))
-    scaled = scale_bands(image, factors, SIGMAS, centred=centred)
+    scaled = scale_bands(image, factors, SIGMAS)
     low, high = image.aminmax()
     expected = apply_crop(scaled, replace(crop, slope=1.0, offset=0.0), air=0.25)
     expected = (0.9 * expected + 0.1 * (high - low)).clamp(0, 1)
-    options = {"air": 0.25, "sigmas": SIGMAS, "centred": centred, "dense": dense}
+    options = {"air": 0.25, "sigmas": SIGMAS, "dense": dense}
     both = apply_crops(image, [replace(crop, gamma=2.0), replace(crop, energies=ENERGIES)], **options)
     assert scaled.min() > 0
     assert scaled.max() < 1  # nothing is clipped in between
