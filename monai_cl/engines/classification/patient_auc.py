@@ -11,7 +11,14 @@ from ignite.engine import Engine
 from ignite.metrics import Metric
 
 from monai_cl.engines.distributed.collectives import gather
-from monai_cl.engines.probe.metrics import auc, balanced_accuracy, check_binary, patient_means, sound_interval
+from monai_cl.engines.probe.metrics import (
+    CONFIDENCE,
+    auc,
+    balanced_accuracy,
+    check_binary,
+    patient_means,
+    sound_interval,
+)
 from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import UserError
 
@@ -94,7 +101,7 @@ def patient_metrics(predictions: Sequence[Mapping[str, Any]], *, fold: int | Non
         "auc_pooled": scores["auc"],
         "auc_interval": None if interval is None else list(interval),
         "auc_interval_note": note,
-        "confidence": 0.95,
+        "confidence": CONFIDENCE,
         "patients": len(labels),
         "positive": int(labels.sum()),
         "slices": sum(row["n_slices"] for row in predictions),

@@ -12,10 +12,11 @@ from monai_cl.data.records.embeddings import EmbeddingTable
 from monai_cl.engines.probe.accuracies import linear_model, neighbour_model
 from monai_cl.engines.probe.depth import ALPHA_GRID
 from monai_cl.engines.probe.folds import PatientFolds, grouped_folds, stratified_folds
-from monai_cl.engines.probe.metrics import auc, sound_interval
+from monai_cl.engines.probe.metrics import CONFIDENCE, auc, sound_interval
 from monai_cl.errors import UserError
 
 MODELS = ("neighbours", "linear")
+_NEIGHBOURS = 20  # by cosine; fewer where a training part has fewer rows
 _MOST_CLASSES = 10  # numbers with more values than that are a regression
 
 
@@ -35,14 +36,7 @@ class _Predictions:
 
 
 def probe_column(
-    table: EmbeddingTable,
-    column: str,
-    *,
-    neighbours: int = 20,
-    fold_count: int = 5,
-    seed: int = 0,
-    resamples: int = 2000,
-    confidence: float = 0.95,
+    table: EmbeddingTable, column: str, *, fold_count: int = 5, seed: int = 0, resamples: int = 2000
 ) -> dict[str, Any]:
     """Predict a column from the vectors, for patients that the model has not seen.
 
@@ -53,11 +47,9 @@ def probe_column(
     Args:
         table: of embeddings.
         column: what is predicted.
-        neighbours: of the nearest neighbours, by cosine; fewer where a training part has fewer rows.
         fold_count: folds of patients, stratified by the class where it is one of patients.
         seed: of the folds and of the bootstrap.
         resamples: of the bootstrap: patients are drawn with replacement.
-        confidence: coverage of the intervals.
 
     Returns:
         ``column``, ``kind`` (``"classes"`` or ``"numbers"``), ``unit`` (``"patient"`` or ``"row"``), ``rows``,
@@ -92,12 +84,11 @@ def probe_column(
     folds = _folds(of_patient, per_patient and not numbers, count=fold_count, seed=seed, where=where)
     models: dict[str, dict[str, Any]] = {}
     for name in MODELS:
-        found = _predicted(X, y, patients, folds, name, numbers=numbers, neighbours=neighbours, classes=len(names))
+        found = _predicted(X, y, patients, folds, name, numbers=numbers, classes=len(names))
         found = _averaged(found) if per_patient else found
-        models[name] = _scored(found, numbers, resamples=resamples, confidence=confidence, seed=seed)
+        models[name] = _scored(found, numbers, resamples=resamples, seed=seed)
         if per_patient and len(names) == 2:
-            options = {"resamples": resamples, "confidence": confidence, "seed": seed}
-            interval, note = sound_interval(found.truth, found.scores[:, 1], **options)
+            interval, note = sound_interval(found.truth, found.scores[:, 1], resamples=resamples, seed=seed)
             models[name] |= {"auc": auc(found.truth, found.scores[:, 1]), "auc_interval": interval, "auc_note": note}
     return {
         "column": column,
@@ -108,9 +99,9 @@ def probe_column(
         "unknown": int((~known).sum()),
         "classes": {name: int((y == number).sum()) for number, name in enumerate(names)} or None,
         "folds": folds.count,
-        "neighbours": neighbours,
+        "neighbours": _NEIGHBOURS,
         "seed": seed,
-        "confidence": confidence,
+        "confidence": CONFIDENCE,
         "models": models,
     }
 
@@ -170,22 +161,14 @@ def _folds(of_patient: dict[str, set], stratified: bool, *, count: int, seed: in
 
 
 def _predicted(
-    X: np.ndarray,
-    y: np.ndarray,
-    patients: np.ndarray,
-    folds: PatientFolds,
-    name: str,
-    *,
-    numbers: bool,
-    neighbours: int,
-    classes: int,
+    X: np.ndarray, y: np.ndarray, patients: np.ndarray, folds: PatientFolds, name: str, *, numbers: bool, classes: int
 ) -> _Predictions:
     fold = folds.of(patients)
     scores = np.zeros(len(X)) if numbers else np.zeros((len(X), classes))
     for number in range(folds.count):
         train, test = fold != number, fold == number
         if name == "neighbours":
-            model = neighbour_model(min(neighbours, int(train.sum())), numbers=numbers).fit(X[train], y[train])
+            model = neighbour_model(min(_NEIGHBOURS, int(train.sum())), numbers=numbers).fit(X[train], y[train])
         else:
             model = _ridge(X[train], y[train], patients[train]) if numbers else linear_model().fit(X[train], y[train])
         if numbers:
@@ -217,9 +200,7 @@ def _averaged(found: _Predictions) -> _Predictions:
     return _Predictions(truth, (scores.T / counts).T, np.arange(len(counts)))
 
 
-def _scored(
-    found: _Predictions, numbers: bool, *, resamples: int, confidence: float, seed: int
-) -> dict[str, float | list[float] | None]:
+def _scored(found: _Predictions, numbers: bool, *, resamples: int, seed: int) -> dict[str, float | list[float] | None]:
     """Measures with intervals: each is a function of sums over patients, which are drawn with replacement."""
     count = int(found.patient.max()) + 1
     if numbers:
@@ -241,7 +222,7 @@ def _scored(
     sums = np.zeros((count, rows.shape[1]))
     np.add.at(sums, found.patient, rows)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples) @ sums
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     scores: dict[str, float | list[float] | None] = {}
     for name, measure in measures.items():
         scores[name] = float(measure(sums.sum(0)[None])[0])

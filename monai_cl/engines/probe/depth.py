@@ -46,9 +46,8 @@ def probe_depth(
     fold_count: int = 5,
     seed: int = 0,
     grid: Sequence[float] = ALPHA_GRID,
-    inner_folds: int = 5,
 ) -> DepthResult:
-    """Standardise → ridge regression of depth, its penalty chosen inside the training part by patient.
+    """Standardise → ridge regression of depth, its penalty chosen inside the training part, on five folds by patient.
 
     Labels are not used; slices without a depth are left out. R² is against the mean of the test part itself, so
     guessing that mean gives 0, and negative values are possible.
@@ -59,7 +58,6 @@ def probe_depth(
         fold_count: number of the folds that are made where ``folds`` is None.
         seed: of the folds that are made and of the inner folds.
         grid: penalties to try.
-        inner_folds: folds by patient inside the training part.
 
     Raises:
         ValueError: an empty grid or a value that is not positive.
@@ -83,7 +81,7 @@ def probe_depth(
     scores, chosen = [], []
     for number in np.unique(fold):
         train, test = fold != number, fold == number
-        fitted = fit_depth(X[train], depth[train], patient[train], grid=grid, inner_folds=inner_folds, seed=seed)
+        fitted = fit_depth(X[train], depth[train], patient[train], grid=grid, seed=seed)
         scores.append(_r2(depth[test], fitted(X[test])))
         chosen.append(fitted.alpha)
     return DepthResult(tuple(scores), tuple(chosen), len(X))
@@ -107,26 +105,20 @@ class DepthProbe:
 
 
 def fit_depth(
-    features: np.ndarray,
-    depth: np.ndarray,
-    patient: np.ndarray,
-    *,
-    grid: Sequence[float] = ALPHA_GRID,
-    inner_folds: int = 5,
-    seed: int = 0,
+    features: np.ndarray, depth: np.ndarray, patient: np.ndarray, *, grid: Sequence[float] = ALPHA_GRID, seed: int = 0
 ) -> DepthProbe:
     """Choose the penalty by cross-validation over these patients, then fit on all of their slices.
 
     Args:
         features: (n, F); depth: (n,); patient: (n,) of every slice.
-        grid, inner_folds, seed: see `probe_depth`. With a single patient the strongest penalty is used.
+        grid, seed: see `probe_depth`. With a single patient the strongest penalty is used.
     """
     X, depth, patient = np.asarray(features, np.float64), np.asarray(depth, np.float64), np.asarray(patient).astype(str)
     grid = sorted(map(float, grid))
     names = np.unique(patient)
     if len(names) < 2:  # no other patient to choose by
         return DepthProbe(X, depth, grid[-1])
-    inner = grouped_folds(patient.tolist(), count=min(inner_folds, len(names)), seed=seed).of(patient)
+    inner = grouped_folds(patient.tolist(), count=min(5, len(names)), seed=seed).of(patient)
     errors = np.zeros(len(grid))
     for part in np.unique(inner):
         validation = inner == part

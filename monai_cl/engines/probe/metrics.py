@@ -11,6 +11,7 @@ from monai_cl.data.records.classes import interval_fault
 from monai_cl.errors import UserError
 
 THRESHOLD = 0.5
+CONFIDENCE = 0.95  # of the intervals
 
 
 def patient_means(values: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -30,14 +31,9 @@ def balanced_accuracy(labels: np.ndarray, probability: np.ndarray) -> float:
 
 
 def auc_interval(
-    labels: np.ndarray,
-    probability: np.ndarray,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    labels: np.ndarray, probability: np.ndarray, *, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the AUC, patients drawn with replacement within their class.
+    """95 % percentile bootstrap interval of the AUC, patients drawn with replacement within their class.
 
     Within the class, so that no resample lacks one; the numbers of both classes are taken as given. So are the fitted
     models: with few patients it is narrower than the truth (of shuffled labels the 95 % interval held 0.5 in 23 of 30
@@ -45,19 +41,31 @@ def auc_interval(
 
     Args:
         labels: (n,) 0 or 1, one per patient.
-        probability: (n,), or (s, n) for s runs (seeds) on the same patients; then the interval is of their mean AUC.
-        confidence: coverage, in (0, 1).
+        probability: (n,) of class 1.
         resamples: number of resamples.
         seed: of the resampling; the order of the patients matters, sort them.
 
     Raises:
         ValueError: an option out of range, another shape, one class only.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
-    tail = (1 - confidence) / 2
-    # not scipy.stats.bootstrap, which would hold all pairs of every resample
-    low, high = np.quantile(_resampled(labels, probability, resamples=resamples, seed=seed), [tail, 1 - tail])
+    labels, probability = np.asarray(labels), np.asarray(probability, dtype=np.float64)
+    if resamples < 1:
+        raise ValueError(f"resamples must be >= 1, got {resamples}")
+    if labels.ndim != 1 or probability.shape != labels.shape:
+        raise ValueError(f"probability must be ({len(labels)},), got {probability.shape}")
+    if set(np.unique(labels).tolist()) != {0, 1}:
+        raise ValueError(f"labels must hold both 0 and 1, got {sorted(set(labels.tolist()))}")
+    # not scipy.stats.bootstrap, which would hold all pairs of every resample: a resample's AUC is the mean over its
+    # pairs (positive, negative) of 1, 1/2 or 0; given the matrix of all pairs, how often each patient was drawn weights
+    # its rows and columns
+    wins = np.sign(probability[labels == 1][:, None] - probability[labels == 0]) / 2 + 0.5
+    rng = np.random.default_rng(seed)
+    n, m = wins.shape
+    rows = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    columns = rng.multinomial(m, np.full(m, 1 / m), size=resamples)
+    # counts and halves are exact: divided last, a perfect score stays 1
+    drawn = np.einsum("bm,bm->b", rows @ wins, columns) / (n * m)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, 1 - (1 - CONFIDENCE) / 2])
     return float(low), float(high)
 
 
@@ -87,23 +95,3 @@ def check_binary(labels: dict[str, int], *, source: str) -> None:
                 found=label,
                 remedy="a probe separates two classes: map the labels in the data list",
             )
-
-
-def _resampled(labels: np.ndarray, probability: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
-    labels, probability = np.asarray(labels), np.atleast_2d(np.asarray(probability, dtype=np.float64))
-    if resamples < 1:
-        raise ValueError(f"resamples must be >= 1, got {resamples}")
-    if labels.ndim != 1 or probability.shape[1:] != labels.shape:
-        raise ValueError(f"probability must be (…, {labels.shape[0]}), got {probability.shape}")
-    if set(np.unique(labels).tolist()) != {0, 1}:
-        raise ValueError(f"labels must hold both 0 and 1, got {sorted(set(labels.tolist()))}")
-    positive, negative = probability[:, labels == 1], probability[:, labels == 0]
-    # a resample's AUC is the mean over its pairs (positive, negative) of 1, 1/2 or 0: given the matrix of all pairs,
-    # how often each patient was drawn weights its rows and columns
-    wins = np.mean([np.sign(p[:, None] - q[None, :]) / 2 + 0.5 for p, q in zip(positive, negative)], axis=0)
-    rng = np.random.default_rng(seed)
-    n, m = wins.shape
-    rows = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    columns = rng.multinomial(m, np.full(m, 1 / m), size=resamples)
-    # counts and halves are exact: divided last, a perfect score stays 1
-    return np.einsum("bm,bm->b", rows @ wins, columns) / (n * m)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures
 from monai_cl.engines.probe.folds import PatientFolds, stratified_folds
-from monai_cl.engines.probe.linear import C_GRID, fit_linear_probe
-from monai_cl.engines.probe.metrics import auc, balanced_accuracy, check_binary, sound_interval
+from monai_cl.engines.probe.linear import fit_linear_probe
+from monai_cl.engines.probe.metrics import CONFIDENCE, auc, balanced_accuracy, check_binary, sound_interval
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,6 @@ class ProbeResult:
         folds: the folds.
         unlabelled: patients left out because their class is not known.
         interval: bootstrap interval of the pooled AUC; None where ``interval_note`` says why there is none.
-        confidence: its coverage.
     """
 
     patients: np.ndarray
@@ -41,7 +39,6 @@ class ProbeResult:
     folds: PatientFolds
     unlabelled: tuple[str, ...]
     interval: tuple[float, float] | None
-    confidence: float
     interval_note: str | None = None
 
     def metrics(self) -> dict[str, Any]:
@@ -67,7 +64,7 @@ class ProbeResult:
             "auc_pooled": auc(self.labels, self.probability),
             "auc_interval": None if self.interval is None else list(self.interval),
             "auc_interval_note": self.interval_note,
-            "confidence": self.confidence,
+            "confidence": CONFIDENCE,
             "patients": len(self.patients),
             "positive": int(self.labels.sum()),
             "slices": int(self.slices.sum()),
@@ -93,11 +90,8 @@ def probe_patients(
     folds: PatientFolds | None = None,
     fold_count: int = 5,
     seed: int = 0,
-    grid: Sequence[float] = C_GRID,
-    inner_folds: int = 5,
-    balanced: bool = True,
     resamples: int = 2000,
-    confidence: float = 0.95,
+    **options: Any,
 ) -> ProbeResult:
     """Cross-validated linear probe: standardise → L2 logistic regression → mean probability per patient.
 
@@ -109,11 +103,8 @@ def probe_patients(
         folds: folds of exactly the patients with a class; None makes them by `stratified_folds`.
         fold_count: number of the folds that are made where ``folds`` is None.
         seed: of the folds that are made, of the inner folds and of the bootstrap.
-        grid: values of C to try, each above 0; see `fit_linear_probe`.
-        inner_folds: folds by patient inside a training part, by which C is chosen.
-        balanced: whether both classes weigh the same in the fit.
         resamples: bootstrap resamples of the interval of the pooled out-of-fold AUC, see `auc_interval`.
-        confidence: coverage of that interval, in (0, 1).
+        **options: of `fit_linear_probe`.
 
     Raises:
         ValueError: an option out of range.
@@ -135,15 +126,13 @@ def probe_patients(
     fold, probability, chosen = folds.of(patient), np.full(len(X), np.nan), []
     for number in range(folds.count):
         train, test = fold != number, fold == number
-        fitted = fit_linear_probe(
-            X[train], patient[train], y[train], grid=grid, inner_folds=inner_folds, balanced=balanced, seed=seed
-        )
+        fitted = fit_linear_probe(X[train], patient[train], y[train], seed=seed, **options)
         probability[test] = fitted.slice_probability(X[test])
         chosen.append(fitted.C)
 
     names, first, inverse, counts = np.unique(patient, return_index=True, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, weights=probability) / counts
-    interval, note = sound_interval(y[first], means, confidence=confidence, resamples=resamples, seed=seed)
+    interval, note = sound_interval(y[first], means, resamples=resamples, seed=seed)
     return ProbeResult(
         patients=names,
         labels=y[first],
@@ -154,6 +143,5 @@ def probe_patients(
         folds=folds,
         unlabelled=tuple(unlabelled),
         interval=interval,
-        confidence=confidence,
         interval_note=note,
     )

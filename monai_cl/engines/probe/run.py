@@ -30,7 +30,6 @@ def run_probe(
     folds: PatientFolds | None = None,
     fold_count: int = 5,
     seed: int = 0,
-    name: str | None = None,
     bundle: str | None = None,
     description: Mapping[str, Any] | None = None,
     draw_roc: Callable[..., bytes] | None = None,
@@ -50,7 +49,6 @@ def run_probe(
         folds: folds of the patients; None makes them, see `probe_patients`. Those used are written to ``folds.json``.
         fold_count: number of the folds that are made where ``folds`` is None.
         seed: of the folds that are made, of the inner folds and of the bootstrap.
-        name: the run's name in tables; made of method and cohort when None.
         bundle: the bundle that ran.
         description: replaces entries of ``about``: ``method``, ``backbone``, ``sigma``, ``temperature``, ``cohort``.
         draw_roc: `monai_cl.report.roc_figure`, handed in so that engines do not depend on the report; None: no ROC
@@ -75,7 +73,7 @@ def run_probe(
     result = probe_patients(features, folds=folds, fold_count=fold_count, seed=seed, **options)
     metrics = result.metrics()
     metrics |= _depth(features, result, seed)
-    fit_options = {key: options[key] for key in ("grid", "inner_folds", "balanced") if key in options}
+    fit_options = {key: value for key, value in options.items() if key != "resamples"}
     known = features.select(features.label != UNKNOWN)
     final = fit_linear_probe(known.features, known.patient, known.label, seed=seed, **fit_options)
 
@@ -91,7 +89,7 @@ def run_probe(
         pictures.append("pca.png")
     record = run_record(
         kind="classification",
-        name=name or f"{about['method']}, {about['cohort']}",
+        name=f"{about['method']}, {about['cohort']}",
         # of the encoder where it is known: the probe's own seed is the same for all that are compared
         seed=_integer(about.get("seed"), seed),
         bundle=bundle,

@@ -10,6 +10,7 @@ import pytest
 
 from monai_cl.data import EmbeddingTable
 from monai_cl.engines import describe_column_probe, find_row, join_table, nearest_rows, probe_column
+from monai_cl.engines.embedding import probing
 from monai_cl.errors import UserError
 
 
@@ -71,13 +72,14 @@ def test_a_number_of_a_row_is_a_regression():
     assert linear["r2_interval"][0] < linear["r2"] < linear["r2_interval"][1] <= 1
 
 
-def test_a_patient_is_never_on_both_sides():
+def test_a_patient_is_never_on_both_sides(monkeypatch):
     # every patient has a place of their own: with a row of them in the training the answer would be copied
     rng = np.random.default_rng(1)
     base = cohort(rows=4, signal=0.0)
     places = np.repeat(rng.normal(size=(30, 6)), 4, axis=0) * 50
     table = EmbeddingTable(places + base.vectors, base.columns)
-    found = probe_column(table, "stage", neighbours=1, resamples=50)
+    monkeypatch.setattr(probing, "_NEIGHBOURS", 1)
+    found = probe_column(table, "stage", resamples=50)
     assert found["models"]["neighbours"]["accuracy"] < 0.7
 
 

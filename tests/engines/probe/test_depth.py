@@ -49,11 +49,11 @@ def test_the_penalty_is_the_best_one_on_patients_left_out():
     made = feature_cohort(patients=12, size=30)
     grid = [0.1, 10.0, 1000.0]
     outer = grouped_folds(made.patient.tolist(), count=3)
-    found = probe_depth(made, folds=outer, grid=grid, inner_folds=4)
+    found = probe_depth(made, folds=outer, grid=grid)
     for number, part in enumerate(outer.parts):
         train = ~np.isin(made.patient, part)
         errors = np.zeros(len(grid))
-        for inner in grouped_folds(made.patient[train].tolist(), count=4).parts:
+        for inner in grouped_folds(made.patient[train].tolist(), count=5).parts:
             left = np.isin(made.patient, inner)
             for row, alpha in enumerate(grid):
                 model = make_pipeline(StandardScaler(), Ridge(alpha=alpha))

@@ -15,7 +15,7 @@ def loop_auc(labels, probability) -> float:
     return sum(wins) / len(wins)
 
 
-def loop_interval(labels, rows, *, resamples, seed, confidence=0.95):
+def loop_interval(labels, probability, *, resamples, seed):
     """The same draws, each resample spelled out patient by patient."""
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(labels == value) for value in (1, 0)]
@@ -23,9 +23,8 @@ def loop_interval(labels, rows, *, resamples, seed, confidence=0.95):
     found = []
     for draw in zip(*counts):
         chosen = np.concatenate([np.repeat(group, times) for group, times in zip(groups, draw)])
-        found.append(np.mean([loop_auc(labels[chosen], row[chosen]) for row in rows]))
-    tail = (1 - confidence) / 2
-    return np.quantile(found, [tail, 1 - tail])
+        found.append(loop_auc(labels[chosen], probability[chosen]))
+    return np.quantile(found, [0.025, 0.975])
 
 
 def test_auc_by_hand():
@@ -49,11 +48,7 @@ def test_patient_means_by_hand():
 
 def test_the_interval_is_that_of_resampled_patients():
     assert auc_interval(LABELS, PROBABILITY, resamples=300, seed=4) == pytest.approx(
-        tuple(loop_interval(LABELS, [PROBABILITY], resamples=300, seed=4))
-    )
-    two = np.stack([PROBABILITY, PROBABILITY**0.3 - 0.2 * LABELS])
-    assert auc_interval(LABELS, two, resamples=100, confidence=0.8) == pytest.approx(
-        tuple(loop_interval(LABELS, two, resamples=100, seed=0, confidence=0.8))
+        tuple(loop_interval(LABELS, PROBABILITY, resamples=300, seed=4))
     )
 
 
@@ -77,10 +72,9 @@ def test_perfect_and_constant_predictions_have_no_width():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"confidence": 1.0}, r"confidence must be in \(0, 1\), got 1"),
         ({"resamples": 0}, "resamples must be >= 1, got 0"),
         ({"labels": np.ones(8, int)}, "labels must hold both 0 and 1"),
-        ({"probability": PROBABILITY[:5]}, r"probability must be \(…, 8\), got \(1, 5\)"),
+        ({"probability": PROBABILITY[:5]}, r"probability must be \(8,\), got \(5,\)"),
     ],
 )
 def test_options_out_of_range_are_refused(arguments, message):
