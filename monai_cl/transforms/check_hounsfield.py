@@ -6,11 +6,9 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from monai_cl.errors import UserError
-from monai_cl.transforms.hounsfield import hounsfield_fault
+from monai_cl.transforms.hounsfield import hounsfield_fault, refuse
 
 
 class CheckHounsfieldd(MapTransform):
@@ -18,11 +16,7 @@ class CheckHounsfieldd(MapTransform):
 
     Args:
         keys: of the images, before any windowing.
-        allow_missing_keys: skip absent keys.
     """
-
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """The item, unchanged.
@@ -33,9 +27,6 @@ class CheckHounsfieldd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            fault = hounsfield_fault(np.asarray(item[key]))
-            if fault is not None:
-                _, expected, found, remedy = fault
-                file = getattr(item[key], "meta", {}).get("filename_or_obj", key)
-                raise UserError(file, expected=expected, found=found, remedy=remedy)
+            file = getattr(item[key], "meta", {}).get("filename_or_obj", key)
+            refuse(hounsfield_fault(np.asarray(item[key])), file)
         return item

@@ -77,20 +77,18 @@ class LoadScand(MapTransform):
 
     Args:
         keys: of the paths; each becomes an image (X, Y, Z) with MONAI's metadata.
-        allow_missing_keys: skip absent keys.
 
     Raises:
         UserError: when called, see :func:`read_volume`.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys)
         self._reader = CTReader()
         # one for all items: making it takes note of every reader that MONAI has
         self._load = LoadImaged(
             keys,
             reader=self._reader,  # type: ignore[arg-type]  # LoadImage documents that it takes an instance too
-            allow_missing_keys=allow_missing_keys,
         )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -106,7 +104,7 @@ def reading_of(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 class LoadLabeld(MapTransform):
-    """Load labels on the grid of their image, which is loaded already and not yet turned or resampled.
+    """Load labels on the grid of ``image`` (C, X, Y, Z), which is loaded already and not yet turned or resampled.
 
     In place of ``LoadImaged`` for labels: a label may be stored with other axis directions than its image, and raw
     arrays are then no pair. See :func:`read_label`, which gets ``label_map``, ``ignore`` and
@@ -114,21 +112,15 @@ class LoadLabeld(MapTransform):
 
     Args:
         keys: of the paths; each becomes a label (1, X, Y, Z) float32 in the axes of the image's file.
-        image_key: of the image (C, X, Y, Z).
-        allow_missing_keys: skip absent keys.
 
     Raises:
         UserError: when called, see :func:`read_label`.
     """
 
-    def __init__(self, keys: KeysCollection, *, image_key: str = "image", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its labels loaded."""
         item = dict(data)
-        image: MetaTensor = item[self.image_key]
+        image: MetaTensor = item["image"]
         grid = Grid(tuple(image.shape[1:]), image.affine.cpu().numpy().astype(np.float64))
         for key in self.key_iterator(item):
             label = read_label(

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
 from monai.losses import DiceCELoss
 from monai.transforms import MapTransform
 from torch import Tensor
@@ -43,22 +42,16 @@ class AnnotatedDiceCELoss(DiceCELoss):
 
 
 class AnnotatedVoxelsd(MapTransform):
-    """Make label and prediction background where the label is `IGNORED`: then no metric of an organ counts them.
+    """Make label and prediction background where ``label`` is `IGNORED`: then no metric of an organ counts them.
 
     Args:
         keys: of the class maps (1, X, Y, Z), predictions and label.
-        label_key: of the label.
-        allow_missing_keys: skip absent keys.
     """
-
-    def __init__(self, keys: KeysCollection, *, label_key: str = "label", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its class maps masked."""
         item = dict(data)
-        ignored = item[self.label_key] == IGNORED
+        ignored = item["label"] == IGNORED
         if bool(ignored.any()):
             for key in self.key_iterator(item):
                 item[key] = item[key].masked_fill(ignored.as_subclass(Tensor), 0)

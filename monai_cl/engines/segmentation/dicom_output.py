@@ -27,7 +27,6 @@ class SaveDicomSegd(MapTransform):
         output_postfix: of their names.
         results: names the files, in place of ``output_dir`` and ``output_postfix``.
         model: name of the model, recorded as the algorithm.
-        allow_missing_keys: skip a key that the item does not have; by default it is an error.
 
     Raises:
         UserError: when called: highdicom is not installed, or the scan is not a DICOM series.
@@ -42,9 +41,8 @@ class SaveDicomSegd(MapTransform):
         output_postfix: str = "seg",
         results: ResultFiles | None = None,
         model: str = "monai_cl",
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.organs = list(organs)
         self.results = results or ResultFiles(output_dir, postfix=output_postfix)
         self.model = model

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import (
@@ -35,9 +34,6 @@ class ScaleByPercentilesd(MapTransform):
     Args:
         keys: of the images.
     """
-
-    def __init__(self, keys: KeysCollection) -> None:
-        super().__init__(keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its images scaled, rounded as the store rounds them.

@@ -15,31 +15,22 @@ from monai_cl.transforms.volume.head_box import box_findings, head_box
 
 
 class HeadBoxd(MapTransform):
-    """Head CT of any orientation to the box around the head; ``slice_findings`` follow.
+    """Head CT of any orientation to the box around the head.
+
+    Where the item has ``slice_findings``, of the file's slices, they become (D,) numbers, see `box_findings`.
 
     Args:
         keys: of the images (1, X, Y, Z) in HU with their affine; each becomes (1, W, H, D), RAS.
         size: see `head_box`.
         find: see `head_box`.
-        findings_key: where the item has the findings of the file's slices; they become (D,) numbers, see
-            `box_findings`. Items without it stay without.
-        allow_missing_keys: skip absent keys.
 
     Raises:
         UserError: when called, see `head_box` and `box_findings`.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        size: Sequence[int] = (40, 224, 192),
-        find: bool = True,
-        findings_key: str = "slice_findings",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.size, self.find, self.findings_key = tuple(size), find, findings_key
+    def __init__(self, keys: KeysCollection, *, size: Sequence[int] = (40, 224, 192), find: bool = True) -> None:
+        super().__init__(keys)
+        self.size, self.find = tuple(size), find
         self._to_ras = Orientation(axcodes="RAS", labels=None)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -51,10 +42,10 @@ class HeadBoxd(MapTransform):
             turned: MetaTensor = self._to_ras(image)  # type: ignore[assignment]
             array, affine = np.asarray(turned[0]), turned.affine.cpu().numpy().astype(np.float64)
             box, box_affine = head_box(array, affine, size=self.size, find=self.find, where=where)
-            if self.findings_key in item:
-                item[self.findings_key] = torch.from_numpy(
+            if "slice_findings" in item:
+                item["slice_findings"] = torch.from_numpy(
                     box_findings(
-                        item[self.findings_key],
+                        item["slice_findings"],
                         affine=image.affine.cpu().numpy().astype(np.float64),
                         shape=image.shape[1:],
                         box_affine=box_affine,
