@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float = 1e-5) -> nn.Module:
+def standardise_convolutions(network: nn.Module, images: Tensor) -> nn.Module:
     """Scale and shift every 2D convolution so that its channels have mean 0 and deviation 1 over ``images``.
 
     ``w ← w / s``, ``b ← (b − m) / s`` with m and s over batch and pixels, layer by layer in the order of the forward
@@ -22,7 +22,6 @@ def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float
     Args:
         network: takes ``images``; changed in place, in its current modes.
         images: (B, C, H, W), a first batch.
-        floor: added to s, for channels that are constant.
 
     Returns:
         ``network``.
@@ -40,7 +39,7 @@ def standardise_convolutions(network: nn.Module, images: Tensor, *, floor: float
 
     def standardise(module: nn.Conv2d, _: tuple, output: Tensor) -> Tensor:
         deviation, mean = torch.std_mean(output.float(), dim=(0, 2, 3))
-        deviation += floor
+        deviation += 1e-5  # for channels that are constant
         module.weight /= deviation[:, None, None, None]
         assert module.bias is not None
         module.bias.copy_((module.bias - mean) / deviation)

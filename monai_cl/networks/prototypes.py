@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -154,14 +155,7 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def clustering_network(
-    encoder: SliceEncoder,
-    sizes: Sequence[int] | None = None,
-    *,
-    prototypes: int,
-    norm: bool = True,
-    freeze_iterations: int = 0,
-    label_heads: Mapping[str, int] | None = None,
-    supervised_view: str = "crop",
+    encoder: SliceEncoder, sizes: Sequence[int] | None = None, *, prototypes: int, norm: bool = True, **options: Any
 ) -> ClusteringNet:
     """A `ClusteringNet` from plain options, as a config gives them.
 
@@ -170,18 +164,9 @@ def clustering_network(
         sizes: of the head behind the representation F; None takes F, 128, as the paper.
         prototypes: K.
         norm: batch norm in the head.
-        freeze_iterations: see `ClusteringNet`.
-        label_heads: see `ClusteringNet`.
-        supervised_view: see `ClusteringNet`.
+        **options: further ones of `ClusteringNet`.
     """
     features = encoder.representation_size
     chosen = (features, 128) if sizes is None else tuple(sizes)
     head = projection_head((features, *chosen), norm=norm)
-    return ClusteringNet(
-        encoder,
-        head,
-        prototypes=prototypes,
-        freeze_iterations=freeze_iterations,
-        label_heads=label_heads,
-        supervised_view=supervised_view,
-    )
+    return ClusteringNet(encoder, head, prototypes=prototypes, **options)

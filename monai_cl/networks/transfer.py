@@ -109,13 +109,6 @@ def compare_weights(
     )
 
 
-def compare_encoder(network: nn.Module, weights: Mapping[str, Tensor], *, source: str = "") -> TransferReport:
-    """Compare encoder weights with a network's own encoder, key by key, without changing anything."""
-    own = network.state_dict()
-    given = named_as(weights, own)
-    return compare_weights(transferred(network, own), transferred(network, given), source=source)
-
-
 def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -> TransferReport:
     """Load pre-trained encoder weights into a UNETR (or a module that has one as ``unetr``), decoder untouched.
 
@@ -138,7 +131,8 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     weights = named_as(read_weights(path), target.state_dict())
     if isinstance(target, UNETR):
         weights = fitted_positions(weights, target, trained=read_about(path), source=str(path))
-    report = compare_encoder(target, weights, source=str(path))
+    parts = (transferred(target, tensors) for tensors in (target.state_dict(), weights))
+    report = compare_weights(*parts, source=str(path))
     what = type(target).__name__
     if not report.matched:
         examples = ", ".join(sorted(weights)[:3])

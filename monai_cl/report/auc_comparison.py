@@ -34,7 +34,7 @@ class AUCDifference:
 
 
 def auc_difference(
-    labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, resamples: int = 2000, seed: int = 0
+    labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, resamples: int = 2000
 ) -> AUCDifference:
     """Compare probabilities of the same patients, seed by seed.
 
@@ -45,7 +45,6 @@ def auc_difference(
         first: (s, n) probabilities of s runs.
         second: (s, n), of the runs with the same seeds.
         resamples: of the bootstrap.
-        seed: of the bootstrap.
 
     Raises:
         ValueError: shapes that do not fit, or one class only.
@@ -60,7 +59,7 @@ def auc_difference(
     wins = np.sign(positive[..., :, None] - negative[..., None, :]) / 2 + 0.5  # (2, s, pairs)
     aucs = wins.mean((2, 3))
     gain = wins[1] - wins[0]  # (s, positive, negative)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = np.empty(resamples)
     count, n, m = gain.shape
     for number in range(resamples):

@@ -15,13 +15,13 @@ from monai_cl.report.figures.curves import curve_lines, curve_names, is_wide
 from monai_cl.report.figures.quantities import quantity_title, quantity_unit
 from monai_cl.report.method_differences import difference_table
 from monai_cl.report.method_tables import cohorts_of
+from monai_cl.report.page import STYLE
 from monai_cl.report.page.answer import answer_html, comparison_rows
 from monai_cl.report.page.charts import chart_legend, line_chart
 from monai_cl.report.page.folding import folded, folded_section
 from monai_cl.report.page.forest import forest_html
 from monai_cl.report.page.pictures import run_pictures
 from monai_cl.report.page.strips import strips_html
-from monai_cl.report.page.style import STYLE
 from monai_cl.report.page.what_ran import what_ran_html
 from monai_cl.report.privacy import case_namer, without_names
 from monai_cl.report.run_tables import curves_table, runs_table

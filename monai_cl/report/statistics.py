@@ -11,7 +11,7 @@ import numpy as np
 # Two-sided, Wilcoxon's smallest possible p is 2 / 2^n: with five pairs .0625, so no result could be significant. With
 # so few values a percentile interval is also too narrow to print as "95 %".
 MINIMUM_PAIRS = 6
-_NESTED_RESAMPLES = 10_000
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -38,30 +38,16 @@ class PairedDifference:
     differences: tuple[float, ...] = ()
 
 
-def paired_difference(
-    a: Mapping[str, float],
-    b: Mapping[str, float],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> PairedDifference:
+def paired_difference(a: Mapping[str, float], b: Mapping[str, float]) -> PairedDifference:
     """Compare two sets of values paired by case id; ids that only one of them has are left out.
+
+    The interval is a percentile bootstrap of 95 % over the cases (not seeds: the runs are taken as given), whose order
+    does not matter.
 
     Args:
         a: case id -> value of the first set.
         b: case id -> value of the second set.
-        confidence: coverage of the percentile bootstrap interval of the mean difference, in (0, 1).
-        resamples: bootstrap resamples of the cases (not of seeds: the runs are taken as given).
-        seed: seed of the bootstrap; the order of the cases does not matter.
-
-    Raises:
-        ValueError: for ``confidence`` outside (0, 1) or ``resamples`` below 1.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be >= 1, got {resamples}")
     ids = sorted(a.keys() & b.keys())
     differences = np.array([b[case] - a[case] for case in ids], dtype=np.float64)
     n = len(ids)
@@ -71,7 +57,7 @@ def paired_difference(
     if n < MINIMUM_PAIRS:
         note = f"{n} pair{'s' if n > 1 else ''}: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
         return PairedDifference(n, mean, None, None, None, note, differences=shown)
-    low, high = _bootstrap_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
+    low, high = _bootstrap_interval(differences)
     return PairedDifference(n, mean, low, high, *_test(differences), differences=shown)
 
 
@@ -111,18 +97,18 @@ def _test(differences: np.ndarray) -> tuple[float | None, str]:
     return _wilcoxon(moved), ""
 
 
-def _bootstrap_interval(values: np.ndarray, *, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
+def _bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
     from scipy.stats import bootstrap
 
     interval = bootstrap(
         (values,),
         np.mean,
-        n_resamples=resamples,
+        n_resamples=_RESAMPLES,
         # so that thousands of cases do not need an array of resamples x cases
         batch=max(1, 2_000_000 // len(values)),
-        confidence_level=confidence,
+        confidence_level=0.95,
         method="percentile",
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     ).confidence_interval
     return float(interval.low), float(interval.high)
 
@@ -147,7 +133,7 @@ def nested_interval(differences: np.ndarray) -> tuple[float, float] | None:
         return None
     rng = np.random.default_rng(0)
     seeds, cases = differences.shape
-    drawn = [(rng.integers(seeds, size=seeds), rng.integers(cases, size=cases)) for _ in range(_NESTED_RESAMPLES)]
+    drawn = [(rng.integers(seeds, size=seeds), rng.integers(cases, size=cases)) for _ in range(_RESAMPLES)]
     means = np.full(len(drawn), np.nan)
     # all at once would need an array of resamples x seeds x cases
     batch = max(1, 2_000_000 // differences.size)

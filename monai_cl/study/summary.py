@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from monai_cl.report.page.style import STYLE
+from monai_cl.report.page import STYLE
 from monai_cl.report.tables import NOTHING, Table, escape_markdown
 from monai_cl.study.auc import auc_gain, auc_mean
 from monai_cl.study.definition import Column, StudyDefinition

@@ -35,29 +35,25 @@ def test_five_pairs_are_too_few_for_an_interval_and_six_are_enough():
     assert six.p_value == pytest.approx(2 / 2**6)
 
 
-def test_the_interval_is_seeded_and_does_not_depend_on_the_order():
+def test_the_interval_is_repeatable_and_does_not_depend_on_the_order():
     rng = np.random.default_rng(0)
     a, b = values(*rng.random(12)), values(*rng.random(12))
-    first = paired_difference(a, b, seed=1)
-    turned = paired_difference(dict(reversed(a.items())), dict(reversed(b.items())), seed=1)
-    assert first == turned
-    assert paired_difference(a, b, seed=2).low != first.low
+    first = paired_difference(a, b)
+    assert first == paired_difference(dict(reversed(a.items())), dict(reversed(b.items())))
     assert first.low < first.mean < first.high
 
 
 def test_the_interval_agrees_with_scipy():
     rng = np.random.default_rng(3)
     differences = rng.normal(0.05, 0.1, 20)
-    found = paired_difference(values(*np.zeros(20)), values(*differences), resamples=20_000)
+    found = paired_difference(values(*np.zeros(20)), values(*differences))
     expected = bootstrap((differences,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
     assert found.low == pytest.approx(expected.low, abs=2e-3)
     assert found.high == pytest.approx(expected.high, abs=2e-3)
 
 
 def test_resampling_in_blocks_gives_an_interval_for_thousands_of_cases():
-    found = paired_difference(
-        values(*np.zeros(5000)), values(*np.random.default_rng(0).normal(0.1, 1, 5000)), resamples=999
-    )
+    found = paired_difference(values(*np.zeros(5000)), values(*np.random.default_rng(0).normal(0.1, 1, 5000)))
     assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(5000), rel=0.1)
 
 
@@ -81,9 +77,3 @@ def test_equal_values_give_a_zero_interval_and_no_test():
 def test_differences_of_rounding_do_not_count_as_differences():
     a = values(*[0.1 + 0.2] * 8)
     assert paired_difference(a, values(*[0.3] * 8)).p_value is None
-
-
-@pytest.mark.parametrize("option", [{"confidence": 1.0}, {"confidence": 0}, {"resamples": 0}])
-def test_impossible_options_are_refused(option: dict):
-    with pytest.raises(ValueError, match=next(iter(option))):
-        paired_difference({}, {}, **option)

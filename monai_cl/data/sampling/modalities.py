@@ -34,13 +34,7 @@ class ModalitySampler(EndlessSampler):
     """
 
     def __init__(
-        self,
-        scans: Sequence[int],
-        modalities: Sequence[int],
-        *,
-        names: Sequence[str],
-        batch_size: int,
-        **options: Any,
+        self, scans: Sequence[int], modalities: Sequence[int], *, names: Sequence[str], batch_size: int, **options: Any
     ) -> None:
         super().__init__(batch_size=batch_size, **options)
         scan_of, modality_of = np.asarray(scans), np.asarray(modalities)

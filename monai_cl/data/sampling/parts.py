@@ -37,13 +37,7 @@ class PartSampler(EndlessSampler):
     """
 
     def __init__(
-        self,
-        scans: Sequence[int],
-        parts: Sequence[int],
-        *,
-        count: int,
-        scans_per_batch: int,
-        **options: Any,
+        self, scans: Sequence[int], parts: Sequence[int], *, count: int, scans_per_batch: int, **options: Any
     ) -> None:
         if count < 1 or scans_per_batch < 1:
             raise ValueError(f"parts and scans_per_batch must be >= 1, got {count} and {scans_per_batch}")

@@ -20,17 +20,14 @@ FORMAT = "monai_cl energy reference 1"
 LEAST_IMAGES = 20
 
 
-def measure_energies(
-    slices: CTSlices, *, images: int = 1000, seed: int = 0, sigmas: Sequence[float] | None = None
-) -> dict[str, dict[str, Any]]:
-    """Energies of the bands of each modality's images.
+def measure_energies(slices: CTSlices, *, images: int = 1000, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Energies of the bands of each modality's images; σ of the bands go by the size of the slices, see `band_sigmas`.
 
     Args:
         slices: of training images.
         images: R, those of a modality that are measured, chosen by the hash of (seed, item, slice); all where there
             are fewer.
         seed: of the choice.
-        sigmas: of the bands, pixels; None: by the size of the slices, see `band_sigmas`.
 
     Returns:
         Modality -> ``mean`` and ``std`` of each band, ``images``.
@@ -40,7 +37,7 @@ def measure_energies(
     """
     if images < LEAST_IMAGES:
         raise UserError("--images", expected=f"{LEAST_IMAGES} or more", found=images)
-    sigmas = band_sigmas((slices.size, slices.size)) if sigmas is None else tuple(sigmas)
+    sigmas = band_sigmas((slices.size, slices.size))
     chosen: dict[str, list[tuple[str, int]]] = {name: [] for name in slices.modalities}
     index = 0
     for volume in slices.volumes:
@@ -101,13 +98,7 @@ def preparation_of(
 
 
 def read_energy_reference(
-    path: str | Path,
-    *,
-    modalities: Sequence[str],
-    size: int,
-    window: Sequence[float],
-    pixel_size: float | None = None,
-    sigmas: Sequence[float] | None = None,
+    path: str | Path, *, modalities: Sequence[str], size: int, window: Sequence[float], pixel_size: float | None = None
 ) -> EnergyReference:
     """Read a reference file for a run.
 
@@ -117,7 +108,6 @@ def read_energy_reference(
         size: pixels of the side of the run's slices.
         window: of its CT, HU.
         pixel_size: of the run's slices, mm.
-        sigmas: of the bands, pixels; None: by the size.
 
     Raises:
         UserError: no such file, another or a damaged one; slices of another size or another preparation, other σ, a
@@ -150,7 +140,7 @@ def read_energy_reference(
         raise UserError(
             path, expected=f"energies of slices with {name} {expected[name]}", found=stored.get(name), remedy=again
         )
-    wanted = band_sigmas((size, size)) if sigmas is None else tuple(float(sigma) for sigma in sigmas)
+    wanted = band_sigmas((size, size))
     if own_sigmas != wanted:
         raise UserError(path, expected=f"bands of sigma {list(wanted)}", found=list(own_sigmas), remedy=again)
     absent = [name for name in modalities if name not in energies]

@@ -32,14 +32,10 @@ class Slot:
 
 
 def slot_of(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> Slot:
-    """The slot of an item with these sources, for this preparation."""
-    return Slot(item, sources, _entry_key(item, sources, preparation))
+    """The slot of an item with these sources, for this preparation.
 
-
-def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> str:
-    """``<data set>.<id>.<digest of sources, label map and how DICOM is read>.<digest of the preparation>``.
-
-    Paths are not part of it, so a data folder may move; content is, so two lists that use one name cannot collide.
+    Its key is ``<data set>.<id>.<digest of sources, label map and how DICOM is read>.<digest of the preparation>``:
+    paths are not part of it, so a data folder may move; content is, so two lists that use one name cannot collide.
     """
     dataset, name = str(item.get("dataset", "")), item_id(item)
     content: list[Any] = [
@@ -53,7 +49,8 @@ def _entry_key(item: Mapping[str, Any], sources: Mapping[str, Source], preparati
     if item.get("ignore") is not None:
         content.append({"ignore": int(item["ignore"])})
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    return ".".join((_slug(dataset) or "volume", _slug(name) or "unnamed", digest, preparation.digest))
+    key = ".".join((_slug(dataset) or "volume", _slug(name) or "unnamed", digest, preparation.digest))
+    return Slot(item, sources, key)
 
 
 def is_key(name: str) -> bool:

@@ -36,7 +36,6 @@ def repair_line(root: str | Path) -> str:
     return f"python -m monai_cl store repair {shlex.quote(str(root))}"
 
 
-def prepare_line(root: str | Path, data_list: str | Path | None = None) -> str:
-    """The command line that fills the store at ``root``; LIST is written for an unknown data list."""
-    name = "LIST" if data_list is None else shlex.quote(str(data_list))
-    return f"python -m monai_cl prepare {name} --store {shlex.quote(str(root))}"
+def prepare_line(root: str | Path) -> str:
+    """The command line that fills the store at ``root``, of a data list that is not known."""
+    return f"python -m monai_cl prepare LIST --store {shlex.quote(str(root))}"

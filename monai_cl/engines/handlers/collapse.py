@@ -38,19 +38,19 @@ class CollapseWatch:
     """Handler: logs mean cosine and effective rank of a run's embeddings and warns, once, when they have collapsed.
 
     The curves are ``mean_cosine/<key>`` and ``effective_rank/<key>``. An untrained TinyNet starts collapsed (cosine
-    ≈ 1.000), so only a cosine that stays above the limit after the grace period counts. The effective rank is not a
+    ≈ 1.000), so only a cosine that stays above 0.99 after 200 iterations counts. The effective rank is not a
     criterion: two well separated classes have rank 1.
 
     Args:
         recorder: the run's recorder, or None to warn only.
         keys: entries of ``engine.state.output["pred"]``, (…, F); the first one is watched.
         every: iterations between two measurements.
-        limit: a mean cosine above it is a collapse.
-        grace: iterations at the start that are not checked.
 
     Raises:
         ValueError: an option out of its range.
     """
+
+    limit, grace = 0.99, 200
 
     def __init__(
         self,
@@ -58,19 +58,13 @@ class CollapseWatch:
         recorder: RunRecorder | None = None,
         keys: Sequence[str] = ("embedding", "representation"),
         every: int = 10,
-        limit: float = 0.99,
-        grace: int = 200,
     ) -> None:
         if every < 1:
             raise ValueError(f"every must be >= 1, got {every}")
-        if not 0 < limit < 1:
-            raise ValueError(f"limit must be in (0, 1), got {limit}")
-        if grace < 0:
-            raise ValueError(f"grace must be >= 0, got {grace}")
         if not keys:
             raise ValueError("keys must name at least one output of the network")
         self.recorder, self.keys = recorder, tuple(keys)
-        self.every, self.limit, self.grace = int(every), float(limit), int(grace)
+        self.every = int(every)
         self.warned = False
 
     def state_dict(self) -> dict[str, bool]:

@@ -39,31 +39,18 @@ class FeatureProbe:
         recorder: the run's recorder.
         every: epochs between two measurements; 0: none.
         count: slices, at most.
-        neighbours: see `neighbour_accuracy`.
-        batch_size: slices of one forward pass.
 
     Raises:
         ValueError: an option out of its range.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        slices: CTSlices,
-        *,
-        recorder: RunRecorder,
-        every: int,
-        count: int = 512,
-        neighbours: int = 20,
-        batch_size: int = 64,
+        self, network: nn.Module, slices: CTSlices, *, recorder: RunRecorder, every: int, count: int = 512
     ) -> None:
-        if every < 0 or count < 4 or neighbours < 1 or batch_size < 1:
-            raise ValueError(
-                "every must be >= 0, count >= 4, neighbours and batch_size >= 1, got "
-                f"{every}, {count}, {neighbours} and {batch_size}"
-            )
+        if every < 0 or count < 4:
+            raise ValueError(f"every must be >= 0, count >= 4, got {every} and {count}")
         self.network, self.slices, self.recorder = network, slices, recorder
-        self.every, self.count, self.neighbours, self.batch_size = int(every), int(count), neighbours, batch_size
+        self.every, self.count = int(every), int(count)
         self._chosen: np.ndarray | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -94,14 +81,12 @@ class FeatureProbe:
             return
         batches = DataLoader(
             Subset(self.slices, self._chosen.tolist()),
-            batch_size=self.batch_size,
+            batch_size=64,
             collate_fn=collate_slices,
             generator=torch.Generator(),  # a loader draws a number, which must not be the training's
         )
         found = extract_features(self.network, batches, device=state_of(engine).device)
         learning = half_of_patients(found.patient.tolist(), found.label.tolist())
         parts = (found.features[learning], found.label[learning], found.features[~learning], found.label[~learning])
-        self.recorder.add(
-            "probe/neighbours", engine.state.iteration, neighbour_accuracy(*parts, neighbours=self.neighbours)
-        )
+        self.recorder.add("probe/neighbours", engine.state.iteration, neighbour_accuracy(*parts))
         self.recorder.add("probe/linear", engine.state.iteration, linear_accuracy(*parts))

@@ -25,21 +25,19 @@ class MixCLDiagnostics:
 
     Each iteration: every term before its weight, and the loss's diagnostics (per level mean diagonal and off-diagonal
     correlation, share of pairs with a positive). Every ``every`` iterations: the gradient norm of each weighted term on
-    the encoder and the effective rank of each projected level. Every ``images_every``: input and reconstruction slices.
+    the encoder and the effective rank of each projected level. Every 100: input and reconstruction slices.
 
     Args:
         network: the `MixCLNet` itself (not its DDP wrapper).
         loss: the `MixCLLoss` of the trainer.
         recorder: the run's recorder.
         every: iterations between gradient norms (each costs a backward per term); 0 switches them off.
-        images_every: iterations between pictures; 0 switches them off.
     """
 
-    def __init__(
-        self, *, network: MixCLNet, loss: MixCLLoss, recorder: RunRecorder, every: int = 50, images_every: int = 100
-    ) -> None:
-        self.network, self.loss, self.recorder = network, loss, recorder
-        self.every, self.images_every = int(every), int(images_every)
+    images_every = 100
+
+    def __init__(self, *, network: MixCLNet, loss: MixCLLoss, recorder: RunRecorder, every: int = 50) -> None:
+        self.network, self.loss, self.recorder, self.every = network, loss, recorder, int(every)
 
     def attach(self, engine: Engine) -> None:
         """Register between loss and backward, and after the step; before the recorder."""
@@ -63,7 +61,7 @@ class MixCLDiagnostics:
 
     def _after_step(self, engine: Engine) -> None:
         writer, iteration = self.recorder.writer, engine.state.iteration
-        if writer is None or not self.images_every or (iteration - 1) % self.images_every:
+        if writer is None or (iteration - 1) % self.images_every:
             return
         output = state_of(engine).output
         rows = [output["image"][0, 0]]

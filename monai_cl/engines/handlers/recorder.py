@@ -190,17 +190,18 @@ class RunRecorder:
         engine.add_event_handler(Events.COMPLETED, self._finish)
         on_exception(engine, lambda engine, error: self.close())
         if self.evaluator is not None:
-            self.evaluator.add_event_handler(Events.STARTED, self._validation_start)
-            self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
-            self.evaluator.add_event_handler(Events.COMPLETED, self._validation_end, engine)
+            self._follow(self.evaluator, engine)
 
     def attach_evaluation(self, evaluator: Engine) -> None:
         """Register on an evaluator that runs without a trainer."""
         self._started, self._use_tensorboard = time.monotonic(), False
         self._trains = False
+        self._follow(evaluator, evaluator)
+
+    def _follow(self, evaluator: Engine, trainer: Engine) -> None:
         evaluator.add_event_handler(Events.STARTED, self._validation_start)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
-        evaluator.add_event_handler(Events.COMPLETED, self._validation_end, evaluator)
+        evaluator.add_event_handler(Events.COMPLETED, self._validation_end, trainer)
 
     @property
     def writer(self) -> SummaryWriter | None:

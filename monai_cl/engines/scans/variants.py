@@ -25,7 +25,6 @@ def variant_predictions(
     *,
     cases: int = 50,
     variants: int = 50,
-    families: Sequence[str] = FAMILIES,
     seed: int = 0,
     device: torch.device | str = "cpu",
     batch_size: int = 10,
@@ -36,8 +35,7 @@ def variant_predictions(
         network: used in evaluation mode.
         boxes: scans of both classes.
         cases: scans, half of each class, chosen by a hash of seed and patient; fewer where there are fewer.
-        variants: of each scan and family.
-        families: see `monai_cl.transforms.draw_variant`.
+        variants: of each scan and family, see `monai_cl.transforms.draw_variant`.
         seed: of the choice and of the variants, which depend on (seed, scan, number) alone.
         device: where the network runs.
         batch_size: volumes of one forward pass.
@@ -60,12 +58,12 @@ def variant_predictions(
         return torch.cat([network.outputs(part)["target"].sigmoid() for part in parts])[:, 0].cpu().numpy()
 
     probability: list[np.ndarray] = []
-    varied: dict[str, list[np.ndarray]] = {family: [] for family in families}
+    varied: dict[str, list[np.ndarray]] = {family: [] for family in FAMILIES}
     with evaluation_mode(network):
         for place, number in enumerate(chosen):
             image = boxes[number]["image"]
             probability.append(predict([image])[0])
-            for family in families:
+            for family in FAMILIES:
                 drawn = [
                     draw_variant(address_rng(seed, Stream.VIEWS, place, variant), family) for variant in range(variants)
                 ]

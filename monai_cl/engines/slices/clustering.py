@@ -159,17 +159,16 @@ def check_queue(
 
 
 @torch.no_grad()
-def measure_standardisation(network: ClusteringNet, slices: CTSlices, *, count: int = 500) -> None:
+def measure_standardisation(network: ClusteringNet, slices: CTSlices) -> None:
     """Set the constants by which the encoder standardises its input: mean and deviation of first images, two digits.
 
     Every process of a run sees the same images. A resumed run, and whatever loads the weights, has them from there.
 
     Args:
         network: with a `SliceEncoder` as ``encoder``; changed in place.
-        slices: `CTSlices`; images are spread evenly over them.
-        count: images, fewer where there are fewer.
+        slices: `CTSlices`; 500 images are spread evenly over them.
     """
-    chosen = np.unique(np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(slices) - 1, min(500, len(slices))).round().astype(int))
     moments = torch.zeros(2, dtype=torch.float64)
     for index in chosen:
         image = slices[int(index)]["image"].double()

@@ -36,17 +36,16 @@ def patient_targets(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str],
     return {(item["dataset"], item["patient"]): item.get("target") for item in items}
 
 
-def class_count(data_list: DataList, *, split: str = "training") -> int:
+def class_count(data_list: DataList) -> int:
     """Number of classes of the patients of a list, whose targets must be 0 … n−1; at least 2.
 
     Args:
-        data_list: the list; every patient with a ``target`` counts.
-        split: the part of the list that is looked at, such as ``training``.
+        data_list: the list; every training patient with a ``target`` counts.
 
     Raises:
         UserError: names the list when there are not two classes, or the targets have a gap.
     """
-    targets = patient_targets(data_list.items(split))
+    targets = patient_targets(data_list.items("training"))
     classes = sorted({target for target in targets.values() if target is not None})
     if len(classes) < 2 or classes != list(range(len(classes))):
         raise UserError(

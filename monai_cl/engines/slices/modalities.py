@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ def modality_slices(
     store: str | Path,
     split: str = "training",
     modalities: Sequence[str] | None = None,
-    items: Sequence[Mapping[str, Any]] | None = None,
     window: Sequence[float] | None = None,
     fraction: float = 1.0,
     prepare_workers: int = 1,
@@ -76,7 +75,6 @@ def modality_slices(
         store: folder of the prepared store; volumes keep their own spacing.
         split: which items.
         modalities: those to use, see `list_modalities`; items of others are left out.
-        items: those of the list that are used, in place of ``split``; their modalities must be among those of it.
         window: (lower, upper) HU of CT; None: [-100, 400] HU.
         fraction: central part of each volume that is kept.
         prepare_workers: processes that prepare.
@@ -86,7 +84,7 @@ def modality_slices(
         UserError: a modality without items, an item that cannot be prepared.
     """
     names = list_modalities(data_list, split=split, modalities=modalities)
-    used = [item for item in (data_list.items(split) if items is None else items) if item_modality(item) in names]
+    used = [item for item in data_list.items(split) if item_modality(item) in names]
     done = prepare_all(used, store, replace(SLICES, intensity=common_intensity(used)), workers=prepare_workers)
     volumes = slice_volumes(done.store, done.keys, used, fraction=fraction, progress=True)
     hu = WINDOW if window is None else (float(window[0]), float(window[1]))

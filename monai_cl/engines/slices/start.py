@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from monai_cl.networks import ProjectedEncoder, SliceEncoder
 
 
-def start_standardised(network: nn.Module, slices: CTSlices, *, enabled: bool = True, count: int = 128) -> None:
-    """Scale the network's convolutions by slices spread evenly over the data set; see `standardise_convolutions`.
+def start_standardised(network: nn.Module, slices: CTSlices, *, enabled: bool = True) -> None:
+    """Scale the network's convolutions by 128 slices spread evenly over the data set; see `standardise_convolutions`.
 
     Every process of a run sees the same slices. A resumed run loads its weights from the checkpoint afterwards.
 
@@ -26,14 +26,13 @@ def start_standardised(network: nn.Module, slices: CTSlices, *, enabled: bool = 
         network: as it was initialised; changed in place.
         slices: `CTSlices`.
         enabled: False does nothing.
-        count: slices, fewer where there are fewer.
 
     Raises:
         UserError: a network with convolutions that have no bias (they have a norm, which standardises already).
     """
     if not enabled:
         return
-    chosen = np.unique(np.linspace(0, len(slices) - 1, min(count, len(slices))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(slices) - 1, min(128, len(slices))).round().astype(int))
     images = torch.stack([slices[int(i)]["image"] for i in chosen]).to(next(network.parameters()).device)
     try:
         data_dependent_init(network, images)

@@ -57,25 +57,18 @@ def unet_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     return inner or dict(weights)
 
 
-def slice_unet(
-    classes: int,
-    *,
-    features: Sequence[int] = FEATURES,
-    norm: str = "batch",
-    pretrained_encoder: str | Path | None = None,
-) -> SliceUNet:
+def slice_unet(classes: int, *, pretrained_encoder: str | Path | None = None, **options: Any) -> SliceUNet:
     """A `SliceUNet`, its encoder from a pre-training by meta-labels if one is given.
 
     Args:
         classes: see `SliceUNet`.
-        features: see `SliceUNet`.
-        norm: see `SliceUNet`.
         pretrained_encoder: ``model.pt`` of the bundle ``meta_label_pretraining``; None: from scratch.
+        **options: ``features`` and ``norm`` of `SliceUNet`.
 
     Raises:
         UserError: see `load_unet_encoder`.
     """
-    network = SliceUNet(classes, features=features, norm=norm)
+    network = SliceUNet(classes, **options)
     if pretrained_encoder:
         load_unet_encoder(network, pretrained_encoder)
     return network

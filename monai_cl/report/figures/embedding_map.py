@@ -51,12 +51,7 @@ def plane(vectors: np.ndarray, method: str = "pca", *, seed: int = 0) -> tuple[n
 
 
 def embedding_map(
-    points: np.ndarray,
-    axes_names: tuple[str, str],
-    values: Sequence[Any],
-    *,
-    field: str,
-    seed: int = 0,
+    points: np.ndarray, axes_names: tuple[str, str], values: Sequence[Any], *, field: str, seed: int = 0
 ) -> bytes:
     """Points coloured by a field: numbers by a scale, up to 12 other values by colour and shape, more are left grey.
 

@@ -26,22 +26,13 @@ class Variant:
     scale: float = 1.0
 
 
-def draw_variant(
-    rng: np.random.Generator,
-    family: str,
-    *,
-    gamma: tuple[float, float] = (1.8, 2.6),
-    angle: float = 10.0,
-    scale: tuple[float, float] = (0.9, 1.1),
-) -> Variant:
-    """Draw a change of a family; as many numbers are taken from ``rng`` whatever the family.
+def draw_variant(rng: np.random.Generator, family: str) -> Variant:
+    """Draw a change of a family, uniformly: an exponent of 1.8 to 2.6, up to 10 degrees to either side, a factor of 0.9
+    to 1.1; as many numbers are taken from ``rng`` whatever the family.
 
     Args:
         rng: source of every choice.
         family: ``gamma``, ``rotation``, ``scale``, or ``all`` three.
-        gamma: range of the exponent.
-        angle: largest rotation to either side, degrees.
-        scale: range of the factor.
 
     Raises:
         ValueError: an unknown family.
@@ -50,7 +41,7 @@ def draw_variant(
     """
     if family not in FAMILIES:
         raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
-    g, a, s = rng.uniform(*gamma), rng.uniform(-angle, angle), rng.uniform(*scale)
+    g, a, s = rng.uniform(1.8, 2.6), rng.uniform(-10.0, 10.0), rng.uniform(0.9, 1.1)
     return Variant(
         gamma=g if family in ("gamma", "all") else 1.0,
         angle=a if family in ("rotation", "all") else 0.0,

@@ -72,13 +72,19 @@ def test_too_few_images_are_refused():
         ({"size": 32}, "expected energies of slices with image_size 32, found 16"),
         ({"window": (0, 100)}, r"expected energies of slices with window \[0.0, 100.0\], found \[-100.0, 400.0\]"),
         ({"pixel_size": 0.5}, "expected energies of slices with pixel_size 0.5"),
-        ({"sigmas": (1, 2)}, r"expected bands of sigma \[1.0, 2.0\], found \[1.0, 2.0, 4.0, 8.0\]"),
         ({"modalities": ["CT", "US"]}, "expected energies of the modality US, found those of CT, MR"),
     ],
 )
 def test_a_file_of_another_preparation_is_refused(file, run, message):
     with pytest.raises(UserError, match=message):
         read_energy_reference(file, **{**RUN, **run})
+
+
+def test_a_file_of_other_bands_is_refused(file):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sigmas": [1, 2, 4, 16]}))
+    message = r"expected bands of sigma \[1.0, 2.0, 4.0, 8.0\], found \[1.0, 2.0, 4.0, 16.0\]"
+    with pytest.raises(UserError, match=message):
+        read_energy_reference(file, **RUN)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "other"}'])

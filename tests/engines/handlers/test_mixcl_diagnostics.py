@@ -98,11 +98,12 @@ def test_looking_does_not_change_the_training(tmp_path):
     assert seen.curves["loss"] == unseen.curves["loss"]
 
 
-def test_views_and_reconstructions_are_pictures_in_tensorboard(tmp_path):
+def test_views_and_reconstructions_are_pictures_in_tensorboard(tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     weights = {"identity_weight": 1.0, "label_weight": 0.0, "reconstruction_weight": 1.0}
-    train(tmp_path, 2, weights=weights, tensorboard=True, images_every=1)
+    monkeypatch.setattr(MixCLDiagnostics, "images_every", 1)
+    train(tmp_path, 2, weights=weights, tensorboard=True)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     pictures = events.Images("view, reconstruction, truth")
     assert [picture.step for picture in pictures] == [1, 2]
