@@ -11,7 +11,7 @@ import numpy as np
 # Two-sided, Wilcoxon's smallest possible p is 2 / 2^n: with five pairs .0625, so no result could be significant. With
 # so few values a percentile interval is also too narrow to print as "95 %".
 MINIMUM_PAIRS = 6
-_RESAMPLES = 10_000
+_RESAMPLES, _CONFIDENCE = 10_000, 0.95
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
         n_resamples=_RESAMPLES,
         # so that thousands of cases do not need an array of resamples x cases
         batch=max(1, 2_000_000 // len(values)),
-        confidence_level=0.95,
+        confidence_level=_CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
@@ -143,5 +143,5 @@ def nested_interval(differences: np.ndarray) -> tuple[float, float] | None:
         count = np.isfinite(values).sum(axis=(1, 2))
         hit = count > 0  # a resample may hit no pair
         means[start : start + batch][hit] = np.nansum(values, axis=(1, 2))[hit] / count[hit]
-    low, high = np.nanquantile(means, [0.025, 0.975])
+    low, high = np.nanquantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return float(low), float(high)
