@@ -29,7 +29,6 @@ from monai_cl.losses.semi_supervised import consistency_loss
 from monai_cl.networks.momentum import follow
 
 _VIEW = 7  # last number of addresses
-_SHADE = 0.1  # largest change of brightness, and of contrast
 
 
 def with_unlabelled(
@@ -115,6 +114,7 @@ class MeanTeacherLoss(nn.Module):
         seed: the run's seed.
         mirror: crops are mirrored along each axis or not; False: their intensities alone are changed.
         noise: standard deviation of the noise, intensities being in [0, 1].
+        shade: largest change of brightness, and of contrast.
         momentum: largest momentum of the teacher.
         amp: the teacher computes in bfloat16, as the student.
 
@@ -137,11 +137,12 @@ class MeanTeacherLoss(nn.Module):
         seed: int,
         mirror: bool = True,
         noise: float = 0.05,
+        shade: float = 0.1,
         momentum: float = 0.999,
         amp: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("weight", weight), ("noise", noise)):
+        for name, value in (("weight", weight), ("noise", noise), ("shade", shade)):
             if not value >= 0:
                 raise ValueError(f"{name} must be >= 0, got {value}")
         if labelled < 1:
@@ -153,7 +154,7 @@ class MeanTeacherLoss(nn.Module):
         self.teacher = copy.deepcopy(network).requires_grad_(False).eval()
         self.register_buffer("steps", torch.tensor(0))
         self.weight, self.labelled, self.seed, self.mirror = float(weight), int(labelled), int(seed), bool(mirror)
-        self.noise, self.momentum, self.amp = float(noise), float(momentum), bool(amp)
+        self.noise, self.shade, self.momentum, self.amp = float(noise), float(shade), float(momentum), bool(amp)
         self.diagnostics: dict[str, Tensor] = {}
 
     def train(self, mode: bool = True) -> MeanTeacherLoss:
@@ -204,7 +205,7 @@ class MeanTeacherLoss(nn.Module):
 
     def _shaded(self, image: Tensor, position: int) -> Tensor:
         generator = address_generator(self.seed, Stream.NOISE, position)
-        contrast, brightness = (_SHADE * (2 * torch.rand(2, generator=generator) - 1)).tolist()
+        contrast, brightness = (self.shade * (2 * torch.rand(2, generator=generator) - 1)).tolist()
         noise = self.noise * torch.randn(image.shape, generator=generator)
         return image * (1 + contrast) + brightness + noise.to(image)
 
