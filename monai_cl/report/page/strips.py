@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from monai_cl.report.page.panels import Panel, Panels, split_panels, whole_picture
@@ -97,11 +97,7 @@ def _first_seeds(overlays: Sequence[_Overlay]) -> list[_Overlay]:
     kept = []
     for start, own in by_start.items():
         first = [overlay for overlay in own if overlay.run.seed == min(other.run.seed for other in own)]
-        several = len(first) > 1
-        kept += [
-            _Overlay(f"{start}, {overlay.run.name}" if several else start, overlay.run, overlay.content, overlay.dice)
-            for overlay in first
-        ]
+        kept += [replace(one, start=f"{start}, {one.run.name}") for one in first] if len(first) > 1 else first
     return kept
 
 
