@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai.networks.nets import UNETR
 from torch import nn
 
 from monai_cl.engines.model_input import check_model, conflicts
@@ -71,13 +70,13 @@ def start_from(
     """Load a pre-trained encoder into a network that is built already.
 
     Args:
-        network: a UNETR, an encoder of slices, a `SliceUNet`, or any other network, see `load_encoder`; changed in
-            place.
+        network: of a `Backbone`'s kind, an encoder of slices, a `SliceUNet`, or any other network, see `load_encoder`;
+            changed in place.
         file: ``encoder.pt``, ``model.pt`` or a checkpoint of a pre-training, or a file from elsewhere; None: the
             training starts from scratch.
         model: the run's ``preprocessing``, compared with the file's, see `check_model`.
         allow_other_preprocessing: train on input of another spacing, window, … than the encoder's; it is recorded.
-        transfer: ``encoder``; of a UNETR also ``decoder`` and ``heads``, the channels of organs that both runs know.
+        transfer: ``encoder``; of a `Backbone` also ``decoder`` and ``heads``, the channels of organs both know.
 
     Raises:
         UserError: a file that is missing, damaged or does not fit, or a preprocessing that contradicts the file's.
@@ -131,7 +130,6 @@ def only_known_organs(start: Start, organs: Sequence[str]) -> None:
             remedy="name its model.pt: --pretrained_encoder",
         )
     unknown = [organ for organ in organs if organ not in heads]
-    assert isinstance(start.network, UNETR)  # no other network takes heads
     silence(start.network, [1 + list(organs).index(organ) for organ in unknown])
     if unknown:
         logger.warning("%s was not taught %s: never predicted, Dice 0", start.file, ", ".join(unknown))

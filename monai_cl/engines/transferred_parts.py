@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
 from monai_cl.data.dicom.organ_codes import ABNORMAL, OrganCode, organ_code
@@ -15,7 +14,9 @@ from monai_cl.errors import UserError
 from monai_cl.names import names_of
 from monai_cl.networks.foreign.names import named_as
 from monai_cl.networks.foreign.reading import read_weights
-from monai_cl.networks.transfer import DECODER_PREFIXES, HEADS, TransferReport, compare_weights
+from monai_cl.networks.transfer import HEADS, TransferReport, compare_weights
+from monai_cl.networks.volume.backbone import Backbone
+from monai_cl.networks.volume.backbones import BACKBONES, backbone_of
 
 PARTS = ("encoder", "decoder", "heads")
 
@@ -37,17 +38,20 @@ def check_parts(parts: str | Sequence[str], *, option: str = "transfer") -> tupl
 
 
 def load_decoder(network: nn.Module, file: str | Path) -> TransferReport:
-    """Load the decoder of a pre-trained UNETR, without its last layer.
+    """Load the decoder of a pre-trained network, without its last layer.
 
     Args:
-        network: a UNETR of the same sizes; changed in place.
+        network: of a `Backbone`'s kind and the same sizes; changed in place.
         file: ``model.pt`` of a pre-training, or ``encoder.pt`` that was exported with ``--parts encoder,decoder``.
 
     Raises:
         UserError: another network, or a file without a decoder for it; the network is unchanged then.
     """
-    own = _decoder(_unetr(network, "decoder").state_dict())
-    given = _decoder(named_as(read_weights(file), own))
+    prefixes = _backbone(network, "decoder").decoder
+    own, given = (
+        {name: tensor for name, tensor in weights.items() if name.startswith(prefixes)}
+        for weights in (network.state_dict(), named_as(read_weights(file), network.state_dict()))
+    )
     report = compare_weights(own, given, source=str(file))
     if not report.complete:
         raise UserError(
@@ -74,7 +78,7 @@ def load_heads(
     from the organ without one where the pre-training did not tell the sides apart.
 
     Args:
-        network: a UNETR of ``1 + len(organs)`` channels; changed in place.
+        network: of a `Backbone`'s kind and ``1 + len(organs)`` channels; changed in place.
         file: as for `load_decoder`, with heads.
         datasets: of the pre-training: name -> its classes in the order of their ids, background first.
         organs: of the network, in the order of its channels 1, 2, ….
@@ -85,7 +89,7 @@ def load_heads(
     Raises:
         UserError: another network, a file without heads, none that fits; the network is unchanged then.
     """
-    output = _unetr(network, "heads").out.conv.conv
+    output = _backbone(network, "heads").last(network)
     weights = read_weights(file)
     name = next((name for name in weights if f".{name}".endswith(f".{HEADS}weight")), None)
     classes = [(dataset, label) for dataset, labels in datasets.items() for label in labels]
@@ -120,14 +124,14 @@ def load_heads(
     return {organ: list(start) for organ, start in starts.items() if start}
 
 
-def silence(network: UNETR, unknown: Collection[int]) -> None:
+def silence(network: nn.Module, unknown: Collection[int]) -> None:
     """Let a network never predict some of its classes.
 
     Args:
         network: changed in place.
         unknown: channels of the output.
     """
-    output = network.out.conv.conv
+    output = _backbone(network, "heads").last(network)
     with torch.no_grad():
         for channel in unknown:
             output.weight[channel] = 0
@@ -148,19 +152,16 @@ def _mean_of(start: Mapping[str, Tensor], background: Tensor) -> Tensor | None:
     return background + torch.stack(list(start.values())).mean(dim=0) if start else None
 
 
-def _unetr(network: nn.Module, what: str) -> UNETR:
-    if not isinstance(network, UNETR):
+def _backbone(network: nn.Module, what: str) -> Backbone:
+    backbone = backbone_of(network)
+    if backbone is None:
         raise UserError(
             "transfer",
-            expected="a UNETR",
+            expected=f"a network of a known kind: {', '.join(BACKBONES)}",
             found=f"a {type(network).__name__}",
             remedy=f"leave {what} out of --transfer",
         )
-    return network
-
-
-def _decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in weights.items() if name.startswith(DECODER_PREFIXES)}
+    return backbone
 
 
 def _key(name: str) -> OrganCode | str:

@@ -1,4 +1,4 @@
-"""Networks: MixCL's UNETR with projectors and reconstructor, encoders of slices, transfer of weights."""
+"""Networks: segmentation networks with projectors and reconstructor, encoders of slices, transfer of weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "tinynet": ("TinyNet",),
         "resnet": ("grey_convolution", "load_imagenet", "slice_resnet"),
         "heads": ("predictor", "projection_head"),
-        "deployed": ("ReconstructionUNETR", "SliceRepresentation", "SliceProbability", "slice_representation"),
+        "deployed": ("reconstruction_network", "SliceRepresentation", "SliceProbability", "slice_representation"),
         "encoder": ("SliceEncoder", "representation_size"),
         "backbones": ("slice_encoder",),
         "projected": ("ProjectedEncoder", "projected_encoder"),
@@ -33,12 +33,15 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "turn_slices",
         ),
         "unet.encoder": ("MetaLabelNet", "UNetEncoder", "load_unet_encoder"),
+        "volume.backbone": ("Backbone",),
+        "volume.backbones": ("segmentation_network",),
         "volume.dense_encoder": ("DenseEncoder3d",),
         "volume.encoder": ("ScanClassifier", "ScanProbability", "VolumeEncoder", "scan_classifier", "volume_encoder"),
         "volume.heads": ("ScanHeads", "SliceHead"),
     },
     # names of earlier versions, which exported configs may hold
     former={
+        "ReconstructionUNETR": "reconstruction_network",
         "SliceFeatures": "SliceRepresentation",
         "slice_features": "slice_representation",
         "standardise_start": "data_dependent_init",

@@ -10,25 +10,37 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
 from monai_cl.networks.backbones import slice_encoder
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.slice_transfer import slice_encoder_weights
+from monai_cl.networks.volume.backbones import INNER, segmentation_network
 
-_UNETR = "unetr."
+
+def reconstruction_network(*, out_channels: int = 1, **options: Any) -> nn.Module:
+    """The network within a `MixCLNet`: patches (B, 1, H, W, D) to their reconstructions.
+
+    It loads the state dict of a network of its kind, or that of a `MixCLNet` without its projectors and heads.
+
+    Args:
+        out_channels: channels of the image.
+        **options: of `segmentation_network`.
+
+    Raises:
+        UserError: see `segmentation_network`.
+    """
+    network = segmentation_network(out_channels=out_channels, **options)
+    network.register_load_state_dict_pre_hook(_take_what_is_within)
+    return network
 
 
-class ReconstructionUNETR(UNETR):
-    """The UNETR within a `MixCLNet`: patches (B, 1, H, W, D) to their reconstructions; arguments are UNETR's own."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load a state dict of a UNETR, or that of a `MixCLNet` without its projectors and heads."""
-        if any(name.startswith(_UNETR) for name in state_dict):
-            inner = {name: tensor for name, tensor in state_dict.items() if name.startswith(_UNETR)}
-            state_dict = {name.removeprefix(_UNETR): tensor for name, tensor in inner.items()}
-        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+def _take_what_is_within(network: nn.Module, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+    inner = next((f"{name}." for name in INNER if any(key.startswith(f"{name}.") for key in state_dict)), None)
+    if inner and not prefix:
+        found = {name.removeprefix(inner): tensor for name, tensor in state_dict.items() if name.startswith(inner)}
+        state_dict.clear()
+        state_dict.update(found)
 
 
 class SliceRepresentation(SliceEncoder):

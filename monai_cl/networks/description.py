@@ -6,44 +6,31 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from monai.networks.nets import UNETR
 from torch import Tensor, nn
+
+from monai_cl.networks.volume.backbones import backbone_of, network_within
 
 
 def describe_network(network: nn.Module) -> dict[str, Any]:
     """Class and arguments of a network, as the record of its weights has them (`monai_cl.networks.save_weights`).
 
     Args:
-        network: a `monai.networks.nets.UNETR` or a module that has one as ``unetr``, whose arguments are read from its
-            layers; one from `slice_encoder` or a `SliceUNet`, or a module that has such an ``encoder`` or
-            ``unet``; of any other network the arguments are not known, {}.
+        network: of a `Backbone`'s kind or a `MixCLNet`, whose arguments are read from its layers; one from
+            `slice_encoder` or a `SliceUNet`, or a module that has such an ``encoder`` or ``unet``; of any other network
+            the arguments are not known, {}.
 
     Returns:
         ``class``, its full name, and ``arguments``.
     """
-    unetr = getattr(network, "unetr", network)
-    if isinstance(unetr, UNETR):
-        arguments = _of_unetr(unetr)
+    inner = network_within(network)
+    backbone = backbone_of(inner)
+    if backbone is not None:
+        arguments = backbone.arguments(inner)
     else:
         parts: list[Any] = [network, *(getattr(network, part, None) for part in ("encoder", "unet"))]
         arguments = next((dict(part.arguments) for part in parts if hasattr(part, "arguments")), {})
     kind = type(network)
     return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
-
-
-def _of_unetr(network: UNETR) -> dict[str, Any]:
-    block: Any = network.vit.blocks[0]
-    convolution: Any = network.encoder1.layer.conv1.conv
-    head: Any = network.out.conv.conv
-    return {
-        "in_channels": convolution.in_channels,
-        "out_channels": head.out_channels,
-        "img_size": [feat * patch for feat, patch in zip(network.feat_size, network.patch_size)],
-        "feature_size": convolution.out_channels,
-        "hidden_size": network.hidden_size,
-        "mlp_dim": block.mlp.linear1.out_features,
-        "num_heads": block.attn.num_heads,
-    }
 
 
 def unetr_of_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -77,7 +64,8 @@ def differences(trained: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str,
         trained: arguments in a record, or what `unetr_of_weights` found.
         own: arguments of a network that takes the weights; the number of classes may differ.
     """
-    own = dict(own)
+    # a UNETR's record does not name it: it was the only one
+    trained, own = ({"backbone": "unetr", **d} if "hidden_size" in d else dict(d) for d in (trained, own))
     if "patches" in trained and "img_size" in own:
         own["patches"] = prod(edge // 16 for edge in own["img_size"])
     shared = [key for key in trained if key in own and key not in ("in_channels", "out_channels")]

@@ -1,4 +1,4 @@
-"""Encoder weights in and out, under the key names of MONAI's own `UNETR`: ``vit.*`` and ``encoder1–4.*`` only."""
+"""Encoder weights in and out, under the names of MONAI's own networks: of a UNETR ``vit.*`` and ``encoder1–4.*``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from monai.networks.nets import UNETR
 from torch import Tensor, nn
@@ -17,14 +17,21 @@ from monai_cl.files import new_file
 from monai_cl.networks.description import describe_network, differences, unetr_of_weights
 from monai_cl.networks.foreign.names import OUTPUT_LAYERS, bare_name, likely_architecture, named_as
 from monai_cl.networks.foreign.reading import read_weights
+from monai_cl.networks.volume.backbone import Backbone
+from monai_cl.networks.volume.backbones import (
+    BACKBONES,
+    backbone_of,
+    backbone_of_weights,
+    known_backbones,
+    network_within,
+)
 from monai_cl.networks.volume.position_embeddings import fitted_positions
 from monai_cl.networks.weights_file import read_about, save_weights
 
 __all__ = ["bare_name", "read_weights"]  # where they were in earlier versions
-ENCODER_PREFIXES = ("vit.", "encoder1.", "encoder2.", "encoder3.", "encoder4.")
-DECODER_PREFIXES = ("decoder5.", "decoder4.", "decoder3.", "decoder2.")
 HEADS = "segmentation_head."
-_FIRST = "vit.patch_embedding."
+_PUBLIC = "monai.networks.nets"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,20 +75,28 @@ class TransferReport:
         return "; ".join(parts)
 
 
-def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries of a UNETR state dict that are transferred (MixCL: ``vit.*``, ``encoder1–4.*``)."""
-    return {name: tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIXES)}
+def encoder_weights(weights: Mapping[str, T], backbone: Backbone | None = None) -> dict[str, T]:
+    """The entries of a state dict that are transferred: the encoder's (MixCL: ``vit.*``, ``encoder1–4.*``).
+
+    Args:
+        weights: under the network's names.
+        backbone: of which kind the network is; None: as the names say.
+    """
+    backbone = backbone or backbone_of_weights(weights)
+    prefixes = () if backbone is None else backbone.encoder
+    return {name: tensor for name, tensor in weights.items() if name.startswith(prefixes)}
 
 
 def transferred(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The entries of a network's state dict that a pre-training gives it.
 
     Args:
-        network: of a UNETR the encoder; of any other network everything but its last layer.
+        network: of a `Backbone`'s kind the encoder; of any other network everything but its last layer.
         weights: under the network's names.
     """
-    if isinstance(network, UNETR):
-        return encoder_weights(weights)
+    backbone = backbone_of(network)
+    if backbone is not None:
+        return encoder_weights(weights, backbone)
     return {name: tensor for name, tensor in weights.items() if not name.startswith(OUTPUT_LAYERS)}
 
 
@@ -110,10 +125,10 @@ def compare_weights(
 
 
 def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -> TransferReport:
-    """Load pre-trained encoder weights into a UNETR (or a module that has one as ``unetr``), decoder untouched.
+    """Load pre-trained encoder weights into a segmentation network (or a `MixCLNet`), decoder untouched.
 
     Args:
-        network: a `monai.networks.nets.UNETR` of the architecture that was pre-trained; or any other network, which
+        network: a UNETR or another `Backbone` of the architecture that was pre-trained; or any other network, which
             gets all but its last layer.
         path: ``encoder.pt`` of `export_encoder`, or any checkpoint with the network's key names, whatever is in front
             of them. Its position embeddings are interpolated for another patch size.
@@ -126,8 +141,7 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     Raises:
         UserError: when the file does not fit; the message names what did not match. The network is unchanged.
     """
-    inner = getattr(network, "unetr", None)
-    target = inner if isinstance(inner, nn.Module) else network
+    target = network_within(network)
     weights = named_as(read_weights(path), target.state_dict())
     if isinstance(target, UNETR):
         weights = fitted_positions(weights, target, trained=read_about(path), source=str(path))
@@ -176,14 +190,14 @@ def export_encoder(
     The record of the model (`read_about`) goes with it, as kind ``encoder``.
 
     Args:
-        source: a `MixCLNet`, a UNETR, or a checkpoint file of one.
+        source: a `MixCLNet`, a UNETR or another `Backbone`'s network, or a checkpoint file of one.
         output: the file to write; its folder must exist. The JSON goes to ``output`` with suffix ``.json``.
         parts: ``decoder`` and ``heads`` are written in addition, where they are named.
         about: what the JSON says about the training: data list, preset, iterations, seed, versions, …
         record: of the model, where the source is a file without one, see `monai_cl.data.model_record`.
 
     Raises:
-        UserError: when the source holds no UNETR encoder, or lacks a part. Nothing is written then.
+        UserError: when the source holds no such encoder, or lacks a part. Nothing is written then.
     """
     output = Path(output)
     if isinstance(source, nn.Module):
@@ -193,16 +207,16 @@ def export_encoder(
         weights, origin = read_weights(source), str(source)
         carried = read_about(source)
     record = carried or record or ({"network": describe_network(source)} if isinstance(source, nn.Module) else {})
-    # the names of one of its parts tell what is in front of all
-    anchor = next((name[name.index(_FIRST) :] for name in weights if f".{_FIRST}" in f".{name}"), None)
-    weights = named_as(weights, [anchor]) if anchor else weights
-    encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights).items()}
-    absent = [prefix for prefix in ENCODER_PREFIXES if not any(name.startswith(prefix) for name in encoder)]
+    backbone, weights = _named_by_backbone(weights)
+    encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights, backbone).items()}
+    absent = [prefix for prefix in backbone.encoder if not any(name.startswith(prefix) for name in encoder)]
+    kind = backbone.kind.__name__
     if absent:
-        raise UserError(origin, found=f"no UNETR encoder to export, nothing under {', '.join(p + '*' for p in absent)}")
-    for part, names in (("decoder", DECODER_PREFIXES), ("heads", (HEADS,))):
+        names = ", ".join(f"{prefix}*" for prefix in absent)
+        raise UserError(origin, found=f"no {kind} encoder to export, nothing under {names}")
+    for part, prefixes in (("decoder", backbone.decoder), ("heads", (HEADS,))):
         if part in parts:
-            more = {name: tensor for name, tensor in weights.items() if name.startswith(names)}
+            more = {name: tensor for name, tensor in weights.items() if name.startswith(prefixes)}
             if not more:
                 remedy = f"leave {part} out of --parts"
                 if part == "heads":
@@ -211,9 +225,21 @@ def export_encoder(
             encoder |= {name: tensor.detach().cpu().contiguous() for name, tensor in more.items()}
     if not output.parent.is_dir():
         raise UserError(output, found=f"the folder {output.parent} does not exist", remedy="create it first")
-    note = {"format": 1, "keys": "monai.networks.nets.UNETR", "tensors": len(encoder), **dict(about or {})}
+    names = f"{_PUBLIC}.{kind}" if backbone.name in BACKBONES else kind
+    note = {"format": 1, "keys": names, "tensors": len(encoder), **dict(about or {})}
     text = json.dumps(note, indent=1, default=str)
     save_weights(encoder, output, {**record, "kind": "encoder", "organs": None})
     with new_file(output.with_suffix(".json")) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return output
+
+
+def _named_by_backbone(weights: Mapping[str, Tensor]) -> tuple[Backbone, dict[str, Tensor]]:
+    """Of which backbone they are, a UNETR where it is none, and the weights without what is in front of its names."""
+    for backbone in known_backbones():
+        first = f".{backbone.encoder[0]}"
+        anchor = next((name[f".{name}".index(first) :] for name in weights if first in f".{name}"), None)
+        found = named_as(weights, [anchor]) if anchor else {}
+        if backbone_of_weights(found) is backbone or (found and backbone.name == "unetr"):
+            return backbone, found
+    return BACKBONES["unetr"], dict(weights)

@@ -46,14 +46,18 @@ class SegmentationTask(BundleInferTask):
         return file, answer
 
 
+# ending of a config's network -> its option; the second in the apps of earlier versions
+_DROPOUT = {"segmentation_network": "dropout", "UNETR": "dropout_rate"}
+
+
 class DropoutTask(BundleInferTask):
     """One pass of a segmentation with dropout switched on: class probabilities (C, H, W, D) on the network's grid.
 
-    MONAI Label sets ``dropout`` of the network; UNETR calls it ``dropout_rate``. And MONAI Label leaves the last step,
+    MONAI Label sets ``dropout`` of the network, whatever its network calls it. And MONAI Label leaves the last step,
     argmax, in place, whose label numbers are not probabilities, so that their entropy is meaningless.
 
     Args:
-        rate: of the dropout in UNETR's transformer.
+        rate: of the dropout; of a UNETR in its transformer.
 
     Raises:
         UserError: a rate outside (0, 1), or a network without this option.
@@ -76,7 +80,9 @@ class DropoutTask(BundleInferTask):
     def _load_bundle_config(self, path: str, config: str) -> ConfigParser:
         parser = super()._load_bundle_config(path, config)
         network = parser["network_def"]
-        if not str(network.get("_target_", "")).endswith("UNETR"):
-            raise UserError(config, expected="a UNETR, whose dropout is known", found=f"{network.get('_target_')}")
-        network["dropout_rate"] = self.rate
+        target = str(network.get("_target_", ""))
+        option = next((option for ending, option in _DROPOUT.items() if target.endswith(ending)), None)
+        if option is None:
+            raise UserError(config, expected=f"{' or '.join(_DROPOUT)}, whose dropout is known", found=target)
+        network[option] = self.rate
         return parser

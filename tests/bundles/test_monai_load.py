@@ -13,7 +13,7 @@ from monai.bundle import ConfigWorkflow, load
 from monai_cl.cli.commands import main
 from monai_cl.engines import load_network
 from monai_cl.errors import UserError
-from monai_cl.networks import ReconstructionUNETR, read_about
+from monai_cl.networks import read_about, reconstruction_network
 from tests.bundles.conftest import BUNDLES, NETWORK, PRETRAINING, SPLEEN, words
 
 ALL = sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())
@@ -58,7 +58,7 @@ def test_load_takes_the_model_of_a_run_whose_names_are_others_from_any_place(pre
     # "unetr." is in front of them, and projectors beside them: MONAI would copy nothing, and say nothing
     network = load(PRETRAINING, bundle_dir=BUNDLES, model_file=str(pretraining / "model.pt"), device="cpu")
     sizes = {"img_size" if key == "patch_size" else key: value for key, value in NETWORK.items()}
-    expected = ReconstructionUNETR(in_channels=1, out_channels=1, **sizes)
+    expected = reconstruction_network(**sizes)
     load_network(expected, pretraining / "model.pt", ignore=("projectors.", "segmentation_head."))
     image = torch.rand(1, 1, *NETWORK["patch_size"])
     with torch.no_grad():

@@ -66,6 +66,11 @@ RULES = (
         shown_by="tests/bundles/test_exports.py",
     ),
     Rule(r"--tracking mlflow", "needs MLflow", shown_by="tests/bundles/test_tracking.py"),
+    Rule(
+        r"--pretrained_encoder runs/(dynunet|tiny)/model\.pt|--checkpoint runs/tiny_spleen/model\.pt",
+        "the bundles of this folder have a size of their own, which the file's would replace",
+        replace={"$": " --feature_size 8"},
+    ),
     # ---- studies ------------------------------------------------------------------------------------------------
     Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
     Rule(

@@ -8,7 +8,7 @@ from monai.networks.nets import UNETR
 from torch import nn
 
 from monai_cl.engines import slice_classifier, slice_probability
-from monai_cl.networks import MixCLNet, ReconstructionUNETR, slice_representation
+from monai_cl.networks import MixCLNet, reconstruction_network, slice_representation
 
 SIZES = {"img_size": (32, 32, 32), "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 SMALL = {"backbone": "tinynet", "width": 0.125}
@@ -41,7 +41,7 @@ def test_a_probability_is_that_of_the_classifiers_logit(slices):
     "options", [{}, {"classes": [2, 3]}, {"reconstruct": False}, {"levels": (1,), "label_level": None}]
 )
 def test_a_reconstruction_is_that_of_the_unetr_within_the_pre_trained_network(options):
-    trained, deployed = MixCLNet(**SIZES, **options).eval(), ReconstructionUNETR(1, 1, **SIZES).eval()
+    trained, deployed = MixCLNet(**SIZES, **options).eval(), reconstruction_network(**SIZES).eval()
     deployed.load_state_dict(trained.state_dict())
     patch = torch.rand(1, 1, 32, 32, 32)
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_a_reconstruction_is_that_of_the_unetr_within_the_pre_trained_network(op
 
 
 def test_a_plain_unetrs_weights_are_taken_as_well():
-    plain, deployed = UNETR(1, 1, **SIZES), ReconstructionUNETR(1, 1, **SIZES)
+    plain, deployed = UNETR(1, 1, **SIZES), reconstruction_network(**SIZES)
     deployed.load_state_dict(plain.state_dict())
     assert all(torch.equal(tensor, plain.state_dict()[name]) for name, tensor in deployed.state_dict().items())
     with pytest.raises(RuntimeError, match="Missing key"):

@@ -31,13 +31,13 @@ def targets(batch: int, classes: list[int]) -> dict[str, torch.Tensor]:
     }
 
 
-def net_for(preset: str, classes: list[int]) -> tuple[MixCLNet, MixCLLoss]:
+def net_for(preset: str, classes: list[int], **network) -> tuple[MixCLNet, MixCLLoss]:
     from monai_cl.engines import identity_levels
 
     weights = mixcl_preset(preset)
     supervised = weights["supervised_weight"] > 0
     net = MixCLNet(
-        **SMALL,
+        **{**SMALL, **network},
         levels=identity_levels(weights["identity_levels"], weights["identity_weight"]),
         label_level=weights["label_level"] if weights["label_weight"] else None,
         reconstruct=weights["reconstruction_weight"] > 0,
@@ -65,8 +65,9 @@ def test_the_encoder_and_decoder_compute_what_stock_unetr_computes():
 
 
 @pytest.mark.parametrize("preset", ["paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction"])
-def test_every_trained_parameter_gets_a_gradient(preset):
-    net, loss = net_for(preset, [2, 3])
+@pytest.mark.parametrize(("backbone", "feature_size"), [("unetr", 4), ("segresnet", 8), ("dynunet", 4)])
+def test_every_trained_parameter_gets_a_gradient(preset, backbone, feature_size):
+    net, loss = net_for(preset, [2, 3], backbone=backbone, feature_size=feature_size)
     loss(net(stacked()), targets(1, [2, 3])).backward()
     without = [name for name, p in net.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []

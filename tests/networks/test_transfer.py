@@ -11,7 +11,10 @@ from monai.networks.nets import UNETR
 
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet, export_encoder, load_encoder
-from monai_cl.networks.transfer import ENCODER_PREFIXES, compare_weights, read_weights
+from monai_cl.networks.transfer import compare_weights, read_weights
+from monai_cl.networks.volume.backbones import BACKBONES
+
+ENCODER_PREFIXES = BACKBONES["unetr"].encoder
 
 SMALL = {"img_size": 32, "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 

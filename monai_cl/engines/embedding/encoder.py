@@ -8,19 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
 from monai_cl.data.records.model_record import record_of_results
 from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
 from monai_cl.files import sha256
-from monai_cl.networks import load_encoder, load_slice_encoder, read_about, slice_encoder, volume_encoder
+from monai_cl.networks import (
+    load_encoder,
+    load_slice_encoder,
+    read_about,
+    segmentation_network,
+    slice_encoder,
+    volume_encoder,
+)
 from monai_cl.networks.backbones import BACKBONES
-from monai_cl.networks.mixcl_net import LEVELS, unetr_levels
 from monai_cl.networks.transfer import compare_weights, read_weights
 from monai_cl.networks.unet.encoder import FEATURES, UNetEncoder
 from monai_cl.networks.unet.semi_supervised import unet_weights
+from monai_cl.networks.volume.backbones import backbone_of, known_backbones
 
 PATCHES, SLICES, BOXES = "patches", "slices", "boxes"
 _UNETR = ("img_size", "feature_size", "hidden_size", "mlp_dim", "num_heads")
@@ -34,7 +40,7 @@ class FrozenEncoder:
     """An encoder in evaluation mode.
 
     Attributes:
-        network: a UNETR, a `SliceEncoder` or a `VolumeEncoder`.
+        network: of a `Backbone`'s kind such as a UNETR, a `SliceEncoder` or a `VolumeEncoder`.
         kind: what it takes: ``patches`` of volumes, axial ``slices``, or head ``boxes``.
         preprocessing: of its input, as its record has it, see `monai_cl.data.model_record`.
         about: what it is, for tables: ``file`` (its name), ``sha256``, ``bundle``, ``preset``, ``network``.
@@ -48,13 +54,15 @@ class FrozenEncoder:
     @property
     def levels(self) -> int:
         """Levels whose maps can be pooled, from the finest; 0: it gives its representation alone."""
-        return len(LEVELS) if hasattr(self._backbone, "maps") or self.kind == PATCHES else 0
+        found = backbone_of(self.network)
+        return len(found.levels) if found else 5 if hasattr(self._backbone, "maps") else 0
 
     @property
     def patch_size(self) -> tuple[int, ...]:
         """Voxels of a patch."""
-        network: Any = self.network
-        return tuple(size * 16 for size in network.feat_size)
+        found = backbone_of(self.network)
+        fixed = found.arguments(self.network).get("img_size") if found else None
+        return tuple(int(edge) for edge in fixed or self.preprocessing["patch_size"])
 
     @property
     def _backbone(self) -> Any:
@@ -65,11 +73,12 @@ class FrozenEncoder:
 
         Args:
             images: in [0, 1], as its record says.
-            level: 0, the finest, to 4.
+            level: 0, the finest, to `levels` - 1.
         """
         network: Any = self.network
-        if self.kind == PATCHES:
-            return unetr_levels(network, images, [level])[0]
+        backbone = backbone_of(network)
+        if backbone is not None:
+            return backbone.encode(network, images, [level])[0]
         found: Tensor = self._backbone.maps((images - network.mean) / network.std)[level]
         return found.permute(0, 1, 3, 4, 2) if self.kind == BOXES else found
 
@@ -115,7 +124,7 @@ def read_encoder(file: str | Path) -> FrozenEncoder:
             remedy="give the model.pt or encoder.pt of a run of this project, with its results.json beside it",
         )
     arguments = dict((about.get("network") or {}).get("arguments") or {})
-    network, kind = _network(file, arguments)
+    network, kind = _network(file, arguments, about.get("preprocessing") or {})
     preprocessing = {**_DEFAULTS, **{k: v for k, v in (about.get("preprocessing") or {}).items() if v is not None}}
     for key in _NEEDED[kind]:
         if key not in (about.get("preprocessing") or {}):
@@ -131,17 +140,22 @@ def read_encoder(file: str | Path) -> FrozenEncoder:
     return FrozenEncoder(network.eval(), kind, preprocessing, {**described, "network": arguments})
 
 
-def _network(file: Path, arguments: Mapping[str, Any]) -> tuple[nn.Module, str]:
+def _network(file: Path, arguments: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> tuple[nn.Module, str]:
     """The network with the weights in it, and the kind of its input."""
-    if "hidden_size" in arguments:
-        missing = [key for key in _UNETR if key not in arguments]
+    backbone = arguments.get("backbone", "unetr" if "hidden_size" in arguments else None)
+    if backbone in {known.name for known in known_backbones()}:
+        needed = _UNETR if backbone == "unetr" else ("feature_size",)
+        missing = [key for key in needed if key not in arguments]
         if missing:
-            raise UserError(file, expected=f"a record with {', '.join(missing)} of its UNETR", found="none")
-        unetr = {key: arguments[key] for key in _UNETR}
-        network: nn.Module = UNETR(in_channels=arguments.get("in_channels", 1), out_channels=1, **unetr)
+            raise UserError(file, expected=f"a record with {', '.join(missing)} of its {backbone}", found="none")
+        sizes = {key: arguments[key] for key in needed}
+        network: nn.Module = segmentation_network(
+            **{"backbone": backbone, "img_size": preprocessing.get("patch_size"), **sizes},
+            in_channels=arguments.get("in_channels", 1),
+            out_channels=1,
+        )
         load_encoder(network, file)
         return network, PATCHES
-    backbone = arguments.get("backbone")
     if backbone == "dense3d":
         network = volume_encoder(in_channels=arguments.get("in_channels", 1))
         load_slice_encoder(network, file)

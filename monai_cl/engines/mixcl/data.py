@@ -103,13 +103,13 @@ def case_ids(patches: MixCLPatches) -> list[str]:
     return [patches.store.entry(key).id for keys in patches.keys for key in keys]
 
 
-def identity_levels(levels: Sequence[int] | None, identity_weight: float) -> list[int]:
-    """Encoder levels that need a projector for the identity term: all five for None, none when it is off.
+def identity_levels(levels: Sequence[int] | None, identity_weight: float) -> list[int] | None:
+    """Encoder levels that need a projector for the identity term: None, which is all, or none when it is off.
 
     Args:
-        levels: indices of the encoder levels, see `MixCLNet`; None: all five.
+        levels: indices of the encoder levels, see `MixCLNet`; None: all.
         identity_weight: weight of the identity term in the loss; 0 switches the term off.
     """
     if not identity_weight:
         return []
-    return list(range(5)) if levels is None else [int(level) for level in levels]
+    return None if levels is None else [int(level) for level in levels]

@@ -1,4 +1,4 @@
-"""A stock MONAI UNETR that starts from a pre-trained encoder when there is one."""
+"""The parts of a segmentation network's optimisation: groups of parameters, weights of classes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import logging
 from typing import Any
 
 import torch
-from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.errors import UserError
-from monai_cl.networks import load_encoder
+from monai_cl.networks import load_encoder, segmentation_network
 from monai_cl.networks.transfer import encoder_weights
+from monai_cl.networks.volume.backbones import backbone_of
 
 logger = logging.getLogger(__name__)
 
 
-def segmentation_unetr(*, pretrained_encoder: str | None = None, **unetr: Any) -> UNETR:
-    """`monai.networks.nets.UNETR(**unetr)`, with ``vit.*`` and ``encoder1–4.*`` from a file if one is given.
+def segmentation_unetr(*, pretrained_encoder: str | None = None, **unetr: Any) -> nn.Module:
+    """`monai.networks.nets.UNETR(**unetr)`, with its encoder from a file if one is given; configs of earlier versions.
 
     Args:
         pretrained_encoder: ``encoder.pt`` of ``python -m monai_cl export_encoder``; None trains from scratch.
@@ -28,23 +28,19 @@ def segmentation_unetr(*, pretrained_encoder: str | None = None, **unetr: Any) -
         UserError: when the file is not an encoder of this architecture; the message names what did not match. Or a
             patch size that UNETR cannot take.
     """
-    size = unetr["img_size"]
-    sizes = [size] * 3 if isinstance(size, int) else list(size)
-    if len(sizes) != 3 or any(edge % 16 or edge < 32 for edge in sizes):  # UNETR itself fails in the first forward
-        raise UserError(f"patch_size must be three multiples of 16, at least 32 voxels, got {sizes}")
-    network = UNETR(**unetr)
+    network = segmentation_network(**unetr)
     if pretrained_encoder:
         logger.info("%s", load_encoder(network, pretrained_encoder))
     return network
 
 
 def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor: float = 1.0) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups, encoder (``vit``, ``encoder1–4``) and the rest, for an optimiser.
+    """Trainable parameters in two groups, encoder and the rest, for an optimiser.
 
     A learning-rate schedule scales both alike.
 
     Args:
-        network: a UNETR, or its DDP wrapper.
+        network: of a `Backbone`'s kind, or its DDP wrapper; of any other network all parameters are of the rest.
         learning_rate: of the rest.
         encoder_factor: the encoder's learning rate over that of the rest, in (0, 1]. Worth lowering only where the
             encoder is pre-trained.
@@ -54,8 +50,9 @@ def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor
     """
     if not 0 < encoder_factor <= 1:
         raise ValueError(f"encoder_factor must be in (0, 1], got {encoder_factor}")
-    trained = {name: p for name, p in unwrap_ddp(network).named_parameters() if p.requires_grad}
-    encoder = encoder_weights(trained)
+    network = unwrap_ddp(network)
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    encoder = encoder_weights(trained, backbone_of(network))
     return [
         {"params": list(encoder.values()), "lr": learning_rate * encoder_factor},
         {"params": [p for name, p in trained.items() if name not in encoder], "lr": learning_rate},

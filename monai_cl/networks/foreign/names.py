@@ -19,7 +19,7 @@ WRAPPERS = (
     "network_weights",  # nnU-Net v2, nnssl
 )
 # what wrappers of a network put before every name; other prefixes are found by `named_as`
-PREFIXES = ("module.", "unetr.", "_orig_mod.")  # DDP, `MixCLNet`, torch.compile
+PREFIXES = ("module.", "unetr.", "network.", "_orig_mod.")  # DDP, `MixCLNet` (two), torch.compile
 # tensors of other versions that no output depends on
 UNUSED = (
     r"vit\.blocks\.\d+\.cross_attn\.",  # UNETR up to MONAI 1.5.2: built, never called
@@ -43,7 +43,7 @@ SIGNATURES = (
 
 
 def bare_name(name: str) -> str:
-    """A tensor's name without the prefixes of DDP (``module.``), `MixCLNet` (``unetr.``) and torch.compile."""
+    """A tensor's name without the `PREFIXES` of DDP, `MixCLNet` and torch.compile."""
     while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""):
         name = name[len(prefix) :]
     return name

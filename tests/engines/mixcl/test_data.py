@@ -93,8 +93,8 @@ def test_what_a_config_says_of_its_cases_is_kept(tmp_path):
     assert (record["fold"], record["label_fraction"], record["training_cases"]) == (1, 0.5, ["c0"])
 
 
-def test_identity_levels_are_all_five_none_or_those_named():
-    assert identity_levels(None, 1.0) == [0, 1, 2, 3, 4]
+def test_identity_levels_are_all_none_or_those_named():
+    assert identity_levels(None, 1.0) is None  # all that the backbone has
     assert identity_levels([0, 2], 1.0) == [0, 2]
     assert identity_levels(None, 0.0) == identity_levels([1], 0) == []
 
