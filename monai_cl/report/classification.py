@@ -15,6 +15,7 @@ from monai_cl.report.method_tables import (
     MEASURES,
     cell,
     classification_runs,
+    cohort_of,
     cohorts_of,
     method_runs,
     method_table,
@@ -26,7 +27,7 @@ from monai_cl.report.runs import Run
 from monai_cl.report.tables import Table, fraction
 
 # more rows would fill the page; the rest is in each run's patients.csv
-MOST_PATIENTS = 400
+MOST_PATIENTS = 100
 
 
 def classification_tables(runs: Sequence[Run]) -> list[Table]:
@@ -145,13 +146,13 @@ def patient_table(runs: Sequence[Run], cohort: str, *, name_case: Callable[[str]
 def pca_html(runs: Sequence[Run], *, private: bool) -> str:
     """The principal directions the runs have drawn (``pca.png``), methods side by side; of several seeds the first."""
     first = [
-        min(group.of(cohort), key=lambda run: run.seed)
+        (group.name, min(group.of(cohort), key=lambda run: run.seed))
         for cohort in cohorts_of(runs)
         for group in method_runs(runs)
         if group.of(cohort)
     ]
     return file_pictures(
-        [(run, f"{run.name}, seed {run.seed}") for run in first],
+        [(run, f"{name}, {cohort_of(run)}, seed {run.seed}") for name, run in first],
         "pca.png",
         alt="representations in their two principal directions, coloured by class and by depth",
         private=private,

@@ -14,7 +14,7 @@ from monai_cl.report.comparison import Comparison, compare_runs
 from monai_cl.report.figures.curves import curve_lines, curve_names, is_wide
 from monai_cl.report.figures.quantities import quantity_title, quantity_unit
 from monai_cl.report.method_differences import difference_table
-from monai_cl.report.method_tables import cohorts_of
+from monai_cl.report.method_tables import cohorts_of, method_runs
 from monai_cl.report.page import STYLE
 from monai_cl.report.page.answer import answer_html, comparison_rows
 from monai_cl.report.page.charts import chart_legend, line_chart
@@ -108,7 +108,7 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
         ("Pre-training", _pretraining(pretrainings, runs, name_case, private=private)),
         ("What ran", what_ran_html(runs, name_case, private=private)),
     ]
-    question = "Did it help?" if 'class="answer"' in answer else "Result"
+    question = "Did it help?" if 'class="lead"' in answer else "Result"
     body = _section("result", question, answer) + _section("overlays", "Overlays", pictures)
     body += "".join(folded_section(name, text) for name, text in sections if text)
     banner = "".join(f'<p class="banner">{escape(line)}</p>\n' for line in top_lines(runs, comparisons, name_case))
@@ -139,7 +139,8 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
 
 def default_title(runs: Sequence[Run]) -> str:
     """What the page is about, in words."""
-    if any(len(comparison.columns) > 1 for comparison in compare_runs(runs)):
+    several = len(method_runs(runs)) > 1 or any(len(comparison.columns) > 1 for comparison in compare_runs(runs))
+    if several and any(run.is_pretrained for run in runs):
         return "What pre-training changed"
     return runs[0].name if len(runs) == 1 else f"Report on {len(runs)} runs"
 
@@ -236,7 +237,8 @@ def _pretraining(
         }
         if numbers:
             rows = tuple((name, f"{value:.4g}") for name, value in numbers.items())
-            tables.append(Table(f"Measures of {run.name}", ("measure", "value"), rows).html())
-    parts = [_curves(runs, kind="pretraining"), _grid([f"<div>{table}</div>\n" for table in tables])]
+            tables.append(Table(f"Measures of {run.title}", ("measure", "value"), rows).html())
+    grid = _grid([f"<div>{table}</div>\n" for table in tables])
+    parts = [_curves(runs, kind="pretraining"), folded("First, last and extreme values", grid) if grid else ""]
     pictures = run_pictures(pretrainings, name_case, private=private)
     return "".join(parts) + (f"<h3>Pictures</h3>\n{pictures}" if pictures else "")

@@ -30,7 +30,6 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 run.kind,
                 labels[run.initialisation] if run.kind == "segmentation" else NOTHING,
                 ", ".join(filter(None, (run.data_name, labelled_scans([run]) if run.kind == "segmentation" else ""))),
-                str(run.results["device"]),
                 NOTHING if run.fold is None else str(run.fold),
                 str(run.seed),
                 str(len(run.data_list.get("training_cases") or [])),
@@ -39,9 +38,9 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 _duration(run.results.get("wall_seconds")),
             )
         )
-    header = ("run", "kind", "start", "data", "device", "fold", "seed", "training cases", "mean Dice")
+    header = ("run", "kind", "start", "data", "fold", "seed", "training cases", "mean Dice")
     header += (*(["AUC"] if judged else []), "time")
-    return Table(caption="Runs", header=header, rows=tuple(rows), text_columns=5)
+    return Table(caption="Runs", header=header, rows=tuple(rows), text_columns=4)
 
 
 def curves_table(run: Run) -> Table:
@@ -58,12 +57,11 @@ def curves_table(run: Run) -> Table:
             shown = [f"{value:.4g}" for value in (values[0], values[-1], min(values), max(values))]
         else:
             shown = [NOTHING] * 4
-        rows.append((name, *shown, str(len(points)), str(lost)))
-    return Table(
-        caption=f"Quantities of {run.name}",
-        header=("quantity", "first", "last", "lowest", "highest", "points", "not finite"),
-        rows=tuple(rows),
-    )
+        rows.append((name, *shown, f"{lost} of {len(points)}"))
+    header = ("quantity", "first", "last", "lowest", "highest", "not finite")
+    # a column for what has happened
+    width = 6 if any(None in (value for _, value in points) for points in run.results["curves"].values()) else 5
+    return Table(f"Quantities of {run.title}", header[:width], tuple(row[:width] for row in rows))
 
 
 def config_table(runs: Sequence[Run]) -> Table | None:

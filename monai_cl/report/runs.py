@@ -40,6 +40,11 @@ class Run:
         return self.results["seed"]
 
     @property
+    def title(self) -> str:
+        """Name and seed."""
+        return self.name if self.name.endswith(f"seed {self.seed}") else f"{self.name}, seed {self.seed}"
+
+    @property
     def initialisation(self) -> str:
         return self.results["initialisation"]
 
@@ -104,7 +109,7 @@ def find_runs(*paths: str | os.PathLike) -> list[Run]:
         *paths: result files, or folders of runs, or folders that hold runs at any depth.
 
     Returns:
-        pre-training runs, then those from scratch, then the others.
+        pre-training runs, then segmentations from scratch, then the others, then classifications.
 
     Raises:
         UserError: when none is given, a path holds no results, or results cannot be read.
@@ -117,7 +122,9 @@ def find_runs(*paths: str | os.PathLike) -> list[Run]:
             files.setdefault(file.resolve(), file)
     runs = [Run(path=file, results=read_results(file)) for file in files.values()]
     # runs come in the given order, but pre-training first and scratch before what it is compared with
-    return sorted(runs, key=lambda run: (run.kind != "pretraining", run.initialisation != SCRATCH))
+    return sorted(
+        runs, key=lambda run: (run.kind != "pretraining", run.kind == "classification", run.initialisation != SCRATCH)
+    )
 
 
 def _result_files(path: Path) -> list[Path]:
@@ -125,8 +132,10 @@ def _result_files(path: Path) -> list[Path]:
     if (file.is_file() or not path.is_dir()) and read_results(file)["kind"] != "demo":
         return [file]
     # a folder of runs, or a demonstration: its own file sums up the runs below it
-    below = sorted(other for other in file.parent.rglob(FILE_NAME) if other != file)
-    files = [other for other in below if read_results(other)["kind"] != "demo"]
+    below = {other: read_results(other) for other in sorted(file.parent.rglob(FILE_NAME)) if other != file}
+    files = [other for other, results in below.items() if results["kind"] != "demo"]
+    # folders of a study are named by hashes
+    files.sort(key=lambda other: (below[other]["name"], below[other]["seed"]))
     if not files:
         raise UserError(
             path, expected=f"{FILE_NAME} of a run in it or below it", found="none", remedy="give a run's folder"

@@ -57,7 +57,7 @@ def differing_settings(runs: Sequence[Run], *, ignored: Collection[str] = ()) ->
 
 def settings_text(settings: Mapping[str, str]) -> str:
     """``"iterations 10, network_def._target_ UNet"``; of many settings the first four."""
-    named = [f"{key} {value}" for key, value in settings.items()]
+    named = [f"{key} {_shown(value)}" for key, value in settings.items()]
     rest = len(named) - _MOST_NAMED
     return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -69,9 +69,15 @@ def differing_text(settings: Sequence[Mapping[str, str]]) -> str:
         settings: of :func:`differing_settings`.
     """
     keys = list(settings[0])
-    named = [f"{key} {', '.join(dict.fromkeys(own[key] for own in settings))}" for key in keys[:_MOST_DIFFERING]]
+    shown = [", ".join(map(_shown, dict.fromkeys(own[key] for own in settings))) for key in keys[:_MOST_DIFFERING]]
+    named = [f"{key} {values}" for key, values in zip(keys, shown)]
     rest = len(keys) - len(named)
     return "; ".join([*named, *([f"and {rest} more"] if rest else [])])
+
+
+def _shown(value: str) -> str:
+    """A value for people: lists without quotes, and no formulas."""
+    return "computed" if value.startswith("$") else value.replace("'", "")
 
 
 def _settings(run: Run) -> dict[str, str]:

@@ -35,9 +35,9 @@ def start_keys(runs: Sequence[Run]) -> dict[str, str]:
 def start_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Initialisation as written in the results -> a short name: scratch, pre-trained, or pre-trained (what it is).
 
-    Starts are distinguished by the preset of their pre-training or, where that is not enough, by as many trailing parts
-    of the encoder's path as needed. A file of which no run took any tensor of an encoder, such as the model of an
-    evaluation that was trained from scratch, is "not pre-trained".
+    Starts are distinguished by the preset of their pre-training or, where that is not enough, by as few parts of the
+    encoder's path as needed, from where they differ. A file of which no run took any tensor of an encoder, such as the
+    model of an evaluation that was trained from scratch, is "not pre-trained".
 
     Args:
         runs: segmentation runs.
@@ -73,6 +73,8 @@ def _presets(runs: Sequence[Run], keys: dict[str, str]) -> dict[str, str] | None
 
 def _path_ends(encoders: Sequence[str]) -> dict[str, str]:
     parts = {encoder: posix(encoder).with_suffix("").parts for encoder in encoders}
+    while len({part[-1] for part in parts.values()}) == 1 and min(map(len, parts.values())) > 1:
+        parts = {encoder: part[:-1] for encoder, part in parts.items()}
     depth = 1
     while depth < max(map(len, parts.values())) and len({part[-depth:] for part in parts.values()}) < len(encoders):
         depth += 1

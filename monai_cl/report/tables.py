@@ -45,11 +45,12 @@ class Table:
 
     def html(self) -> str:
         """A table in a region that scrolls sideways and can be reached by keyboard; the notes below it."""
-        kinds = ["w" if number < self.text_columns else "n" for number in range(len(self.header))]
-        head = "".join(f'<th scope="col" class="{kind}">{escape(name)}</th>' for kind, name in zip(kinds, self.header))
+        # numbers have no class: there are many
+        kinds = [' class="w"' if number < self.text_columns else "" for number in range(len(self.header))]
+        head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, self.header))
         body = []
         for number, row in enumerate(self.rows):
-            cells = "".join(f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds[1:], row[1:]))
+            cells = "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds[1:], row[1:]))
             start = '<tr class="strong">' if number in self.strong_rows else "<tr>"
             body.append(f'{start}<th scope="row">{escape(row[0])}</th>{cells}</tr>')
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)

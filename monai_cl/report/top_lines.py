@@ -27,9 +27,10 @@ def _synthetic_lines(runs: Sequence[Run]) -> list[str]:
     names = list(dict.fromkeys(run.data_name for run in runs if run.is_synthetic))
     if not names:
         return []
+    which = "" if all(run.is_synthetic for run in runs) else f": {', '.join(names)}"
     return [
-        f"Synthetic data: {', '.join(names)}. These images were computed, not scanned; the numbers show that the "
-        "software runs and say nothing about patients."
+        f"Synthetic data{which}. These images were computed, not scanned; the numbers show that the software runs and "
+        "say nothing about patients."
     ]
 
 

@@ -168,3 +168,11 @@ def test_a_lone_column_is_shown_without_its_failed_runs_too():
     (comparison,) = compare_runs(runs)
     assert table(comparison)["scratch without failed runs"] == "0.500"
     assert "mean Dice scratch <b>0.250</b> (without failed runs 0.500)" in render_html(runs)
+
+
+def test_settings_are_written_for_people():
+    configs = [{**UNET, "transfer": ["encoder"], "warmup": "$@iterations // 2"}, {**UNET, "transfer": ["a", "b"]}]
+    configs[1]["warmup"] = 3
+    (comparison,) = compare_runs([run(0.5, config, number=number) for number, config in enumerate(configs)])
+    (warning,) = comparison.warnings
+    assert "transfer [encoder], [a, b]; warmup computed, 3." in warning

@@ -120,8 +120,8 @@ def test_two_encoders_get_two_columns_named_by_where_their_paths_part():
     records = [segmentation(one, initialisation=f"runs/{preset}/encoder.pt") for preset in ("paper", "hybrid")]
     (comparison,) = compare_runs(runs(segmentation(one), *records))
     table = dice_table(comparison)
-    assert table.header[2:5] == ("scratch", "pre-trained (paper/encoder)", "pre-trained (hybrid/encoder)")
-    assert table.header[5] == "pre-trained (paper/encoder) − scratch"
+    assert table.header[2:5] == ("scratch", "pre-trained (paper)", "pre-trained (hybrid)")
+    assert table.header[5] == "pre-trained (paper) − scratch"
     assert len(table.header) == 11
 
 
@@ -182,9 +182,9 @@ def test_the_runs_are_listed_with_time_and_data():
 
 def test_curves_are_summed_up_and_what_was_not_finite_is_counted():
     (run,) = runs(pretraining())
-    assert curves_table(run).rows[0] == ("loss", "9", "4", "4", "9", "3", "1")
+    assert curves_table(run).rows[0] == ("loss", "9", "4", "4", "9", "1 of 3")
     (run,) = runs(pretraining(curves={"loss": [[1, None]]}))
-    assert curves_table(run).rows[0] == ("loss", "–", "–", "–", "–", "1", "1")
+    assert curves_table(run).rows[0] == ("loss", "–", "–", "–", "–", "1 of 1")
 
 
 def test_only_differing_configuration_entries_are_listed():

@@ -85,7 +85,9 @@ def run_probe(
         write_atomically(output / "roc.png", draw_roc({str(about["method"]): (result.labels, result.probability)}))
         pictures.append("roc.png")
     if draw_pca is not None:
-        write_atomically(output / "pca.png", draw_pca(features.features, features.label, features.depth, seed=seed))
+        names = {label: class_name(listed, label) for label in (0, 1)}
+        picture = draw_pca(features.features, features.label, features.depth, classes=names, seed=seed)
+        write_atomically(output / "pca.png", picture)
         pictures.append("pca.png")
     record = run_record(
         kind="classification",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from monai_cl.report.figures.curves import COLOURS
 from monai_cl.report.figures.figure_files import new_figure, plain_legend, saved
 
 _UNKNOWN = "#BBBBBB"
-_MOST_POINTS = 3000
+_MOST_POINTS = 1000
 
 
 def principal_plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -36,16 +36,22 @@ def principal_plane(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pca_figure(
-    features: np.ndarray, labels: Sequence[int] | None, depths: Sequence[float] | None, *, seed: int = 0
+    features: np.ndarray,
+    labels: Sequence[int] | None,
+    depths: Sequence[float] | None,
+    *,
+    classes: Mapping[int, str] | None = None,
+    seed: int = 0,
 ) -> bytes:
-    """Two panels of the same points: one coloured by class, one by depth.
+    """Two panels of the same points, one above the other, to fit a phone: coloured by class, and by depth.
 
-    Of more than 3000 points a random subset is drawn; the directions are those of all points.
+    Of more than 1000 points a random subset is drawn; the directions are those of all points.
 
     Args:
         features: (n, F), of slices or of patients.
         labels: (n,) classes, -1 for unknown (drawn grey, below the others); None leaves the panel out.
         depths: (n,) in [0, 1], nan for unknown; None, or all nan, leaves the panel out.
+        classes: class -> its name in the legend.
         seed: of that subset and of the order in which points cover one another.
 
     Returns:
@@ -64,11 +70,11 @@ def pca_figure(
         raise ValueError("labels or depths must be given, got neither")
     # in random order, or the last class would lie over the others
     rows = np.random.default_rng(seed).permutation(len(points))[:_MOST_POINTS]
-    figure = new_figure(4.6 * len(panels), 4.2)
+    figure = new_figure(4.6, 4.2 * len(panels))
     for number, name in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes = figure.add_subplot(len(panels), 1, number + 1)
         if name == "class":
-            _by_class(axes, points[rows], labels[rows])
+            _by_class(axes, points[rows], labels[rows], classes or {})
         else:
             _by_depth(figure, axes, points[rows], depths[rows])
         axes.set_title(f"by {name}", fontsize=10.5, loc="left", fontweight="bold")
@@ -79,7 +85,7 @@ def pca_figure(
     return saved(figure)
 
 
-def _by_class(axes, points: np.ndarray, labels: np.ndarray) -> None:
+def _by_class(axes, points: np.ndarray, labels: np.ndarray, classes: Mapping[int, str]) -> None:
     present = sorted(set(labels.tolist()))
     colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(x for x in present if x >= 0)}
     colours[-1] = _UNKNOWN
@@ -87,7 +93,7 @@ def _by_class(axes, points: np.ndarray, labels: np.ndarray) -> None:
     for mask, layer in ((unknown, 1), (~unknown, 2)):
         axes.scatter(*points[mask].T, s=9, c=[colours[x] for x in labels[mask].tolist()], linewidths=0, zorder=layer)
     for label in present:
-        name = "unknown" if label < 0 else f"class {label}"
+        name = "unknown" if label < 0 else classes.get(label, f"class {label}")
         axes.scatter([], [], s=24, color=colours[label], label=name, linewidths=0)
     plain_legend(axes)
 

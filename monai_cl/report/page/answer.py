@@ -11,7 +11,7 @@ from monai_cl.report.columns import MEAN, Column, column_difference
 from monai_cl.report.comparison import Comparison
 from monai_cl.report.method_differences import method_differences
 from monai_cl.report.page.forest import ForestRow, forest_html, verdict
-from monai_cl.report.runs import Run
+from monai_cl.report.runs import SCRATCH, Run
 from monai_cl.report.statistics import PairedDifference
 from monai_cl.report.tables import fraction, row_name, signed, summary_rows
 
@@ -23,24 +23,26 @@ def answer_html(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> str:
         comparisons: of the runs.
         runs: of the report.
     """
-    dice = [row for comparison in comparisons for row in comparison_rows(comparison)]
-    auc = auc_rows(runs)
+    parts = [(comparison_rows(part), part.columns[0].runs[0].initialisation == SCRATCH) for part in comparisons]
+    dice, auc = [row for rows, _ in parts for row in rows], auc_rows(runs)
+    # a difference of two encoders, or of two settings, does not say whether pre-training helped
+    answers = [*(row for rows, has_control in parts if has_control for row in rows), *auc]
     panels = [("difference of mean Dice", dice), ("difference of AUC", auc)]
     figure = "".join(forest_html(rows, quantity=quantity) for quantity, rows in panels if rows)
     single = [line for comparison in comparisons for line in _single(comparison)]
     single += [] if auc else classification_results(runs)
-    text = f'<p class="lead">{escape(_sentence([*dice, *auc]))}</p>\n' if dice or auc else ""
+    text = f'<p class="lead">{escape(_sentence(answers))}</p>\n' if answers else ""
     if figure:
-        unit = {(bool(dice), bool(auc)): "case", (False, True): "seed"}.get((bool(dice), bool(auc)), "case")
-        if dice and auc:
-            unit = "case (Dice) or seed (AUC)"
-        caption = f"A small dot is one {unit}, the large one the mean, the bar its 95 % interval."
+        dots = [("case (Dice)", dice), ("seed (AUC)", auc)]
+        units = " or ".join(unit for unit, rows in dots if any(row.found.differences for row in rows))
+        caption = f"A small dot is one {units}, the large one the mean" if units else "The dot is the mean"
+        caption += ", the bar its 95 % interval."
         text += f'<figure class="answer">{figure}<figcaption>{caption}</figcaption></figure>\n'
     return text + (f'<ul class="result">{"".join(single)}</ul>\n' if single else "")
 
 
 def comparison_rows(comparison: Comparison, *, organ: str | None = None) -> list[ForestRow]:
-    """A row for each column but the first, and one without failed runs where there are such.
+    """A row for each column but the first, and one without failed runs where there are such; several are a group.
 
     Args:
         comparison: of segmentation runs.
@@ -50,18 +52,15 @@ def comparison_rows(comparison: Comparison, *, organ: str | None = None) -> list
     reference, *others = comparison.columns
     rows = []
     for column in others:
-        versus = f"{column.label} instead of {reference.label}"
-        if organ is None:
-            name = comparison.title if len(others) == 1 else f"{comparison.title}: {versus}"
-        else:
-            name = row_name(organ) if len(others) == 1 else f"{row_name(organ)}: {versus}"
+        what_of = comparison.title if organ is None else row_name(organ)
+        group, name = ("", what_of) if len(others) == 1 else (what_of, f"{column.label} − {reference.label}")
         pairs = [(name, reference, column)]
         if reference.failed or column.failed:
             pairs.append((f"{name}, without failed runs", reference.sound, column.sound))
         for title, before, after in pairs:
             found = column_difference(before, after, what)
             if found.mean is not None:
-                rows.append(ForestRow(title, _detail(before, after, what, found), found))
+                rows.append(ForestRow(title, _detail(before, after, what, found), found, group))
     return rows
 
 
@@ -80,7 +79,7 @@ def auc_rows(runs: Sequence[Run]) -> list[ForestRow]:
         )
         detail = f"AUC: {one.control} {one.found.first:.3f}, {one.method} {one.found.second:.3f}; "
         detail += f"{one.found.patients} patients{_seeds(seeds)}"
-        rows.append(ForestRow(f"{one.cohort}: {one.method}", detail, found))
+        rows.append(ForestRow(f"{one.method} − {one.control}", detail, found, one.cohort))
     return rows
 
 
@@ -126,5 +125,5 @@ def _single(comparison: Comparison) -> list[str]:
     sound = f" (without failed runs {fraction(reference.sound.mean(MEAN))})" if reference.failed else ""
     return [
         f"<li>{escape(comparison.title)}: mean Dice {escape(reference.label)} <b>{start:.3f}</b>{sound}; "
-        "none of these runs can be compared with it.</li>"
+        "no other run here can be compared with it.</li>"
     ]

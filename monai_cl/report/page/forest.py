@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
 from monai_cl.report.statistics import PairedDifference
 from monai_cl.report.tables import signed
@@ -22,11 +23,13 @@ class ForestRow:
         name: what is compared.
         detail: the values behind it, and how many.
         found: the difference; its mean is not None.
+        group: heading over this row and those of the same group that follow; empty: none.
     """
 
     name: str
     detail: str
     found: PairedDifference
+    group: str = ""
 
 
 def verdict(found: PairedDifference) -> str:
@@ -51,12 +54,16 @@ def forest_html(rows: Sequence[ForestRow], *, quantity: str, compact: bool = Fal
         f'<text class="mid" x="{axis.place(tick)}" y="14">{signed(tick) if tick else "0"}</text>' for tick in axis.ticks
     )
     zero = axis.place(0)
+    body = ""
+    for group, members in groupby(rows, key=lambda row: row.group):
+        body += f"<h3>{escape(group)}</h3>\n" if group else ""
+        body += "".join(_row(row, axis, compact) for row in members)
     sides = (
         f'<text class="end side" x="{zero}" y="31" dx="-10">← worse</text>'
         f'<text class="side" x="{zero}" y="31" dx="10">better →</text>'
     )
     return (
-        f'<div class="forest{" compact" if compact else ""}">\n{"".join(_row(row, axis, compact) for row in rows)}'
+        f'<div class="forest{" compact" if compact else ""}">\n{body}'
         f'<div class="row scale"><div>{escape(quantity)}</div>'
         f'<svg class="line" width="100%" height="36" aria-hidden="true">{ticks}{sides}</svg><div></div></div>\n</div>\n'
     )
@@ -74,7 +81,9 @@ def _row(row: ForestRow, axis: _Axis, compact: bool) -> str:
     if found.low is not None:
         parts.append(f'<line class="bar" x1="{axis.place(found.low)}" x2="{axis.place(found.high)}" y1="20" y2="20"/>')
     parts.append(f'<circle class="mean" cx="{axis.place(found.mean)}" cy="{_MIDDLE}" r="6"/>')
-    said = f"{row.name}: difference {signed(found.mean)}" + (f", 95 % interval {interval}" if interval else "")
+    said = f"{row.group}{': ' if row.group else ''}{row.name}: difference {signed(found.mean)}" + (
+        f", 95 % interval {interval}" if interval else ""
+    )
     detail = "" if compact else f" <span>{escape(row.detail)}</span>"
     value = "" if compact else f' <span class="verdict">{word}</span>'
     value += f" <span>95 % interval {interval}</span>" if interval and not compact else ""

@@ -13,8 +13,8 @@ from monai_cl.report.overlays import PANELS_CHUNK
 
 # as good as 75 to the eye, at half the size
 _QUALITY = 40
-# of a picture that is shown whole, pixels: more than a column of the page holds
-_LARGEST_WIDTH = 900
+# of a picture that is shown whole: as many pixels as a column of the page holds
+_MOST_PIXELS = 240_000
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
@@ -59,15 +59,16 @@ def split_panels(content: bytes) -> Panels | None:
 
 
 def whole_picture(content: bytes) -> Panel:
-    """A picture as one panel, scaled down where it is wider than a page shows.
+    """A picture as one panel, scaled down where it is larger than a page shows.
 
     Args:
         content: a PNG or JPEG file that Pillow reads.
     """
     with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as picture:
         colours = picture.convert("RGB")
-    if colours.width > _LARGEST_WIDTH:
-        colours = colours.resize((_LARGEST_WIDTH, max(1, round(colours.height * _LARGEST_WIDTH / colours.width))))
+    scale = (_MOST_PIXELS / (colours.width * colours.height)) ** 0.5
+    if scale < 1:
+        colours = colours.resize([max(1, round(scale * side)) for side in colours.size])
     return _panel("", [colours])
 
 

@@ -13,6 +13,8 @@ from monai_cl.report.run_tables import config_table, runs_table
 from monai_cl.report.runs import Run
 from monai_cl.report.settings import UNSET, flat_config
 
+_LONG = 200
+
 
 def what_ran_html(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool) -> str:
     """The table of runs, where configurations differ, and everything about each run, folded.
@@ -31,6 +33,13 @@ def what_ran_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
     common = {
         name: value for name, value in facts[0].items() if len(runs) > 1 and all(f.get(name) == value for f in facts)
     }
+    first: dict[tuple[str, str], str] = {}
+    for run, found in zip(runs, facts, strict=True):
+        for name, value in found.items():
+            other = first.setdefault((name, value), run.title)
+            # long lists of cases once
+            if len(value) > _LONG and other != run.title:
+                found[name] = f"as in {other}"
     parts += [f"<h3>Of all runs</h3>\n{_list_html(common)}"] if common else []
     for run, found, configuration in zip(runs, facts, _configurations(runs), strict=True):
         own = {name: value for name, value in found.items() if name not in common}
@@ -61,7 +70,9 @@ def _facts(run: Run, name_case: Callable[[str], str], *, private: bool) -> dict[
 
 
 def _list_html(facts: Mapping[str, str]) -> str:
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    listed = "".join(
+        f"<dt>{escape(name, quote=False)}</dt><dd>{escape(value, quote=False)}</dd>" for name, value in facts.items()
+    )
     return f"<dl>{listed}</dl>\n"
 
 
@@ -70,10 +81,10 @@ def _run_html(run: Run, facts: Mapping[str, str], configuration: str, *, private
     if private:
         text += '<p class="sub">Paths, configuration, command and the name of the run are left out.</p>\n'
     elif run.results["config"]:
-        name = escape(f"Configuration of {run.name}, seed {run.seed}")
+        name = escape(f"Configuration of {run.title}")
         configuration = escape(configuration, quote=False)
         text += f'<pre role="group" tabindex="0" aria-label="{name}">{configuration}</pre>\n'
-    return folded(f"{run.name}, seed {run.seed}: circumstances and configuration", text)
+    return folded(f"{run.title}: circumstances and configuration", text)
 
 
 def _configurations(runs: Sequence[Run]) -> list[str]:
@@ -85,9 +96,7 @@ def _configurations(runs: Sequence[Run]) -> list[str]:
             different = [key for key in {**its, **own} if its.get(key) != own.get(key)]
             if other.kind == run.kind and len(different) < len(own) / 2:
                 lines = [f"{key}: {own.get(key, UNSET)}" for key in different]
-                texts.append(
-                    "\n".join([f"As {other.name}, seed {other.seed}" + (", but for:" if lines else "."), *lines])
-                )
+                texts.append("\n".join([f"As {other.title}" + (", but for:" if lines else "."), *lines]))
                 break
         else:
             written.append((run, own))

@@ -16,12 +16,14 @@ FAST = {"grid": (0.01, 0.1), "resamples": 50}
 
 def test_everything_a_reader_needs_is_written(tmp_path):
     made, drawn = feature_cohort(signal=1.0), []
+    made.about["data_list"] = {"name": "made up", "classes": {"1": "F3-F4"}}
 
     def draw_roc(curves):
         drawn.append(curves)
         return b"roc"
 
-    def draw_pca(features, labels, depths, *, seed):
+    def draw_pca(features, labels, depths, *, classes, seed):
+        assert classes == {0: "class 0", 1: "F3-F4"}
         assert features.shape == (120, 6)
         assert len(labels) == len(depths) == 120
         return b"pca"

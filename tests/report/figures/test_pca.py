@@ -33,25 +33,26 @@ def test_directions_that_do_not_exist_are_zero(features):
 def test_panels_are_those_there_are_values_for():
     features = np.random.default_rng(0).normal(size=(40, 5))
     labels, depths = np.arange(40) % 3 - 1, np.linspace(0, 1, 40)
-    widths = {}
+    heights = {}
     for name, given in {"both": (labels, depths), "class": (labels, None), "depth": (None, depths)}.items():
         with Image.open(io.BytesIO(pca_figure(features, *given))) as image:
-            widths[name] = image.width
-    assert widths["both"] == pytest.approx(2 * widths["class"], abs=2)
-    assert widths["class"] == widths["depth"]
+            heights[name] = image.height
+    assert heights["both"] == pytest.approx(2 * heights["class"], abs=2)
+    assert heights["class"] == heights["depth"]
     nothing = pca_figure(features, labels, np.full(40, np.nan))
     assert nothing == pca_figure(features, labels, None)
 
 
 @pytest.mark.usefixtures("as_svg")
-def test_classes_have_colours_and_unknown_ones_are_grey():
+def test_classes_have_names_and_colours_and_unknown_ones_are_grey():
     features = np.random.default_rng(0).normal(size=(40, 5))
-    svg = pca_figure(features, np.arange(40) % 3 - 1, None)
+    svg = pca_figure(features, np.arange(40) % 3 - 1, None, classes={1: "F3-F4"})
     ElementTree.fromstring(svg)
     text = svg.decode().lower()
     assert COLOURS[0].lower() in text
     assert COLOURS[1].lower() in text
     assert "#bbbbbb" in text
+    assert "<!-- f3-f4 -->" in text
     assert COLOURS[2].lower() not in text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_cl.report import Run, compare_runs, dice_table
+from monai_cl.report import Run, compare_runs, dice_table, render_html
 from monai_cl.report.page.answer import answer_html, auc_rows
 from monai_cl.report.page.forest import ForestRow, forest_html, verdict
 from monai_cl.report.statistics import MINIMUM_PAIRS, PairedDifference, nested_interval
@@ -65,7 +65,7 @@ def test_an_encoder_for_each_seed_is_one_start():
     ("other", "labels"),
     [
         ({"preset": "supervised"}, ["pre-trained (hybrid)", "pre-trained (supervised)"]),
-        ({"network": {"width": 9}}, ["pre-trained (0/encoder)", "pre-trained (1/encoder)"]),
+        ({"network": {"width": 9}}, ["pre-trained (0)", "pre-trained (1)"]),
     ],
 )
 def test_encoders_of_other_recipes_are_other_starts(other: dict, labels: list[str]):
@@ -127,7 +127,7 @@ def test_methods_are_compared_with_the_encoder_that_was_not_trained():
         for seed in (0, 1)
     ]
     (row,) = auc_rows(runs(*records, pretraining()))
-    assert row.name == "D1: WSP"
+    assert (row.group, row.name) == ("D1", "WSP − random")
     # of even ranks against odd ones, 36 of 64 pairs are won without the method
     assert row.found.mean == pytest.approx(row.found.differences[0])
     assert row.detail.startswith("AUC: random 0.562, WSP ")
@@ -135,6 +135,24 @@ def test_methods_are_compared_with_the_encoder_that_was_not_trained():
     page = answer_html([], runs(*records))
     assert "difference of AUC" in page
     assert "balanced accuracy" not in page
+    assert "A small dot is one seed (AUC)," in page
+    assert "The dot is the mean, the bar" in answer_html([], runs(*records[::2]))  # of one seed
+
+
+def test_the_starts_of_one_comparison_are_under_its_title():
+    starts = (None, "cells/wsp-1/output/encoder.pt", "cells/wsp-2/output/encoder.pt")
+    found = runs(*(record(start, 0, 0.1) for start in starts))
+    page = answer_html(compare_runs(found), found)
+    assert re.findall("<h3>(.*?)</h3>", page) == ["organs, 2 labelled scans (15 %)"]
+    assert re.findall('what"><b>(.*?)</b>', page) == [f"pre-trained (wsp-{number}) − scratch" for number in (1, 2)]
+
+
+def test_encoders_without_a_control_are_compared_but_answer_nothing():
+    found = runs(*(record(f"{number}/encoder.pt", 0, 0.1 * number) for number in (1, 2)))
+    text = render_html(found)
+    assert ">Result<" in text
+    assert "Did it help" not in text
+    assert ">+0.100<" in text
 
 
 def test_methods_on_other_patients_are_not_compared():
