@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
+
+import yaml
 
 from monai_cl.report.comparison import labelled_scans
 from monai_cl.report.page.folding import folded
@@ -13,7 +14,8 @@ from monai_cl.report.run_tables import config_table, runs_table
 from monai_cl.report.runs import Run
 from monai_cl.report.settings import UNSET, flat_config
 
-_LONG = 200
+# the rest is in results.json
+_MOST_CASES = 40
 
 
 def what_ran_html(runs: Sequence[Run], name_case: Callable[[str], str], *, private: bool) -> str:
@@ -33,13 +35,6 @@ def what_ran_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
     common = {
         name: value for name, value in facts[0].items() if len(runs) > 1 and all(f.get(name) == value for f in facts)
     }
-    first: dict[tuple[str, str], str] = {}
-    for run, found in zip(runs, facts, strict=True):
-        for name, value in found.items():
-            other = first.setdefault((name, value), run.title)
-            # long lists of cases once
-            if len(value) > _LONG and other != run.title:
-                found[name] = f"as in {other}"
     parts += [f"<h3>Of all runs</h3>\n{_list_html(common)}"] if common else []
     for run, found, configuration in zip(runs, facts, _configurations(runs), strict=True):
         own = {name: value for name, value in found.items() if name not in common}
@@ -49,6 +44,8 @@ def what_ran_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
 
 def _facts(run: Run, name_case: Callable[[str], str], *, private: bool) -> dict[str, str]:
     results = run.results
+    cases = [name_case(case) for case in run.data_list.get("training_cases") or []]
+    more = len(cases) - _MOST_CASES
     facts = {
         "bundle": results.get("bundle"),
         "created": results["created"],
@@ -63,7 +60,7 @@ def _facts(run: Run, name_case: Callable[[str], str], *, private: bool) -> dict[
         "sha256 of the list": run.data_list.get("sha256"),
         "trained with": labelled_scans([run]) if run.kind == "segmentation" else None,
         "fold": run.fold,
-        "training cases": ", ".join(name_case(case) for case in run.data_list.get("training_cases") or []),
+        "training cases": ", ".join(cases[:_MOST_CASES]) + (f" and {more} more" if more > 0 else ""),
         "command": results.get("command"),
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
@@ -100,7 +97,7 @@ def _configurations(runs: Sequence[Run]) -> list[str]:
                 break
         else:
             written.append((run, own))
-            texts.append(json.dumps(run.results["config"], indent=1, ensure_ascii=False))
+            texts.append(yaml.safe_dump(run.results["config"], sort_keys=False, allow_unicode=True, width=10**6))
     return texts
 
 
