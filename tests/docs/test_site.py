@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.browser import CHROMIUM, Browser
+
 pytest.importorskip("mkdocs", reason='the extra "docs" is not installed')
 pytest.importorskip("mkdocstrings", reason='the extra "docs" is not installed')
 
@@ -106,6 +108,27 @@ def test_blocks_of_code_can_be_reached_by_keyboard_and_links_are_underlined(site
         assert all(attributes.get("tabindex") == "0" for attributes in blocks), path
     assert "text-decoration: underline" in (site / "site.css").read_text(encoding="utf-8")
     assert ("link", "site.css") in [(tag, attributes.get("href")) for tag, attributes in Page(site / "index.html").tags]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+@pytest.mark.parametrize("width", [360, 1440])
+def test_in_a_browser_long_code_scrolls_has_a_tab_stop_and_nothing_else_is_wider_than_the_screen(site, tmp_path, width):
+    browser = Browser(tmp_path / "profile", width=width)
+    for name in ("index", "tutorial", "bundles/wsp_ct_pretraining", "api/losses"):
+        browser.open((site / f"{name}.html").as_uri())
+        # the theme's script has looked at the blocks
+        browser.send("Runtime.evaluate", expression="new Promise(done => setTimeout(done, 500))", awaitPromise=True)
+        found = browser.evaluate("""(() => {
+          const blocks = [...document.querySelectorAll("article pre > code")], root = document.documentElement;
+          const long = blocks.filter(part => part.scrollWidth > part.clientWidth);
+          return [long.length, long.every(part => part.tabIndex === 0 && getComputedStyle(part).overflowX === "auto"),
+                  root.scrollWidth <= root.clientWidth];
+        })()""")
+        assert found[0] > 0
+        assert found[1:] == [True, True], name
+    assert browser.complaints == []
+    browser.close()
 
 
 def test_each_bundle_has_a_small_picture_of_what_goes_in_and_out(site):
