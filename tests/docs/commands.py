@@ -17,6 +17,7 @@ _FENCE = re.compile(
 )
 _INDENTED = re.compile(r"^(?P<text>(?:    [^\n]*(?:\n|\Z))+)", re.M)
 PYTHON = "python - <<'EOF'"  # how an example in Python is typed in
+HERE = "\0"  # at the end of a step whose file is being typed in
 # what a person types begins with one of these
 PROGRAMS = (
     r"(?:[A-Z_]+=\S+ )*(?:python3?|make|torchrun|pip|sbatch|tensorboard|mlflow|docker|\.venv/bin/\w+|eval|source)\b"
@@ -97,12 +98,21 @@ def all_blocks() -> list[Block]:
 def _block(file: str, line: int, text: str) -> Iterator[Block]:
     steps, waiting, start = [], "", 0
     for number, raw in enumerate(text.splitlines(), start=line):
+        if waiting.endswith(HERE):  # a file that is typed in, as it stands
+            waiting = f"{waiting.removesuffix(HERE)}\n{raw}{HERE}"
+            if raw == "EOF":
+                steps.append(Step(file, start, waiting.removesuffix(HERE)))
+                waiting = ""
+            continue
         words = re.sub(r"^\$ ", "", raw)
         if not waiting:
             start = number
             if not words.strip() or words.lstrip().startswith("#"):
                 continue
         joined = waiting + words.strip()
+        if joined.endswith("<<'EOF'"):
+            waiting = joined + HERE
+            continue
         if joined.endswith("\\"):
             waiting = joined[:-1]
             continue

@@ -147,7 +147,7 @@ def rule_for(command: str) -> Rule | None:
 
 def runs_without_a_rule(command: str) -> bool:
     """Whether a command is one of ours, an example in Python, or an assignment and nothing else."""
-    assignment = r"""[A-Za-z_]+=("[^"]*"|\$\(.*\)|\S*)$"""
+    assignment = r"""[A-Za-z_]+=("[^"]*"|'[^']*'|\$\(.*\)|\S*)$"""
     return bool(
         re.match(rf"python -m (monai_cl|monai\.bundle) |python - <<|{assignment}|export |cd |mkdir |ls |cat ", command)
     )

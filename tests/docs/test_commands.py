@@ -149,6 +149,11 @@ print(1)
 ```
 ```
 python -m monai_cl six
+cat > file.py <<'EOF'
+# kept
+print(2)
+
+EOF
 ```
 """
 
@@ -158,7 +163,7 @@ def test_commands_are_found_in_fences_indented_blocks_and_sentences():
     assert found == [
         (4, False, ["B=some/folder", 'python -m monai_cl one "$B" --two 2']),
         (18, False, ["python - <<'EOF'\nprint(1)\nEOF"]),
-        (21, False, ["python -m monai_cl six"]),
+        (21, False, ["python -m monai_cl six", "cat > file.py <<'EOF'\n# kept\nprint(2)\n\nEOF"]),
         (11, False, ["python -m monai_cl five"]),
         (9, True, ["python -m monai_cl three --four"]),
     ]
