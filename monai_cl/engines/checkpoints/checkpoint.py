@@ -35,7 +35,6 @@ from monai_cl.errors import UserError
 from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
-_KEPT = 2
 
 
 class Checkpoints:
@@ -63,6 +62,7 @@ class Checkpoints:
         evaluator: the validation engine whose best metric decides ``model.pt``.
         sampler: its ``start`` is moved to the resumed iteration, so that the samples continue where they stopped.
         interval: epochs between two checkpoints.
+        keep: number of checkpoints kept.
         is_writer: whether this process writes; by default rank 0 does.
     """
 
@@ -75,15 +75,16 @@ class Checkpoints:
         evaluator: Engine | None = None,
         sampler: PositionSampler | None = None,
         interval: int = 1,
+        keep: int = 2,
         is_writer: bool | None = None,
     ) -> None:
         if "network" not in save:
             raise ValueError(f"save must hold 'network', got {sorted(save)}")
-        if interval < 1:
-            raise ValueError(f"interval must be >= 1, got {interval}")
+        if interval < 1 or keep < 1:
+            raise ValueError(f"interval and keep must be >= 1, got {interval} and {keep}")
         self.save, self.output_dir, self.resume = dict(save), Path(output_dir), resume
         self.evaluator, self.sampler = evaluator, sampler
-        self.interval, self.is_writer = interval, writes(is_writer)
+        self.interval, self.keep, self.is_writer = interval, keep, writes(is_writer)
         self._best_saved: float | None = None
         self._lock, self._termination = RunLock(self.output_dir), Termination()
         self._read: dict[str, Any] | None = None
@@ -302,7 +303,7 @@ class Checkpoints:
             **{name: unwrap_ddp(source).state_dict() for name, source in self._sources(engine).items()},
         }
         save_atomically(content, self.output_dir / checkpoint_name(iteration), self._about(engine))
-        for old in checkpoints_in(self.output_dir)[_KEPT:]:
+        for old in checkpoints_in(self.output_dir)[self.keep :]:
             old.unlink()
 
     # -- while it runs -------------------------------------------------------------------------------------------
