@@ -142,9 +142,13 @@ def pretrain(study: Study, cohort: Cohort, preset: str, seed: int, *, options: d
             norms = gradient_norms(loss_function.terms, net.encoder_parameters())
             log[f"step {step + 1}"] = {
                 "terms": {name: float(term.detach()) for name, term in loss_function.terms.items()},
-                "weighted encoder gradient": {name: loss_function.weights[name] * n for name, n in norms.items()},
+                "weighted encoder gradient": {
+                    name: loss_function.weights[name] * float(n) for name, n in norms.items()
+                },
                 "diagnostics": {name: float(value) for name, value in loss_function.diagnostics.items()},
-                "effective rank": [None if z is None else effective_rank(z[0].flatten(1).T) for z in outputs["levels"]],
+                "effective rank": [
+                    None if z is None else float(effective_rank(z[0].flatten(1).T)) for z in outputs["levels"]
+                ],
             }
         positives.append(float(loss_function.diagnostics.get("label_positive_share", float("nan"))))
         optimizer.zero_grad(set_to_none=True)

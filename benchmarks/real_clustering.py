@@ -86,7 +86,7 @@ def measure(network: ClusteringNet, seen: Tensor, labels: np.ndarray, others: Te
         "neighbours": neighbour_accuracy(known, labels, features, truth),
         "linear": linear_accuracy(known, labels, features, truth),
         "prototypes_in_use": len(set(codes.tolist())),
-        "effective_rank": effective_rank(torch.from_numpy(features)),
+        "effective_rank": float(effective_rank(torch.from_numpy(features))),
     }
 
 

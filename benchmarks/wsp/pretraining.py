@@ -77,9 +77,8 @@ def pretrain(study: Study, slices: CirrhosisSlices, job: Job) -> tuple[torch.nn.
             net.after_step()
         if (step + 1) % 25 == 0:
             rows_of = [rearrange(outputs[key].detach(), "n v f -> (n v) f") for key in ("embedding", "representation")]
-            log["curve"].append(
-                [step + 1, float(loss.detach()), mean_cosine(rows_of[0]), *(float(effective_rank(r)) for r in rows_of)]
-            )
+            measures = [loss.detach(), mean_cosine(rows_of[0]), *(effective_rank(rows) for rows in rows_of)]
+            log["curve"].append([step + 1, *map(float, measures)])
     log["seconds"] = time.process_time() - started
     return net, log
 

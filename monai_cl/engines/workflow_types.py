@@ -25,6 +25,7 @@ class WorkflowState(Protocol):
         best_metric: of an evaluator, so far; -1 before the first epoch.
         best_metric_epoch: its epoch; -1 before the first.
         step_skipped: of a trainer with `StepGuard`: whether it left out this iteration's step.
+        checked_loss: likewise: the loss of the last iteration that it has read.
     """
 
     iteration: int
@@ -38,6 +39,7 @@ class WorkflowState(Protocol):
     best_metric: float
     best_metric_epoch: int
     step_skipped: bool
+    checked_loss: float
 
 
 def state_of(engine: Engine) -> WorkflowState:

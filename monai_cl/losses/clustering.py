@@ -54,11 +54,12 @@ def sinkhorn(scores: Tensor, *, epsilon: float = 0.03, iterations: int = 3) -> T
     log_prototypes = math.log(scores.shape[1])
     with no_autocast(scores):
         rows = _total_rows(scores)
-        if rows == 0:
+        if len(scores) == 0 and rows == 0:
             raise ValueError("scores must hold at least one row over all processes, got none")
+        log_rows = math.log(rows) if isinstance(rows, int) else rows.double().log()
         a = at_least_float32(scores) / epsilon
         for _ in range(iterations):
-            a = a - _logsumexp_of_all_rows(a) + math.log(rows) - log_prototypes  # every prototype: B/K
+            a = a - _logsumexp_of_all_rows(a) + log_rows - log_prototypes  # every prototype: B/K
             a = a - torch.logsumexp(a, dim=1, keepdim=True)  # every sample: 1
         return a.exp()
 
@@ -73,6 +74,7 @@ def swapped_prediction_loss(
     queue: Sequence[Tensor] | None = None,
     reduction: str = "mean",
     diagnostics: dict[str, Tensor] | None = None,
+    check_range: bool = True,
 ) -> Tensor:
     """``mean_{i in A} 1/(V-1) Σ_{v≠i} mean_b -Σ_k q_bk^(i) log p_bk^(v)`` with ``p = softmax(s/τ)`` (Eq. 1-2).
 
@@ -92,6 +94,7 @@ def swapped_prediction_loss(
             ``code_perplexity`` exp of the mean entropy of a code (near K with a loss at log K: collapse),
             ``prototypes_in_use``, the number that are some sample's largest, ``prototype_mass_min`` and
             ``prototype_mass_max``, the least and largest sum of a prototype over B/K.
+        check_range: refuse scores outside [-1, 1], which waits for their device.
 
     Returns:
         A scalar, float32 or float64.
@@ -101,6 +104,8 @@ def swapped_prediction_loss(
             queue that does not fit, scores outside [-1, 1], an option out of range.
     """
     _check(scores, assign, queue, temperature=temperature, reduction=reduction)
+    if check_range:
+        _check_range((*scores, *(queue or ())))
     batch = len(scores[0])
     terms, codes = [], []
     with no_autocast(scores[0]):
@@ -191,12 +196,18 @@ class SwappedPredictionLoss(nn.Module):
     def forward(self, scores: Tensor, embeddings: Tensor, prototypes: Tensor) -> Tensor:
         """The loss of a batch, a scalar."""
         self.diagnostics = {}
-        if not self._checked:
+        first = not self._checked
+        if first:
             self.check_count(len(scores) * world_size(), len(prototypes))
             self._checked = True
         queued = None if self.queue is None else self.queue.scores(prototypes.detach())
         total = swapped_prediction_loss(
-            scores.unbind(dim=1), assign=self.assign, queue=queued, diagnostics=self.diagnostics, **self.options
+            scores.unbind(dim=1),
+            assign=self.assign,
+            queue=queued,
+            diagnostics=self.diagnostics,
+            check_range=first,  # the network normalises them, always or never
+            **self.options,
         )
         if self.queue is not None:
             self._newest = embeddings.detach()[:, list(self.assign)].transpose(0, 1)
@@ -231,12 +242,12 @@ class SwappedPredictionLoss(nn.Module):
             logger.warning("%s", text)
 
 
-def _total_rows(scores: Tensor) -> int:
+def _total_rows(scores: Tensor) -> int | Tensor:
     if world_size() == 1:
         return len(scores)
     rows = torch.tensor(len(scores), device=scores.device)
     dist.all_reduce(rows)
-    return int(rows)
+    return rows
 
 
 def _logsumexp_of_all_rows(a: Tensor) -> Tensor:
@@ -272,6 +283,9 @@ def _check(
         queued = [tuple(s.shape) for s in queue]
         if len(queue) != len(assign) or any(len(s) != 2 or s[1] != shapes[0][1] for s in queued):
             raise ValueError(f"queue must be (Q, {shapes[0][1]}) for each of {len(assign)} crops, got {queued}")
-    largest = max(float(s.detach().abs().max()) for s in (*scores, *(queue or ())) if s.numel())
+
+
+def _check_range(scores: Sequence[Tensor]) -> None:
+    largest = max(float(s.detach().abs().max()) for s in scores if s.numel())
     if largest > 1 + _TOLERANCE:  # nan passes: it must show in the loss
         raise ValueError(f"scores must lie in [-1, 1], cosines of unit vectors, got {largest:.4g}")

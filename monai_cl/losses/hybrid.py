@@ -60,8 +60,8 @@ class HybridLoss(nn.Module):
 
     Attributes:
         outputs, targets, gathers: see `DeclaredLoss`.
-        diagnostics: of ``clustering``, and for each head ``loss_<head>``, the mean over its known samples, and
-            ``labelled_<head>``, their share.
+        diagnostics: of ``clustering``, and for each head ``loss_<head>``, the mean over its known samples (nan
+            where there is none), and ``labelled_<head>``, their share.
 
     Raises:
         ValueError: an unknown head or mean, a negative weight.
@@ -102,8 +102,7 @@ class HybridLoss(nn.Module):
             errors, known = known_label_losses(logits, labels)
             count = known.sum()
             self.diagnostics[f"labelled_{head}"] = count / len(known)
-            if count:
-                self.diagnostics[f"loss_{head}"] = errors.detach().sum() / count
+            self.diagnostics[f"loss_{head}"] = errors.detach().sum() / count  # of none: nan, which no mean counts
             # of "labelled" the mean over the processes is that of one by their mean number of labelled samples
             divisor = len(known) if self.supervised_mean == "all" else _samples(count)
             total = total + self.beta * errors.sum() / divisor

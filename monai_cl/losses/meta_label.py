@@ -54,8 +54,9 @@ class MetaLabelLoss(nn.Module):
         progress: part of the training that is done, in [0, 1).
         weights: name -> λ.
         terms: name -> L_k of the last call, on the graph.
-        diagnostics: of the last call, numbers by ``<quantity>/<name>``: ``gamma``, ``mean_weight``, ``minimum`` (F_γ),
-            ``mean_pair_loss`` (ℓ), ``floor`` (log|P|), ``positives`` per anchor, ``dead_pairs`` (share with w = 0).
+        diagnostics: of the last call, numbers, or detached scalars on their device, by ``<quantity>/<name>``:
+            ``gamma``, ``mean_weight``, ``minimum`` (F_γ), ``mean_pair_loss`` (ℓ), ``floor`` (log|P|), ``positives`` per
+            anchor, ``dead_pairs`` (share with w = 0).
 
     Raises:
         ValueError: no meta-label, all weights 0, an option out of its range.
@@ -91,7 +92,7 @@ class MetaLabelLoss(nn.Module):
         self.rescale, self.gamma_unit = bool(rescale), gamma_unit
         self.progress = 0.0
         self.terms: dict[str, Tensor] = {}
-        self.diagnostics: dict[str, float] = {}
+        self.diagnostics: dict[str, float | Tensor] = {}
         self._checked: set[str] = set()
 
     def forward(self, *tensors: Tensor) -> Tensor:
@@ -114,26 +115,26 @@ class MetaLabelLoss(nn.Module):
             found = _statistics(pairs, gamma, self.mode)
             if name not in self._checked and term.gamma is not None and term.weight:
                 self._checked.add(name)
-                _check_floor(name, [unit * value for value in term.gamma], floor=found["floor"])
+                _check_floor(name, [unit * value for value in term.gamma], floor=float(found["floor"]))
             self.diagnostics |= {f"{quantity}/{name}": value for quantity, value in found.items()}
         return torch.stack([self.weights[name] * term for name, term in self.terms.items()]).sum()
 
 
 @torch.no_grad()
-def _statistics(pairs: PositivePairs, gamma: float, mode: str) -> dict[str, float]:
-    losses = pairs.losses[pairs.positive]
-    positives = float(pairs.positive.sum() / pairs.counted.sum().clamp(min=1))
-    found = {
-        "mean_weight": float(pairs.mean_weight),
-        "mean_pair_loss": float(losses.mean()) if len(losses) else math.nan,
-        "floor": math.log(positives) if positives else math.nan,
+def _statistics(pairs: PositivePairs, gamma: float, mode: str) -> dict[str, float | Tensor]:
+    count = pairs.positive.sum()  # of none, means are 0/0, nan
+    positives = count / pairs.counted.sum().clamp(min=1)
+    found: dict[str, float | Tensor] = {
+        "mean_weight": pairs.mean_weight,
+        "mean_pair_loss": pairs.losses.sum() / count,
+        "floor": torch.where(count > 0, positives.double().log(), math.nan),
         "positives": positives,
-        "dead_pairs": float((pairs.weights[pairs.positive] == 0).float().mean()) if len(losses) else math.nan,
+        "dead_pairs": ((pairs.weights == 0) & pairs.positive).sum() / count,
     }
     if math.isfinite(gamma):
         minimum = self_paced_minimum(pairs.losses, gamma, mode)
         mean = (pairs.shares * minimum).sum() / pairs.counted.sum().clamp(min=1)
-        found |= {"gamma": gamma, "minimum": float(mean)}
+        found |= {"gamma": gamma, "minimum": mean}
     return found
 
 

@@ -241,7 +241,7 @@ def _supervised(
     labels, dataset = (_part(targets, "targets", name, "supervised") for name in ("labels", "dataset"))
     views = _all_views("segmentation", logits, pairs=dataset.shape[0])
     both = torch.cat([views.v1, views.v2])
-    return supervised_loss(both, labels, torch.cat([dataset, dataset]), class_counts=class_counts)
+    return supervised_loss(both, labels, 2 * dataset.tolist(), class_counts=class_counts)
 
 
 def _all_views(what: str, stacked: Tensor, *, pairs: int) -> PairViews:

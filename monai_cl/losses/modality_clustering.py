@@ -48,19 +48,23 @@ class ModalityClusteringLoss(nn.Module):
         members = [SwappedPredictionLoss(queue_length=queue_length // count, **options) for _ in prototypes]
         self.members = nn.ModuleList(members)
         self.diagnostics: dict[str, Tensor] = {}
+        self._checked = False
 
     def forward(self, scores: Tensor, embeddings: Tensor, prototypes: Tensor, modality: Tensor) -> Tensor:
         """The loss of a batch, a scalar."""
         sizes = list(self.counts.values())
         if len(prototypes) != sum(sizes):
             raise ValueError(f"the network must have {sum(sizes)} prototypes, got {len(prototypes)}")
-        check_equal_parts(modality, list(self.counts))
+        if not self._checked:  # the sampler gives parts of one size, always or never
+            check_equal_parts(modality, list(self.counts))
+            self._checked = True
+        by_modality = modality.argsort(stable=True).reshape(len(self.counts), -1)
         losses: list[Tensor] = []
         described: list[dict[str, Tensor]] = []
         for index, (member, columns, rows) in enumerate(
             zip(self._losses, scores.split(sizes, dim=-1), prototypes.split(sizes))
         ):
-            own = modality == index
+            own = by_modality[index]
             losses.append(member(columns[own], embeddings[own], rows))
             described.append(member.diagnostics)
         self.diagnostics = {

@@ -57,19 +57,44 @@ def move_towards(target: nn.Module, online: nn.Module, *, momentum: float) -> No
             x.copy_(theta[name])
 
 
-def follow(teacher: nn.Module, student: nn.Module, steps: Tensor, *, momentum: float = 0.999) -> None:
+class HostCount:
+    """What an integer buffer holds: read from its device only after something else than `advance` changed it."""
+
+    def __init__(self) -> None:
+        self._value = 0
+        self._seen: tuple[int, int] | None = None  # address and version of the buffer when it held the value
+
+    def of(self, counter: Tensor) -> int:
+        """The counter's value."""
+        if self._seen != _mark(counter):
+            self._value, self._seen = int(counter), _mark(counter)
+        return self._value
+
+    def advance(self, counter: Tensor) -> None:
+        """Count one more, in place."""
+        value = self.of(counter) + 1
+        counter += 1
+        self._value, self._seen = value, _mark(counter)
+
+
+def _mark(counter: Tensor) -> tuple[int, int]:
+    return counter.data_ptr(), counter._version
+
+
+def follow(teacher: nn.Module, student: nn.Module, steps: Tensor, *, count: HostCount, momentum: float = 0.999) -> None:
     """One step of a mean teacher: `move_towards` with ``m = min(1 - 1/(t + 1), momentum)``, then t + 1.
 
     Args:
         teacher: changed in place.
         student: of the same tensors.
         steps: t, an integer; changed in place.
+        count: of ``steps``.
         momentum: largest m, in [0, 1].
 
     Source: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
     """
-    move_towards(teacher, student, momentum=min(1 - 1 / (int(steps) + 1), momentum))
-    steps += 1
+    move_towards(teacher, student, momentum=min(1 - 1 / (count.of(steps) + 1), momentum))
+    count.advance(steps)
 
 
 class MomentumEncoder(nn.Module):
@@ -100,11 +125,12 @@ class MomentumEncoder(nn.Module):
                 # the weight of a batch in the running statistics; nn.Module declares only tensors and modules
                 module.momentum = 0.0  # type: ignore[assignment]
         self.register_buffer("updates", torch.tensor(0))
+        self._count = HostCount()
 
     @property
     def momentum(self) -> float:
         """Momentum of the next update."""
-        return momentum_at(int(self.updates), iterations=self.iterations, start=self.start)
+        return momentum_at(self._count.of(self.updates), iterations=self.iterations, start=self.start)
 
     @torch.no_grad()
     def forward(self, *args: Tensor) -> Tensor | dict[str, Tensor]:
@@ -114,4 +140,4 @@ class MomentumEncoder(nn.Module):
     def update(self, online: nn.Module) -> None:
         """Update towards ``online`` by one step; call it after the optimiser's step."""
         move_towards(self.target, online, momentum=self.momentum)
-        self.updates += 1
+        self._count.advance(self.updates)

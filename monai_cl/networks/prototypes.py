@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.heads import projection_head
+from monai_cl.networks.momentum import HostCount
 from monai_cl.networks.projected import ProjectedEncoder, in_full_precision
 
 VIEWS = ("crop", "whole")
@@ -96,6 +97,7 @@ class ClusteringNet(ProjectedEncoder):
         self.prototypes = Prototypes(last[-1].out_features, prototypes)
         self.freeze_iterations = freeze_iterations
         self.register_buffer("steps", torch.tensor(0))
+        self._count = HostCount()
         heads = {name: nn.Linear(encoder.representation_size, count) for name, count in (label_heads or {}).items()}
         self.label_heads, self.supervised_view = nn.ModuleDict(heads), supervised_view
 
@@ -133,12 +135,12 @@ class ClusteringNet(ProjectedEncoder):
 
     def before_step(self) -> None:
         """Drop the gradient of frozen prototypes: a parameter without one is left out by the optimiser."""
-        if int(self.steps) < self.freeze_iterations:
+        if self._count.of(self.steps) < self.freeze_iterations:
             self.prototypes.weight.grad = None
 
     def after_step(self) -> None:
         """Count the steps; a resumed run freezes as long as an uninterrupted one."""
-        self.steps += 1
+        self._count.advance(self.steps)
 
 
 @contextmanager

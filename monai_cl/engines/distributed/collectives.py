@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from monai_cl.errors import UserError
 from monai_cl.processes import rank, world_size
@@ -24,13 +25,21 @@ def gather(values: list) -> list:
     return [value for rank_values in lists for value in rank_values]
 
 
-def mean_over_processes(values: Sequence[float]) -> list[float]:
-    """Each number's mean over all processes, which must all call it with as many numbers."""
-    if world_size() == 1 or not values:
-        return list(values)
-    total = torch.tensor(list(values), dtype=torch.float64, device=local_device())
+def mean_over_processes(values: Tensor) -> Tensor:
+    """Each number's mean over all processes, which must all call it with as many numbers; stays on its device."""
+    if world_size() == 1 or not len(values):
+        return values
+    total = values.clone()
     dist.all_reduce(total)
-    return (total / world_size()).tolist()
+    return total / world_size()
+
+
+def largest_of_processes(values: Tensor) -> Tensor:
+    """Each number's largest value in any process, which must all call it; stays on its device."""
+    if world_size() > 1:
+        values = values.clone()
+        dist.all_reduce(values, op=dist.ReduceOp.MAX)
+    return values
 
 
 def any_process(flag: bool, device: torch.device | None = None) -> bool:

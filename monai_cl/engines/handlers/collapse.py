@@ -14,15 +14,17 @@ from torch import Tensor
 from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.measures import effective_rank
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.handlers.unread import stack_scalars
 from monai_cl.engines.workflow_types import state_of
 
 logger = logging.getLogger(__name__)
 
 
-def mean_cosine(embeddings: Tensor) -> float:
+def mean_cosine(embeddings: Tensor) -> Tensor:
     """Mean cosine over the pairs of different rows of (n, F): 1 when all are parallel, about 0 when spread out.
 
-    From the length of the sum of the unit vectors, ``(‖Σ ẑ‖² − n) / (n (n − 1))``, in float64: without the n² pairs.
+    A scalar on their device, from the length of the sum of the unit vectors, ``(‖Σ ẑ‖² − n) / (n (n − 1))``, in
+    float64: without the n² pairs.
 
     Raises:
         ValueError: not (n, F) with n >= 2.
@@ -31,7 +33,7 @@ def mean_cosine(embeddings: Tensor) -> float:
         raise ValueError(f"embeddings must be (n, F) with n >= 2, got {tuple(embeddings.shape)}")
     unit = torch.nn.functional.normalize(embeddings.detach().double(), dim=1)
     n = len(unit)
-    return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
+    return (unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1))
 
 
 class CollapseWatch:
@@ -83,9 +85,11 @@ class CollapseWatch:
 
     def _measure(self, engine: Engine) -> None:
         outputs: dict[str, Any] = state_of(engine).output["pred"]
-        for key in self.keys:
-            rows = rearrange(outputs[key].detach(), "... f -> (...) f")
-            cosine, rank = mean_cosine(rows), effective_rank(rows)
+        rows = [rearrange(outputs[key].detach(), "... f -> (...) f") for key in self.keys]
+        # read together: each read waits for the device
+        values = [value for r in rows for value in (mean_cosine(r), effective_rank(r))]
+        measured = stack_scalars(values, values[0].device).tolist()
+        for key, cosine, rank in zip(self.keys, measured[::2], measured[1::2], strict=True):
             if self.recorder is not None:
                 self.recorder.add(f"mean_cosine/{key}", engine.state.iteration, cosine)
                 self.recorder.add(f"effective_rank/{key}", engine.state.iteration, rank)

@@ -26,4 +26,4 @@ class LossDiagnostics:
 
     def _add(self, engine: Engine) -> None:
         for name, value in getattr(parts_of(engine).loss_function, "diagnostics", {}).items():
-            self.recorder.add_to_mean(name, float(value))
+            self.recorder.add_to_mean(name, value)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 
-def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
+def effective_rank(features: Tensor, *, at_most: int = 4096) -> Tensor:
     """exp of the entropy of the normalised spectrum of centred features (n, C): 1 when collapsed, at most C.
 
-    nan where a feature is not finite.
+    A scalar on their device; nan where a feature is not finite.
 
     Args:
         features: (n, C); centred here, computed in float32.
@@ -20,15 +22,15 @@ def effective_rank(features: Tensor, *, at_most: int = 4096) -> float:
     rows = features.detach().float()
     if len(rows) > at_most:
         rows = rows[:: -(-len(rows) // at_most)]
-    if not bool(torch.isfinite(rows).all()):  # svdvals fails to converge; the guard should report this, not svdvals
-        return float("nan")
+    finite = torch.isfinite(rows).all()
+    rows = torch.where(finite, rows, 0)  # or svdvals fails to converge; the guard should report this, not svdvals
     spectrum = torch.linalg.svdvals(rows - rows.mean(0))
     share = spectrum / spectrum.sum().clamp_min(1e-12)
-    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
+    return torch.where(finite, torch.exp(-(share * share.clamp_min(1e-12).log()).sum()), math.nan)
 
 
-def gradient_norms(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
-    """L2 norm, over ``parameters``, of the gradient of each term that has one. The graph is kept for the backward.
+def gradient_norms(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, Tensor]:
+    """L2 norm, over ``parameters``, of the gradient of each term that has one, scalars. The graph is kept.
 
     Args:
         terms: name -> scalar on the graph.
@@ -40,7 +42,7 @@ def gradient_norms(terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> 
             continue
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
         squares = [g.float().square().sum() for g in gradients if g is not None]
-        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+        norms[name] = torch.stack(squares).sum().sqrt() if squares else torch.zeros((), device=term.device)
     return norms
 
 

@@ -68,7 +68,7 @@ class MetaLabelDiagnostics:
     def __init__(self, *, network: HasEncoder, loss: nn.Module, recorder: RunRecorder, every: int = 50) -> None:
         self.network, self.recorder, self.every = network, recorder, int(every)
         self.sum, self.loss = loss, _meta_label_loss(loss)
-        self._dead: dict[str, bool] = {}
+        self._dead: dict[str, Tensor] = {}  # without a pair that counts, in this epoch so far
         self._warned: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
@@ -83,23 +83,24 @@ class MetaLabelDiagnostics:
 
     def _terms(self, engine: Engine, total: SummedLoss) -> None:
         for name, value in total.terms.items():
-            self.recorder.add_to_mean(f"loss/{name}", float(value.detach()))
+            self.recorder.add_to_mean(f"loss/{name}", value)
 
     def _before_backward(self, engine: Engine, loss: MetaLabelLoss) -> None:
         for name, term in loss.terms.items():
-            self.recorder.add_to_mean(f"meta_label/{name}", float(term.detach()))
-            self._dead[name] = self._dead.get(name, True) and loss.diagnostics[f"mean_weight/{name}"] == 0
+            self.recorder.add_to_mean(f"meta_label/{name}", term)
+            dead = torch.as_tensor(loss.diagnostics[f"mean_weight/{name}"]) == 0
+            self._dead[name] = dead & self._dead.get(name, dead)
         for name, value in loss.diagnostics.items():
             self.recorder.add_to_mean(name, value)
         iteration = engine.state.iteration
         if self.every and (iteration - 1) % self.every == 0:
             gradients = self._gradients(loss)
             for name, gradient in gradients.items():
-                norm = loss.weights[name] * float(gradient.norm())
+                norm = loss.weights[name] * gradient.norm().double()
                 self.recorder.add(f"encoder_gradient/{name}", iteration, norm)
             for one, other in combinations(gradients, 2):
                 cosine = torch.cosine_similarity(gradients[one], gradients[other], dim=0)
-                self.recorder.add(f"gradient_cosine/{one},{other}", iteration, float(cosine))
+                self.recorder.add(f"gradient_cosine/{one},{other}", iteration, cosine)
 
     def _gradients(self, loss: MetaLabelLoss) -> dict[str, Tensor]:
         parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
@@ -111,7 +112,7 @@ class MetaLabelDiagnostics:
 
     def _warn(self, engine: Engine, loss: MetaLabelLoss) -> None:
         for name, dead in self._dead.items():
-            if dead and name not in self._warned and rank() == 0:
+            if name not in self._warned and rank() == 0 and bool(dead):
                 self._warned.add(name)
                 told = loss.diagnostics
                 logger.warning(
@@ -119,9 +120,7 @@ class MetaLabelDiagnostics:
                     "pairs %.2f, log|P| %.2f. Raise its first gamma",
                     name,
                     engine.state.epoch,
-                    told[f"gamma/{name}"],
-                    told[f"mean_pair_loss/{name}"],
-                    told[f"floor/{name}"],
+                    *(told[f"{quantity}/{name}"] for quantity in ("gamma", "mean_pair_loss", "floor")),
                 )
 
 

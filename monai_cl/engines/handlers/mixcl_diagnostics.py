@@ -47,12 +47,12 @@ class MixCLDiagnostics:
 
     def _before_backward(self, engine: Engine) -> None:
         for name, value in {**self.loss.terms, **self.loss.diagnostics}.items():
-            self.recorder.add_to_mean(name, float(value.detach()))
+            self.recorder.add_to_mean(name, value)
         iteration = engine.state.iteration
         if not self.every or (iteration - 1) % self.every:
             return
         for name, norm in gradient_norms(self.loss.terms, self.network.encoder_parameters()).items():
-            self.recorder.add(f"encoder_gradient/{name}", iteration, self.loss.weights[name] * norm)
+            self.recorder.add(f"encoder_gradient/{name}", iteration, self.loss.weights[name] * norm.double())
         for level, z in enumerate(state_of(engine).output["pred"]["levels"]):
             if z is None:
                 continue

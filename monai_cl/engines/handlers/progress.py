@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from ignite.engine import Engine
 from ignite.handlers.tqdm_logger import ProgressBar
@@ -30,11 +31,14 @@ class LossProgress:
         if not self.is_writer:
             return
         bar = ProgressBar(desc=self.what, persist=False, mininterval=1.0, dynamic_ncols=True)
-        bar.attach(engine, output_transform=_loss if self.show_loss else None)
+        bar.attach(engine, output_transform=partial(_loss, engine) if self.show_loss else None)
         # or the report of a failure would be printed at the end of the bar's line
         on_exception(engine, lambda engine, error: close_bar(bar))
 
 
-def _loss(output: Mapping[str, Tensor] | list[Mapping[str, Tensor]]) -> dict[str, float]:
+def _loss(engine: Engine, output: Mapping[str, Tensor] | list[Mapping[str, Tensor]]) -> dict[str, float]:
+    checked = getattr(engine.state, "checked_loss", None)
+    if checked is not None:  # by `StepGuard`: not to wait for the device again
+        return {"loss": checked}
     first = output[0] if isinstance(output, list) else output
     return {"loss": float(first["loss"].detach())}

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from PIL import Image
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.records.model_record import model_record
@@ -21,6 +23,7 @@ from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
 from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.handlers.run_folder import describe_end, write_readme
+from monai_cl.engines.handlers.unread import UnreadScalars, stack_scalars
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import settings_of
 from monai_cl.engines.pretrained import Start, without_path
@@ -61,7 +64,8 @@ class RunRecorder:
         pictures: the evaluator's `OverlayPictures`, whose files are recorded.
         organs: names of the foreground classes in the order of the metric's columns.
         name: the run's name in tables; None: that of the output folder.
-        interval: iterations between two points of the training curves; a point is the mean since the last one.
+        interval: iterations between two points of the training curves; a point is the mean since the last one. Until
+            then scalars stay on the device; they are read together, and where a checkpoint is written.
         tensorboard: whether to write TensorBoard events.
         is_writer: whether this process writes; by default rank 0 does.
     """
@@ -104,7 +108,8 @@ class RunRecorder:
         self._writer: SummaryWriter | None = None
         self._iteration_now = 0
         self._resumed: int | None = None  # the iteration a resumed run continues from
-        self._now: dict[str, float] = {}
+        self._now: dict[str, float | Tensor] = {}
+        self._unread = UnreadScalars()
         self._sums: dict[str, list[float]] = {}
         self.curves: dict[str, list[list[float]]] = {}
         self.metrics: dict[str, Any] | None = None
@@ -116,7 +121,8 @@ class RunRecorder:
 
     # -- state, for checkpoints ---------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings only."""
+        """Plain numbers and strings only; what is still on the device is read."""
+        self._unread.read()
         return {
             "curves": {name: [list(point) for point in points] for name, points in self.curves.items()},
             "sums": {name: list(values) for name, values in self._sums.items()},
@@ -212,19 +218,22 @@ class RunRecorder:
             self._writer = SummaryWriter(str(self.output_dir / "tensorboard"), purge_step=again)
         return self._writer
 
-    def add(self, name: str, iteration: int, value: float) -> None:
-        """Add one point to a curve."""
+    def add(self, name: str, iteration: int, value: float | Tensor) -> None:
+        """Add one point to a curve; a scalar on the device is read with the means of the next point."""
+        if isinstance(value, Tensor):
+            self._unread.append([partial(self.add, name, iteration)], stack_scalars([value], value.device))
+            return
         self.curves.setdefault(name, []).append([int(iteration), float(value)])
         if self.writer is not None:
             self.writer.add_scalar(name, value, iteration)
 
-    def add_to_mean(self, name: str, value: float) -> None:
+    def add_to_mean(self, name: str, value: float | Tensor) -> None:
         """Add to the mean, over iterations and processes, that becomes the curve's next point.
 
         At most once per name and iteration; every process adds the same names. Values that are nan or infinite in any
-        of them, as in a skipped step, do not count.
+        of them, as in a skipped step, do not count. Scalars stay on their device until the point is made.
         """
-        self._now[name] = float(value)
+        self._now[name] = value.detach() if isinstance(value, Tensor) else float(value)
 
     def _start(self, engine: Engine) -> None:
         self._started = time.monotonic()
@@ -239,10 +248,9 @@ class RunRecorder:
         self._iteration_now = engine.state.iteration
         output = state_of(engine).output
         first = output[0] if isinstance(output, list) else output
-        self.add_to_mean("loss", float(first["loss"].detach()))
-        for name, value in zip(self._now, mean_over_processes(list(self._now.values()))):
-            if math.isfinite(value):
-                self._sums.setdefault(name, []).append(value)
+        self.add_to_mean("loss", first["loss"])
+        values = stack_scalars(list(self._now.values()), first["loss"].device)
+        self._unread.append([partial(self._add_finite, name) for name in self._now], mean_over_processes(values))
         self._now.clear()
         if engine.state.iteration % self.interval == 0:
             self._add_means(engine.state.iteration)
@@ -250,12 +258,17 @@ class RunRecorder:
             self._described = True
             write_readme(self.output_dir, kind=self.kind, bundle=self.bundle, name=self.name)
 
+    def _add_finite(self, name: str, value: float) -> None:
+        if math.isfinite(value):
+            self._sums.setdefault(name, []).append(value)
+
     def _note_rate(self, engine: Engine) -> None:
         """The rate of the next step: when it is recorded, the schedule may have advanced."""
         if self.optimizer is not None:
             self._rate = float(self.optimizer.param_groups[-1]["lr"])
 
     def _add_means(self, iteration: int) -> None:
+        self._unread.read()
         for name, values in self._sums.items():
             self.add(name, iteration, sum(values) / len(values))
         self._sums.clear()
@@ -292,6 +305,7 @@ class RunRecorder:
                     self.writer.add_image(name, np.asarray(picture.convert("RGB")), iteration, dataformats="HWC")
 
     def _finish(self, engine: Engine) -> None:
+        self._unread.read()
         if self._sums:  # iterations since the last point
             self._add_means(engine.state.iteration)
         if self.is_writer:

@@ -14,9 +14,10 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
-from monai_cl.engines.distributed.collectives import any_process, gather
+from monai_cl.engines.distributed.collectives import gather, largest_of_processes
 from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
+from monai_cl.engines.handlers.unread import stack_scalars
 from monai_cl.engines.workflow_types import parts_of, state_of
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
@@ -36,6 +37,8 @@ class StepGuard:
     ``output_dir``, with the names of the parameters concerned. Then the run stops, or skips this step: weights,
     optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten
     consecutive skipped steps the run stops in any case; a resumed run continues the count.
+
+    This is the one read of a step that waits for the device: loss and norm together, before the optimiser's step.
 
     ``engine.state.step_skipped`` says whether the step of this iteration was skipped: a momentum target does not move
     then (`AfterStep`). The learning-rate schedule advances, since it counts the iterations of the run.
@@ -101,31 +104,35 @@ class StepGuard:
             self._buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
 
     def _check(self, engine: Engine) -> None:
-        loss = float(state_of(engine).output["loss"].detach())
-        bad_loss = any_process(not math.isfinite(loss), state_of(engine).device)
+        value = state_of(engine).output["loss"].detach()
+        bad = largest_of_processes((~torch.isfinite(value)).double().reshape(1))
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         scaler = getattr(engine, "scaler", None)
         scaler = scaler if scaler is not None and scaler.is_enabled() else None
         if scaler is not None:
-            if bad_loss and gradients:  # or the scaler would step where the gradients are finite nevertheless
-                gradients[0].fill_(math.inf)
+            if gradients:  # or the scaler would step where the gradients are finite nevertheless
+                gradients[0].masked_fill_(bad > 0, math.inf)
             scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if not (bad_loss or any_process(not bool(torch.isfinite(norm)), state_of(engine).device)):
+        total = torch.nn.utils.get_total_norm(gradients).to(value.device)
+        bad = torch.cat([bad, largest_of_processes((~torch.isfinite(total)).double().reshape(1))])
+        # the only number of the device that a step waits for
+        loss, norm, bad_loss, bad_norm = stack_scalars([value, total, *bad], value.device).tolist()
+        state_of(engine).checked_loss = loss
+        if not (bad_loss or bad_norm):
             self._in_a_row = 0
             if self.gradient_clip is not None:
                 parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-                torch.nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, total)
             if self.recorder is not None:
-                self.recorder.add_to_mean("gradient_norm", float(norm))
+                self.recorder.add_to_mean("gradient_norm", norm)
             return
         self._in_a_row += 1
         overflow = scaler is not None and not bad_loss
         if self._in_a_row >= _MOST or (self.non_finite == "stop" and not overflow):
-            message = self._write(engine, loss, float(norm), "stopped")
-            raise UserError(self._message(engine, loss, float(norm), message))
+            samples = self._write(engine, loss, norm, "stopped")
+            raise UserError(self._message(engine, loss, norm, samples))
         if not overflow:
-            self._write(engine, loss, float(norm), "skipped")
+            self._write(engine, loss, norm, "skipped")
         self._leave_out(engine, scaled=scaler is not None)
 
     def _leave_out(self, engine: Engine, *, scaled: bool) -> None:

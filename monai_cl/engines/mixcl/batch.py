@@ -17,7 +17,7 @@ from monai_cl.transforms import random_views
 from monai_cl.transforms.block_mask import hide, random_block_mask
 from monai_cl.transforms.views import draw_view
 
-TARGET_KEYS = ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset")
+TARGET_KEYS = ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2")
 
 
 class MixCLPrepareBatch:
@@ -77,6 +77,8 @@ class MixCLPrepareBatch:
             for view, patch in enumerate(patches)
         ]
         targets = {key: to_device(batch[key]) for key in TARGET_KEYS if key in batch}
+        if "dataset" in batch:  # stays with the host, where the loss asks for it
+            targets["dataset"] = batch["dataset"]
         targets["clean"] = torch.cat(patches)
         targets["labels"] = torch.cat([to_device(batch["label1"]), to_device(batch["label2"])])
         stacked = PairViews(*views)

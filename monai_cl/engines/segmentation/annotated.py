@@ -22,6 +22,16 @@ class AnnotatedDiceCELoss(DiceCELoss):
     Its arguments are those of ``monai.losses.DiceCELoss``.
     """
 
+    complete: bool | None = None
+
+    def look_at(self, label: Tensor) -> None:
+        """Note, where the labels lie on the host, whether all is annotated: the next call need not ask the device.
+
+        Args:
+            label: of the next call.
+        """
+        self.complete = bool((label != IGNORED).all())
+
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss, a scalar.
 
@@ -30,7 +40,8 @@ class AnnotatedDiceCELoss(DiceCELoss):
             target: labels (B, 1, H, W, D), ids or `IGNORED`.
         """
         annotated = target != IGNORED
-        if bool(annotated.all()):
+        complete, self.complete = self.complete, None
+        if bool(annotated.all()) if complete is None else complete:
             return super().forward(input, target)
         losses = []
         for logits, labels, kept in zip(input, target, annotated[:, 0]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from monai_cl.data import (
 )
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.prepared_lists import fold_of, prepare_all
+from monai_cl.engines.segmentation.annotated import AnnotatedDiceCELoss
 from monai_cl.losses.semi_supervised import consistency_loss
-from monai_cl.networks.momentum import follow
+from monai_cl.networks.momentum import HostCount, follow
 
 _VIEW = 7  # last number of addresses
 
@@ -91,12 +93,19 @@ def mean_teacher(loss: nn.Module, network: nn.Module, *, weight: float, **option
 
 
 def batch_preparation(loss: nn.Module) -> Callable[..., Any]:
-    """``prepare_batch`` of the trainer: that of a `MeanTeacherLoss`, MONAI's default with another loss.
+    """``prepare_batch`` of the trainer: that of a `MeanTeacherLoss`, else MONAI's default.
 
     Args:
         loss: what the trainer minimises.
     """
-    return loss.prepare_batch if isinstance(loss, MeanTeacherLoss) else default_prepare_batch
+    if isinstance(loss, MeanTeacherLoss):
+        return loss.prepare_batch
+    return partial(_prepare, loss) if isinstance(loss, AnnotatedDiceCELoss) else default_prepare_batch
+
+
+def _prepare(loss: AnnotatedDiceCELoss, batch: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+    loss.look_at(batch["label"])
+    return default_prepare_batch(batch, *args, **kwargs)
 
 
 class MeanTeacherLoss(nn.Module):
@@ -153,6 +162,7 @@ class MeanTeacherLoss(nn.Module):
         self.student = (network,)  # in a tuple: the network is saved once, and by itself
         self.teacher = copy.deepcopy(network).requires_grad_(False).eval()
         self.register_buffer("steps", torch.tensor(0))
+        self._count = HostCount()
         self.weight, self.labelled, self.seed, self.mirror = float(weight), int(labelled), int(seed), bool(mirror)
         self.noise, self.shade, self.momentum, self.amp = float(noise), float(shade), float(momentum), bool(amp)
         self.diagnostics: dict[str, Tensor] = {}
@@ -174,6 +184,8 @@ class MeanTeacherLoss(nn.Module):
         """
         n = self.labelled
         image = batch["image"].to(device=device, non_blocking=non_blocking, **kwargs)
+        if isinstance(self.loss, AnnotatedDiceCELoss):
+            self.loss.look_at(batch["label"][:n])
         label = batch["label"][:n].to(device=device, non_blocking=non_blocking)
         unlabelled, positions = image[n:], [int(position) for position in batch["position"][n:]]
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.amp):
@@ -196,7 +208,7 @@ class MeanTeacherLoss(nn.Module):
 
     def after_step(self) -> None:
         """Let the teacher follow by one step."""
-        follow(self.teacher, self.student[0], self.steps, momentum=self.momentum)
+        follow(self.teacher, self.student[0], self.steps, count=self._count, momentum=self.momentum)
 
     def _axes(self, position: int) -> list[int]:
         """The axes of (C, H, W, D) along which a crop is mirrored."""

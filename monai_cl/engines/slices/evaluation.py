@@ -94,7 +94,7 @@ def evaluate_slices(
             measures |= {f"depth_r2{suffix}": depth.mean, f"depth_r2_std{suffix}": depth.std}
         found = code_information(unwrap_ddp(network), features.features, slices)
         measures |= {f"{name}{suffix}": value for name, value in found.items()} | {
-            f"mean_cosine{suffix}": mean_cosine(rows),
+            f"mean_cosine{suffix}": float(mean_cosine(rows)),
             f"effective_rank{suffix}": float(effective_rank(rows)),
         }
     record: dict[str, Any] = {

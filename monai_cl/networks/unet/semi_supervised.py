@@ -12,7 +12,7 @@ from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
-from monai_cl.networks.momentum import follow
+from monai_cl.networks.momentum import HostCount, follow
 from monai_cl.networks.projected import in_full_precision
 from monai_cl.networks.transfer import compare_weights, read_weights
 from monai_cl.networks.unet.encoder import ACTIVATION, FEATURES, load_unet_encoder, projector
@@ -213,6 +213,7 @@ class MeanTeacherUNet(SemiSupervisedUNet):
         self.momentum = float(momentum)
         self.teacher = copy.deepcopy(unet).requires_grad_(False).eval()
         self.register_buffer("steps", torch.tensor(0))
+        self._count = HostCount()
 
     def train(self, mode: bool = True) -> MeanTeacherUNet:
         """The teacher stays in evaluation mode: its running statistics are means of the student's."""
@@ -229,4 +230,4 @@ class MeanTeacherUNet(SemiSupervisedUNet):
 
     def after_step(self) -> None:
         """Let the teacher follow by one step."""
-        follow(self.teacher, self.unet, self.steps, momentum=self.momentum)
+        follow(self.teacher, self.unet, self.steps, count=self._count, momentum=self.momentum)

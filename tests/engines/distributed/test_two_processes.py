@@ -155,7 +155,7 @@ def work(rank: int, folder: str) -> None:
     found["buffers"] = dict(network.named_buffers())
     found["auc"] = auc_of(shard_indices(len(SCANS)))
     found["auc of all"] = auc_of(list(range(len(SCANS))))
-    found["means"] = mean_over_processes([rank, 3.0])
+    found["means"] = mean_over_processes(torch.tensor([rank, 3.0], dtype=torch.float64)).tolist()
     found["same"] = refusal(check_equal_on_all_ranks, {"seed": 1}, remedy="fix it")
     found["other"] = refusal(check_equal_on_all_ranks, {"seed": 1, "config key batch_size": 2 + rank}, remedy="fix it")
     found["refused by the first"] = refusal_of_the_first()

@@ -81,3 +81,20 @@ def test_a_config_that_counts_every_voxel_refuses_a_list_that_ignores(tmp_path, 
     with pytest.raises(UserError, match='"ignore" in a; use spleen_unetr_segmentation'):
         items(data_list, fold=0)
     assert len(items(data_list, fold=0, partly_annotated=True)) == 1
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_loss_that_has_seen_the_labels_on_the_host_does_not_ask_the_device_and_is_the_same(ignored, monkeypatch):
+    logits, labels = batch(ignored=ignored)
+    loss = AnnotatedDiceCELoss(**OPTIONS)
+    expected = loss(logits, labels)
+    loss.look_at(labels)
+    assert loss.complete is not ignored
+    asked = []
+    monkeypatch.setattr(
+        torch.Tensor, "all", lambda tensor, original=torch.Tensor.all: asked.append(1) or original(tensor)
+    )
+    assert torch.equal(loss(logits, labels), expected)
+    assert not asked
+    other, others = batch(ignored=not ignored)  # of which it has not been told
+    assert torch.equal(loss(other, others), AnnotatedDiceCELoss(**OPTIONS)(other, others))
