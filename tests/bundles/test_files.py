@@ -172,3 +172,14 @@ def test_no_option_is_set_twice(bundle):
     for file in (BUNDLES / bundle / "configs").rglob("*.yaml"):
         with file.open(encoding="utf-8") as stream:
             yaml.load(stream, Strict)
+
+
+def test_every_training_takes_the_number_of_checkpoints_that_stay():
+    for file in sorted(
+        [*BUNDLES.glob("*/configs/train.yaml"), BUNDLES / "head_ct_classification/configs/pretrain.yaml"]
+    ):
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        handlers = content["train#handlers"] if "train#handlers" in content else content["train"]["handlers"]
+        (checkpoints,) = (h for h in handlers if h["_target_"] == "monai_cl.engines.Checkpoints")
+        assert checkpoints["keep"] == "@keep_checkpoints", file
+        assert content.get("keep_checkpoints", 2) == 2, file

@@ -1,4 +1,4 @@
-"""Checkpoints a run can continue from: complete, written atomically, the last two and the best kept."""
+"""Checkpoints a run can continue from: complete, written atomically, the newest and the best kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Handler: saves a run's state at the end of epochs, keeps two and the best, and resumes from the newest good one.
+    """Handler: saves a run's state at the end of epochs, keeps the newest, and resumes from the newest good one.
 
     Files in ``output_dir``: ``checkpoint_iteration=N.pt`` (everything a resumed run needs), ``model.pt`` (the
     network's state dict alone: of the best validation if there is an ``evaluator``, otherwise of the end). Both carry
@@ -62,7 +62,7 @@ class Checkpoints:
         evaluator: the validation engine whose best metric decides ``model.pt``.
         sampler: its ``start`` is moved to the resumed iteration, so that the samples continue where they stopped.
         interval: epochs between two checkpoints.
-        keep: number of checkpoints kept.
+        keep: number of checkpoints kept, the newest; ``model.pt`` stays beside them.
         is_writer: whether this process writes; by default rank 0 does.
     """
 

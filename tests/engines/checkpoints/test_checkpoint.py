@@ -385,3 +385,16 @@ def test_the_step_s_randomness_reaches_every_generator():
 
     assert draws(0) == draws(5)
     assert len(set(draws(0))) == 9
+
+
+def test_a_resumed_run_may_keep_another_number_and_is_the_same_run(tmp_path):
+    whole = TinyRun(tmp_path / "whole").go(epochs=6)
+    TinyRun(tmp_path / "run", keep=3).go(epochs=3)
+    assert len(names(tmp_path / "run")) == 4  # and the model
+    TinyRun(tmp_path / "run", keep=4).go(epochs=5)
+    assert [name for name in names(tmp_path / "run") if "=" in name] == sorted(
+        f"checkpoint_iteration={iteration}.pt" for iteration in (4, 6, 8, 10)
+    )
+    resumed = TinyRun(tmp_path / "run", keep=1).go(epochs=6)
+    assert names(tmp_path / "run") == ["checkpoint_iteration=12.pt", "model.pt"]
+    assert same(resumed.weights, whole.weights)
