@@ -55,7 +55,7 @@ INNER = {
     ),
     "engines": (
         {"recipes", "workflow_types"},
-        {"launch", "probe", "doctor", "schedule", "larc", "model_input", "transferred_parts"},
+        {"launch", "probe", "doctor", "schedule", "larc", "accumulation", "model_input", "transferred_parts"},
         {"distributed", "pretrained"},
         {"handlers", "overlap", "prepared_lists"},
         {"evaluation", "segmentation"},

@@ -25,7 +25,8 @@ class WorkflowState(Protocol):
         best_metric: of an evaluator, so far; -1 before the first epoch.
         best_metric_epoch: its epoch; -1 before the first.
         step_skipped: of a trainer with `StepGuard`: whether it left out this iteration's step.
-        checked_loss: likewise: the loss of the last iteration that it has read.
+        part: of a trainer with `accumulated_step`: the part of the batch that is computed, from 0.
+        checked_loss: of a trainer with `StepGuard`: the loss of the last iteration that it has read.
     """
 
     iteration: int
@@ -40,6 +41,7 @@ class WorkflowState(Protocol):
     best_metric_epoch: int
     step_skipped: bool
     checked_loss: float
+    part: int
 
 
 def state_of(engine: Engine) -> WorkflowState:

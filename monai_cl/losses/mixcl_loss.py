@@ -174,6 +174,11 @@ class MixCLLoss(nn.Module):
         self.terms: dict[str, Tensor] = {}
         self.diagnostics: dict[str, Tensor] = {}
 
+    @property
+    def batchwise(self) -> str:
+        """What is not a mean over the pairs of a batch; "" where all is."""
+        return "the identity term correlates channels over the whole batch" if self.weights["identity"] else ""
+
     def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the terms, a scalar."""
         weighted = [name for name in TERMS if self.weights[name] > 0]

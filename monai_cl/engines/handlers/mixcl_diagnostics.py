@@ -25,7 +25,8 @@ class MixCLDiagnostics:
 
     Each iteration: every term before its weight, and the loss's diagnostics (per level mean diagonal and off-diagonal
     correlation, share of pairs with a positive). Every ``every`` iterations: the gradient norm of each weighted term on
-    the encoder and the effective rank of each projected level. Every 100: input and reconstruction slices.
+    the encoder and the effective rank of each projected level (of a batch in parts: of its first). Every 100: input and
+    reconstruction slices.
 
     Args:
         network: the `MixCLNet` itself (not its DDP wrapper).
@@ -49,7 +50,7 @@ class MixCLDiagnostics:
         for name, value in {**self.loss.terms, **self.loss.diagnostics}.items():
             self.recorder.add_to_mean(name, value)
         iteration = engine.state.iteration
-        if not self.every or (iteration - 1) % self.every:
+        if not self.every or (iteration - 1) % self.every or getattr(engine.state, "part", 0):
             return
         for name, norm in gradient_norms(self.loss.terms, self.network.encoder_parameters()).items():
             self.recorder.add(f"encoder_gradient/{name}", iteration, self.loss.weights[name] * norm.double())

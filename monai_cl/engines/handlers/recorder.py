@@ -108,7 +108,7 @@ class RunRecorder:
         self._writer: SummaryWriter | None = None
         self._iteration_now = 0
         self._resumed: int | None = None  # the iteration a resumed run continues from
-        self._now: dict[str, float | Tensor] = {}
+        self._now: dict[str, list[float | Tensor]] = {}
         self._unread = UnreadScalars()
         self._sums: dict[str, list[float]] = {}
         self.curves: dict[str, list[list[float]]] = {}
@@ -230,10 +230,11 @@ class RunRecorder:
     def add_to_mean(self, name: str, value: float | Tensor) -> None:
         """Add to the mean, over iterations and processes, that becomes the curve's next point.
 
-        At most once per name and iteration; every process adds the same names. Values that are nan or infinite in any
-        of them, as in a skipped step, do not count. Scalars stay on their device until the point is made.
+        Every process adds the same names, as often as any other; what comes more than once in an iteration, as of the
+        parts of a batch, counts by its mean. Values that are nan or infinite in any of them, as in a skipped step, do
+        not count. Scalars stay on their device until the point is made.
         """
-        self._now[name] = value.detach() if isinstance(value, Tensor) else float(value)
+        self._now.setdefault(name, []).append(value.detach() if isinstance(value, Tensor) else float(value))
 
     def _start(self, engine: Engine) -> None:
         self._started = time.monotonic()
@@ -249,7 +250,9 @@ class RunRecorder:
         output = state_of(engine).output
         first = output[0] if isinstance(output, list) else output
         self.add_to_mean("loss", first["loss"])
-        values = stack_scalars(list(self._now.values()), first["loss"].device)
+        device = first["loss"].device
+        means = [own[0] if len(own) == 1 else stack_scalars(own, device).mean() for own in self._now.values()]
+        values = stack_scalars(means, device)
         self._unread.append([partial(self._add_finite, name) for name in self._now], mean_over_processes(values))
         self._now.clear()
         if engine.state.iteration % self.interval == 0:

@@ -24,6 +24,13 @@ class AnnotatedDiceCELoss(DiceCELoss):
 
     complete: bool | None = None
 
+    @property
+    def batchwise(self) -> str:
+        """What is not a mean over the samples of a batch; "" where all is."""
+        if self.dice.batch:
+            return "Dice is of all crops of a batch together"
+        return "the classes have weights, by which it divides" if self.cross_entropy.weight is not None else ""
+
     def look_at(self, label: Tensor) -> None:
         """Note, where the labels lie on the host, whether all is annotated: the next call need not ask the device.
 

@@ -167,6 +167,8 @@ class MeanTeacherLoss(nn.Module):
         self.noise, self.shade, self.momentum, self.amp = float(noise), float(shade), float(momentum), bool(amp)
         self.diagnostics: dict[str, Tensor] = {}
 
+    batchwise = "the mean teacher's batch holds labelled and unlabelled crops (unlabelled_weight)"
+
     def train(self, mode: bool = True) -> MeanTeacherLoss:
         """The teacher stays in evaluation mode."""
         super().train(mode)

@@ -1,0 +1,37 @@
+"""``--accumulate`` of a bundle: the same weights from a batch in parts, and a refusal where they would be others."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bundles.conftest import PRETRAINING, SPLEEN
+from tests.bundles.workflow import assert_equal, weights
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "own"), [(SPLEEN, {"overlay_cases": 0}), (PRETRAINING, {"preset": "masked_hybrid"})]
+)
+def test_a_batch_in_parts_trains_the_same_network(train, tmp_path, bundle, own):
+    options = {**own, "iterations": 2, "batch_size": 2, "learning_rate": 0.01, "optimizer#_target_": "torch.optim.SGD"}
+    for parts in (1, 2):
+        train(bundle, tmp_path / f"in {parts}", **options, accumulate=parts).check()
+    assert_equal(weights(tmp_path / "in 2"), weights(tmp_path / "in 1"), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "options", "reason"),
+    [
+        (PRETRAINING, {"batch_size": 2}, "the identity term correlates channels over the whole batch"),
+        (SPLEEN, {"preset": "strong"}, "Dice is of all crops of a batch together"),
+        (SPLEEN, {"unlabelled_weight": 10.0}, "(unlabelled_weight)"),
+        (SPLEEN, {"batch_size": 3}, "expected a divisor of batch_size=3, found 2"),
+    ],
+)
+def test_where_it_would_be_another_loss_it_is_refused_before_anything_runs(train, tmp_path, bundle, options, reason):
+    refused = train(bundle, tmp_path / "run", **options, accumulate=2)
+    assert refused.status != 0
+    assert "Traceback" not in refused.err
+    assert reason in refused.last_error_line
+    assert not (tmp_path / "run").exists()
