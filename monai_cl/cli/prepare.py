@@ -18,6 +18,7 @@ def prepare_command(
     layout: str = "volume",
     antialias: bool = False,
     uneven_slices: str = "error",
+    intensity: Any = "percentiles",
     splits: Any = ("training", "validation", "test"),
     workers: int = 1,
     progress: bool = True,
@@ -33,18 +34,19 @@ def prepare_command(
         data_root: folder the list's paths start from; default: the folder of the list.
         store: folder of the prepared volumes, created if absent; several lists may share one.
         spacing: millimetres for R, A, S, e.g. 1.5,1.5,2.0; or "native".
-        layout: "volume" for 3D crops, "slices" for axial slices; with it, scans that are not CT are stored on a scale
-            of their own, from their 1st to their 99th percentile.
+        layout: "volume" for 3D crops, "slices" for axial slices.
         antialias: average instead of picking neighbours where the spacing grows.
         uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
+        intensity: scale of scans that are not CT: percentiles (1st to 99th) or, of volumes, zscore; as in the training.
         splits: parts of the list to prepare, e.g. training,validation.
         workers: processes; each needs about four times a volume's size in memory.
         progress: show a progress bar.
         allow_outside: trust a list whose paths or links leave data_root.
     """
-    from monai_cl.data import Preparation, load_data_list, prepare
+    from monai_cl.data import Preparation, prepare
     from monai_cl.data.store.conversion import common_intensity
     from monai_cl.data.store.preparation import INCOMPLETE
+    from monai_cl.engines import read_list
 
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise UserError("--workers", expected="an integer >= 1", found=f"{workers!r}")
@@ -52,8 +54,12 @@ def prepare_command(
         preparation = Preparation(_spacing(spacing), layout, antialias)
     except ValueError as error:
         raise UserError(str(error)) from error
-    content = load_data_list(
-        str(data_list), data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
+    content = read_list(
+        str(data_list),
+        data_root=data_root,
+        allow_outside=allow_outside,
+        uneven_slices=uneven_slices,
+        intensity=intensity if layout == "volume" else None,
     )
     items = [item for split in names_of(splits) for item in content.items(split)]
     if not items:

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "datalist.folds": ("fold_items",),
         "datalist.validation": ("Problem", "validate_data_list"),
         "io.ct_reader": ("CTReader", "LoadLabeld", "LoadScand"),
+        "io.scan_intensity": ("ScanIntensityd",),
         "io.volume_writer": ("VolumeWriter",),
         "io.reading": ("Volume", "read_volume", "to_ras"),
         "dicom.seg": ("write_dicom_seg",),

@@ -58,7 +58,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "model_input": ("check_model", "from_model"),
         "pretrained": ("encoder_of", "imagenet_start", "only_known_organs", "start_from"),
-        "prepared_lists": ("describe", "read_list"),
+        "prepared_lists": ("describe", "list_modality", "read_list"),
         "probe.accuracies": (
             "half_of_patients",
             "linear_accuracy",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.io.modality import scales_of
 from monai_cl.errors import UserError
 from monai_cl.networks import describe_network, read_about
 from monai_cl.networks.description import differences
@@ -52,6 +53,8 @@ def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
     arguments = (about.get("network") or {}).get("arguments") or {}
     found = {_OPTIONS.get(name, name): value for name, value in arguments.items()}
     found |= about.get("preprocessing") or {}
+    if isinstance(scales := found.get("modality"), Mapping):
+        found["intensity"] = dict(scales)
     found |= {key: about[key] for key in ("organs", "preset") if about.get(key) is not None}
     return found
 
@@ -91,6 +94,10 @@ def check_model(
         key, trained, own = conflict
         what = key.replace("_", " ")
         remedy = remedy or f"leave --{key} out, and the file's is used"
+        if key == "modality":
+            remedy = (
+                "use weights that were trained on such scans, or leave --intensity out, or correct the list's modality"
+            )
         if key == "organs":
             remedy += "; a data list gets that order by its label_map"
         elif may_allow and key in _INPUT:
@@ -125,7 +132,8 @@ def conflicts(
     """
     trained, own = about.get("preprocessing") or {}, model.get("preprocessing") or {}
     for name, (key, _) in _INPUT.items():
-        if preprocessing and name in trained and name in own and not _same(trained[name], own[name]):
+        same = _knows if name == "modality" else _same
+        if preprocessing and name in trained and name in own and not same(trained[name], own[name]):
             yield key, trained[name], own[name]
     network = model.get("network")
     if network is not None:
@@ -136,6 +144,11 @@ def conflicts(
     named, organs = about.get("organs"), model.get("organs")
     if named and organs and list(named) != [str(organ) for organ in organs]:
         yield "organs", list(named), [str(organ) for organ in organs]
+
+
+def _knows(trained: Any, own: Any) -> bool:
+    """Whether weights were trained on every modality of a run, each on the same scale."""
+    return scales_of(own).items() <= scales_of(trained).items()
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -153,4 +166,6 @@ def _same(one: Any, other: Any) -> bool:
 def _text(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} by {scale}" for key, scale in value.items())
     return f"{value:g}" if isinstance(value, float) else f"{value}"

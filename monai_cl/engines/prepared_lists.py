@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import DataList, Preparation, PreparedItems, load_data_list, prepare
-from monai_cl.data.datalist.items import describe_item
+from monai_cl.data.datalist.items import describe_item, holds_hounsfield, item_modality
+from monai_cl.data.io.modality import CT, HOUNSFIELD, modality_name
 from monai_cl.data.store.preparation import INCOMPLETE
 from monai_cl.errors import UserError
+from monai_cl.transforms.scan_scale import SCALES
 
 
 def read_list(
@@ -18,6 +20,7 @@ def read_list(
     data_root: str | Path | None = None,
     allow_outside: bool = False,
     uneven_slices: str = "error",
+    intensity: str | Mapping[str, str] | None = None,
 ) -> DataList:
     """`load_data_list` for configs, where an unset root is written ``null`` or an empty string.
 
@@ -27,15 +30,47 @@ def read_list(
         allow_outside: whether files outside of ``data_root`` may be named, see `load_data_list`.
         uneven_slices: ``"error"``, or ``"interpolate"`` for DICOM series with uneven slice distances, see
             `load_data_list`.
+        intensity: how scans that are not CT come onto one scale: ``"percentiles"`` or ``"zscore"`` (see
+            `monai_cl.transforms.scan_scale.scale_range`), or modality -> one of the two. Their items then say it under
+            ``intensity``, and are prepared, validated and evaluated so. None: they say nothing.
 
     Raises:
-        UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything.
+        UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything; an
+            unknown scale, or a modality without one.
     """
     if not isinstance(allow_outside, bool):
         raise UserError(f"allow_outside must be true or false, got {allow_outside!r}")
-    return load_data_list(
+    content = load_data_list(
         data_list, data_root=data_root or None, allow_outside=allow_outside, uneven_slices=uneven_slices
     )
+    others = [i for dataset in content.datasets for _, _, i in dataset.entries() if not holds_hounsfield(i)]
+    names = {modality_name(item_modality(item)) for item in others}
+    scales = intensity if isinstance(intensity, Mapping) else dict.fromkeys({*names, "any"}, intensity)
+    wrong = [name for name in {*scales, *names} if name != CT and scales.get(name) not in SCALES]
+    if intensity is not None and wrong:
+        raise UserError(
+            "intensity",
+            expected=f"{' or '.join(SCALES)} for scans of {min(wrong)}",
+            found=intensity,
+            remedy=f"set --intensity {SCALES[0]}",
+        )
+    for item in others if intensity is not None else ():
+        item["intensity"] = scales[modality_name(item_modality(item))]
+    return content
+
+
+def list_modality(data_list: DataList) -> str | dict[str, str]:
+    """``modality`` of the record of a file of weights: what its scans are, and the scale of each modality.
+
+    Args:
+        data_list: of `read_list`.
+
+    Returns:
+        ``"CT"`` where there is nothing else, otherwise modality -> ``hounsfield``, ``percentiles`` or ``zscore``.
+    """
+    items = [item for dataset in data_list.datasets for _, _, item in dataset.entries()]
+    found = {modality_name(item_modality(item)): str(item.get("intensity") or HOUNSFIELD) for item in items}
+    return CT if set(found) <= {CT} else dict(sorted(found.items()))
 
 
 def fold_of(fold: int | str | None) -> int | None:

@@ -25,7 +25,8 @@ from monai_cl.shipped import bundle_folder
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
 # what has to be, or should be, as in the run the weights are from
 _OF_THE_RUN = (
-    *("spacing", "window", "patch_size", "backbone", "feature_size", "hidden_size", "mlp_dim", "num_heads"),
+    *("spacing", "window", "intensity", "patch_size", "backbone", "feature_size"),
+    *("hidden_size", "mlp_dim", "num_heads"),
     *("fraction", "image_size", "pixel_size", "neighbours", "width", "classes", "features", "norm"),
     *("batch_size", "learning_rate", "weight_decay", "foreground_probability", "augmentation_probability"),
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data.io.label_values import whole_values
+from monai_cl.data.io.modality import header_modality
 from monai_cl.data.io.nifti_output import write_volume
 from monai_cl.data.io.reading import Volume, read_volume
 from monai_cl.errors import UserError
@@ -64,14 +65,24 @@ def write_list(
     validation: Sequence[Mapping[str, str]],
     *,
     organs: Sequence[str],
+    modality: str | None = None,
 ) -> Path:
-    """Write a data list of items with absolute paths; returns the data root that its paths start from."""
+    """Write a data list of items with absolute paths; returns the data root that its paths start from.
+
+    Args:
+        file: the list.
+        training: of `labelled_scan`.
+        validation: likewise.
+        organs: of the model.
+        modality: of scans whose DICOM header does not state it; None: CT.
+    """
     files = [item[key] for item in (*training, *validation) for key in ("image", "label")]
     root = Path(os.path.commonpath([Path(path).parent for path in files]))
 
     def relative(item: Mapping[str, str]) -> dict[str, str]:
         paths = {key: Path(item[key]).relative_to(root).as_posix() for key in ("image", "label")}
-        return {"id": item["id"], **paths}
+        word = header_modality(item["image"]) or modality
+        return {"id": item["id"], **paths, **({"modality": word} if word else {})}
 
     document = {
         "name": "submitted labels",

@@ -14,7 +14,9 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from monai_cl.data.io.modality import CT, scales_of
 from monai_cl.data.records.results import FILE_NAME, read_results
+from monai_cl.engines.model_input import from_model
 from monai_cl.errors import UserError
 from monai_cl.serving.failure import failure_message, reported_error
 from monai_cl.serving.guard.task_options import task_options
@@ -113,6 +115,15 @@ class TrainingTask(BundleTrainTask):
 
         return ConfigParser.load_config_file(self.bundle_metadata_path)
 
+    def _modality(self) -> str | None:
+        """Of scans that are not DICOM: as the app was made with, else the only one that its model knows."""
+        from monai.bundle import ConfigParser
+
+        inference = ConfigParser.load_config_file(str(Path(self.bundle_path) / "configs" / "inference.yaml"))
+        model = Path(self.bundle_path) / "models" / self.const.model_pytorch()
+        known = scales_of(from_model(model, "modality", CT))
+        return inference.get("modality") or (next(iter(known)) if len(known) == 1 and CT not in known else None)
+
     def _partition_datalist(self, datalist: list, request: Mapping[str, Any], shuffle: bool = False) -> tuple:
         training, validation = super()._partition_datalist(datalist, request, shuffle)
         return training, validation or []
@@ -129,7 +140,7 @@ class TrainingTask(BundleTrainTask):
         del overrides[self.const.key_train_handlers()]
         length = int(self.request.get("epoch_length") or self.bundle_config["epoch_length"])
         data_list = self.run / "data_list.json"
-        root = write_list(data_list, training, validation, organs=self._organs())
+        root = write_list(data_list, training, validation, organs=self._organs(), modality=self._modality())
         device = overrides[self.const.key_device()]
         interval = int(self.bundle_config["val_interval"])
         overrides.update(

@@ -14,6 +14,7 @@ PERCENTILES = (1, 99)
 TISSUE_HU = -500
 # every CT of a body has fat, about -100 HU; a resampled MR has small values below 0
 _FAT_HU = -60
+_ELSE = '; what is not CT is scaled by itself where the data list says its "modality"'
 # only metal is above it: one voxel in a thousand, not in twenty
 _BONE_HU, _METAL = 4095, 0.05
 
@@ -45,14 +46,14 @@ def hounsfield_fault(array: np.ndarray) -> tuple[str, str, str, str] | None:
             "not in HU",
             "Hounsfield units, where fat is -100 and air -1000",
             f"no value of {_FAT_HU} or below ({shown})",
-            "give a CT with its rescale intercept applied, not an MR or an 8-bit picture",
+            f"give a CT with its rescale intercept applied, not an MR or an 8-bit picture{_ELSE}",
         )
     if high > _BONE_HU and (share := np.count_nonzero(array > _BONE_HU) / array.size) > _METAL:
         return (
             "not in HU",
             f"Hounsfield units, above {_BONE_HU} in metal only",
             f"{share:.0%} of the voxels above it ({shown})",
-            "give a CT with its rescale slope and intercept applied, not an MR",
+            f"give a CT with its rescale slope and intercept applied, not an MR{_ELSE}",
         )
     if high <= TISSUE_HU:
         return (

@@ -18,6 +18,7 @@ from monai_cl.data import read_results, write_cohort
 from tests.bundles.cine_runs import cine, cine_options, cine_run  # noqa: F401
 from tests.bundles.head_runs import head_options, head_pretrained, head_run, head_trained, heads  # noqa: F401
 from tests.bundles.launcher import Finished, Launcher
+from tests.bundles.modality_runs import both_list, both_spleen, mr_list, mr_spleen  # noqa: F401
 from tests.bundles.slice_runs import probe, scans, slice_cohort, slice_options, slice_run, wsp  # noqa: F401
 from tests.bundles.workflow import BUNDLES, config_files, words
 

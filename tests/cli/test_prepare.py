@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
-from monai_cl.data import VolumeStore
+from monai_cl.data import Preparation, VolumeStore
+from monai_cl.engines import read_list
 from monai_cl.errors import UserError
-from tests.data.volume_files import items_of
+from tests.data.volume_files import as_mr, ct_array, items_of, write_nifti
 
 
 @pytest.fixture
@@ -45,6 +46,20 @@ def test_spacing_is_taken_as_the_shell_gives_it(data_list, tmp_path, spacing):
     store = VolumeStore.open(tmp_path / "s")
     assert store.preparation.spacing == (3, 3, 4)
     assert len(store) == 1
+
+
+def test_mr_is_prepared_as_the_training_of_volumes_takes_it(tmp_path, capsys):
+    write_nifti(tmp_path / "mr.nii.gz", as_mr(ct_array(), gain=20.0))
+    path = tmp_path / "mr.json"
+    path.write_text(json.dumps({"name": "mr", "modality": "MR", "training": [{"image": "mr.nii.gz"}]}))
+    options = {"store": str(tmp_path / "s"), "spacing": "2,2,2", "progress": False}
+    prepare_command(str(path), intensity="zscore", **options)
+    items = read_list(path, intensity="zscore").items()
+    assert VolumeStore.open(tmp_path / "s", Preparation((2.0, 2.0, 2.0))).find(items[0]) is not None
+    prepare_command(str(path), **options)
+    assert capsys.readouterr().out.count("1 prepared, 0 already there") == 2  # percentiles are other voxels
+    with pytest.raises(UserError, match=r"intensity: expected percentiles or zscore .*; set --intensity percentiles"):
+        prepare_command(str(path), intensity="z-score", **options)
 
 
 def test_native_slices(data_list, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class MemoryEntry:
     classes: tuple[int, ...]
     voxels: dict[int, np.ndarray]
     has_label: bool = True
+    preparation: dict[str, str] = field(default_factory=dict)
 
     def coordinates(self, class_id: int) -> np.ndarray:
         return self.voxels.get(class_id, np.zeros((0, 3), np.int32))

@@ -19,6 +19,11 @@ def ct_array(shape: Sequence[int] = (20, 16, 12), seed: int = 0) -> np.ndarray:
     return np.round(body + rng.normal(0, 30, shape)).astype(np.int16)
 
 
+def as_mr(hu: np.ndarray, *, gain: float) -> np.ndarray:
+    """A CT as an MR might be: air 0, fat bright, tissue between, bone dark; ``gain`` differs from scan to scan."""
+    return gain * np.interp(hu, [-900, -400, -100, 0, 60, 200, 700], [0.0, 0.02, 1.0, 0.3, 0.5, 0.7, 0.05])
+
+
 def label_array(shape: Sequence[int] = (20, 16, 12), values: Sequence[int] = (1, 2, 5)) -> np.ndarray:
     """uint8 boxes, one a value, in rows along the first axis."""
     array = np.zeros(shape, np.uint8)

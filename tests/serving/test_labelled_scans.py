@@ -11,7 +11,7 @@ from monai_cl.data import fold_items, load_data_list
 from monai_cl.data.io.reading import read_volume
 from monai_cl.errors import UserError
 from monai_cl.serving.labelled_scans import labelled_scan, write_list
-from tests.data.volume_files import affine_of, rotated, write_itk
+from tests.data.volume_files import affine_of, rotated, write_dicom, write_itk
 
 AFFINE = np.array([[0, -2.0, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
 
@@ -101,6 +101,15 @@ def test_the_list_gives_its_items_back(image, label, tmp_path):
     for split, items in (("training", training), ("validation", validation)):
         kept = fold_items(found, fold=None, split=split)
         assert [{key: str(item[key]) for key in ("id", "image", "label")} for item in kept] == items
+
+
+def test_what_the_scans_are_goes_into_the_list(image, label, tmp_path):
+    training = [{"id": "a", "image": str(image), "label": str(label)}]
+    series = write_dicom(tmp_path / "studies" / "ct", np.zeros((6, 5, 4), np.int16), [0.0, 2.0, 4.0, 6.0])
+    training.append({"id": "b", "image": str(series), "label": str(label)})
+    root = write_list(tmp_path / "list.json", training, [], organs=["spleen"], modality="MR")
+    items = load_data_list(tmp_path / "list.json", data_root=root).items()
+    assert [item["modality"] for item in items] == ["MR", "CT"]  # what a DICOM header states counts
 
 
 def test_a_single_label_needs_no_validation(image, label, tmp_path):

@@ -66,7 +66,8 @@ def embed_command(
         seed: of the folds, the bootstrap and UMAP.
         data_root: folder the list's paths start from; default: the folder of the list.
         splits: parts of a data list, e.g. training,validation.
-        modality: of scans that are not from a list, such as MR; default: CT.
+        modality: of scans that are not from a list, such as MR; default: what DICOM says, else CT, or the only one that
+            the encoder knows.
         series_part: of DICOM series with several acquisitions the one to take, such as AcquisitionNumber=2.
         uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
         find_head: of encoders of head CT: False where the scans are head boxes already.

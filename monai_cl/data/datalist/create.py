@@ -19,6 +19,7 @@ from monai_cl.data.datalist.folders.values import used_labels
 from monai_cl.data.datalist.items import default_ids
 from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.io.formats import format_named, is_picture
+from monai_cl.data.io.modality import header_modality
 from monai_cl.errors import UserError
 
 
@@ -85,7 +86,8 @@ def create_data_list(
         progress: show a progress bar while label files are read.
         layout: a published data set of `PUBLISHED`, whose patterns, organs and modality are used, and whose phases are
             read; or ``mednist``: 2D images in a folder for each class, which is their target. Default: none of them.
-        modality: of the scans, such as ``"MR"``; default: what the layout or the names say, CT for volumes.
+        modality: of the scans, such as ``"MR"``; default: what the layout, the first scan's DICOM header or the names
+            say, CT for other volumes.
 
     Raises:
         UserError: no folder, nothing matches, two images for one case, a pattern or an expression that is wrong, a
@@ -126,7 +128,8 @@ def create_data_list(
     if validation:
         set_aside(document, validation)
     if modality is None:
-        modality = published.modality if published else _modality(named.channels, named.images)
+        first = folder / items[0]["image"]
+        modality = published.modality if published else _modality(named.channels, named.images, first)
     head = {"name": name or folder.name or "data", "modality": modality, **used.document}
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
     return FoundList(
@@ -192,11 +195,13 @@ def _class_folders(
     return FoundList({"name": name or folder.name or "data", **document}, PATTERN, None)
 
 
-def _modality(channels: Mapping[str, str], images: str) -> str:
+def _modality(channels: Mapping[str, str], images: str, first: Path) -> str:
     if is_picture(images):
         expected = "the modality of PNG and JPEG"
         raise UserError("modality", expected=expected, found="none", remedy="name it, such as --modality XR")
-    return channels["0"] if len(channels) == 1 and "0" in channels else modality_of(images)
+    if len(channels) == 1 and "0" in channels:
+        return channels["0"]
+    return header_modality(first) or modality_of(images)
 
 
 def _names(folder: Path, organs: Mapping[Any, Any] | None, description: Mapping[str, Any]) -> OrganNames | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from monai_cl.data.io.formats import is_picture, strip_ending
+from monai_cl.data.io.modality import CT, modality_name
 from monai_cl.errors import UserError
 
 Key = TypeVar("Key", bound=Hashable)
-CT = "CT"
 
 
 def item_kinds(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def holds_hounsfield(item: Mapping[str, Any]) -> bool:
 
 def is_ct(modality: str) -> bool:
     """Whether a word stands for CT, as "CTA" does."""
-    return modality.strip().upper().startswith(CT)
+    return modality_name(modality) == CT
 
 
 def modality_word(stated: object) -> str:

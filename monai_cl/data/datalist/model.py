@@ -147,7 +147,8 @@ class DataList:
             (its name), ``label_map`` ({int: int} or None), beside a ``label`` the ``label_ids`` that it may hold and
             their ``label_names`` ({int: str}), where it is not CT the ``modality`` in capitals, and where the list has
             them ``ignore``, ``target``, ``findings`` (name -> 0 or 1, those that are known), ``slice_findings`` (0, 1
-            or None of each slice), ``meta``, ``series_part`` and ``uneven_slices``.
+            or None of each slice), ``meta``, ``series_part`` and ``uneven_slices``, and ``intensity`` (see
+            `monai_cl.engines.read_list`).
         """
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

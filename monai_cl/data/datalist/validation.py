@@ -21,6 +21,7 @@ from monai_cl.data.datalist.rules import remove_one
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.fingerprint import scan_fingerprint
 from monai_cl.data.io.label_reading import grid_remedy, read_label_file
+from monai_cl.data.io.modality import header_modality, modality_fault
 from monai_cl.data.io.reading import read_grid, read_volume
 from monai_cl.data.io.segment_names import segment_fault
 from monai_cl.data.records.training_scans import ScanIdentity
@@ -159,6 +160,8 @@ def _file_faults(
             yield from _voxel_faults(dataset, item, key, read)
         elif (grid := read_grid(path)) is not None:
             read.grids[key] = grid
+        if key == "image" and (wrong := modality_fault(item.get("modality"), header_modality(path))):
+            yield wrong
         if key == "image" and key in read.grids and (miscounted := slice_count_fault(item, read.grids[key])):
             yield "slice findings", *miscounted
         names = dataset.labels if key == "label" else {}

@@ -114,6 +114,20 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
     return slices
 
 
+def series_modality(path: Path) -> str:
+    """The modality of the first image of a series, or ""; CT is known by its kind of object too.
+
+    Args:
+        path: as for :func:`read_slices`; only as many files are opened as it takes.
+    """
+    for file in files_of(path):
+        header = _read_header(file)
+        if header is not None and kinds.other_kind(header.sop_class) is None:
+            is_ct = bool(header.sop_class) and stated.is_ct("", header.sop_class)
+            return "CT" if is_ct else header.modality
+    return ""
+
+
 def files_of(path: Path) -> list[Path]:
     """The files in a folder, sorted by name, or the one file."""
     return [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())

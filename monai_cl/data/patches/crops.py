@@ -12,6 +12,7 @@ from torch import Tensor
 
 from monai_cl.data.sampling.positions import Stream, permutation
 from monai_cl.transforms.label_table import IGNORED
+from monai_cl.transforms.scan_scale import SCALE
 from monai_cl.transforms.warp import WarpParameters, apply_warp, source_box
 
 AIR = -1024  # HU, outside the volume
@@ -110,12 +111,12 @@ def read_crop(
         store: a `VolumeStore`.
         key: of the case.
         start, size: the box, in voxels; it may leave the volume.
-        window: (lower, upper) HU, clipped and scaled to [0, 1].
+        window: (lower, upper) HU, clipped and scaled to [0, 1]; of a case that is not in HU its whole scale is.
 
     Returns:
         image (1, H, W, D) float32 in [0, 1]; label (1, H, W, D) int16, `IGNORED` everywhere where the case has none.
     """
-    lower, upper = window
+    lower, upper = SCALE if store.entry(key).preparation.get("intensity") else window
     image = store.read_patch(key, start, size, kind="image", fill=AIR)
     if store.entry(key).has_label:
         label = store.read_patch(key, start, size, kind="label", fill=0)

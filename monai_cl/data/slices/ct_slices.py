@@ -14,8 +14,8 @@ from monai_cl.data.datalist.items import CT, item_modality
 from monai_cl.data.patches.crops import hu_window
 from monai_cl.data.slices.choice import choose_slices, slice_depths
 from monai_cl.data.slices.pixels import SliceSamples, fit_slices, window_slices
-from monai_cl.data.store.conversion import PERCENTILE_RANGE
 from monai_cl.errors import UserError
+from monai_cl.transforms.scan_scale import SCALE
 
 if TYPE_CHECKING:
     from monai_cl.data.datalist.model import DataList
@@ -122,7 +122,7 @@ def slice_volumes(
                 chosen,
                 depths,
                 modality=item_modality(item),
-                window=None if entry.preparation.get("intensity") is None else PERCENTILE_RANGE,
+                window=None if entry.preparation.get("intensity") is None else SCALE,
                 findings=dict(item.get("findings") or {}),
             )
         )

@@ -13,16 +13,15 @@ import numpy as np
 from monai_cl.data.datalist.items import holds_hounsfield, reading_options
 from monai_cl.data.io.fingerprint import rounded, scan_fingerprint
 from monai_cl.data.io.label_reading import read_label
+from monai_cl.data.io.modality import HOUNSFIELD, header_modality, modality_fault
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
-from monai_cl.errors import UserError
-from monai_cl.transforms.hounsfield import PERCENTILES, flat_fault, hounsfield_fault, refuse
+from monai_cl.transforms.hounsfield import hounsfield_fault, refuse
+from monai_cl.transforms.scan_scale import SCALES, scale_range, scaled
 from monai_cl.transforms.volume.head_box import head_box
 
 LAYOUTS = ("volume", "slices")
-INTENSITIES = ("hounsfield", "percentiles", "modality")
-PERCENTILE_RANGE = (0.0, 1000.0)
-"""Of a scan that is not CT: the values that `PERCENTILES` of its voxels are stored as."""
+INTENSITIES = (HOUNSFIELD, *SCALES, "modality")
 # raise when a change of this code makes other voxels out of the same source
 _REVISION = 1
 
@@ -38,7 +37,9 @@ class Preparation:
         uneven_slices: ``"error"`` or ``"interpolate"``, for DICOM series.
         intensity: ``"hounsfield"``: the values of a CT, which are checked; ``"percentiles"``: of MR and others, whose
             units differ from scan to scan, the 1st and 99th percentile of each become 0 and 1000, and values beyond are
-            clipped. ``"modality"``: of each item, the one of the two that its modality asks for (see :meth:`of`).
+            clipped; ``"zscore"``: mean ± 4 standard deviations of its body become that, see
+            `monai_cl.transforms.scan_scale`. ``"modality"``: of each item, hounsfield or percentiles, as its modality
+            asks for (see :meth:`of`).
         head_box: (D, H, W): the box around the head, in so many voxels, in place of the whole scan, see
             `monai_cl.transforms.head_box`; needs ``spacing=None``. Labels are left out.
         find_head: False: the scans are such boxes already.
@@ -76,16 +77,18 @@ class Preparation:
         """The preparation of one item: with ``intensity="modality"``, hounsfield for CT and percentiles for others.
 
         Args:
-            item: of a data list, see :func:`monai_cl.data.datalist.items.holds_hounsfield`.
+            item: of a data list, see :func:`monai_cl.data.datalist.items.holds_hounsfield`; one that states its own
+                ``intensity`` (see `monai_cl.engines.read_list`) has that.
         """
-        return self if self.intensity != "modality" else replace(self, intensity=item_intensity(item))
+        intensity = item.get("intensity") or (item_intensity(item) if self.intensity == "modality" else self.intensity)
+        return self if intensity == self.intensity else replace(self, intensity=intensity)
 
     @property
     def digests(self) -> tuple[str, ...]:
         """:attr:`digest` of every preparation that :meth:`of` gives."""
         if self.intensity != "modality":
             return (self.digest,)
-        return tuple(replace(self, intensity=intensity).digest for intensity in INTENSITIES[:2])
+        return tuple(replace(self, intensity=intensity).digest for intensity in (HOUNSFIELD, "percentiles"))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -139,16 +142,20 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     by nearest neighbour.
 
     Raises:
-        UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`).
+        UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`);
+            a DICOM header that states another modality.
     """
     preparation = preparation.of(item)
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
     image, label = read_volume(item["image"], **options), None
     fingerprint = scan_fingerprint(image)
-    if preparation.intensity == "hounsfield":
+    if item.get("modality") or preparation.intensity == HOUNSFIELD:
+        refuse(modality_fault(item.get("modality"), header_modality(item["image"])), image.path)
+    if preparation.intensity == HOUNSFIELD:
         refuse(hounsfield_fault(image.array), image.path)
     else:
-        image = replace(image, array=by_percentiles(image.array, where=image.path))
+        array = image.array.astype(np.float32)
+        image = replace(image, array=scaled(array, scale_range(array, preparation.intensity, where=image.path)))
     if item.get("label") and preparation.head_box is None:
         stored = read_label(
             item["label"],
@@ -174,25 +181,3 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         affine=image.affine,
         fingerprint=fingerprint,
     )
-
-
-def by_percentiles(array: np.ndarray, *, where: object) -> np.ndarray:
-    """A scan of any modality on one scale: its 1st percentile becomes 0, its 99th 1000, values beyond are clipped.
-
-    Args:
-        array: (X, Y, Z) numbers.
-        where: the file, for messages.
-
-    Returns:
-        float32, the same shape.
-
-    Raises:
-        UserError: voxels that are not finite, or no difference between the percentiles.
-    """
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise UserError(where, expected="finite voxels", found="NaN or infinity", remedy="correct the file")
-    low, high = np.percentile(array, PERCENTILES)
-    if not high > low:
-        refuse(flat_fault(array), where)
-    return np.clip((array - low) / (high - low), 0, 1) * np.float32(PERCENTILE_RANGE[1])

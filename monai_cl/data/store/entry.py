@@ -60,7 +60,8 @@ class StoreEntry:
     fingerprint: str | None = None
 
     def coordinates(self, class_id: int) -> np.ndarray:
-        """Up to 10,000 voxels of a class, (n, 3) int32 array indices; class -1 is the body (HU > -500).
+        """Up to 10,000 voxels of a class, (n, 3) int32 array indices; class -1 is the body (HU > -500, or see
+        `monai_cl.transforms.scan_scale.body_threshold`).
 
         Raises:
             KeyError: the class is not in this volume.
@@ -88,21 +89,27 @@ def _load_coordinates(path: str, checksum: int, class_id: int) -> np.ndarray:
 
 
 def draw_coordinates(
-    image: np.ndarray, label: np.ndarray | None, *, seed: int, count: int = MAX_COORDINATES
+    image: np.ndarray,
+    label: np.ndarray | None,
+    *,
+    seed: int,
+    count: int = MAX_COORDINATES,
+    body: float = BODY_HU,
 ) -> tuple[dict[int, np.ndarray], dict[int, int]]:
     """Voxels of each class and of the body, without replacement.
 
     Args:
-        image: (X, Y, Z) HU.
+        image: (X, Y, Z) HU, or another unit.
         label: (X, Y, Z) integers, or None.
         seed: the draw depends on nothing else.
         count: at most so many per class.
+        body: what is above it is body.
 
     Returns:
         class -> (n, 3) int32 in ascending order of the flat index, class -> number of its voxels in the volume; of
         voxels that were not annotated the number alone.
     """
-    places = {BODY: np.flatnonzero(image > BODY_HU)}
+    places = {BODY: np.flatnonzero(image > body)}
     if label is not None:
         foreground = np.flatnonzero(label > 0)
         values = label.reshape(-1)[foreground]

@@ -31,6 +31,7 @@ from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import Source, cached_fingerprint, fingerprint
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_json
+from monai_cl.transforms.scan_scale import body_threshold
 
 __all__ = ["Busy", "Preparation", "StoreEntry", "VolumeStore"]
 
@@ -234,7 +235,11 @@ class VolumeStore:
     def _write(self, slot: Slot, converted: Converted) -> None:
         item = slot.item
         arrays = {"image": converted.image, "label": converted.label}
-        coordinates, voxels = draw_coordinates(converted.image, converted.label, seed=zlib.crc32(slot.key.encode()))
+        made = json.loads(json.dumps(self.preparation.of(item).parameters))
+        options = {"body": body_threshold(converted.image)} if "intensity" in made else {}
+        coordinates, voxels = draw_coordinates(
+            converted.image, converted.label, seed=zlib.crc32(slot.key.encode()), **options
+        )
         check_label_ids(item, voxels)
         with new_directory(self.root / slot.key, keep_existing=True) as folder:
             for kind, array in arrays.items():
@@ -255,7 +260,7 @@ class VolumeStore:
                 | {"label_map": map_pairs(item.get("label_map"))}
                 | ({} if item.get("ignore") is None else {"ignore": int(item["ignore"])})
                 | ({"reading": reading} if (reading := reading_options(item)) else {}),
-                "preparation": json.loads(json.dumps(self.preparation.of(item).parameters)),
+                "preparation": made,
                 "fingerprint": converted.fingerprint,
                 "crc32": {file.name: integrity.crc32(file) for file in sorted(folder.iterdir())},
             }

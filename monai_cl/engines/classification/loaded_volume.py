@@ -11,8 +11,9 @@ import numpy as np
 
 from monai_cl.data import CTSlices, Preparation, SliceVolume, choose_slices, slice_depths
 from monai_cl.data.datalist.items import item_id
-from monai_cl.data.store.conversion import PERCENTILE_RANGE, Converted, convert
+from monai_cl.data.store.conversion import Converted, convert
 from monai_cl.errors import UserError
+from monai_cl.transforms.scan_scale import SCALE
 
 
 @dataclass(frozen=True)
@@ -127,5 +128,5 @@ def loaded_slices(
     chosen = choose_slices(volume, "", label=label if entry.has_label else None, fraction=fraction)
     depths = slice_depths(entry.affine, entry.shape[2])[chosen]
     if intensity != "hounsfield":
-        options["window"] = PERCENTILE_RANGE
+        options["window"] = SCALE
     return CTSlices(volume, [SliceVolume("", entry.id, entry.patient, None, chosen, depths)], **options)

@@ -14,15 +14,16 @@ from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from monai_cl.data import Preparation
+from monai_cl.data.io.modality import CT, modality_name
 from monai_cl.data.slices.pixels import fit_masks, window_slices
-from monai_cl.data.store.conversion import PERCENTILE_RANGE, Converted, convert, item_intensity
+from monai_cl.data.store.conversion import Converted, convert, item_intensity
 from monai_cl.engines.classification.loaded_volume import loaded_slices, several_organs
 from monai_cl.engines.embedding.encoder import BOXES, PATCHES, FrozenEncoder
 from monai_cl.errors import UserError
+from monai_cl.transforms.scan_scale import SCALE, body_threshold
 from monai_cl.transforms.volume.body import BODY_HU, body_mask
 
 _BY_MODALITY = "by_modality"
-_BODY_PERCENTILES = 0.1 * PERCENTILE_RANGE[1]  # of scans that are not CT
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,18 @@ class ScanLoader(Dataset):
 
     def _intensity(self, item: Mapping[str, Any]) -> str:
         """``hounsfield`` or ``percentiles``, as the encoder was trained."""
+        if isinstance(known := self.settings.get("modality"), Mapping):
+            # of a scan without a list nothing may be stated; a list says CT where it states nothing
+            only = next(iter(known)) if len(known) == 1 and "dataset" not in item else CT
+            own = modality_name(str(item.get("modality") or only))
+            if own in known:
+                return str(known[own])
+            raise UserError(
+                item["image"],
+                expected=f"a scan of {' or '.join(known)}, which the encoder was trained on",
+                found=own,
+                remedy="say what it is: the modality of the data list, or --modality",
+            )
         trained, own = self.settings.get("intensity") or "hounsfield", item_intensity(item)
         if trained == _BY_MODALITY:
             return own
@@ -163,7 +176,7 @@ class ScanLoader(Dataset):
         if store.entry().has_label:
             mask = store.read("", kind="label") > 0
         else:
-            mask = body_mask(store.read(""), _threshold(intensity))
+            mask = _body(store.read(""), intensity)
         turned = np.ascontiguousarray(mask[:, :, numbers].transpose(2, 1, 0)[:, ::-1, ::-1])
         return torch.from_numpy(turned.astype(np.uint8))
 
@@ -183,13 +196,13 @@ class ScanLoader(Dataset):
         image = window_slices(box.image, self._window(intensity))
         weights = None
         if self.pooled:
-            mask = body_mask(box.image, _threshold(intensity))
+            mask = _body(box.image, intensity)
             weights = torch.from_numpy(np.ascontiguousarray(mask.transpose(1, 0, 2)[::-1, ::-1])).float()[None]
         layers = _layers(box.affine, np.arange(depth), box.image)
         return ScanInputs(image[None, None], weights, {}, layers)
 
     def _window(self, intensity: str) -> tuple[float, float]:
-        low, high = self.settings["window"] if intensity == "hounsfield" else PERCENTILE_RANGE
+        low, high = self.settings["window"] if intensity == "hounsfield" else SCALE
         return float(low), float(high)
 
 
@@ -202,7 +215,7 @@ def _windowed(array: np.ndarray, window: tuple[float, float]) -> Tensor:
 def _counted(item: Mapping[str, Any], volume: Converted, intensity: str) -> np.ndarray:
     """The voxels of the organ, or of the body where there is no label."""
     if volume.label is None:
-        return body_mask(volume.image, _threshold(intensity))
+        return _body(volume.image, intensity)
     organ = volume.label > 0
     values = np.unique(volume.label[organ]).tolist()
     if len(values) > 1:
@@ -217,8 +230,8 @@ def _counted(item: Mapping[str, Any], volume: Converted, intensity: str) -> np.n
     return organ
 
 
-def _threshold(intensity: str) -> float:
-    return BODY_HU if intensity == "hounsfield" else _BODY_PERCENTILES
+def _body(image: np.ndarray, intensity: str) -> np.ndarray:
+    return body_mask(image, BODY_HU if intensity == "hounsfield" else body_threshold(image))
 
 
 def _starts(length: int, edge: int) -> list[int]:

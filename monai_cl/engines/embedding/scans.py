@@ -9,6 +9,7 @@ from typing import Any
 from monai_cl.data import DataList, organ_ids
 from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.io.formats import DICOM, FILE_ENDINGS, is_picture
+from monai_cl.data.io.modality import header_modality
 from monai_cl.engines.classification.liver_masks import mask_of, scan_items
 from monai_cl.engines.prepared_lists import read_list
 from monai_cl.engines.segmentation.inference_data import volumes_in
@@ -40,7 +41,8 @@ def embedding_items(
         masks: folder of label maps named as the scans (``<id>.nii.gz`` or ``<id>_seg.nii.gz``).
         data_root: see `monai_cl.data.load_data_list`.
         splits: parts of a data list.
-        modality: of the scans that are not from a data list; None: CT.
+        modality: of the scans that are not from a data list; None: what a DICOM header states, else CT, or the only
+            one that the encoder knows.
         series_part: the acquisition to take of each DICOM series that holds several.
         uneven_slices: ``"error"`` or ``"interpolate"``, of DICOM series.
         allow_outside: see `monai_cl.data.load_data_list`.
@@ -71,7 +73,8 @@ def embedding_items(
     if others:
         files = [file for path in others for file in _volumes(path)]
         found = scan_items(files, series_part=series_part, uneven_slices=uneven_slices)
-        items += [{**item, **({"modality": modality.upper()} if modality else {})} for item in found]
+        stated = [modality.upper() if modality else header_modality(item["image"]) for item in found]
+        items += [{**item, **({"modality": word} if word else {})} for item, word in zip(found, stated)]
     if masks is not None:
         items = [_masked(item, Path(masks), organ) for item in items]
     _check_ids(items)

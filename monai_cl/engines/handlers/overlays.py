@@ -27,7 +27,7 @@ class OverlayPictures:
         draw: `monai_cl.report.overlay_figure`; handed in by the config, so that engines do not depend on the report.
         output_dir: the run's folder; pictures go to its ``overlays``.
         labels: id -> organ name.
-        window: HU range of the picture.
+        window: HU range of the picture, where the image does not say its own (`monai_cl.data.ScanIntensityd`).
         count: cases drawn; 0 switches the pictures off.
         is_writer: whether this process writes; by default rank 0 does.
     """
@@ -63,7 +63,8 @@ class OverlayPictures:
                 for a in (volume.array, output["label"][0].cpu(), output["pred"][0].cpu())
             ]
             spacing = nib.affines.voxel_sizes(volume.affine)[np.argsort(orientation[:, 0])]
-            png = self.draw(*arrays, spacing=spacing, labels=self.labels, window=self.window)
+            window = tuple(item["image"].meta.get("window", self.window))  # of scans that are not CT their own
+            png = self.draw(*arrays, spacing=spacing, labels=self.labels, window=window)
             path = self.folder / f"{file_name(str(item['id']))}.png"
             write_atomically(path, png)
             if path not in self.files:

@@ -17,11 +17,20 @@ from monai.transforms import (
     Transform,
 )
 
-from monai_cl.data import DataList, LoadLabeld, LoadScand, Preparation, SegmentationPatches, VolumeStore, fold_items
+from monai_cl.data import (
+    DataList,
+    LoadLabeld,
+    LoadScand,
+    Preparation,
+    ScanIntensityd,
+    SegmentationPatches,
+    VolumeStore,
+    fold_items,
+)
 from monai_cl.engines.distributed.collectives import shard_indices
 from monai_cl.engines.prepared_lists import fold_of, prepare_all
 from monai_cl.errors import UserError
-from monai_cl.transforms import CheckHounsfieldd, Spacingd
+from monai_cl.transforms import Spacingd
 
 
 def foreground_names(data_list: DataList) -> list[str]:
@@ -184,13 +193,13 @@ def image_preprocessing(
 
     Args:
         spacing: mm of a voxel, RAS.
-        window: (lower, upper) HU, clipped and scaled to [0, 1].
+        window: (lower, upper) HU, clipped and scaled to [0, 1]; scans that are not CT have their own scale.
         label: load the label too, in the axes of the image's file and in the ids of the list, for Dice.
     """
     keys = ["image", "label"] if label else ["image"]
     steps: list[Transform] = [
         LoadScand(keys=["image"]),
-        CheckHounsfieldd(keys=["image"]),
+        ScanIntensityd(keys=["image"], window=window),
         EnsureChannelFirstd(keys=["image"]),
     ]
     if label:

@@ -21,10 +21,10 @@ from monai_cl.data import (
 )
 from monai_cl.data.datalist.items import holds_hounsfield
 from monai_cl.data.slices.ct_slices import WINDOW
-from monai_cl.data.store.conversion import PERCENTILE_RANGE
 from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
+from monai_cl.transforms.scan_scale import SCALE
 
 logger = logging.getLogger(__name__)
 # native spacing: the paper's slices are not resampled
@@ -138,7 +138,7 @@ def slice_window(window: Sequence[float] | None, intensity: str = "hounsfield") 
         intensity: see `Preparation`.
     """
     if window is None:
-        return WINDOW if intensity == "hounsfield" else PERCENTILE_RANGE
+        return WINDOW if intensity == "hounsfield" else SCALE
     return float(window[0]), float(window[1])
 
 

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from monai_cl.data import LoadLabeld, LoadScand
 from monai_cl.data.slices.pixels import fit_slices, unfit_slices
-from monai_cl.data.store.conversion import by_percentiles
 from monai_cl.engines.slices.data import slice_window
 from monai_cl.transforms import CheckHounsfieldd
+from monai_cl.transforms.scan_scale import scale_range, scaled
 
 
 class ScaleByPercentilesd(MapTransform):
@@ -45,8 +45,9 @@ class ScaleByPercentilesd(MapTransform):
         for key in self.keys:
             image = item[key]
             where = getattr(image, "meta", {}).get("filename_or_obj", key)
-            scaled = np.rint(by_percentiles(np.asarray(image), where=where))
-            image[...] = torch.from_numpy(scaled)
+            array = np.asarray(image).astype(np.float32)
+            found = np.rint(scaled(array, scale_range(array, "percentiles", where=where)))
+            image[...] = torch.from_numpy(found)
         return item
 
 

@@ -15,8 +15,9 @@ from monai_cl.data.patches.crops import read_crop
 from monai_cl.engines import embed, read_encoder
 from monai_cl.engines.embedding.pooling import pool_layers
 from monai_cl.errors import UserError
+from monai_cl.transforms.scan_scale import body_threshold
 from monai_cl.transforms.volume.body import body_mask
-from tests.data.volume_files import affine_of, ct_array, write_dicom, write_nifti
+from tests.data.volume_files import affine_of, as_mr, ct_array, write_dicom, write_nifti
 from tests.engines.embedding.encoders import INPUT, KINDS, PATCH, network, write_encoder, write_head, write_scan
 
 
@@ -52,6 +53,25 @@ def test_the_patch_of_a_unetr_is_its_own_forward_on_the_patch_of_its_training(le
     middle = layers.columns["slice"].index(16)
     expected = voxels[:, :, :, 16][:, body[:, :, 16]].mean(1)
     np.testing.assert_allclose(layers.vectors[middle], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_mr_is_embedded_on_the_scale_that_the_encoder_was_trained_with(tmp_path):
+    scan = write_nifti(tmp_path / "mr.nii.gz", as_mr(ct_array((PATCH,) * 3), gain=30.0), affine_of("RAS", (2.0,) * 3))
+    encoder = write_encoder(tmp_path / "encoder.pt", "unetr", modality={"CT": "hounsfield", "MR": "zscore"})
+    item = {"image": str(scan), "id": "mr", "patient": "p", "modality": "MR", "intensity": "zscore"}
+    done = prepare([item], tmp_path / "store", Preparation((2.0, 2.0, 2.0)), progress=False)
+    image, _ = read_crop(done.store, done.keys[0], (0, 0, 0), (PATCH,) * 3, window=(-150.0, 250.0))
+    stored = done.store.read(done.keys[0])
+    body = torch.from_numpy(body_mask(stored, body_threshold(stored)))
+    assert 0.2 < body.float().mean() < 0.9
+    with torch.no_grad():
+        maps = network("unetr").encode(image[None])[0][0]
+    found = embed(encoder, scan, unit="scan", level=0, modality="mri").vectors[0]
+    np.testing.assert_allclose(found, maps[:, body].mean(1), rtol=1e-4, atol=1e-5)
+    only = write_encoder(tmp_path / "only.pt", "unetr", modality={"MR": "zscore"})
+    np.testing.assert_array_equal(embed(only, scan, unit="scan", level=0).vectors[0], found)
+    with pytest.raises(UserError, match="expected a scan of MR, which the encoder was trained on, found CT"):
+        embed(only, scan, unit="scan", level=0, modality="CT")
 
 
 @pytest.mark.parametrize("kind", ["tinynet", "clustering", "segmentation"])

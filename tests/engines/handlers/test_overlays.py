@@ -56,6 +56,14 @@ def test_everything_is_turned_to_ras_alike(tmp_path, scan):
     assert (call["labels"], call["window"]) == ({1: "spleen"}, (-150.0, 250.0))
 
 
+def test_an_image_that_says_its_own_range_is_drawn_in_it(tmp_path, scan):
+    handler, draw = pictures(tmp_path)
+    engine = engine_at(scan, 1)
+    engine.state.batch[0]["image"].meta["window"] = [12.0, 900.0]
+    handler(engine)
+    assert draw.calls[0]["window"] == (12.0, 900.0)
+
+
 def test_axes_that_are_permuted_take_their_spacing_along(tmp_path):
     scan = write_nifti(tmp_path / "ct.nii.gz", ct_array(), affine_of("SAR", spacing=(1.0, 2.0, 3.0)))
     handler, draw = pictures(tmp_path)

@@ -1,0 +1,62 @@
+"""What kind of scan a list, a user or a DICOM header says an image is, and on which scale a network takes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from monai_cl.data.io.formats import format_of
+
+CT, HOUNSFIELD = "CT", "hounsfield"
+# what DICOM calls a modality that a list may name in another way, by the beginning of the word
+_NAMES = {"CT": "CT", "MR": "MR", "PT": "PT", "PET": "PT", "US": "US", "NM": "NM"}
+
+
+def modality_name(word: str) -> str:
+    """A modality as DICOM writes it, where the word stands for one: "CTA" is CT, "MRI" is MR; others in capitals.
+
+    Args:
+        word: of a data list, a command line or a DICOM header.
+    """
+    word = word.strip().upper()
+    return next((name for start, name in _NAMES.items() if word.startswith(start)), word)
+
+
+def scales_of(modality: str | Mapping[str, str]) -> dict[str, str]:
+    """Modality -> ``hounsfield``, ``percentiles`` or ``zscore``, from the ``modality`` that a file of weights states.
+
+    Args:
+        modality: such a mapping, or the word ``"CT"``.
+    """
+    return dict(modality) if isinstance(modality, Mapping) else {modality_name(modality): HOUNSFIELD}
+
+
+def header_modality(path: str | os.PathLike) -> str:
+    """The modality that a DICOM header states, such as ``"MR"``; "" for other formats, or where the header does not.
+
+    Args:
+        path: as for :func:`monai_cl.data.read_volume`; one image of a series is opened.
+    """
+    if not format_of(Path(path)).is_series:
+        return ""
+    from monai_cl.data.dicom.slice_headers import series_modality  # other formats do without SimpleITK
+
+    return series_modality(Path(path))
+
+
+def modality_fault(stated: str | None, header: str) -> tuple[str, str, str, str] | None:
+    """How a DICOM header contradicts a modality, in the form of `monai_cl.transforms.hounsfield.hounsfield_fault`.
+
+    A word that is none of DICOM's, such as T1, says only that the scan is not CT.
+
+    Args:
+        stated: by a list or a user; None: nothing is, which means CT.
+        header: of `header_modality`.
+    """
+    own, other, known = modality_name(stated or CT), modality_name(header), set(_NAMES.values())
+    if own == other or other not in known or not (other == CT or own in known):
+        return None
+    said = f"{stated}, as the list or the command says" if stated else "CT, for nothing says another modality"
+    remedy = f'state what the header does, {other} ("modality" in a data list)'
+    return "modality", said, f"{other} in the DICOM header", remedy

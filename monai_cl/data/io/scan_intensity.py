@@ -1,0 +1,86 @@
+"""Whole scans of any modality on the scale that their network was trained on, in MONAI's pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from monai_cl.data.io.modality import HOUNSFIELD, header_modality, modality_fault, modality_name, scales_of
+from monai_cl.errors import UserError
+from monai_cl.transforms.check_hounsfield import CheckHounsfieldd
+from monai_cl.transforms.scan_scale import SCALE, scale_range, scaled
+
+
+class ScanIntensityd(MapTransform):
+    """Check a CT for HU; bring any other scan onto the window, so that the steps after this one are those of CT.
+
+    To be placed after loading. An item of a data list has its scale from the list (``intensity``, see
+    `monai_cl.engines.read_list`). Without ``known`` an item that states none is CT. With it, for items that are paths
+    alone, the modality decides: that of the DICOM header, else ``modality``, else the only one that is known.
+    ``window`` of its metadata says afterwards which of its intensities became the ends of the window.
+
+    Args:
+        keys: of the images, (X, Y, Z) with metadata.
+        window: (lower, upper) HU that a later step scales to [0, 1].
+        known: modality -> scale, or ``"CT"``: what the network was trained on, as its file of weights says.
+        modality: of scans whose header does not state one.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        UserError: when called: a modality that the network does not know, that the DICOM header contradicts, or that
+            nothing states; what is no CT in HU.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        window: Sequence[float],
+        known: str | Mapping[str, str] | None = None,
+        modality: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.window, self.modality = (float(window[0]), float(window[1])), modality
+        self.known = None if known is None else scales_of(known)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its images checked or scaled."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image: MetaTensor = item[key]
+            file = str(image.meta.get("filename_or_obj", key))
+            intensity = item.get("intensity") or (HOUNSFIELD if self.known is None else self._intensity(file))
+            if intensity == HOUNSFIELD:
+                CheckHounsfieldd([key])(item)
+                continue
+            array = np.asarray(image).astype(np.float32)
+            limits, (low, high) = scale_range(array, intensity, where=file), self.window
+            image[...] = torch.from_numpy(scaled(array, limits) / np.float32(SCALE[1]) * (high - low) + low)
+            image.meta["window"] = [float(limit) for limit in limits]
+        return item
+
+    def _intensity(self, file: str) -> str:
+        """``hounsfield`` or the scale of the scan's modality."""
+        known, header = self.known or {}, header_modality(file)
+        if self.modality and (fault := modality_fault(self.modality, header)):
+            _, said, found, remedy = fault
+            raise UserError(file, expected=said, found=found, remedy=remedy)
+        own = modality_name(self.modality or header or (next(iter(known)) if len(known) == 1 else ""))
+        if own in known:
+            return known[own]
+        remedy = f"name it: --modality {' or --modality '.join(known)}"
+        if own:
+            remedy = f'train on scans of {own} too: a data list with "modality": "{own}"'
+        raise UserError(
+            file,
+            expected=f"a scan of {' or '.join(known)}, which the network was trained on",
+            found=f"modality {own}" if own else "a file that does not state its modality",
+            remedy=remedy,
+        )
