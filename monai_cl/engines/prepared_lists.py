@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data import DataList, Preparation, PreparedItems, load_data_list, prepare
-from monai_cl.data.datalist.items import describe_item, holds_hounsfield, item_modality
+from monai_cl.data.datalist.items import describe_item, is_ct, item_modality
+from monai_cl.data.io.formats import is_picture
 from monai_cl.data.io.modality import CT, HOUNSFIELD, modality_name
 from monai_cl.data.store.preparation import INCOMPLETE
 from monai_cl.errors import UserError
@@ -43,7 +44,8 @@ def read_list(
     content = load_data_list(
         data_list, data_root=data_root or None, allow_outside=allow_outside, uneven_slices=uneven_slices
     )
-    others = [i for dataset in content.datasets for _, _, i in dataset.entries() if not holds_hounsfield(i)]
+    scans = (i for dataset in content.datasets for _, _, i in dataset.entries() if not is_picture(str(i["image"])))
+    others = [item for item in scans if not is_ct(item_modality(item))]
     names = {modality_name(item_modality(item)) for item in others}
     scales = intensity if isinstance(intensity, Mapping) else dict.fromkeys({*names, "any"}, intensity)
     wrong = [name for name in {*scales, *names} if name != CT and scales.get(name) not in SCALES]

@@ -119,10 +119,13 @@ class TrainingTask(BundleTrainTask):
         """Of scans that are not DICOM: as the app was made with, else the only one that its model knows."""
         from monai.bundle import ConfigParser
 
-        inference = ConfigParser.load_config_file(str(Path(self.bundle_path) / "configs" / "inference.yaml"))
+        config = Path(self.bundle_path) / "configs" / "inference.yaml"
+        stated = str(ConfigParser.load_config_file(str(config)).get("modality") or "")
         model = Path(self.bundle_path) / "models" / self.const.model_pytorch()
         known = scales_of(from_model(model, "modality", CT))
-        return inference.get("modality") or (next(iter(known)) if len(known) == 1 and CT not in known else None)
+        if stated and not stated.startswith("$"):
+            return stated
+        return next(iter(known)) if len(known) == 1 and CT not in known else None
 
     def _partition_datalist(self, datalist: list, request: Mapping[str, Any], shuffle: bool = False) -> tuple:
         training, validation = super()._partition_datalist(datalist, request, shuffle)

@@ -122,6 +122,11 @@ ATTRIBUTES = {
 }
 
 
+def _mr(header: pydicom.Dataset, number: int) -> None:
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+    header.Modality = "MR"
+
+
 def _without(name: str, tag: int) -> Maker:
     def edit(header: pydicom.Dataset, number: int) -> None:
         if number == 2:
@@ -539,6 +544,13 @@ GEOMETRY = [
             ("slice002.dcm", f"as {name}, found none", "export the series again"),
         )
         for name, tag in ATTRIBUTES.items()
+    ),
+    Case(
+        "values",
+        "a DICOM header of MR, in a list or for a network of CT",
+        SCAN,
+        _edited([0, 2, 4, 6], _mr),
+        ("bad_series", "found", "MR", '"modality"'),
     ),
     _row(
         "a single DICOM slice",

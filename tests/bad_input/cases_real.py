@@ -112,9 +112,9 @@ REAL = [
     ),
     _refused(
         "nibabel/decimal_rescale.dcm",
-        "a slice of one value",
-        "the value -4096 in every voxel",
-        "export it again",
+        "a DICOM slice of MR",
+        "MR",
+        '"modality"',
         group="values",
     ),
     *(_encoding(name, words, "decoded, exactly", _same) for name, words in LOSSLESS.items()),

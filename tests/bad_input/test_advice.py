@@ -25,6 +25,7 @@ MET = {
     "data/io/nifti.py": ("convert",),  # after the command in full
     "data/io/result_records.py": INFERRING,
     "data/io/volume_writer.py": tuple(f"{bundle} inference" for bundle in (*SEGMENTING, "mixcl_ct_pretraining")),
+    "data/io/scan_intensity.py": tuple(f"{bundle} inference" for bundle in (*SEGMENTING, "mixcl_ct_pretraining")),
     "data/io": READING,
     "data/dicom": READING,
     "data/slices/energy_reference.py": ("reference_energy",),

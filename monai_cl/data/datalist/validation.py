@@ -156,12 +156,13 @@ def _file_faults(
         yield "missing file", "a file", f"nothing at {path}", _near(path, dataset)
         return
     try:
+        wrong = modality_fault(item.get("modality"), header_modality(path)) if key == "image" else None
+        if wrong:
+            yield wrong
         if read_voxels:
-            yield from _voxel_faults(dataset, item, key, read)
+            yield from _voxel_faults(dataset, item, key, read, look=not wrong)
         elif (grid := read_grid(path)) is not None:
             read.grids[key] = grid
-        if key == "image" and (wrong := modality_fault(item.get("modality"), header_modality(path))):
-            yield wrong
         if key == "image" and key in read.grids and (miscounted := slice_count_fault(item, read.grids[key])):
             yield "slice findings", *miscounted
         names = dataset.labels if key == "label" else {}
@@ -171,12 +172,14 @@ def _file_faults(
         yield "unreadable file", *_reason(error, path)
 
 
-def _voxel_faults(dataset: DataSet, item: dict[str, Any], key: str, read: _ReadFiles) -> Iterator[_Fault]:
+def _voxel_faults(
+    dataset: DataSet, item: dict[str, Any], key: str, read: _ReadFiles, *, look: bool
+) -> Iterator[_Fault]:
     options = reading_options(item)
     if key == "image":
         volume = read_volume(item[key], **options)
         read.grids[key], read.fingerprint = volume.grid, scan_fingerprint(volume)
-        yield from _image_faults(volume.array, holds_hounsfield(item))
+        yield from _image_faults(volume.array, holds_hounsfield(item)) if look else ()
     else:
         volume = read_label_file(item[key], image=item["image"], **options)
         read.grids[key] = volume.grid

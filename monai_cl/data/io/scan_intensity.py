@@ -29,7 +29,7 @@ class ScanIntensityd(MapTransform):
         keys: of the images, (X, Y, Z) with metadata.
         window: (lower, upper) HU that a later step scales to [0, 1].
         known: modality -> scale, or ``"CT"``: what the network was trained on, as its file of weights says.
-        modality: of scans whose header does not state one.
+        modality: of scans whose header does not state one; ``known`` again says nothing.
         allow_missing_keys: skip absent keys.
 
     Raises:
@@ -43,12 +43,12 @@ class ScanIntensityd(MapTransform):
         *,
         window: Sequence[float],
         known: str | Mapping[str, str] | None = None,
-        modality: str | None = None,
+        modality: str | Mapping[str, str] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.window, self.modality = (float(window[0]), float(window[1])), modality
-        self.known = None if known is None else scales_of(known)
+        self.window, self.known = (float(window[0]), float(window[1])), None if known is None else scales_of(known)
+        self.modality = None if modality is None or modality == known else str(modality)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its images checked or scaled."""
