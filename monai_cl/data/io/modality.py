@@ -33,7 +33,7 @@ def scales_of(modality: str | Mapping[str, str]) -> dict[str, str]:
 
 
 def header_modality(path: str | os.PathLike) -> str:
-    """The modality that a DICOM header states, such as ``"MR"``; "" for other formats, or where the header does not.
+    """What a DICOM header states: CT, MR, PT, US or NM; "" for what it says else, and for other formats.
 
     Args:
         path: as for :func:`monai_cl.data.read_volume`; one image of a series is opened.
@@ -42,7 +42,8 @@ def header_modality(path: str | os.PathLike) -> str:
         return ""
     from monai_cl.data.dicom.slice_headers import series_modality  # other formats do without SimpleITK
 
-    return series_modality(Path(path))
+    name = modality_name(series_modality(Path(path)))
+    return name if name in _NAMES.values() else ""
 
 
 def modality_fault(stated: str | None, header: str) -> tuple[str, str, str, str] | None:
@@ -54,9 +55,9 @@ def modality_fault(stated: str | None, header: str) -> tuple[str, str, str, str]
         stated: by a list or a user; None: nothing is, which means CT.
         header: of `header_modality`.
     """
-    own, other, known = modality_name(stated or CT), modality_name(header), set(_NAMES.values())
-    if own == other or other not in known or not (other == CT or own in known):
+    own = modality_name(stated or CT)
+    if header in ("", own) or (header != CT and own not in _NAMES.values()):
         return None
     said = f"{stated}, as the list or the command says" if stated else "CT, for nothing says another modality"
-    remedy = f'state what the header does, {other} ("modality" in a data list)'
-    return "modality", said, f"{other} in the DICOM header", remedy
+    remedy = f'state what the header does, {header} ("modality" in a data list)'
+    return "modality", said, f"{header} in the DICOM header", remedy
