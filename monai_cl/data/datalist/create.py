@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def create_data_list(
     if validation:
         set_aside(document, validation)
     if modality is None:
-        first = folder / items[0]["image"]
+        first = [folder / item["image"] for item in items[:1]]
         modality = published.modality if published else _modality(named.channels, named.images, first)
     head = {"name": name or folder.name or "data", "modality": modality, **used.document}
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
@@ -195,13 +195,13 @@ def _class_folders(
     return FoundList({"name": name or folder.name or "data", **document}, PATTERN, None)
 
 
-def _modality(channels: Mapping[str, str], images: str, first: Path) -> str:
+def _modality(channels: Mapping[str, str], images: str, first: Sequence[Path]) -> str:
     if is_picture(images):
         expected = "the modality of PNG and JPEG"
         raise UserError("modality", expected=expected, found="none", remedy="name it, such as --modality XR")
     if len(channels) == 1 and "0" in channels:
         return channels["0"]
-    return header_modality(first) or modality_of(images)
+    return "".join(map(header_modality, first)) or modality_of(images)
 
 
 def _names(folder: Path, organs: Mapping[Any, Any] | None, description: Mapping[str, Any]) -> OrganNames | None:

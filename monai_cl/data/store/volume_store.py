@@ -23,7 +23,7 @@ from monai_cl.data.io.segment_names import check_segment_names
 from monai_cl.data.store import integrity
 from monai_cl.data.store.arrays import StoredArray, write_array
 from monai_cl.data.store.conversion import Converted, Preparation, convert
-from monai_cl.data.store.entry import StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
+from monai_cl.data.store.entry import BODY_HU, StoreEntry, draw_coordinates, load_entry, save_coordinates, save_entry
 from monai_cl.data.store.keys import Slot, is_key, slot_of
 from monai_cl.data.store.later_fingerprint import later_fingerprint
 from monai_cl.data.store.locks import Busy, entry_lock
@@ -236,10 +236,8 @@ class VolumeStore:
         item = slot.item
         arrays = {"image": converted.image, "label": converted.label}
         made = json.loads(json.dumps(self.preparation.of(item).parameters))
-        options = {"body": body_threshold(converted.image)} if "intensity" in made else {}
-        coordinates, voxels = draw_coordinates(
-            converted.image, converted.label, seed=zlib.crc32(slot.key.encode()), **options
-        )
+        seed, body = zlib.crc32(slot.key.encode()), body_threshold(converted.image) if "intensity" in made else BODY_HU
+        coordinates, voxels = draw_coordinates(converted.image, converted.label, seed=seed, body=body)
         check_label_ids(item, voxels)
         with new_directory(self.root / slot.key, keep_existing=True) as folder:
             for kind, array in arrays.items():
