@@ -36,6 +36,7 @@ RULES = (
     Rule(r"^(WORKERS=\d+ )?make (test|check|test-slow|test-gpu)$", "the suite cannot run itself", shown_by="make"),
     Rule(r"^make (bench|soak)\b", "hours", shown_by="make"),
     Rule(r"^make (monailabel|test-monailabel|test-install)$", "environments of gigabytes", shown_by="make"),
+    Rule(r"^python -m http\.server ", "a server that does not end", shown_by="pip"),
     Rule(r"^curl ", "a running server", shown_by="tests/serving/test_monai_label.py"),
     Rule(r"^python -m monai_cl monailabel ", "a server, which test_monai_label.py starts", replace={"$": " --nostart"}),
     Rule(
