@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monai_cl.errors import UserError
-from monai_cl.transforms.hounsfield import PERCENTILES
+from monai_cl.transforms.hounsfield import PERCENTILES, flat_fault, refuse
 
 SCALES = ("percentiles", "zscore")
 SCALE = (0.0, 1000.0)
@@ -30,9 +30,7 @@ def scale_range(array: np.ndarray, intensity: str, *, where: object) -> tuple[fl
         raise UserError(where, expected="finite voxels", found="NaN or infinity", remedy="correct the file")
     low, high = np.percentile(array, PERCENTILES)
     if not high > low:
-        raise UserError(
-            where, expected="an image", found=f"the value {low:g} in nearly all voxels", remedy="correct the file"
-        )
+        refuse(flat_fault(array), where)
     if intensity == "percentiles":
         return low, high
     body = array[array > low + _BODY * (high - low)].astype(np.float64)

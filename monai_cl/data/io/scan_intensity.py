@@ -14,6 +14,7 @@ from monai.transforms import MapTransform
 from monai_cl.data.io.modality import HOUNSFIELD, header_modality, modality_fault, modality_name, scales_of
 from monai_cl.errors import UserError
 from monai_cl.transforms.check_hounsfield import CheckHounsfieldd
+from monai_cl.transforms.hounsfield import refuse
 from monai_cl.transforms.scan_scale import SCALE, scale_range, scaled
 
 
@@ -69,9 +70,7 @@ class ScanIntensityd(MapTransform):
     def _intensity(self, file: str) -> str:
         """``hounsfield`` or the scale of the scan's modality."""
         known, header = self.known or {}, header_modality(file)
-        if self.modality and (fault := modality_fault(self.modality, header)):
-            _, said, found, remedy = fault
-            raise UserError(file, expected=said, found=found, remedy=remedy)
+        refuse(modality_fault(self.modality, header) if self.modality else None, file)
         own = modality_name(self.modality or header or (next(iter(known)) if len(known) == 1 else ""))
         if own in known:
             return known[own]
