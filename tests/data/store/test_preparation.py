@@ -269,7 +269,7 @@ def test_a_dicom_series_in_a_list_is_validated_and_stored_like_its_nifti(tmp_pat
 
 @pytest.mark.parametrize("remembers", [True, False], ids=["notes are kept", "notes cannot be written"])
 def test_a_source_is_read_once_to_hash_it_and_not_at_all_when_it_is_there(tmp_path, monkeypatch, remembers):
-    from monai_cl.data.store import keys, sources
+    from monai_cl.data.store import sources, volume_store
 
     calls: dict[str, list] = {"hash": [], "look": [], "key": []}
 
@@ -278,7 +278,7 @@ def test_a_source_is_read_once_to_hash_it_and_not_at_all_when_it_is_there(tmp_pa
 
     monkeypatch.setattr(sources, "_digest", counted("hash", sources._digest))
     monkeypatch.setattr(sources, "_read_note", counted("look", sources._read_note))
-    monkeypatch.setattr(keys, "_entry_key", counted("key", keys._entry_key))
+    monkeypatch.setattr(volume_store, "slot_of", counted("key", volume_store.slot_of))
     if not remembers:
         monkeypatch.setattr(sources, "write_json", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only")))
     items = items_of(tmp_path, 3)
