@@ -12,11 +12,7 @@ from monai_cl.transforms.hounsfield import hounsfield_fault, refuse
 
 
 class CheckHounsfieldd(MapTransform):
-    """Pass images in HU on as they are; place it after `LoadImaged`.
-
-    Args:
-        keys: of the images, before any windowing.
-    """
+    """Pass images in HU on as they are; place it after `LoadImaged`, before any windowing. ``keys`` are the images'."""
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """The item, unchanged.

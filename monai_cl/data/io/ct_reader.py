@@ -110,8 +110,7 @@ class LoadLabeld(MapTransform):
     arrays are then no pair. See :func:`read_label`, which gets ``label_map``, ``ignore`` and
     ``uneven_slices`` of the item.
 
-    Args:
-        keys: of the paths; each becomes a label (1, X, Y, Z) float32 in the axes of the image's file.
+    ``keys`` are of the paths; each becomes a label (1, X, Y, Z) float32 in the axes of the image's file.
 
     Raises:
         UserError: when called, see :func:`read_label`.

@@ -62,8 +62,7 @@ class AnnotatedDiceCELoss(DiceCELoss):
 class AnnotatedVoxelsd(MapTransform):
     """Make label and prediction background where ``label`` is `IGNORED`: then no metric of an organ counts them.
 
-    Args:
-        keys: of the class maps (1, X, Y, Z), predictions and label.
+    ``keys`` are of the class maps (1, X, Y, Z), predictions and label.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

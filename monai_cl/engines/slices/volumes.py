@@ -29,11 +29,7 @@ from monai_cl.transforms.scan_scale import scale_range, scaled
 
 
 class ScaleByPercentilesd(MapTransform):
-    """Transform: scans of other modalities than CT on the scale of the store, see `Preparation`.
-
-    Args:
-        keys: of the images.
-    """
+    """Transform: scans of other modalities than CT on the scale of the store, see `Preparation`; ``keys``: images."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its images scaled, rounded as the store rounds them.

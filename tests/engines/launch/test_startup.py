@@ -96,7 +96,7 @@ def test_an_option_that_the_package_refuses_is_one_line(as_a_run, capsys):
     preflight()
     error = raised(lambda: MixCLNet(img_size=50), RuntimeError("Failed to instantiate ConfigComponent"))
     assert shown(error, capsys) == [
-        "error: img_size (a bundle's patch_size) must be multiples of 16, at least 32 voxels, got [50, 50, 50]"
+        "error: patch_size must be three multiples of 16, at least 32 voxels, got [50, 50, 50]"
     ]
 
 
