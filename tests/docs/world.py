@@ -133,8 +133,10 @@ class World:
                 target.mkdir(parents=True)
                 for path in sorted((self.data / "synthetic_spleen" / name).iterdir()):
                     shutil.copy(path, target / path.name)
+            (self.data / "mr").mkdir(exist_ok=True)
+            shutil.copytree(self.data / "mine" / kind, self.data / "mr" / {"ct": "mr"}.get(kind, kind))
         (self.data / "new").mkdir()
-        for name in ("scan", "a", "b"):
+        for name in ("scan", "a", "b", "mr"):
             shutil.copy(one_organ[0], self.data / "new" / f"{name}.nii.gz")
         array = (np.asarray(read_volume(one_organ[1]).array) // 2 * 2).astype(np.int16)
         series = write_dicom(self.folder / "series", array, 8.0 * np.arange(array.shape[2]), spacing=(8.0, 8.0))
