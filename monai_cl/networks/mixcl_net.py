@@ -78,7 +78,8 @@ class MixCLNet(nn.Module):
         network = self.backbone.build(
             in_channels=in_channels, out_channels=in_channels, img_size=sizes, feature_size=feature_size, **transformer
         )
-        self.add_module(INNER[self.backbone.name != "unetr"], network)  # the first as earlier versions have it
+        of_unetr, of_others = INNER
+        self.add_module(of_unetr if self.backbone.name == "unetr" else of_others, network)
         channels = self.backbone.channels(network)
         self.projectors = nn.ModuleDict({str(level): projector(channels[level]) for level in self.levels})
         # one convolution for all data sets: every parameter takes part in every step, as DDP requires

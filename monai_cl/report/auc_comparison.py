@@ -9,6 +9,8 @@ import numpy as np
 
 from monai_cl.data.records.classes import interval_fault
 
+_RESAMPLES, _AT_ONCE = 10_000, 500
+
 
 @dataclass(frozen=True)
 class AUCDifference:
@@ -33,9 +35,7 @@ class AUCDifference:
     by_seed: tuple[float, ...]
 
 
-def auc_difference(
-    labels: np.ndarray, first: np.ndarray, second: np.ndarray, *, resamples: int = 2000
-) -> AUCDifference:
+def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> AUCDifference:
     """Compare probabilities of the same patients, seed by seed.
 
     Seeds are drawn with replacement, and patients within their class, the same for both.
@@ -44,7 +44,6 @@ def auc_difference(
         labels: (n,) 0 or 1.
         first: (s, n) probabilities of s runs.
         second: (s, n), of the runs with the same seeds.
-        resamples: of the bootstrap.
 
     Raises:
         ValueError: shapes that do not fit, or one class only.
@@ -60,13 +59,14 @@ def auc_difference(
     aucs = wins.mean((2, 3))
     gain = wins[1] - wins[0]  # (s, positive, negative)
     rng = np.random.default_rng(0)
-    drawn = np.empty(resamples)
-    count, n, m = gain.shape
-    for number in range(resamples):
-        chosen = np.bincount(rng.integers(count, size=count), minlength=count) / count
-        rows = np.bincount(rng.integers(n, size=n), minlength=n) / n
-        columns = np.bincount(rng.integers(m, size=m), minlength=m) / m
-        drawn[number] = rows @ np.tensordot(chosen, gain, axes=1) @ columns
+    drawn, counts = np.empty(_RESAMPLES), gain.shape
+    for start in range(0, _RESAMPLES, _AT_ONCE):
+        # how often each seed, patient of class 1 and patient of class 0 is drawn, as shares
+        draws = [[_shares(rng, count) for count in counts] for _ in range(_AT_ONCE)]
+        seeds, rows, columns = (np.stack(part) for part in zip(*draws))
+        by_seed = [((rows @ one) * columns).sum(1) for one in gain]
+        drawn[start : start + _AT_ONCE] = (seeds * np.stack(by_seed, axis=1)).sum(1)
+    count, n, m = counts
     low, high = (float(value) for value in np.quantile(drawn, [0.025, 0.975]))
     note = interval_fault(negative=m, positive=n, interval=(low, high))
     return AUCDifference(
@@ -110,3 +110,7 @@ def auc_by_fraction(
             tables.append(np.array([[run[patient] for patient in patients] for run in runs]))
         compared[fraction] = auc_difference(truth, *tables)
     return compared
+
+
+def _shares(rng: np.random.Generator, count: int) -> np.ndarray:
+    return np.bincount(rng.integers(count, size=count), minlength=count) / count

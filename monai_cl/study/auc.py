@@ -50,7 +50,7 @@ def auc_gain(arm: Predictions, control: Predictions) -> Difference:
     if set(labels.tolist()) != {0, 1}:
         return Difference(None, None, 0, 0, 0)
     scores = np.array([[run[patient][1] for patient in patients] for run in runs])  # (2 x seeds, patients)
-    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :], resamples=10_000)
+    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :])
     return Difference(
         mean=found.mean,
         interval=found.interval,

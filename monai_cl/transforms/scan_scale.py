@@ -33,7 +33,7 @@ def scale_range(array: np.ndarray, intensity: str, *, where: object) -> tuple[fl
         refuse(flat_fault(array), where)
     if intensity == "percentiles":
         return low, high
-    body = array[array > low + _BODY * (high - low)].astype(np.float64)
+    body = array[array > _threshold(low, high)].astype(np.float64)
     reach = _SDS * (body.std() or 1.0)
     return float(body.mean() - reach), float(body.mean() + reach)
 
@@ -55,5 +55,8 @@ def body_threshold(array: np.ndarray) -> float:
     Args:
         array: (X, Y, Z), in the scan's units or on any linear scale of them.
     """
-    low, high = np.percentile(array, PERCENTILES)
+    return _threshold(*np.percentile(array, PERCENTILES))
+
+
+def _threshold(low: float, high: float) -> float:
     return float(low + _BODY * (high - low))

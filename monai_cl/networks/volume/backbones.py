@@ -68,7 +68,7 @@ class UNETRBackbone(Backbone):
         }
 
 
-class ConvolutionalBackbone(Backbone):
+class FreeSizeBackbone(Backbone):
     """A network of any patch size: its arguments are its name, its channels and the classes."""
 
     def arguments(self, network: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class ConvolutionalBackbone(Backbone):
         return {"backbone": self.name, **sizes}
 
 
-class SegResNetBackbone(ConvolutionalBackbone):
+class SegResNetBackbone(FreeSizeBackbone):
     """MONAI's `SegResNet` with its own blocks (1, 2, 2, 4): four levels, each from the one before."""
 
     name, kind, output, multiple, smallest = "segresnet", SegResNet, "conv_final.2.conv", 8, 16
@@ -107,7 +107,7 @@ class SegResNetBackbone(ConvolutionalBackbone):
         return network.conv_final[:2](decoded)
 
 
-class DynUNetBackbone(ConvolutionalBackbone):
+class DynUNetBackbone(FreeSizeBackbone):
     """MONAI's `DynUNet`, nnU-Net's network, with five levels of 3³ kernels, at most 320 channels."""
 
     name, kind, output, multiple, smallest = "dynunet", DynUNet, "output_block.conv.conv", 16, 32
@@ -140,7 +140,7 @@ class DynUNetBackbone(ConvolutionalBackbone):
         return decoded
 
 
-class SwinUNETRBackbone(ConvolutionalBackbone):
+class SwinUNETRBackbone(FreeSizeBackbone):
     """MONAI's `SwinUNETR`: six levels, the fifth the transformer's own; ``feature_size`` a multiple of 12."""
 
     name, kind, output, multiple, smallest = "swin_unetr", SwinUNETR, "out.conv.conv", 32, 64
@@ -210,7 +210,7 @@ def find_backbone(backbone: str | Backbone) -> Backbone:
 
 
 INNER = ("unetr", "network")
-"""What a `MixCLNet` calls the network in it: the first, if it is a UNETR."""
+"""What a `MixCLNet` calls the network in it: a UNETR, as files of earlier versions have it, and any other."""
 _own: dict[str, Backbone] = {}
 
 
