@@ -65,8 +65,8 @@ def start(
     head_options,
     images,  # noqa: F811
     tmp_path_factory,
-) -> Callable[[str], ConfigWorkflow]:
-    """``start(case)``: its workflow, initialised."""
+) -> Callable[..., ConfigWorkflow]:
+    """``start(case, **more options)``: its workflow, initialised."""
     own = {
         **{bundle: lambda b=bundle: training_options(b) for bundle in (MIXCL, SPLEEN, ORGANS)},
         **{bundle: lambda b=bundle: slice_options(b) for bundle in (WSP, CLASSIFICATION)},
@@ -78,10 +78,16 @@ def start(
         },
     }  # fmt: skip
 
-    def make(case: str) -> ConfigWorkflow:
+    def make(case: str, **more: object) -> ConfigWorkflow:
         bundle, overlays, options = CASES[case]
         length = {"epochs": 1, "iterations": 100, "epoch_length": 100, "device": torch.device("cpu")}
-        given = {**own[bundle](), **options, **length, "output_dir": str(tmp_path_factory.mktemp("reads") / "run")}
+        given = {
+            **own[bundle](),
+            **options,
+            **length,
+            "output_dir": str(tmp_path_factory.mktemp("reads") / "run"),
+            **more,
+        }
         made = ConfigWorkflow(
             config_file=config_files(bundle, "train", *overlays), logging_file=False, workflow_type="train",
             run_id=given.pop("run_id", "run"), **{**given, "train#recorder#interval": INTERVAL},

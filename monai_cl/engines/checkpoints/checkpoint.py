@@ -63,6 +63,7 @@ class Checkpoints:
         sampler: its ``start`` is moved to the resumed iteration, so that the samples continue where they stopped.
         interval: epochs between two checkpoints.
         keep: number of checkpoints kept, the newest; ``model.pt`` stays beside them.
+        deployed: the network of ``model.pt``; by default that of ``save``. See `WeightAverage`.
         is_writer: whether this process writes; by default rank 0 does.
     """
 
@@ -76,6 +77,7 @@ class Checkpoints:
         sampler: PositionSampler | None = None,
         interval: int = 1,
         keep: int = 2,
+        deployed: nn.Module | None = None,
         is_writer: bool | None = None,
     ) -> None:
         if "network" not in save:
@@ -85,6 +87,7 @@ class Checkpoints:
         self.save, self.output_dir, self.resume = dict(save), Path(output_dir), resume
         self.evaluator, self.sampler = evaluator, sampler
         self.interval, self.keep, self.is_writer = interval, keep, writes(is_writer)
+        self.deployed = self.save["network"] if deployed is None else deployed
         self._best_saved: float | None = None
         self._lock, self._termination = RunLock(self.output_dir), Termination()
         self._read: dict[str, Any] | None = None
@@ -272,7 +275,7 @@ class Checkpoints:
             self._best_saved = best
 
     def _write_model(self, engine: Engine) -> None:
-        state = unwrap_ddp(self.save["network"]).state_dict()
+        state = unwrap_ddp(self.deployed).state_dict()
         save_atomically(state, self.output_dir / MODEL, self._about(engine))
 
     def _about(self, engine: Engine) -> dict[str, Any] | None:

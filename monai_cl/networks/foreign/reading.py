@@ -14,6 +14,8 @@ from monai_cl.errors import UserError
 from monai_cl.networks.archive import checksum_error
 from monai_cl.networks.foreign.names import WRAPPERS, bare_name
 
+_AVERAGE = "handlers.weight_average.network"
+"""Where a run of this project has its `WeightAverage`, which goes before the weights it continues with."""
 _WHAT = "not a readable PyTorch checkpoint of plain tensors"
 # a checkpoint often holds its best score, as a number of NumPy's; torch does not allow these by itself
 _KINDS = (torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool)
@@ -54,8 +56,8 @@ def read_checkpoint_content(path: str | Path) -> Any:
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a flat state dict from a checkpoint, without unpickling code.
 
-    Accepts a bare state dict, one under one of `WRAPPERS`, or the only one in the file; strips the prefixes of DDP,
-    `MixCLNet` and torch.compile.
+    Accepts a bare state dict, one under one of `WRAPPERS`, or the only one in the file, and takes the average of a run
+    that has one; strips the prefixes of DDP, `MixCLNet` and torch.compile.
 
     Raises:
         UserError: when the file is missing, damaged, holds no tensors, several state dicts, or weights that are not
@@ -95,8 +97,11 @@ def state_dict_in(content: Any) -> tuple[str | None, dict[str, Tensor]]:
     """
     if not isinstance(content, Mapping):
         return None, {}
-    for wrapper in WRAPPERS:
-        if tensors := _tensors(content.get(wrapper)):
+    for wrapper in (_AVERAGE, *WRAPPERS):
+        part: Any = content
+        for key in wrapper.split("."):
+            part = part.get(key) if isinstance(part, Mapping) else None
+        if tensors := _tensors(part):
             return wrapper, tensors
     whole, inner = _tensors(content), _inner_state_dicts(content)
     # a checkpoint may keep a tensor beside its state dict, such as the state of a generator
