@@ -68,7 +68,7 @@ def distributions(folder: Path) -> tuple[Path, Path]:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, source / name)
     tools = Environment(folder / "tools")
-    tools.install("build", "twine", "setuptools", "wheel")
+    tools.install("--upgrade", "build", "twine", "setuptools", "wheel")
     tools.run("-m", "build", "--no-isolation", "--outdir", folder / "dist", source)
     (wheel,), (sdist,) = (list((folder / "dist").glob(ending)) for ending in ("*.whl", "*.tar.gz"))
     tools.run("-m", "twine", "check", "--strict", wheel, sdist)
