@@ -54,7 +54,7 @@ def _callers() -> Iterator[dict[str, Any]]:
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
-        yield frame.f_locals
+        yield dict(frame.f_locals)  # from Python 3.13 on a proxy, whose keys are a list
 
 
 def release_group(wrapper: nn.parallel.DistributedDataParallel) -> None:
