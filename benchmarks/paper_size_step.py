@@ -61,13 +61,13 @@ def peak_gib(who: int = resource.RUSAGE_SELF) -> float:
     return resource.getrusage(who).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
-def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int) -> dict:
+def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int, activation_checkpointing: bool) -> dict:
     """Optimiser steps, part by part, in this process."""
     import torch
     from torch.utils.data import DataLoader
 
     from monai_cl.data import PositionSampler
-    from monai_cl.engines import MixCLPrepareBatch, class_counts, identity_levels, mixcl_patches, read_list
+    from monai_cl.engines import MixCLPrepareBatch, accelerate, class_counts, identity_levels, mixcl_patches, read_list
     from monai_cl.losses import MixCLLoss, mixcl_preset
     from monai_cl.networks import MixCLNet
 
@@ -81,6 +81,7 @@ def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int) -
         reconstruct=weights["reconstruction_weight"] > 0,
         classes=classes,
     )
+    accelerate(network, activation_checkpointing=activation_checkpointing)
     loss_function = MixCLLoss(**weights, class_counts=classes or None)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=1e-5)
@@ -128,13 +129,16 @@ def measure_step(data_list: Path, *, preset: str, steps: int, batch_size: int) -
     }
 
 
-def measure_bundle(data_list: Path, *, preset: str, steps: int, batch_size: int, threads: int) -> dict:
+def measure_bundle(
+    data_list: Path, *, preset: str, steps: int, batch_size: int, activation_checkpointing: bool, threads: int
+) -> dict:
     """``python -m monai.bundle run`` of the pre-training bundle with the paper's size, which is its default."""
     folder = data_list.parent
     words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(BUNDLE)]
     words += ["--dataset_dir", str(folder), "--data_list", str(data_list), "--store_dir", str(folder / "store")]
     words += ["--output_dir", str(folder / "run"), "--preset", preset, "--batch_size", str(batch_size)]
     words += ["--iterations", str(steps), "--epoch_length", str(steps), "--num_workers", "0", "--prepare_workers", "1"]
+    words += ["--activation_checkpointing", str(activation_checkpointing)]
     begin = time.perf_counter()
     done = subprocess.run(
         words,
@@ -162,11 +166,13 @@ def main() -> None:
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--activation-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, help="JSON file; printed in any case")
     parser.add_argument("--list", type=Path, help=argparse.SUPPRESS)  # given to the fresh process
     options = parser.parse_args()
-    what = {"preset": options.preset, "steps": options.steps, "batch_size": options.batch_size}
+    names = ("preset", "steps", "batch_size", "activation_checkpointing")
+    what = {name: getattr(options, name) for name in names}
     if options.list is not None:
         import torch
 

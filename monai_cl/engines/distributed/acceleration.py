@@ -1,4 +1,4 @@
-"""Faster ways to compute the same network: fused attention, memory format, compilation; switched by config keys."""
+"""Other ways to compute the same network: fused attention, memory format, less memory, compilation; by config keys."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from monai.networks.blocks.selfattention import SABlock
 from torch import nn
 
 from monai_cl.compat import keep_backward_buffers, use_fused_attention
+from monai_cl.engines.distributed.activation_checkpointing import checkpoint_activations
 
 
 def accelerate(
-    network: nn.Module, *, fused_attention: bool = False, channels_last: bool = False, compiled: bool = False
+    network: nn.Module,
+    *,
+    fused_attention: bool = False,
+    channels_last: bool = False,
+    activation_checkpointing: bool = False,
+    compiled: bool = False,
 ) -> nn.Module:
     """Change how a network computes, in place; its function, its parameters and their names stay.
 
@@ -23,6 +29,7 @@ def accelerate(
         fused_attention: `torch.nn.functional.scaled_dot_product_attention` in MONAI's attention blocks, which then
             never hold the (tokens x tokens) matrix.
         channels_last: weights with channels innermost, which suits Tensor Cores; results keep the format.
+        activation_checkpointing: less memory for more time, see `checkpoint_activations`.
         compiled: `torch.compile` the forward, in place; the first step then takes a minute or more. Switches
             torch's ``donated_buffer`` off for the process, at some memory: measures may need the graph twice.
 
@@ -36,6 +43,8 @@ def accelerate(
         network.to(  # type: ignore[call-overload]  # torch's stub has no memory format alone
             memory_format=torch.channels_last_3d if volumetric else torch.channels_last
         )
+    if activation_checkpointing:
+        checkpoint_activations(network)
     if compiled:
         with utf8_locale():
             keep_backward_buffers()

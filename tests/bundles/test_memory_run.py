@@ -1,10 +1,10 @@
-"""``--accumulate`` of a bundle: the same weights from a batch in parts, and a refusal where they would be others."""
+"""What saves memory in a bundle gives the same weights: a batch in parts, activations that are computed twice."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bundles.conftest import PRETRAINING, SPLEEN
+from tests.bundles.conftest import ORGANS, PRETRAINING, SPLEEN
 from tests.bundles.workflow import assert_equal, weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -18,6 +18,21 @@ def test_a_batch_in_parts_trains_the_same_network(train, tmp_path, bundle, own):
     for parts in (1, 2):
         train(bundle, tmp_path / f"in {parts}", **options, accumulate=parts).check()
     assert_equal(weights(tmp_path / "in 2"), weights(tmp_path / "in 1"), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "own"),
+    [
+        (SPLEEN, {"overlay_cases": 0, "weight_average": 0.9}),
+        (ORGANS, {"overlay_cases": 0, "unlabelled_weight": 10.0, "unlabelled_batch": 1}),
+        (PRETRAINING, {"preset": "paper"}),
+    ],
+)
+def test_activations_that_are_computed_twice_train_the_same_network(train, tmp_path, bundle, own):
+    for checkpointing in (False, True):
+        options = {**own, "iterations": 2, "learning_rate": 0.01, "activation_checkpointing": checkpointing}
+        train(bundle, tmp_path / str(checkpointing), **options).check()
+    assert_equal(weights(tmp_path / "True"), weights(tmp_path / "False"))
 
 
 @pytest.mark.parametrize(
