@@ -101,6 +101,22 @@ def test_workers_and_probes_change_nothing(run, wsp, tmp_path):
         assert all(0 <= accuracy <= 1 for _, accuracy in points)
 
 
+def test_probes_that_do_not_become_better_end_the_run_and_it_stays_ended(run, tmp_path):
+    """With nothing learned all probes are equal: the third is one without a better one for twice."""
+    options = {"output_dir": str(tmp_path), "iterations": 8, "epoch_length": 1, "learning_rate": 0.0}
+    options |= {"weight_decay": 0.0, "probe_every": 1, "probe_patience": 2, "weight_average": 0.5}
+    for _ in range(2):
+        run(PRETRAINING, "train", **options)
+        results = read_results(tmp_path)
+        assert results["iterations"] == 3
+        assert [iteration for iteration, _ in results["curves"]["probe/linear"]] == [1, 2, 3]
+        names = sorted(file.name for file in tmp_path.glob("*.pt"))
+        assert names == ["checkpoint_iteration=2.pt", "checkpoint_iteration=3.pt", "model.pt"]
+    # with more patience it goes on from there
+    run(PRETRAINING, "train", **{**options, "probe_patience": 4})
+    assert read_results(tmp_path)["iterations"] == 5
+
+
 def test_evaluation_compares_with_random_initialisation(run, wsp):
     run(PRETRAINING, "train", "evaluate", output_dir=str(wsp), split="training", evaluation_folds=2, allow_overlap=True)
     results = read_results(wsp / "evaluation")

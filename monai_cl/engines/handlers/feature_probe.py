@@ -12,11 +12,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from monai_cl.data.slices.pixels import collate_slices
+from monai_cl.engines.distributed.collectives import any_process
 from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.engines.probe.accuracies import half_of_patients, linear_accuracy, neighbour_accuracy
 from monai_cl.engines.probe.extraction import extract_features
 from monai_cl.engines.workflow_types import state_of
+from monai_cl.errors import UserError
 from monai_cl.processes import rank
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class FeatureProbe:
     others are classified, always the same ones, so that points of one curve can be compared; they are of the training
     part and measure progress, not what the network is worth. The curves are ``probe/neighbours`` and ``probe/linear``.
     Training is not changed: nothing random is drawn, and the network gets back its modes. The first process measures.
+    With ``patience`` the run ends, as at its last iteration, where the linear classifier has not become better for so
+    many measurements; a resumed run counts those of before.
 
     Args:
         network: not wrapped for several processes; its ``represent``, or the network itself, gives (B, F).
@@ -39,18 +43,33 @@ class FeatureProbe:
         recorder: the run's recorder.
         every: epochs between two measurements; 0: none.
         count: slices, at most.
+        patience: measurements without a better one behind which the run ends; 0: it does not.
 
     Raises:
         ValueError: an option out of its range.
     """
 
     def __init__(
-        self, network: nn.Module, slices: CTSlices, *, recorder: RunRecorder, every: int, count: int = 512
+        self,
+        network: nn.Module,
+        slices: CTSlices,
+        *,
+        recorder: RunRecorder,
+        every: int,
+        count: int = 512,
+        patience: int = 0,
     ) -> None:
         if every < 0 or count < 4:
             raise ValueError(f"every must be >= 0, count >= 4, got {every} and {count}")
+        if patience < 0 or (patience and not every):
+            raise UserError(
+                "probe_patience",
+                expected="0, or probes without a better one behind which the run ends",
+                found=f"{patience}, with probe_every={every}",
+                remedy="set --probe_every to the epochs between two probes",
+            )
         self.network, self.slices, self.recorder = network, slices, recorder
-        self.every, self.count = int(every), int(count)
+        self.every, self.count, self.patience = int(every), int(count), int(patience)
         self._chosen: np.ndarray | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -59,6 +78,9 @@ class FeatureProbe:
         if self.every and rank() == 0:
             engine.add_event_handler(Events.STARTED, self._choose)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+        if self.patience:
+            # before the first iteration, not behind the last: a run that has ended and is started again ends at once
+            engine.add_event_handler(Events.EPOCH_STARTED, self._end_early)
 
     def _choose(self, engine: Engine) -> None:
         known = np.array([index for index, target in enumerate(self.slices.targets) if target is not None], dtype=int)
@@ -90,3 +112,15 @@ class FeatureProbe:
         parts = (found.features[learning], found.label[learning], found.features[~learning], found.label[~learning])
         self.recorder.add("probe/neighbours", engine.state.iteration, neighbour_accuracy(*parts))
         self.recorder.add("probe/linear", engine.state.iteration, linear_accuracy(*parts))
+
+    def _end_early(self, engine: Engine) -> None:
+        points = self.recorder.curves.get("probe/linear", [])  # of the first process alone, also in checkpoints
+        best = max(range(len(points)), key=lambda k: points[k][1], default=0)  # the first of equals
+        enough = len(points) - 1 - best >= self.patience
+        if any_process(enough, state_of(engine).device):
+            if enough:
+                logger.info(
+                    "ended at iteration %d: the linear probe was best at iteration %d (%.3f), %d probes ago",
+                    engine.state.iteration, *points[best], len(points) - 1 - best,
+                )  # fmt: skip
+            engine.terminate()

@@ -23,6 +23,7 @@ class Curves:
 
     def __init__(self) -> None:
         self.points: dict[str, list[tuple[int, float]]] = {}
+        self.curves = self.points
 
     def add(self, name: str, iteration: int, value: float) -> None:
         self.points.setdefault(name, []).append((iteration, value))

@@ -10,6 +10,7 @@ from ignite.engine import Engine
 
 from monai_cl.data import load_data_list
 from monai_cl.engines import FeatureProbe, list_slices
+from monai_cl.errors import UserError
 from tests.engines.handlers.test_collapse import Curves
 from tests.engines.slice_lists import write_list
 
@@ -39,7 +40,7 @@ def run(slices, network: torch.nn.Module, *, iterations: int, epochs: int, **opt
     engine = Engine(lambda *_: None)
     engine.state.device = torch.device("cpu")
     FeatureProbe(network, slices, recorder=curves, **options).attach(engine)
-    engine.run(range(1000), max_epochs=epochs, epoch_length=iterations)
+    curves.ended = engine.run(range(1000), max_epochs=epochs, epoch_length=iterations).iteration
     return curves
 
 
@@ -86,3 +87,36 @@ def test_switched_off_it_does_nothing(slices):
     assert network.calls == 0
     with pytest.raises(ValueError, match="every must be >= 0"):
         FeatureProbe(network, slices, recorder=Curves(), every=-1)
+
+
+class Rising(torch.nn.Module):
+    """Features that say nothing, but for the probe of some number, which get the classes right."""
+
+    def __init__(self, slices, *, right: int) -> None:
+        super().__init__()
+        labels = [slices[i]["label"] for i, target in enumerate(slices.targets) if target is not None]
+        self.answer = torch.nn.functional.one_hot(torch.tensor(labels), 2).float()
+        self.right, self.probes = right, 0
+
+    def represent(self, images: torch.Tensor) -> torch.Tensor:
+        self.probes += 1
+        return self.answer if self.probes == self.right else torch.zeros_like(self.answer)
+
+
+@pytest.mark.parametrize(("patience", "probes"), [(1, 2), (2, 5), (3, 6), (9, 9)])
+def test_it_ends_the_run_where_the_linear_probe_has_not_become_better_for_so_many_probes(
+    slices, patience, probes, caplog
+):
+    """The third is the best, the first as good as the second."""
+    with caplog.at_level(logging.INFO):
+        curves = run(slices, Rising(slices, right=3), iterations=2, epochs=9, every=1, patience=patience)
+    assert len(curves.points["probe/linear"]) == probes
+    assert curves.ended == 2 * probes
+    assert ("the linear probe was best at iteration" in caplog.text) == (probes < 9)
+    assert ("best at iteration 6 (1.000), " in caplog.text) == (3 < probes < 9)
+
+
+@pytest.mark.parametrize("options", [{"every": 0, "patience": 2}, {"every": 1, "patience": -1}])
+def test_a_patience_without_probes_is_refused(slices, options):
+    with pytest.raises(UserError, match=r"probe_patience: expected 0, or probes without a better one .* --probe_every"):
+        FeatureProbe(Means(), slices, recorder=Curves(), **options)
