@@ -12,6 +12,8 @@ from monai_cl.report.settings import flat_config
 from monai_cl.report.starts import start_labels
 from monai_cl.report.tables import NOTHING, Table, fraction
 
+_LONGEST_VALUE = 200  # characters of an entry of a configuration, in a table
+
 
 def runs_table(runs: Sequence[Run]) -> Table:
     """What ran: one row per run.
@@ -78,9 +80,14 @@ def config_table(runs: Sequence[Run]) -> Table | None:
     return Table(
         caption="Where the configurations differ",
         header=("entry", *(run.name for run in runs)),
-        rows=tuple((key, *(config.get(key, NOTHING) for config in flat)) for key in different),
+        rows=tuple((key, *(_short(config.get(key, NOTHING)) for config in flat)) for key in different),
         text_columns=1 + len(runs),
     )
+
+
+def _short(value: str) -> str:
+    """A list of handlers takes pages; the whole is with the run."""
+    return value if len(value) <= _LONGEST_VALUE else f"{value[: _LONGEST_VALUE - 2]} …"
 
 
 def _duration(seconds: Any) -> str:

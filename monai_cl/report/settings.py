@@ -84,6 +84,6 @@ def _settings(run: Run) -> dict[str, str]:
     results = run.results
     found = {key: str(results[key]) for key in ("iterations", "bundle") if results.get(key) is not None}
     for key, value in flat_config(results["config"]):
-        if key.partition(".")[0] not in _UNRELATED and not key.startswith(_UNRELATED_BELOW):
+        if key.partition(".")[0] not in _UNRELATED and not f"{key}.".startswith(_UNRELATED_BELOW):
             found[key] = value
     return found

@@ -80,12 +80,14 @@ def test_two_settings_of_one_start_are_two_columns():
         {"pretrained_encoder": ENCODER, "encoder_learning_rate_factor": 0.1},
         {"device": "$torch.device('cuda')", "compile": True, "epochs": 3},
         {"train": {"recorder": {"output_dir": "x"}, "handlers": [1]}, "validate": {"pictures": {"count": 9}}},
+        {"train": {"handlers": [{"_target_": "of a later version"}]}, "validate": {"handlers": [1]}},
         {"an_option_of_a_later_version": 1},
     ],
 )
 def test_places_seeds_folds_and_workers_are_no_settings(config):
     base = {"output_dir": "y", "seed": 0, "fold": 0, "dataset_dir": "/data", "num_workers": 0, "lr": 1e-4}
     base |= {"pretrained_encoder": None, "device": "cpu", "compile": False, "epochs": 2}
+    base |= {"train": {"recorder": {"output_dir": "y"}, "handlers": [2]}, "validate": {"handlers": [2]}}
     runs = [run(0.2, base), run(0.4, {**base, **config}, number=1)]
     assert differing_settings(runs) == [{}, {}]
     (comparison,) = compare_runs(runs)

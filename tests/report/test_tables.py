@@ -199,6 +199,17 @@ def test_only_differing_configuration_entries_are_listed():
     assert config_table(runs(records[0], records[0])) is None
 
 
+def test_a_long_entry_of_a_configuration_is_cut_in_the_table_of_differences():
+    records = [
+        segmentation({"a": {"spleen": 0.5}}, name=name, config={"handlers": [{"name": name}] + [{"same": 1}] * 40})
+        for name in ("x", "y")
+    ]
+    ((entry, one, other),) = config_table(runs(*records)).rows
+    assert entry == "handlers"
+    assert (one[:14], other[:14]) == ("[{'name': 'x'}", "[{'name': 'y'}")
+    assert all(len(text) == 200 and text.endswith(" …") for text in (one, other))
+
+
 def test_tables_are_escaped():
     table = Table(
         "a < b", ("<i>", "n|m"), (("<script>alert(1)</script>", "1_2*`"), ("two\nlines", "3")), notes=("<b>",)
