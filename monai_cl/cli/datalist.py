@@ -195,6 +195,65 @@ class DataListCommands(MakingCommands):
         lists = [load_data_list(str(path), allow_outside=allow_outside) for path in paths]
         echo("\n\n".join(map(format_summary, lists)))
 
+    def statistics(
+        self,
+        path: str,
+        dataset_dir: str | None = None,
+        output: Any = (),
+        splits: Any = ("training", "validation", "test"),
+        uneven_slices: str = "error",
+        workers: int = 1,
+        allow_outside: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Measure every scan: size, spacing, extent, orientation, intensities, volume of each label; name what differs.
+
+        Scans that cannot be read are named and left out; the status is then 2. See docs/data_lists.md.
+
+        Example:
+            python -m monai_cl datalist statistics folds.json --dataset_dir /data --output scans.html,scans.json
+
+        Args:
+            path: the list.
+            dataset_dir: folder the paths start from, as in a bundle; default: the folder of the list.
+            output: files to write, separated by commas: .html with plots, .json with all of it, .csv with a row a scan.
+            splits: parts of the list to measure, e.g. training,validation.
+            uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
+            workers: processes that read, each with one scan in memory; -1 for one per processor.
+            allow_outside: accept absolute paths, and paths and links that leave the root.
+            overwrite: replace existing files.
+        """
+        from monai_cl.data.datalist.loading import load_data_list
+        from monai_cl.data.datalist.statistics.document import list_statistics, statistics_csv, statistics_json
+        from monai_cl.files import write_atomically
+
+        def page(document: Any) -> str:
+            from monai_cl.report.page.list_statistics import statistics_html  # matplotlib
+
+            return statistics_html(document)
+
+        formats = {".html": page, ".json": statistics_json, ".csv": statistics_csv}
+        targets = [Path(name) for name in names_of(output)]
+        for target in targets:
+            if target.suffix not in formats:
+                raise UserError(target, expected=f"a file that ends in {', '.join(formats)}")
+            refuse_existing(target, overwrite)
+        data_list = load_data_list(
+            str(path), data_root=dataset_dir, allow_outside=allow_outside, uneven_slices=uneven_slices
+        )
+        found = list_statistics(data_list, splits=names_of(splits), workers=workers, progress=True)
+        if found["scans"]:
+            from monai_cl.report.page.list_statistics import statistics_text
+
+            echo(statistics_text(found))
+        for target in targets if found["scans"] else ():
+            write_atomically(target, formats[target.suffix](found).encode("utf-8", "surrogateescape"))
+            echo(f"wrote {target}")
+        if failed := found["unreadable"]:
+            listed = "" if found["scans"] else "".join(f"\n  {one['reason']}" for one in failed)
+            counts = f"{len(failed)} of {len(failed) + len(found['scans'])} scans cannot be read"
+            raise UserError(f"data list {path}", found=f"{counts}{listed or ', named above'}", remedy=None)
+
 
 def _trained_scans(file: str) -> list:
     from monai_cl.engines.overlap import trained_scans

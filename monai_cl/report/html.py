@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 
-from monai_cl._version import __version__
 from monai_cl.files import write_atomically
 from monai_cl.report.classification import classification_tables, patient_table, pca_html, roc_html
 from monai_cl.report.comparison import Comparison, compare_runs
@@ -15,12 +13,12 @@ from monai_cl.report.figures.curves import curve_lines, curve_names, is_wide
 from monai_cl.report.figures.quantities import quantity_title, quantity_unit
 from monai_cl.report.method_differences import difference_table
 from monai_cl.report.method_tables import cohorts_of, method_runs
-from monai_cl.report.page import STYLE
 from monai_cl.report.page.answer import answer_html, comparison_rows
 from monai_cl.report.page.charts import chart_legend, line_chart
 from monai_cl.report.page.folding import folded, folded_section
 from monai_cl.report.page.forest import forest_html
 from monai_cl.report.page.pictures import run_pictures
+from monai_cl.report.page.shell import page_html, section_html
 from monai_cl.report.page.strips import strips_html
 from monai_cl.report.page.what_ran import what_ran_html
 from monai_cl.report.privacy import case_namer, without_names
@@ -109,32 +107,12 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
         ("What ran", what_ran_html(runs, name_case, private=private)),
     ]
     question = "Did it help?" if 'class="lead"' in answer else "Result"
-    body = _section("result", question, answer) + _section("overlays", "Overlays", pictures)
+    body = section_html("result", question, answer) + section_html("overlays", "Overlays", pictures)
     body += "".join(folded_section(name, text) for name, text in sections if text)
-    banner = "".join(f'<p class="banner">{escape(line)}</p>\n' for line in top_lines(runs, comparisons, name_case))
     ran = sorted(str(run.results["created"])[:10] for run in runs)
     days = ran[0] if ran[0] == ran[-1] else f"{ran[0]} to {ran[-1]}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<a class="skip" href="#content">Skip to the content</a>
-<header>
-<h1>{escape(title)}</h1>
-<p class="sub">{len(runs)} run{"" if len(runs) == 1 else "s"}, {escape(days)} · monai_cl {escape(__version__)}</p>
-{banner}</header>
-<main id="content">
-{body}</main>
-<footer><p>Research software, not a medical device.</p></footer>
-</body>
-</html>
-"""
+    sub = f"{len(runs)} run{'' if len(runs) == 1 else 's'}, {days}"
+    return page_html(body, title=title, sub=sub, banners=top_lines(runs, comparisons, name_case))
 
 
 def default_title(runs: Sequence[Run]) -> str:
@@ -143,15 +121,6 @@ def default_title(runs: Sequence[Run]) -> str:
     if several and any(run.is_pretrained for run in runs):
         return "What pre-training changed"
     return runs[0].name if len(runs) == 1 else f"Report on {len(runs)} runs"
-
-
-def _section(name: str, title: str, body: str) -> str:
-    """A section that is open, or nothing."""
-    if not body:
-        return ""
-    return (
-        f'<section id="{name}" aria-labelledby="{name}-h">\n<h2 id="{name}-h">{escape(title)}</h2>\n{body}</section>\n'
-    )
 
 
 def _dice(comparisons: Sequence[Comparison]) -> str:

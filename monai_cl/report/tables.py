@@ -43,6 +43,18 @@ class Table:
         notes = "".join(f"- {escape_markdown(note)}\n" for note in self.notes)
         return f"**{escape_markdown(self.caption)}**\n\n" + "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
+    def text(self) -> str:
+        """Columns under one another for a terminal: caption, table, notes."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows)]
+        lines = [self.caption, ""]
+        for row in (self.header, tuple("-" * width for width in widths), *self.rows):
+            cells = [
+                cell.ljust(width) if number < self.text_columns else cell.rjust(width)
+                for number, (cell, width) in enumerate(zip(row, widths))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([*lines, *self.notes])
+
     def html(self) -> str:
         """A table in a region that scrolls sideways and can be reached by keyboard; the notes below it."""
         # numbers have no class: there are many

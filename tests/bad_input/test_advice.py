@@ -14,7 +14,13 @@ from tests.bad_input.advice import advice_faults, all_places, known_options
 
 PACKAGE = Path(__file__).resolve().parents[2] / "monai_cl"
 TRAINING = tuple(f"{bundle} train" for bundle in bundle_names())
-READING = ("datalist validate", "prepare", *TRAINING, *(f"{bundle} evaluate" for bundle in bundle_names()))
+READING = (
+    "datalist validate",
+    "datalist statistics",
+    "prepare",
+    *TRAINING,
+    *(f"{bundle} evaluate" for bundle in bundle_names()),
+)
 SEGMENTING = ("btcv_unetr_segmentation", "spleen_unetr_segmentation")
 # with a record beside each result
 INFERRING = tuple(name for name in all_places() if name.endswith(" inference") and "overwrite" in known_options(name))

@@ -62,6 +62,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "datalist from_table": ({"list"}, {"list"}),
     "datalist path": (set(), set()),
     "datalist split": ({"list"}, {"list"}),
+    "datalist statistics": ({"list"}, set()),
     "datalist subset": ({"list"}, {"list"}),
     "datalist summary": ({"list"}, set()),
     "datalist validate": ({"scan", "label", "seg", "list"}, set()),
@@ -430,6 +431,7 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         "datalist validate": lambda: run(
             "datalist", "validate", made.path if kind == "list" else list_of(folder, made, kind), *where
         ),
+        "datalist statistics": lambda: run("datalist", "statistics", made.path, *where),
         "datalist summary": lambda: run("datalist", "summary", made.path),
         "datalist split": lambda: run(
             *("datalist", "split", made.path, folder / "out.json", "--folds", 2, "--replace_folds"), *where

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,14 @@ _TAGS = stated.TAGS | parts.TAGS
 _IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "4", "4.1", "7"))
 # modalities of 2D images, whose headers do not say where in the patient they lie
 _PLANAR = ("CR", "DX", "MG", "IO", "PX", "RG", "RF", "XA", "US")
+# phase of contrast -> what descriptions of series call it, in the order in which they are looked for
+_PHASES = {
+    "native": r"\b(native|unenhanced|non[- ]?contrast|without contrast|w/?o contrast)\b",
+    "arterial": r"\barterial\b",
+    "portal venous": r"\bportal\b",
+    "venous": r"\bvenous\b",
+    "delayed": r"\b(delayed|late phase|excretory|nephrographic)\b",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +129,31 @@ def series_modality(path: Path) -> str:
     Args:
         path: as for :func:`read_slices`; only as many files are opened as it takes.
     """
-    for file in files_of(path):
-        header = _read_header(file)
-        if header is not None and kinds.other_kind(header.sop_class) is None:
-            is_ct = bool(header.sop_class) and stated.is_ct("", header.sop_class)
-            return "CT" if is_ct else header.modality
-    return ""
+    header = _first_image(path)
+    if header is None:
+        return ""
+    is_ct = bool(header.sop_class) and stated.is_ct("", header.sop_class)
+    return "CT" if is_ct else header.modality
+
+
+def series_contrast(path: Path) -> str:
+    """What the first image of a series says of contrast: a phase named in its description or protocol, else "contrast"
+    where an agent is stated, else "".
+
+    Args:
+        path: as for :func:`read_slices`; only as many files are opened as it takes.
+    """
+    header = _first_image(path)
+    texts = {} if header is None else header.stated
+    words = " ".join(texts.get(name, "") for name in ("SeriesDescription", "ProtocolName")).lower()
+    if phase := next((phase for phase, pattern in _PHASES.items() if re.search(pattern, words)), ""):
+        return phase
+    return "contrast" if texts.get("ContrastBolusAgent") else ""
+
+
+def _first_image(path: Path) -> SliceHeader | None:
+    headers = (_read_header(file) for file in files_of(path))
+    return next((one for one in headers if one is not None and kinds.other_kind(one.sop_class) is None), None)
 
 
 def files_of(path: Path) -> list[Path]:
