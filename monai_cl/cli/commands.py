@@ -16,6 +16,7 @@ from monai_cl.cli.disk.store import list_command, prune_command
 from monai_cl.cli.doctor import doctor_command
 from monai_cl.cli.from_table import datalist_from_table_command
 from monai_cl.cli.monailabel import monailabel_command
+from monai_cl.cli.plan import plan_command
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
 from monai_cl.cli.probe import probe_command
 from monai_cl.cli.reference_energy import reference_energy_command
@@ -124,6 +125,7 @@ class Commands:
     cirrhosis = property(lambda _: cohort_command("write_cirrhosis_cohort"))
     datalist = ListCommands()
     convert = staticmethod(convert_command)
+    plan = staticmethod(plan_command)
     prepare = staticmethod(prepare_command)
     store = StoreCommands()
     reference_energy = staticmethod(reference_energy_command)

@@ -216,7 +216,7 @@ class DataListCommands(MakingCommands):
         Args:
             path: the list.
             dataset_dir: folder the paths start from, as in a bundle; default: the folder of the list.
-            output: files to write, separated by commas: .html with plots, .json with all of it, .csv with a row a scan.
+            output: files to write, separated by commas: .html with plots, .json for `plan`, .csv with a row for each.
             splits: parts of the list to measure, e.g. training,validation.
             uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
             workers: processes that read, each with one scan in memory; -1 for one per processor.

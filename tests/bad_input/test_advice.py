@@ -51,6 +51,8 @@ MET = {
     "engines/classification/data.py": ("cirrhosis_classification train", "cirrhosis_classification evaluate"),
     "engines/classification/liver_masks.py": OF_SLICES,
     "engines/classification/loaded_volume.py": OF_SLICES,
+    "cli/plan.py": ("plan",),
+    "engines/planning": tuple(f"{bundle} train" for bundle in SEGMENTING),  # keys of the bundle, which plan takes
     "cli/disk/answers.py": ("runs", "store prune"),
     "cli/disk/runs.py": ("runs",),
     "cli/disk/store.py": ("store prune",),

@@ -62,9 +62,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "datalist from_table": ({"list"}, {"list"}),
     "datalist path": (set(), set()),
     "datalist split": ({"list"}, {"list"}),
-    "datalist statistics": ({"list"}, set()),
+    "datalist statistics": ({"list"}, {"statistics"}),
     "datalist subset": ({"list"}, {"list"}),
     "datalist summary": ({"list"}, set()),
+    "plan": ({"list", "statistics"}, set()),  # its settings are for people, or --args_file: docs/planning.md
     "datalist validate": ({"scan", "label", "seg", "list"}, set()),
     "prepare": ({"scan", "label", "seg", "list"}, {"store"}),
     "store list": ({"store", "list"}, set()),
@@ -313,6 +314,11 @@ class Outputs:
     def _datalist_from_table(self, folder: Path) -> Output:
         return {"list": from_table(self.of("phantom")["list"].path)}
 
+    def _datalist_statistics(self, folder: Path) -> Output:
+        path = folder / "statistics.json"
+        run("datalist", "statistics", self.of("phantom")["list"].path, "--output", path)
+        return {"statistics": Made(path)}
+
     def _prepare(self, folder: Path) -> Output:
         run("prepare", self.of("phantom")["list"].path, "--store", folder / "store", "--progress=False")
         return {"store": Made(folder / "store")}
@@ -439,6 +445,7 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         "datalist subset": lambda: run(*("datalist", "subset", made.path, folder / "out", "--fraction", 1), *where),
         "datalist from_table": lambda: from_table(made.path),
         "datalist add": lambda: add_scan(made.path),
+        "plan": lambda: make_plan(made.path, kind, outputs, where),
         "prepare": lambda: run(
             *("prepare", made.path if kind == "list" else list_of(folder, made, kind), "--store", folder / "store"),
             *("--progress=False", *where),
@@ -465,6 +472,15 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
         ),
     }
     takers[taker]()
+
+
+def make_plan(path: Path, kind: str, outputs: Outputs, where: tuple[str, ...]) -> None:
+    """Of a tiny network, with the statistics of its list."""
+    words: tuple[object, ...] = (path,)
+    if kind == "statistics":
+        words = (outputs.of("phantom")["list"].path, "--statistics", path)
+    sizes = ("--backbone", "segresnet", "--feature_size", 8, "--memory", "8GB")
+    run("plan", MIXCL, *words, *sizes, "--preset", "label", "--label_level", 1, *where)
 
 
 def look_into_store(command: str, path: Path, kind: str, outputs: Outputs, folder: Path) -> None:

@@ -90,6 +90,14 @@ RULES = (
         replace={r"^python (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 --volumes 50 --slices 10 --entries 5"},
     ),
     Rule(
+        r"^python benchmarks/plan_memory\.py",
+        "a minute",
+        replace={
+            r"^python (\S+).*$": r"PYTHONPATH=$ROOT python $ROOT/\1 --patch 64 48 48 --batch 1 --overrides "
+            r"""'{"backbone": "segresnet", "feature_size": 8}'"""
+        },
+    ),
+    Rule(
         r"^python benchmarks/(gpu_step|engine_speed)\.py",
         "a GPU; minutes",
         shown_by="tests/test_benchmarks.py::test_a_benchmark_runs_and_leaves_its_record",

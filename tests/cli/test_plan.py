@@ -1,0 +1,73 @@
+"""``python -m monai_cl plan``: what it prints and writes, and what it refuses before the work."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from monai_cl.data import load_data_list
+from monai_cl.data.datalist.statistics.document import KIND, VERSION, statistics_json
+from tests.bad_input.doors import command
+from tests.data.datalist.test_statistics import cohort
+
+BUNDLE = "spleen_unetr_segmentation"
+SMALL = ("--fold", "none", "--backbone", "segresnet", "--feature_size", 8)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A list whose scans are not there, and its statistics."""
+    items = [{"image": f"c{n}.nii.gz", "label": f"l{n}.nii.gz"} for n in range(10)]
+    path, measured = tmp_path / "list.json", tmp_path / "statistics.json"
+    path.write_text(json.dumps({"name": "ten", "labels": {"0": "background", "1": "liver"}, "training": items}))
+    scans = [scan | {"split": "training", "foreground": scan["body"]} for scan in cohort(10)]
+    about = {"name": "ten", "path": str(path), "sha256": load_data_list(path).sha256}
+    content = {"kind": KIND, "version": VERSION, "data_list": about, "scans": scans, "unreadable": []}
+    measured.write_text(statistics_json(content))
+    return path, measured
+
+
+def test_settings_are_printed_as_a_command_and_written_for_args_file(files, tmp_path):
+    path, measured = files
+    output = tmp_path / "plan.json"
+    outcome = command("plan", BUNDLE, path, "--statistics", measured, "--memory", "4GB", "--output", output, *SMALL)
+    assert outcome.error is None, outcome.error
+    settings = json.loads(output.read_text())
+    assert set(settings) == {"spacing", "patch_size", "batch_size", "window", "iterations"}
+    assert settings["spacing"] == [1.0, 1.0, 3.0]
+    line = next(line for line in outcome.shown.splitlines() if line.startswith("python -m monai.bundle run"))
+    assert f"--data_list {path}" in line
+    assert "--backbone segresnet" in line
+    assert json.loads(re.search(r"--patch_size '(\[.*?\])'", line)[1]) == settings["patch_size"]
+    assert "memory of a step" in outcome.shown
+    again = command("plan", BUNDLE, path, "--statistics", measured, "--output", output, *SMALL)
+    assert "exists already" in again.error
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("--memory", "much"), "a size such as 24GB"),
+        (("--memory", "0GB"), "a size such as 24GB"),
+        (("--hours", -1), "a number above 0"),
+        (("--bakbone", "unetr"), "did you mean --backbone"),
+        (("--statistics", "gone.json"), "the JSON file that"),
+    ],
+)
+def test_mistakes_are_refused_before_the_work(files, words, fault):
+    assert fault in command("plan", BUNDLE, files[0], *words).error
+
+
+def test_statistics_of_another_list_are_refused(files):
+    path, measured = files
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"training": content["training"][:5]}))
+    error = command("plan", BUNDLE, path, "--statistics", measured, *SMALL).error
+    assert "or of an earlier state of it" in error
+    assert "python -m monai_cl datalist statistics" in error
+
+
+def test_a_bundle_of_slices_is_refused(files):
+    assert "a bundle that trains on patches of volumes" in command("plan", "wsp_ct_pretraining", files[0]).error
