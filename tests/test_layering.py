@@ -58,7 +58,7 @@ INNER = {
         {"launch", "probe", "doctor", "schedule", "larc", "accumulation", "model_input", "transferred_parts"},
         {"distributed", "pretrained"},
         {"handlers", "overlap", "prepared_lists"},
-        {"evaluation", "planning", "segmentation"},
+        {"evaluation", "planning", "segmentation", "preview"},
         {"checkpoints"},
         {"mixcl", "slices", "classification"},
         {"scans"},

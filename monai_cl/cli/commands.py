@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from monai_cl.cli.ahead.preview import preview_command
 from monai_cl.cli.bundle import BundleCommands, datalist_path_command
 from monai_cl.cli.completion import completion_script
 from monai_cl.cli.convert import convert_command
@@ -126,6 +127,7 @@ class Commands:
     datalist = ListCommands()
     convert = staticmethod(convert_command)
     plan = staticmethod(plan_command)
+    preview = staticmethod(preview_command)
     prepare = staticmethod(prepare_command)
     store = StoreCommands()
     reference_energy = staticmethod(reference_energy_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 
 from monai_cl.errors import UserError, echo
 
@@ -30,13 +31,7 @@ def report_command(
     from monai_cl.report import find_runs, write_plots, write_report
     from monai_cl.report.privacy import without_names
 
-    if str(hash_patients).lower() in ("true", "false", "yes", "no") and not isinstance(hash_patients, bool):
-        raise UserError(
-            "--hash_patients",
-            expected="nothing after it, or a key other than yes or no",
-            found=f"{hash_patients!r}",
-            remedy="leave the option out to show the case ids as they are",
-        )
+    key = hash_key(hash_patients)
     output = str(output)  # the command line turns a bare number into an int
     if os.path.isdir(output):
         raise UserError(
@@ -46,10 +41,28 @@ def report_command(
         output,
         *map(str, runs),
         title=None if title is None else str(title),
-        hash_patients=hash_patients if isinstance(hash_patients, bool) else str(hash_patients),
+        hash_patients=key,
     )
     echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if plots is not None:
         run_list = find_runs(*map(str, runs))
         written = write_plots(str(plots), without_names(run_list) if hash_patients else run_list)
         echo(f"wrote {len(written)} plots to {plots}")
+
+
+def hash_key(hash_patients: bool | str) -> bool | str:
+    """The option of this name: False, or the key, which is drawn where none is given.
+
+    Raises:
+        UserError: a word that was meant as a switch.
+    """
+    if isinstance(hash_patients, bool):
+        return secrets.token_hex(16) if hash_patients else False
+    if str(hash_patients).lower() in ("true", "false", "yes", "no"):
+        raise UserError(
+            "--hash_patients",
+            expected="nothing after it, or a key other than yes or no",
+            found=f"{hash_patients!r}",
+            remedy="leave the option out to show the case ids as they are",
+        )
+    return str(hash_patients)

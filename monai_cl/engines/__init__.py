@@ -60,6 +60,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "model_input": ("check_model", "from_model"),
         "pretrained": ("encoder_of", "imagenet_start", "only_known_organs", "start_from"),
+        "preview.preview": ("preview_run",),
         "prepared_lists": ("describe", "list_modality", "read_list"),
         "probe.accuracies": (
             "half_of_patients",

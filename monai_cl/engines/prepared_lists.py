@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data import DataList, Preparation, PreparedItems, load_data_list, prepare
+from monai_cl.data import DataList, Preparation, PreparedItems, VolumeStore, load_data_list, prepare
 from monai_cl.data.datalist.items import describe_item, is_ct, item_modality
 from monai_cl.data.io.formats import is_picture
 from monai_cl.data.io.modality import CT, HOUNSFIELD, modality_name
+from monai_cl.data.store.observed import ObservedStore
 from monai_cl.data.store.preparation import INCOMPLETE
 from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import SCALES
+
+_OBSERVED: ContextVar[list[ObservedStore] | None] = ContextVar("stores that are observed", default=None)
+
+
+@contextlib.contextmanager
+def observed_stores() -> Iterator[list[ObservedStore]]:
+    """Here `prepare_all` gives stores that note what is read, and puts them into the list.
+
+    Of a store of crops a volume is prepared when it is first read. Which slices are drawn depends on how many every
+    scan has: for them all scans are prepared.
+    """
+    stores: list[ObservedStore] = []
+    token = _OBSERVED.set(stores)
+    try:
+        yield stores
+    finally:
+        _OBSERVED.reset(token)
 
 
 def read_list(
@@ -145,7 +165,17 @@ def prepare_all(
             found="nothing to prepare, the data list selects no item",
             remedy="correct the fold or the list",
         )
+    stores = _OBSERVED.get()
+    if stores is not None and preparation.layout == "volume":
+        VolumeStore.create(store, preparation)
+        named = {f"item {number}": item for number, item in enumerate(items)}
+        stores.append(ObservedStore(store, preparation, named))
+        return PreparedItems(stores[-1], list(named), list(items))
     done = prepare(items, store, preparation, workers=workers)
+    if stores is not None:
+        done.store = ObservedStore(store, preparation)
+        done.store.made, done.store.seconds = done.made, done.seconds
+        stores.append(done.store)
     if done.skipped:
         lines = "; ".join(f"{describe_item(item)}: {reason}" for item, reason in done.skipped)
         raise UserError(f"{len(done.skipped)} of {len(items)} items cannot be prepared: {lines}", remedy=INCOMPLETE)

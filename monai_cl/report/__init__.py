@@ -18,6 +18,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "figures.neighbours": ("neighbours_figure",),
         "figures.pairs": ("pairs_figure",),
         "plots": ("write_plots",),
+        "preview.faults": ("preview_faults",),
+        "preview.page": ("render_preview", "write_preview"),
         "figures.pca": ("pca_figure", "principal_plane"),
         "figures.roc": ("roc_figure",),
         "run_tables": ("config_table", "curves_table", "runs_table"),

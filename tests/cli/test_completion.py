@@ -25,7 +25,7 @@ def completed(*words: str) -> set[str]:
 
 @needs_bash
 def test_commands_are_completed():
-    assert completed("pre") == {"prepare"}
+    assert completed("prep") == {"prepare"}
     assert {"doctor", "datalist", "store", "report", "completion"} <= completed("")
     assert completed("datalist", "va") == {"validate"}
 

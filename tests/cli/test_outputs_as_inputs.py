@@ -67,6 +67,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "datalist summary": ({"list"}, set()),
     "plan": ({"list", "statistics"}, set()),  # its settings are for people, or --args_file: docs/planning.md
     "datalist validate": ({"scan", "label", "seg", "list"}, set()),
+    "preview": ({"list", "store", "bundle"}, set()),
     "prepare": ({"scan", "label", "seg", "list"}, {"store"}),
     "store list": ({"store", "list"}, set()),
     "store prune": ({"store", "list"}, set()),
@@ -450,6 +451,7 @@ def take(taker: str, kind: str, made: Made, folder: Path, outputs: Outputs) -> N
             *("prepare", made.path if kind == "list" else list_of(folder, made, kind), "--store", folder / "store"),
             *("--progress=False", *where),
         ),
+        "preview": lambda: look_before_a_run(made.path, kind, outputs, folder),
         "store list": lambda: look_into_store("list", made.path, kind, outputs, folder),
         "store prune": lambda: look_into_store("prune", made.path, kind, outputs, folder),
         "store verify": lambda: run("store", "verify", made.path),
@@ -481,6 +483,23 @@ def make_plan(path: Path, kind: str, outputs: Outputs, where: tuple[str, ...]) -
         words = (outputs.of("phantom")["list"].path, "--statistics", path)
     sizes = ("--backbone", "segresnet", "--feature_size", 8, "--memory", "8GB")
     run("plan", MIXCL, *words, *sizes, "--preset", "label", "--label_level", 1, *where)
+
+
+def look_before_a_run(path: Path, kind: str, outputs: Outputs, folder: Path) -> None:
+    """``preview`` of a list by the bundle that takes any scans, of a bundle's copy, or with a store that is there."""
+    data = path if kind == "list" else outputs.of("phantom")["list"].path
+    if kind == "store":
+        shutil.copytree(path, folder / "store")
+    words = ("--data_list", data, "--store_dir", folder / "store", "--output", folder / "preview.html")
+    more = {"allow_outside": True, "dataset_dir": data.parent, "samples": 1, "prepare_workers": 1}
+    if kind == "list":
+        crops = "{'count': [2, 1], 'size': [32, 16]}"
+        more |= {"preset": "small", "image_size": 64, "crops": crops, "batch_size": 2, "prototypes": 2, "embedding": 4}
+    else:
+        more |= SIZE
+    options = [str(word) for key, value in more.items() for word in (f"--{key}", value)]
+    run("preview", CLUSTERS if kind == "list" else path if kind == "bundle" else SPLEEN, *words, *options)
+    assert (folder / "preview.html").is_file()
 
 
 def look_into_store(command: str, path: Path, kind: str, outputs: Outputs, folder: Path) -> None:

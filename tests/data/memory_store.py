@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from monai_cl.data import VolumeStore
+
 
 @dataclass(frozen=True)
 class MemoryEntry:
@@ -38,6 +40,8 @@ class MemoryStore:
             voxels = {c: np.argwhere(label == c).astype(np.int32) for c in classes}
             voxels[-1] = np.argwhere(image > -500).astype(np.int32)
             self.entries[key] = MemoryEntry(f"id of {key}", image.shape, spacing, classes, voxels, label is not None)
+
+    label_ids = VolumeStore.label_ids
 
     def entry(self, key: str) -> MemoryEntry:
         return self.entries[key]

@@ -151,7 +151,5 @@ def read_warped_crop(
 
 def label_dtype(store: Any, keys: Sequence[str]) -> torch.dtype:
     """uint8 where every class of every case fits, int64 otherwise: one type for all, so that samples collate."""
-    entries = [store.entry(key) for key in keys]
-    highest = max((max(entry.classes, default=0) for entry in entries), default=0)
-    ignored = any(IGNORED in entry.voxels or not entry.has_label for entry in entries)
-    return torch.uint8 if highest <= 255 and not ignored else torch.int64
+    narrow = all(0 < label <= 255 for key in keys for label in store.label_ids(key))
+    return torch.uint8 if narrow else torch.int64

@@ -110,7 +110,9 @@ class MixCLPatches(Dataset):
         flat = [key for keys in self.keys for key in keys]
         self.label_dtype = label_dtype(store, flat)
         # background is a class too
-        self.n_voxels = self.voxels_per_class * max(1 + len(store.entry(key).classes) for key in flat)
+        self.n_voxels = self.voxels_per_class * max(
+            1 + sum(label > 0 for label in store.label_ids(key)) for key in flat
+        )
 
     def __len__(self) -> int:
         return len(self.order)

@@ -31,6 +31,7 @@ from monai_cl.data.store.remedies import prepare_line
 from monai_cl.data.store.sources import Source, cached_fingerprint, fingerprint
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_json
+from monai_cl.transforms.label_table import IGNORED
 from monai_cl.transforms.scan_scale import body_threshold
 
 __all__ = ["Busy", "Preparation", "StoreEntry", "VolumeStore"]
@@ -175,6 +176,12 @@ class VolumeStore:
                 del self._entries[next(iter(self._entries))]
             self._entries[key] = entry
         return self._entries[key]
+
+    def label_ids(self, key: str) -> tuple[int, ...]:
+        """The ids of a volume's foreground, ascending; before them `IGNORED` where voxels are not annotated."""
+        entry = self.entry(key)
+        whole = entry.has_label and IGNORED not in entry.voxels
+        return entry.classes if whole else (IGNORED, *entry.classes)
 
     def fingerprint(self, key: str) -> str | None:
         """The entry's scan by its content, see :func:`scan_fingerprint`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.distributed as dist
@@ -35,14 +36,18 @@ def preflight() -> None:
             "torchrun"
         )
     call.check_overrides()
-    _check_places(call)
+    check_places(call)
     if call.tracking is not None:
         # MLflow sends usage reports to its makers unless this is set; it is checked before every report
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def _check_places(call: Invocation) -> None:
+def check_places(call: Invocation, *, keys: Sequence[str] = ("output_dir", "store_dir")) -> None:
     """Refuse to write into the installed package, where the next upgrade would delete it.
+
+    Args:
+        call: the config and its overrides.
+        keys: of the folders that are written to.
 
     Raises:
         UserError: names the options to give.
@@ -51,7 +56,7 @@ def _check_places(call: Invocation) -> None:
     root = str(config.get("bundle_root", ""))
     if root.startswith(("$", "@")):
         root = str(Path(call.config_files[0]).resolve().parent.parent)
-    inside = [key for key in ("output_dir", "store_dir") if str(config.get(key, "")).startswith("$@bundle_root")]
+    inside = [key for key in keys if str(config.get(key, "")).startswith("$@bundle_root")]
     if inside and is_installed(root):
         options = " and ".join(f"--{key} FOLDER" for key in inside)
         raise UserError(

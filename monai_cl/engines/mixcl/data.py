@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data import DataList, MixCLPatches, Preparation, VolumeStore
+from monai_cl.data import DataList, MixCLPatches, Preparation
 from monai_cl.engines.prepared_lists import prepare_all
 from monai_cl.errors import UserError
 from monai_cl.processes import rank
@@ -91,7 +91,7 @@ def mixcl_patches(
     for item, key in zip(items, done.keys):
         grouped[item["dataset"]].append(key)
     # an empty data set keeps its place: a data set's index is its place in the list, as in `class_counts`
-    return MixCLPatches(VolumeStore.open(store), grouped, **patches)
+    return MixCLPatches(done.store, grouped, **patches)
 
 
 def case_ids(patches: MixCLPatches) -> list[str]:

@@ -24,7 +24,6 @@ from monai_cl.data import (
     Preparation,
     ScanIntensityd,
     SegmentationPatches,
-    VolumeStore,
     fold_items,
 )
 from monai_cl.engines.distributed.collectives import shard_indices
@@ -182,8 +181,8 @@ def segmentation_patches(
     scans = data if items is None else items
     if scans is None or None not in (data, items):
         raise ValueError("one of data and items is needed")
-    keys = prepare_all(scans, store, Preparation(spacing=spacing), workers=prepare_workers).keys
-    return SegmentationPatches(VolumeStore.open(store), keys, transform=transform, **patches)
+    done = prepare_all(scans, store, Preparation(spacing=spacing), workers=prepare_workers)
+    return SegmentationPatches(done.store, done.keys, transform=transform, **patches)
 
 
 def image_preprocessing(

@@ -21,7 +21,6 @@ from monai_cl.data import (
     PatchesWithUnlabelled,
     Preparation,
     SegmentationPatches,
-    VolumeStore,
     fold_items,
 )
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
@@ -68,10 +67,10 @@ def with_unlabelled(
         return labelled
     training = fold_items(data_list, fold=fold_of(fold))
     items = [{key: value for key, value in item.items() if not key.startswith("label")} for item in training]
-    keys = prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers).keys
+    done = prepare_all(items, store, Preparation(spacing=spacing), workers=prepare_workers)
     unlabelled = SegmentationPatches(
-        VolumeStore.open(store),
-        keys,
+        done.store,
+        done.keys,
         patch_size=labelled.patch_size,
         window=labelled.window,
         seed=address_seed(labelled.seed, Stream.PATCHES),  # other voxels of a scan than its labelled crops

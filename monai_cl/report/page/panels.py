@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -55,7 +56,7 @@ def split_panels(content: bytes) -> Panels | None:
         if not columns or not all(_COLOUR.fullmatch(colour) for _, colour in legend):
             return None
         colours = picture.convert("RGB")
-        return Panels(tuple(_panel(name, [colours.crop(box) for box in boxes]) for name, boxes in columns), legend)
+        return Panels(tuple(webp_panel(name, [colours.crop(box) for box in boxes]) for name, boxes in columns), legend)
 
 
 def whole_picture(content: bytes) -> Panel:
@@ -69,7 +70,7 @@ def whole_picture(content: bytes) -> Panel:
     scale = (_MOST_PIXELS / (colours.width * colours.height)) ** 0.5
     if scale < 1:
         colours = colours.resize([max(1, round(scale * side)) for side in colours.size])
-    return _panel("", [colours])
+    return webp_panel("", [colours])
 
 
 def _pixels(box: list[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -79,7 +80,13 @@ def _pixels(box: list[float], size: tuple[int, int]) -> tuple[int, int, int, int
     return left, top, right, bottom
 
 
-def _panel(name: str, parts: list[Image.Image]) -> Panel:
+def webp_panel(name: str, parts: Sequence[Image.Image]) -> Panel:
+    """Pictures one above the other as one panel.
+
+    Args:
+        name: what it shows.
+        parts: RGB, from top to bottom.
+    """
     whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)))
     top = 0
     for part in parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -69,6 +69,20 @@ def picture_grid(figures: Sequence[str], *, kind: str = "pictures") -> str:
 def notes_html(notes: Sequence[str]) -> str:
     """Sentences in small letters."""
     return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>\n' if notes else ""
+
+
+def legend_html(colours: Mapping[str, str]) -> str:
+    """Names beside squares of their colours.
+
+    Args:
+        colours: name -> colour, ``#rrggbb``.
+    """
+    entries = "".join(
+        f'<li><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" fill="{colour}"/></svg>'
+        f"{escape(name)}</li>"
+        for name, colour in colours.items()
+    )
+    return f'<ul class="legend">{entries}</ul>\n'
 
 
 def more_pictures(run: Run) -> list[str]:

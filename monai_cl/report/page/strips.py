@@ -12,6 +12,7 @@ from monai_cl.report.page.panels import Panel, Panels, split_panels, whole_pictu
 from monai_cl.report.page.pictures import (
     OVERLAYS_PER_RUN,
     case_of,
+    legend_html,
     more_pictures,
     notes_html,
     picture_figure,
@@ -146,13 +147,8 @@ def _named(split: Panels, start: str, dice: str, *, known: Sequence[bytes]) -> l
 def _legend(colours: dict[str, str]) -> str:
     if not colours:
         return ""
-    entries = "".join(
-        f'<li><svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" fill="{colour}"/></svg>'
-        f"{escape(name)}</li>"
-        for name, colour in colours.items()
-    )
     return (
-        f'<ul class="legend">{entries}</ul>\n<p class="hint">Radiological view: patient right (R) on the left. Dotted '
+        f'{legend_html(colours)}<p class="hint">Radiological view: patient right (R) on the left. Dotted '
         "white: truth. Difference: blue missed, red wrong. Choose a panel and point at it: it "
         "shows the truth.</p>\n"
     )

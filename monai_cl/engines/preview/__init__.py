@@ -1,0 +1,1 @@
+"""What a run's network will see, before the run is started."""
