@@ -14,14 +14,14 @@ from ignite.engine import Events
 from monai.utils.enums import CommonKeys
 from PIL import Image
 
-from monai_cl.data.records.previewed import Preview
+from monai_cl.data.records.previewed import STACK, Preview
 from monai_cl.engines.preview.batches import Batch, config_of, first_batches, read_config
 from monai_cl.engines.preview.preview import preview_run
 from monai_cl.errors import UserError
 from monai_cl.report.preview.faults import preview_faults
 from monai_cl.report.preview.page import render_preview
 from monai_cl.shipped import bundle_names
-from tests.bundles.workflow import initialised
+from tests.bundles.workflow import config_files, initialised
 from tests.report.test_html import Page
 
 MIXCL, SPLEEN, BTCV = "mixcl_ct_pretraining", "spleen_unetr_segmentation", "btcv_unetr_segmentation"
@@ -153,6 +153,17 @@ def test_each_bundle_gives_a_page_and_starts_no_run(bundle, options, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"store"}
     assert made.prepared == len(list((tmp_path / "store").glob("*/entry.json"))) > 0
     assert preview_run(bundle, given).prepared == 0
+
+
+@pytest.mark.slow
+def test_crops_of_volumes_are_drawn_as_stacks(options):
+    files = ",".join(config_files(HEADS, "train", "pretrain"))
+    small = {"prototypes": 4, "embedding": 8, "queue_length": 4, "queue_start": 1, "freeze_iterations": 1}
+    made = preview_run(files, {**options(HEADS), **small}, samples=2)
+    views = [view for sample in made.samples[:2] for view in sample.views]
+    assert {view.axes for view in views} == {STACK}
+    assert {"box", "large crop 1", "large crop 2", "small crop 1"} <= {view.name for view in views}
+    assert len(Page(render_preview(made)).all("img")) == len(views)
 
 
 def shares(made: Preview, labelled: bool) -> list[bool]:

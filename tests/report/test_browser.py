@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monai_cl.report import write_report
+from monai_cl.report import write_preview, write_report
 from tests.report.browser import CHROMIUM, Browser
+from tests.report.preview_records import preview, sample, view
 from tests.report.test_classification import study
 from tests.report.test_html import pair
 
@@ -198,3 +199,22 @@ def test_a_page_that_is_at_fault_is_noticed(tmp_path, browser):
     assert any("told" in text for text in browser.complaints)
     assert any("thrown" in text for text in browser.complaints)
     assert any("nowhere.png" in address for address in browser.requests)
+
+
+def test_the_page_of_a_preview_fits_the_screen_too(tmp_path, browser):
+    names = ("P1", "V1", "V1'", "P2", "a crop with a long name 1", "a crop with a long name 2", "small crop 3")
+    views = tuple(view(name, seed=number) for number, name in enumerate(names))
+    many = [sample(seed=seed, views=views if seed < 2 else (), fields={"label position": 1}) for seed in range(20)]
+    path = write_preview(preview(*many, sample(organ=False)), tmp_path / "preview.html")
+    browser.open(path.as_uri())
+    browser.send("Runtime.evaluate", expression=LOADED, awaitPromise=True)
+    found = browser.evaluate(MEASURES)
+    assert found["content"] <= found["width"]
+    assert found["outside"] == []
+    assert len(found["images"]) == 16
+    assert all(found["images"])
+    assert all(found["pictures"])
+    assert found["over"] == []
+    assert (found["cut"], found["small"], found["low"]) == (0, 0, 0)
+    assert browser.complaints == []
+    assert browser.requests == [path.as_uri()]

@@ -131,6 +131,12 @@ def test_the_page_says_values_in_the_unit_of_the_scan_and_is_self_contained():
     assert "url(" not in re.search("<style>(.*?)</style>", text, re.DOTALL)[1]
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_wrong_can_be_drawn(name):
+    made, expected = FAULTS[name]
+    assert expected.replace("'", "&#x27;") in render_preview(made)
+
+
 def test_a_warning_is_at_the_top_and_a_number_is_the_same_everywhere():
     odd = replace(SCAN, id="case_9", clipped=(0.99, 0.0))
     text = render_preview(preview(sample(views=()), sample(scan=odd)))

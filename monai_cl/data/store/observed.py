@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from monai_cl.data.datalist.items import describe_item
 from monai_cl.data.store.entry import StoreEntry
+from monai_cl.data.store.preparation import INCOMPLETE, prepare_one
 from monai_cl.data.store.volume_store import Preparation, VolumeStore
+from monai_cl.errors import UserError
 from monai_cl.transforms.label_table import IGNORED
 
 
@@ -54,7 +57,11 @@ class ObservedStore(VolumeStore):
         self.made, self.seconds = 0, 0.0
 
     def entry(self, key: str) -> StoreEntry:
-        """As of a `VolumeStore`; prepared first where it is one of ``items``."""
+        """As of a `VolumeStore`; prepared first where it is one of ``items``.
+
+        Raises:
+            UserError: it cannot be prepared.
+        """
         return super().entry(self._key_of(key))
 
     def label_ids(self, key: str) -> tuple[int, ...]:
@@ -90,8 +97,12 @@ class ObservedStore(VolumeStore):
             return key
         if key not in self._own:
             begin = time.perf_counter()
-            slot = self.slot(self.items[key])
-            self.made += slot.key not in self
-            self._own[key] = self.fill(slot)
+            item = self.items[key]
+            _, status, text = prepare_one(self, item, 0, wait=True)
+            if status == "skipped":
+                one = f"1 of {len(self.items)} items cannot be prepared: {describe_item(item)}: {text}"
+                raise UserError(one, remedy=INCOMPLETE)
+            self.made += status == "made"
+            self._own[key] = text
             self.seconds += time.perf_counter() - begin
         return self._own[key]

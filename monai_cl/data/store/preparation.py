@@ -93,7 +93,7 @@ def prepare(
     outcomes: dict[int, tuple[str, str]] = {}
     for index, item in enumerate(items):
         if (slot := _filled_slot(store, item)) is not None:
-            outcomes[index] = _prepare_one(store, item, index, slot=slot)[1:]
+            outcomes[index] = prepare_one(store, item, index, slot=slot)[1:]
     todo = [index for index in range(len(items)) if index not in outcomes]
     _work(store, items, todo, outcomes, workers=workers, progress=progress)
     result = PreparedItems(store)
@@ -137,7 +137,7 @@ def _work(
             bar.update()
         for index in busy:
             bar.set_postfix_str("waiting for another run")
-            outcomes[index] = _prepare_one(store, items[index], index, wait=True)[1:]
+            outcomes[index] = prepare_one(store, items[index], index, wait=True)[1:]
             bar.update()
 
 
@@ -145,24 +145,25 @@ def _results(
     store: VolumeStore, items: Sequence[Mapping[str, Any]], todo: Sequence[int], workers: int
 ) -> Iterator[tuple[int, str, str]]:
     if workers == 1 or len(todo) < 2:
-        yield from (_prepare_one(store, items[index], index) for index in todo)
+        yield from (prepare_one(store, items[index], index) for index in todo)
         return
     import joblib
 
     run = joblib.Parallel(n_jobs=min(workers, len(todo)), return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    yield from run(joblib.delayed(_prepare_one)(store, items[index], index) for index in todo)
+    yield from run(joblib.delayed(prepare_one)(store, items[index], index) for index in todo)
 
 
 def _filled_slot(store: VolumeStore, item: Mapping[str, Any]) -> Slot | None:
     try:
         return store.filled_slot(item) if item.get("image") else None
-    except Exception:  # `_prepare_one` runs into the same fault and reports it
+    except Exception:  # `prepare_one` runs into the same fault and reports it
         return None
 
 
-def _prepare_one(
+def prepare_one(
     store: VolumeStore, item: Mapping[str, Any], index: int, *, slot: Slot | None = None, wait: bool = False
 ) -> tuple[int, str, str]:
+    """Its index, then ``made`` or ``reused`` and the key, ``skipped`` and the reason, or ``busy``."""
     try:
         slot = slot or store.slot(item)
         there = slot.key in store

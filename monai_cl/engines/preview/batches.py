@@ -20,6 +20,7 @@ from monai_cl.engines.launch.error_report import user_error_in
 from monai_cl.engines.launch.startup import check_places
 from monai_cl.engines.prepared_lists import observed_stores
 from monai_cl.errors import UserError
+from monai_cl.names import names_of
 from monai_cl.shipped import bundle_folder
 
 _TRAINER = "train#trainer#"
@@ -57,7 +58,7 @@ def config_of(config: str) -> tuple[Path, ...]:
     Raises:
         UserError: none of these.
     """
-    names = [Path(name) for name in config.strip("[]() ").replace("'", "").replace('"', "").split(",") if name.strip()]
+    names = [Path(name) for name in names_of(config)]
     files = [name / "configs" / "train.yaml" if (name / "configs").is_dir() else name for name in names]
     if len(files) == 1 and not files[0].is_file() and not files[0].suffix:
         files = [bundle_folder(config) / "configs" / "train.yaml"]

@@ -125,9 +125,13 @@ class _Limits:
 
 def _reader(dataset: Any) -> Any:
     """The data set that reads, and therefore has a window, inside those that choose positions and add labels."""
-    while not hasattr(dataset, "window"):
-        dataset = dataset.labelled if hasattr(dataset, "labelled") else dataset.slices
-    return dataset
+    found = dataset
+    while found is not None and not hasattr(found, "window"):
+        found = getattr(found, "labelled", None) or getattr(found, "slices", None)
+    if found is None:
+        kind = type(dataset).__name__
+        raise UserError("preview", expected="one of this project's data sets under train::dataset", found=kind)
+    return found
 
 
 def _fields(item: Mapping[str, Any], modalities: Sequence[str]) -> dict[str, Any]:

@@ -190,7 +190,10 @@ def _histogram(shown: Sequence[PreviewedSample]) -> str:
     lines = {
         kind: [np.stack([middles, np.where(counts > 0, 100 * counts / counts.sum(), np.nan)], axis=1)]
         for kind, counts in values.items()
+        if counts.any()
     }
+    if not lines:
+        return ""
     return line_chart(
         lines, title="Values", x_label="value of the network", y_label="% of the voxels", logarithmic=True
     )

@@ -9,6 +9,7 @@ import torch
 from monai_cl.data import Preparation, VolumeStore
 from monai_cl.data.patches.crops import label_dtype
 from monai_cl.data.store.observed import ObservedStore
+from monai_cl.errors import UserError
 from monai_cl.transforms.label_table import IGNORED
 from tests.data.volume_files import items_of, label_array
 
@@ -40,6 +41,13 @@ def test_a_volume_is_prepared_when_it_is_first_asked_for(observed, items):
     again = ObservedStore(observed.root, Preparation(), {"item 1": items[1]})
     again.entry("item 1")
     assert again.made == 0
+
+
+def test_a_scan_that_cannot_be_prepared_is_named_as_by_a_run(observed, items):
+    with open(items[0]["image"], "wb") as file:
+        file.write(b"not a scan")
+    with pytest.raises(UserError, match=r"^1 of 2 items cannot be prepared: patient p0, case0: .*; fix them;"):
+        observed.entry("item 0")
 
 
 def test_what_is_declared_of_a_label_needs_no_preparation(observed, items):
