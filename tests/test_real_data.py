@@ -298,3 +298,17 @@ def test_slices_of_real_ct_are_pretrained_and_segmented_by_position_and_patient(
     assert (results["data_list"]["scans"], len(results["data_list"]["training_cases"])) == (2, 1)
     assert len(results["metrics"]["dice"]) == 13
     assert all(np.isfinite(value) for _, value in results["curves"]["loss"])
+
+
+def test_a_preview_shows_real_organs_in_hounsfield_units(lists, real_data, tmp_path):
+    from monai_cl.engines import preview_run
+    from monai_cl.report import preview_faults, render_preview
+
+    where = {"dataset_dir": str(real_data), "store_dir": str(tmp_path / "store"), "patch_size": [PATCH] * 3, **NETWORK}
+    made = preview_run("mixcl_ct_pretraining", {**where, "data_list": str(lists["pretraining"])}, samples=3)
+    assert preview_faults(made) == []
+    assert all(scan.unit == "HU" and scan.window == (-150, 250) for sample in made.samples for scan in sample.scans)
+    assert all(-2048 <= scan.values[0] < scan.values[1] <= 3071 for s in made.samples for scan in s.scans)
+    assert any(share > 0 for sample in made.samples for share in sample.foreground)
+    text = render_preview(made)
+    assert any(organ in text for organs in made.organs.values() for organ in organs.values())

@@ -117,7 +117,7 @@ def test_the_page_says_values_in_the_unit_of_the_scan_and_is_self_contained():
     made = sample(views=(view(image=np.linspace(0, 1, 4096, dtype=np.float32).reshape(1, 16, 16, 16)),))
     text = render_preview(preview(made))
     found = Page(text)
-    assert "patch: -150 to 250 HU" in found.text
+    assert "patch, axial: -150 to 250 HU" in found.text
     assert "10 ms the first" in found.text
     assert "Nothing conspicuous" in found.text
     assert "liver" in found.text

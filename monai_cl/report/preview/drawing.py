@@ -39,7 +39,10 @@ def view_panels(
     """
     planes = _planes(view, spacing, guide)
     drawn = [_drawn(*plane) for plane in planes]
-    panels = [webp_panel(view.name, part) for part in ([[one] for one in drawn] if apart else [drawn])]
+    if apart and view.axes == PATCH:
+        panels = [webp_panel(f"{view.name}, {plane}", [one]) for plane, one in zip(PLANE_AXIS, drawn)]
+    else:
+        panels = [webp_panel(view.name, drawn)]
     if view.weights is not None:
         heat = [_scaled(Image.fromarray(_heat(plane[3])), plane[4]) for plane in planes if plane[3] is not None]
         panels.append(webp_panel(f"weights of {view.name}", heat))

@@ -107,7 +107,7 @@ def _sample(preview: Preview, number: int, sample: PreviewedSample, name_case: C
         scan = sample.scans[view.scan]
         low, high = (f"{end:.0f}" for end in _in_unit(scan, [view.image.min(), view.image.max()]))
         for panel in view_panels(view, scan.spacing, guides.get(view.scan), apart=len(sample.views) == 1):
-            caption = f"{view.name}: {low} to {high} {scan.unit}" if panel.name == view.name else panel.name
+            caption = f"{panel.name}: {low} to {high} {scan.unit}" if panel.name.startswith(view.name) else panel.name
             figures.append(picture_figure(panel, caption=caption, alt=f"{heading}: {caption}"))
         if view.label is not None:
             names_of = preview.organs.get(scan.dataset, {})
@@ -129,8 +129,8 @@ def _sample(preview: Preview, number: int, sample: PreviewedSample, name_case: C
 def _batch_table(preview: Preview, name_case: Callable[[str], str], *, private: bool) -> Table:
     """A row for every sample of the batches."""
     cells = [_cells(preview, sample) for sample in preview.samples]
-    heads = list(dict.fromkeys(head for row in cells for head in row))
-    several = preview.samples[-1].batch > 1
+    heads = list(dict.fromkeys(head for row in cells for head, cell in row.items() if cell != NOTHING))
+    several, organs = preview.samples[-1].batch > 1, any(sample.foreground for sample in preview.samples)
     rows = []
     for number, (sample, row) in enumerate(zip(preview.samples, cells), start=1):
         scans = sample.scans
@@ -139,14 +139,14 @@ def _batch_table(preview: Preview, name_case: Callable[[str], str], *, private: 
             str(number), _each(scans, lambda scan: name_case(scan.id)),
             *([] if private else [_each(scans, lambda scan: scan.patient)]),
             *([str(sample.batch)] if several else []), *(row.get(head, NOTHING) for head in heads),
-            " / ".join(f"{100 * share:.1f} %" for share in sample.foreground) or NOTHING,
+            *([" / ".join(f"{100 * part:.1f} %" for part in sample.foreground) or NOTHING] if organs else []),
             _each(scans, lambda scan: " × ".join(f"{step:.3g}" for step in scan.spacing)),
             _each(scans, lambda scan: f"{scan.values[0]:.4g} to {scan.values[1]:.4g} {scan.unit}"),
             *share, f"{1000 * sample.seconds:.1f}",
         ))  # fmt: skip
     patient, iteration = ([] if private else ["patient"]), (["iteration"] if several else [])
-    header = ("sample", "scan", *patient, *iteration, *heads, "organs", "spacing, mm", "values read")
-    header += ("below the window", "above it", "ms")
+    header = ("sample", "scan", *patient, *iteration, *heads, *(["organs"] if organs else []), "spacing, mm")
+    header += ("values read", "below the window", "above it", "ms")
     notes = ("Values read: of the part of the scan that was read, before the window. Of two scans the larger share.",)
     return Table("Samples of the batches", header, tuple(rows), notes, text_columns=2 if private else 3)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_cl.engines import bundle_root, cosine_schedule, preflight, shipped_list
+from monai_cl.engines import Invocation, bundle_root, cosine_schedule, preflight, shipped_list
 from monai_cl.engines.launch.error_report import user_error_in
 from monai_cl.engines.launch.failures import lost_process_in
+from monai_cl.engines.launch.startup import check_places
 from monai_cl.errors import UserError
 
 
@@ -209,6 +210,13 @@ def test_nothing_is_written_into_the_installed_package(an_installed_run):
     with pytest.raises(UserError, match=r"where results go: --store_dir FOLDER, "):
         an_installed_run("--output_dir", "run")
     an_installed_run("--output_dir", "run", "--store_dir", "store")
+
+
+def test_who_writes_into_the_store_alone_is_asked_for_that_alone(an_installed_run, tmp_path):
+    file = str(tmp_path / "site-packages" / "monai_cl" / "bundles" / "mine" / "configs" / "train.yaml")
+    with pytest.raises(UserError, match=r"where results go: --store_dir FOLDER, "):
+        check_places(Invocation((file,), {}, ""), keys=("store_dir",))
+    check_places(Invocation((file,), {"store_dir": "store"}, ""), keys=("store_dir",))
 
 
 def test_a_config_elsewhere_with_its_root_in_the_installed_package_writes_nothing_there_either(
