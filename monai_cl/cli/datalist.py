@@ -247,7 +247,7 @@ class DataListCommands(MakingCommands):
 
             echo(statistics_text(found))
         for target in targets if found["scans"] else ():
-            write_atomically(target, formats[target.suffix](found).encode("utf-8", "surrogateescape"))
+            write_atomically(target, formats[target.suffix](found).encode("utf-8", "backslashreplace"))
             echo(f"wrote {target}")
         if failed := found["unreadable"]:
             listed = "" if found["scans"] else "".join(f"\n  {one['reason']}" for one in failed)

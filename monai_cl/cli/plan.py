@@ -56,6 +56,13 @@ def plan_command(
         if value is not None and value <= 0:
             raise UserError(f"--{name}", expected="a number above 0", found=value)
     limit = _machine_memory() if memory is None else _bytes(memory)
+    if hours is not None and step_seconds is None and _has_gpu():
+        raise UserError(
+            "--hours",
+            expected="--step_seconds beside it: the training would run on the GPU, and a step is measured on the CPU",
+            found="none",
+            remedy="take the seconds of a step from a short run there",
+        )
     if output is not None and Path(output).exists():
         raise UserError(output, found="exists already and is kept", remedy="choose another name")
     step = BundleStep(bundle, data_list=data_list, dataset_dir=dataset_dir, overrides=overrides)
@@ -101,12 +108,18 @@ def _bytes(text: str) -> float:
     return float(found[1]) * _UNITS[found[2].upper()]
 
 
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _machine_memory() -> float:
     import os
 
     import torch
 
-    if torch.cuda.is_available():
+    if _has_gpu():
         return float(torch.cuda.get_device_properties(0).total_memory)
     if not hasattr(os, "sysconf"):
         raise UserError("--memory", expected="the memory of the device, such as 24GB", found="none")

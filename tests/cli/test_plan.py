@@ -69,5 +69,12 @@ def test_statistics_of_another_list_are_refused(files):
     assert "python -m monai_cl datalist statistics" in error
 
 
+def test_hours_on_a_gpu_need_the_seconds_of_its_steps(files, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    words = ("plan", BUNDLE, files[0], "--memory", "4GB", "--hours", 2)
+    assert "--step_seconds beside it" in command(*words).error
+    assert "no such file" in command(*words, "--step_seconds", 0.5, "--statistics", "gone.json").error.lower()
+
+
 def test_a_bundle_of_slices_is_refused(files):
     assert "a bundle that trains on patches of volumes" in command("plan", "wsp_ct_pretraining", files[0]).error

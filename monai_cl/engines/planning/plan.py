@@ -26,8 +26,10 @@ from monai_cl.networks.volume.backbones import find_backbone
 
 KEPT_FREE, PROCESS = 0.1, 1e9
 """Share of the memory that is left free for what is not counted, such as workspaces; bytes of the process itself."""
-_SECOND_EDGE = 64  # of the second size that is measured, where a network's smallest patch is smaller
+_SMALL_EDGE = 64  # from here on the second patch that is measured is not twice as large as the first
 _FLOAT, _ADAM = 4, 8  # bytes a parameter: of a weight or gradient, of the two states of Adam
+_ROTATION = "RandRotate90d"  # in the plane of R and A: crops of one batch must then be squares there
+_TRANSIENT = 4  # tensors of the largest kept size beside the kept ones: docs/planning.md has the measurements
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,18 @@ class StepCost:
     sample_voxels: int
 
     def memory(self, patch: Triple, batch: int) -> int:
-        """Bytes: weights, gradients and states of the optimiser, what autograd keeps, and twice its largest tensor.
+        """Bytes at the peak of a step, where the backward pass begins.
 
-        The backward pass makes the gradients of that tensor while everything is still kept.
+        There are weights, states of the optimiser, what autograd keeps, and four tensors as large as the largest of it:
+        gradients of a layer's input and output, and the copies that convolutions make. Gradients of weights come while
+        what is kept goes.
 
         Args:
             patch: edges in voxels.
             batch: samples.
         """
-        states = self.large.parameters * _FLOAT + self.large.trained * (_FLOAT + _ADAM)
-        return int(states + self.saved_bytes(patch, batch) + 2 * self._line("largest_bytes", patch, batch))
+        kept = self.saved_bytes(patch, batch) + _TRANSIENT * self._line("largest_bytes", patch, batch)
+        return int(self.checkpoint_bytes() + max(kept, self.large.trained * _FLOAT))
 
     def saved_bytes(self, patch: Triple, batch: int) -> float:
         """What autograd keeps for the backward pass.
@@ -110,9 +114,10 @@ def measure_step(step: BundleStep) -> StepCost:
         step: of a bundle.
     """
     backbone = find_backbone(step.value("backbone"))
-    edge = _SECOND_EDGE if backbone.smallest < _SECOND_EDGE else backbone.smallest + backbone.multiple
-    small, large = (step.measure((size,) * 3) for size in (backbone.smallest, edge))
-    return StepCost(small, large, small.voxels // backbone.smallest**3)
+    first = backbone.smallest
+    edge = 2 * first if first < _SMALL_EDGE else first + backbone.multiple
+    small, large = (step.measure((size,) * 3) for size in (first, edge))
+    return StepCost(small, large, small.voxels // first**3)
 
 
 def make_plan(
@@ -150,7 +155,9 @@ def make_plan(
     spacing = target_spacing([scan["spacing"] for scan in scans], [scan["shape"] for scan in scans])
     shape = median_shape([scan["extent"] for scan in scans], spacing)
     backbone, least = find_backbone(step.value("backbone")), int(step.value("batch_size"))
-    patches = patch_sequence(spacing, shape, multiple=backbone.multiple, smallest=backbone.smallest)
+    patches = patch_sequence(
+        spacing, shape, multiple=backbone.multiple, smallest=backbone.smallest, square=_ROTATION in str(step.config)
+    )
     limit = (1 - KEPT_FREE) * memory - PROCESS
     patch = largest_patch(patches, lambda one: cost.memory(one, least), limit)
     if patch is None:
@@ -227,9 +234,9 @@ def _estimates(
     kept = int(step.value("keep_checkpoints"))
     files = (kept + 1) * cost.checkpoint_bytes() + cost.large.parameters * _FLOAT
     found = {
-        "memory of a step": f"{in_words(cost.memory(tuple(patch), batch))} in {precision}: weights, gradients and "
-        "optimiser, and what autograd keeps, measured at two smaller patches",
-        "time": f"{hours:.3g} h: {settings['iterations']} steps of {seconds:.3g} s, {source}; loading, validation and "
+        "memory of a step": f"{in_words(cost.memory(tuple(patch), batch))} in {precision}: weights, optimiser, and "
+        "what autograd keeps, measured at two smaller patches",
+        "time": f"{hours:.3g} h: {settings['iterations']} steps of {seconds:.1f} s, {source}; loading, validation and "
         "preparation of the scans not counted",
         "store": f"at most {in_words(store)}: int16 and labels of {len(shapes)} scans at this spacing, uncompressed",
         "checkpoints": f"{in_words(files)}: {kept} kept, one being written, and model.pt",

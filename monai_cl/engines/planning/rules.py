@@ -58,7 +58,9 @@ def padded(shape: Sequence[int], *, multiple: int, smallest: int) -> Triple:
     return x, y, z
 
 
-def patch_sequence(spacing: Sequence[float], shape: Sequence[int], *, multiple: int, smallest: int) -> list[Triple]:
+def patch_sequence(
+    spacing: Sequence[float], shape: Sequence[int], *, multiple: int, smallest: int, square: bool = False
+) -> list[Triple]:
     """Patches from the largest to the smallest, each a step smaller along one axis than the one before.
 
     The first is a cube in mm of 256³ voxels, cut to the padded median scan. The axis that shrinks is the one that
@@ -69,15 +71,20 @@ def patch_sequence(spacing: Sequence[float], shape: Sequence[int], *, multiple: 
         shape: of the median scan, in voxels of that spacing.
         multiple: the edges of a patch must be multiples of it.
         smallest: edge, a multiple of it.
+        square: the edges along R and A are equal, and shrink together.
     """
     most = padded(shape, multiple=multiple, smallest=smallest)
     edge_mm = (_LARGEST_VOXELS * math.prod(spacing)) ** (1 / 3)
     first = (max(round(edge_mm / step / multiple) * multiple, smallest) for step in spacing)
     patch = [min(edge, bound) for edge, bound in zip(first, most)]
+    groups = [(0, 1), (2,)] if square else [(0,), (1,), (2,)]
+    if square:
+        patch[:2] = [min(patch[:2])] * 2
     found = [tuple(patch)]
-    while any(edge > smallest for edge in patch):
-        axis = max((axis for axis in range(3) if patch[axis] > smallest), key=lambda n: (patch[n] / shape[n], patch[n]))
-        patch[axis] -= multiple
+    while left := [group for group in groups if patch[group[0]] > smallest]:
+        chosen = max(left, key=lambda group: (max(patch[axis] / shape[axis] for axis in group), patch[group[0]]))
+        for axis in chosen:
+            patch[axis] -= multiple
         found.append(tuple(patch))
     return [(x, y, z) for x, y, z in found]
 

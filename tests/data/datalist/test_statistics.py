@@ -119,6 +119,17 @@ def test_a_scan_that_is_not_ct_is_measured_in_its_own_unit(tmp_path):
     assert "Hounsfield" in measure_scan(item)["fault"]  # nothing says that it is MR
 
 
+def test_nan_is_refused_and_tiny_voxels_have_a_volume(tmp_path):
+    item = write_case(tmp_path, "a")
+    array = np.where(ct_array(SHAPE) > 60, np.nan, 1.0).astype(np.float32)
+    item["image"] = str(write_nifti(tmp_path / "nan.nii.gz", array, affine_of("RAS", (1.0, 2.0, 5.0))))
+    with pytest.raises(UserError, match=r"nan\.nii\.gz.*(NaN|finite)"):
+        measure_scan(item | {"modality": "MR"})
+    tiny = measure_scan(write_case(tmp_path, "b", spacing=(0.01, 0.01, 0.01)))
+    assert tiny["labels"]["liver"]["ml"] == pytest.approx(24e-9)
+    assert find_outliers([tiny] * 5) == []
+
+
 def test_the_phase_is_what_the_list_says_else_the_header(tmp_path):
     array = ct_array((8, 8, 3)) // 2 * 2
     series = {

@@ -68,6 +68,14 @@ def test_every_patch_fits_the_network_and_the_padded_median_scan(spacing, shape,
         assert sorted(b - a for b, a in zip(before, after)) == [0, 0, multiple]
 
 
+def test_square_patches_shrink_in_both_axes_of_the_plane_together():
+    patches = patch_sequence((1.0, 1.0, 2.0), (200, 150, 60), multiple=16, smallest=32, square=True)
+    assert patches[0] == (160, 160, 64)  # 150 padded
+    assert all(patch[0] == patch[1] for patch in patches)
+    assert patches[-1] == (32, 32, 32)
+    assert len(set(patches)) == len(patches) == 1 + (160 - 32) // 16 + (64 - 32) // 16
+
+
 def test_the_first_patch_is_a_cube_in_mm():
     # edges of 256 voxels at 1 mm; half as many along an axis of twice the spacing
     patches = patch_sequence((1.0, 1.0, 2.0), (2000, 2000, 2000), multiple=16, smallest=32)

@@ -79,7 +79,7 @@ def _measured(item: Mapping[str, Any]) -> dict[str, Any] | str:
 
 def statistics_json(document: Mapping[str, Any]) -> str:
     """A document as JSON text."""
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def statistics_csv(document: Mapping[str, Any]) -> str:

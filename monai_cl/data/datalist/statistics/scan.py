@@ -16,7 +16,7 @@ from monai_cl.data.io.formats import format_of
 from monai_cl.data.io.label_reading import read_label
 from monai_cl.data.io.modality import header_modality, modality_fault
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
-from monai_cl.transforms.hounsfield import hounsfield_fault, refuse
+from monai_cl.transforms.hounsfield import hounsfield_fault, not_finite, refuse
 from monai_cl.transforms.scan_scale import body_threshold
 from monai_cl.transforms.volume.body import BODY_HU, body_mask
 
@@ -40,13 +40,14 @@ def measure_scan(item: Mapping[str, Any]) -> dict[str, Any]:
         edge of the scan), None for an item without label; ``fault``: why a CT is not in HU, "" where it is.
 
     Raises:
-        UserError: as `read_volume` and `read_label`; a DICOM header that states another modality.
+        UserError: as `read_volume` and `read_label`; a DICOM header that states another modality; NaN or infinity.
     """
     options = reading_options(item)
     stored = read_volume(item["image"], **options)
     volume, ct = to_ras(stored), holds_hounsfield(item)
     if item.get("modality") or ct:
         refuse(modality_fault(item.get("modality"), header_modality(item["image"])), item["image"])
+    refuse(not_finite(stored.array) if stored.array.dtype.kind == "f" else None, item["image"])
     fault = hounsfield_fault(stored.array) if ct else None
     shape, spacing = volume.array.shape, volume.spacing
     coarse = volume.array[tuple(slice(None, None, max(1, int(_STEP_MM // step))) for step in spacing)]
@@ -61,13 +62,13 @@ def measure_scan(item: Mapping[str, Any]) -> dict[str, Any]:
         "modality": item_modality(item),
         "phase": contrast_phase(item),
         "shape": list(shape),
-        "spacing": [round(step, 4) for step in spacing],
-        "extent": [round(size * step, 2) for size, step in zip(shape, spacing)],
+        "spacing": [_short(step) for step in spacing],
+        "extent": [_short(size * step) for size, step in zip(shape, spacing)],
         "orientation": "".join(nib.aff2axcodes(stored.affine)),
         "oblique": round(oblique_degrees(stored.grid), 2),
         "intensity": _percentiles(volume.array),
         "body": _percentiles(body),
-        "body_ml": round(body.size / coarse.size * volume.array.size * _voxel_ml(volume), 1),
+        "body_ml": _short(body.size / coarse.size * volume.array.size * _voxel_ml(volume)),
         "clipped": {
             "low": round(float(np.count_nonzero(volume.array == lowest) / volume.array.size), 4),
             "high": round(float(np.count_nonzero(body == highest) / body.size), 4),
@@ -121,9 +122,9 @@ def _label_part(item: Mapping[str, Any], stored: Volume, volume: Volume, options
         inside = volume.array[place][ids[place] == value]
         labels[str(names.get(value, value))] = {
             "voxels": int(inside.size),
-            "ml": round(inside.size * _voxel_ml(volume), 3),
-            "mean": round(float(inside.mean(dtype=np.float64)), 2),
-            "sd": round(float(inside.std(dtype=np.float64)), 2),
+            "ml": _short(inside.size * _voxel_ml(volume)),
+            "mean": _short(float(inside.mean(dtype=np.float64))),
+            "sd": _short(float(inside.std(dtype=np.float64))),
             "cut": any(part.start == 0 or part.stop == size for part, size in zip(place, ids.shape)),
         }
     return {"labels": labels, "foreground": _percentiles(volume.array[ids > 0]) if labels else None}
@@ -131,7 +132,12 @@ def _label_part(item: Mapping[str, Any], stored: Volume, volume: Volume, options
 
 def _percentiles(values: np.ndarray) -> dict[str, float]:
     found = np.percentile(values, PERCENTILES)
-    return {f"{percent:g}": round(float(value), 3) for percent, value in zip(PERCENTILES, found)}
+    return {f"{percent:g}": _short(float(value)) for percent, value in zip(PERCENTILES, found)}
+
+
+def _short(value: float) -> float:
+    """Six digits, however small it is: volumes and lengths are compared as logarithms."""
+    return float(f"{value:.6g}")
 
 
 def _voxel_ml(volume: Volume) -> float:
