@@ -12,6 +12,7 @@ from monai.transforms import (
     EnsureChannelFirstd,
     EnsureTyped,
     Orientationd,
+    RandRotate90d,
     ScaleIntensityRanged,
     SelectItemsd,
     Transform,
@@ -177,12 +178,26 @@ def segmentation_patches(
 
     Raises:
         ValueError: not exactly one of ``data`` and ``items``.
+        UserError: a patch that a rotation by 90° among the transforms would turn into one of another shape.
     """
     scans = data if items is None else items
     if scans is None or None not in (data, items):
         raise ValueError("one of data and items is needed")
+    _check_rotation(transform, patches.get("patch_size", 1))
     done = prepare_all(scans, store, Preparation(spacing=spacing), workers=prepare_workers)
     return SegmentationPatches(done.store, done.keys, transform=transform, **patches)
+
+
+def _check_rotation(transform: Any, patch_size: int | Sequence[int]) -> None:
+    sizes = [patch_size] * 3 if isinstance(patch_size, int) else list(patch_size)
+    for step in getattr(transform, "transforms", ()):
+        if isinstance(step, RandRotate90d) and step.prob > 0 and len({sizes[axis] for axis in step.spatial_axes}) > 1:
+            raise UserError(
+                "patch_size",
+                expected="equal edges in the plane in which the augmentation rotates by 90 degrees",
+                found=sizes,
+                remedy="choose such a patch, or set --augmentation_probability 0",
+            )
 
 
 def image_preprocessing(
