@@ -116,8 +116,8 @@ class RunRecorder:
         self.best: dict[str, Any] | None = None
         self.overlays: list[str] = []
         self._described = False
-        self._seconds_before = 0.0
-        self._started = 0.0
+        self._seconds_before = self._started = 0.0
+        self._validating_since = self._validation_seconds = 0.0
 
     # -- state, for checkpoints ---------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
@@ -134,6 +134,7 @@ class RunRecorder:
             "seed": self.seed,
             "data_list": self.data_list.get("sha256"),
             "seconds": self._seconds_before + (time.monotonic() - self._started if self._started else 0.0),
+            "validation_seconds": self._validation_seconds,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -152,6 +153,7 @@ class RunRecorder:
         self.metrics, self.best = state["metrics"], state["best"]
         self.overlays = list(state["overlays"])
         self._seconds_before = state["seconds"]
+        self._validation_seconds = state.get("validation_seconds", 0.0)
 
     def forget_best(self) -> None:
         """For a run that continues without its best model: the best is chosen again."""
@@ -205,9 +207,17 @@ class RunRecorder:
         self._follow(evaluator, evaluator)
 
     def _follow(self, evaluator: Engine, trainer: Engine) -> None:
+        evaluator.add_event_handler(Events.STARTED, self._start_clock)
         evaluator.add_event_handler(Events.STARTED, self._validation_start)
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._validation_iteration)
         evaluator.add_event_handler(Events.COMPLETED, self._validation_end, trainer)
+        evaluator.add_event_handler(Events.COMPLETED, self._stop_clock)
+
+    def _start_clock(self, evaluator: Engine) -> None:
+        self._validating_since = time.monotonic()
+
+    def _stop_clock(self, evaluator: Engine) -> None:
+        self._validation_seconds += time.monotonic() - self._validating_since
 
     @property
     def writer(self) -> SummaryWriter | None:
@@ -314,7 +324,7 @@ class RunRecorder:
         if self.is_writer:
             results = self.results(engine)
             write_results(self.output_dir / "results.json", results)
-            echo(describe_end(self.output_dir, results))
+            echo(describe_end(self.output_dir, results, validation_seconds=self._validation_seconds))
         self.close()
 
     def close(self) -> None:

@@ -103,15 +103,19 @@ def best_score(results: Mapping[str, Any]) -> str | None:
     return f"loss {losses[-1]:.4g}" if losses else None
 
 
-def describe_end(folder: Path, results: Mapping[str, Any]) -> str:
+def describe_end(folder: Path, results: Mapping[str, Any], *, validation_seconds: float = 0.0) -> str:
     """What a run prints when it is finished: its score, where its results are, and commands that use it.
 
     Args:
         folder: of the run.
         results: its record.
+        validation_seconds: of ``wall_seconds``, those that were spent in validations.
     """
     score = best_score(results)
     lines = [f"finished after {results.get('iterations')} iterations" + (f", {score}" if score else "")]
+    if validation_seconds and results["wall_seconds"]:
+        share = f"{validation_seconds / results['wall_seconds']:.0%} of it in validations (--val_interval)"
+        lines.append(f"took {results['wall_seconds']:.0f} s, {share}")
     lines.append(f"results: {folder / 'results.json'}; what each file is: {folder / README}")
     steps = next_steps(folder, kind=results["kind"], bundle=results["bundle"] or "")
     return "\n".join([*lines, "next:", *(f"  {step}" for step in steps)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,18 @@ def test_time_before_the_interruption_counts(tmp_path):
     record.load_state_dict({**record.state_dict(), "seconds": 1000.0})
     train(record, 1)
     assert 1000 < read_results(tmp_path)["wall_seconds"] < 1060
+
+
+def test_a_run_says_how_much_of_its_time_validations_took_before_an_interruption_too(tmp_path, capsys):
+    evaluator = validation([[0.5]], ["a"])
+    record = recorder(tmp_path, kind="segmentation", evaluator=evaluator, organs=["spleen"], tensorboard=False)
+    record.load_state_dict({**record.state_dict(), "seconds": 1e6, "validation_seconds": 7e5})
+    engine = engine_of(record)
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda: time.sleep(0.02))
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run(evaluator.state.dataloader, max_epochs=1))
+    engine.run(range(2), max_epochs=2, epoch_length=1)
+    assert record.state_dict()["validation_seconds"] >= 7e5 + 0.04
+    assert re.search(r"\ntook 10000\d\d s, 70% of it in validations \(--val_interval\)\n", capsys.readouterr().out)
 
 
 def test_the_learning_rate_is_a_curve(tmp_path):
