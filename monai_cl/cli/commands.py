@@ -26,6 +26,7 @@ from monai_cl.cli.study import StudyCommands
 from monai_cl.cli.synthetic import cohort_command, phantom_command
 from monai_cl.cli.weights.embed import embed_command
 from monai_cl.cli.weights.encoder import EncoderCommands
+from monai_cl.cli.weights.export import export_command
 from monai_cl.cli.words import check_words, help_words, typed_words
 from monai_cl.errors import UserError, echo, escape_control_characters
 
@@ -135,6 +136,7 @@ class Commands:
     embed = staticmethod(embed_command)
     study = StudyCommands()
     export_encoder = staticmethod(export_encoder_command)
+    export = staticmethod(export_command)
     encoder = EncoderCommands()
     export_config = staticmethod(export_config_command)
     dicom_seg = staticmethod(dicom_seg_command)

@@ -129,11 +129,18 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
         "label_fraction": 1.0,
         "training_cases": [item["id"] for item in labelled],
         "available_labels": sum(fold is None or item.get("fold") != fold for item in labelled),
-        "datasets": {d.name: {"labels": [d.labels[i] for i in sorted(d.labels)]} for d in data_list.datasets},
+        "datasets": {d.name: _dataset(d) for d in data_list.datasets},
         "classes": data_list.classes,
         **more,
         "fold": fold,
     }
+
+
+def _dataset(dataset: Any) -> dict[str, Any]:
+    """Labels of a data set in the order of their ids, and its licence where the list states one."""
+    licence = dataset.document.get("licence")
+    labels = [dataset.labels[i] for i in sorted(dataset.labels)]
+    return {"labels": labels} if licence is None else {"labels": labels, "licence": str(licence)}
 
 
 def describe_patients(scans: Sequence[Any]) -> dict[str, Any]:

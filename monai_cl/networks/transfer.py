@@ -207,7 +207,7 @@ def export_encoder(
         weights, origin = read_weights(source), str(source)
         carried = read_about(source)
     record = carried or record or ({"network": describe_network(source)} if isinstance(source, nn.Module) else {})
-    backbone, weights = _named_by_backbone(weights)
+    backbone, weights = named_by_backbone(weights)
     encoder = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_weights(weights, backbone).items()}
     absent = [prefix for prefix in backbone.encoder if not any(name.startswith(prefix) for name in encoder)]
     kind = backbone.kind.__name__
@@ -234,8 +234,12 @@ def export_encoder(
     return output
 
 
-def _named_by_backbone(weights: Mapping[str, Tensor]) -> tuple[Backbone, dict[str, Tensor]]:
-    """Of which backbone they are, a UNETR where it is none, and the weights without what is in front of its names."""
+def named_by_backbone(weights: Mapping[str, Tensor]) -> tuple[Backbone, dict[str, Tensor]]:
+    """Of which backbone they are, a UNETR where it is none, and the weights without what is in front of its names.
+
+    Args:
+        weights: of a file.
+    """
     for backbone in known_backbones():
         first = f".{backbone.encoder[0]}"
         anchor = next((name[f".{name}".index(first) :] for name in weights if first in f".{name}"), None)

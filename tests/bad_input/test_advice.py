@@ -59,6 +59,8 @@ MET = {
     "cli/disk/store.py": ("store prune",),
     "data/store/inventory.py": ("store prune",),
     "cli/weights/embed.py": ("embed",),
+    "cli/weights/export.py": ("export",),
+    "networks/foreign/outgoing.py": ("export",),
     "engines/embedding": ("embed",),
     "report/figures/embedding_map.py": ("embed",),
     "engines/handlers/step_guard.py": TRAINING,

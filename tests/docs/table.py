@@ -66,6 +66,12 @@ RULES = (
         "the metadata are of the full size",
         shown_by="tests/bundles/test_exports.py",
     ),
+    Rule(
+        r"monai_cl export \S+ --format (timm|nnunet)\b",
+        "a network that the trainings of this folder do not have",
+        shown_by="tests/cli/test_export.py",
+    ),
+    Rule(r"^nnUNetv2_train ", "nnU-Net", shown_by="tests/cli/test_export.py"),
     Rule(r"--tracking mlflow", "needs MLflow", shown_by="tests/bundles/test_tracking.py"),
     Rule(
         r"--pretrained_encoder runs/(dynunet|tiny)/model\.pt|--checkpoint runs/tiny_spleen/model\.pt",
