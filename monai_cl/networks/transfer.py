@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from monai.networks.nets import UNETR
+from monai.networks.nets import UNETR, DynUNet
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
 from monai_cl.files import new_file
 from monai_cl.networks.description import describe_network, differences, unetr_of_weights
 from monai_cl.networks.foreign.names import OUTPUT_LAYERS, bare_name, likely_architecture, named_as
+from monai_cl.networks.foreign.plain_conv_unet import dynunet_encoder
 from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.volume.backbone import Backbone
 from monai_cl.networks.volume.backbones import (
@@ -131,7 +132,8 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
         network: a UNETR or another `Backbone` of the architecture that was pre-trained; or any other network, which
             gets all but its last layer.
         path: ``encoder.pt`` of `export_encoder`, or any checkpoint with the network's key names, whatever is in front
-            of them. Its position embeddings are interpolated for another patch size.
+            of them; for a DynUNet also one of nnU-Net v2's PlainConvUNet. Position embeddings are interpolated for
+            another patch size.
         strict: every encoder tensor of the network must be in the file with its shape. ``False`` loads
             what matches and reports the rest, but still refuses a file in which nothing matches.
 
@@ -142,7 +144,10 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
         UserError: when the file does not fit; the message names what did not match. The network is unchanged.
     """
     target = network_within(network)
-    weights = named_as(read_weights(path), target.state_dict())
+    weights = read_weights(path)
+    if isinstance(target, DynUNet):
+        weights = dynunet_encoder(weights) or weights
+    weights = named_as(weights, target.state_dict())
     if isinstance(target, UNETR):
         weights = fitted_positions(weights, target, trained=read_about(path), source=str(path))
     parts = (transferred(target, tensors) for tensors in (target.state_dict(), weights))

@@ -190,7 +190,7 @@ def _monai_call(network: str, arguments: Mapping[str, Any]) -> str | None:
 
 
 def _of_nnunet(outgoing: Any, preprocessing: Mapping[str, Any]) -> Iterator[str]:
-    if "arch_kwargs" not in outgoing.arguments:
+    if (kwargs := outgoing.arguments.get("arch_kwargs")) is None:
         return
     spacing, patch = ((preprocessing.get(key) or [])[::-1] for key in ("spacing", "patch_size"))
     yield (
@@ -198,7 +198,10 @@ def _of_nnunet(outgoing: Any, preprocessing: Mapping[str, Any]) -> Iterator[str]
         f"below. The training's `spacing` was {spacing or UNKNOWN}, its `patch_size` {patch or UNKNOWN}. All axes are "
         "nnU-Net's: z, y, x."
     )
-    yield f"```json\n{json.dumps({'architecture': {**outgoing.arguments}}, indent=1)}\n```"
+    # one line for each argument
+    plain = {key: value for key, value in outgoing.arguments.items() if key != "arch_kwargs"}
+    kwargs = ",\n ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in kwargs.items())
+    yield f'```json\n{{"architecture": {json.dumps(plain)[:-1]}, "arch_kwargs": {{\n {kwargs}}}}}}}\n```'
     if "decoder" not in outgoing.parts:
         yield (
             "There is no trained decoder in the file, and nnU-Net's `-pretrained_weights` refuses weights without one: "
@@ -235,7 +238,7 @@ def _number(value: Any) -> Any:
 
 
 def _rows(values: Mapping[str, Any]) -> str:
-    return _table(("", ""), [(key, value) for key, value in values.items()])
+    return _table(("what", "value"), list(values.items()))
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

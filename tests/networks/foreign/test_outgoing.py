@@ -7,7 +7,7 @@ import torch
 from monai.networks.nets import DynUNet, SegResNet
 
 from monai_cl.errors import UserError
-from monai_cl.networks import MixCLNet, SliceUNet, segmentation_network, slice_encoder
+from monai_cl.networks import MixCLNet, SliceUNet, load_encoder, segmentation_network, slice_encoder
 from monai_cl.networks.foreign.names import bare_name
 from monai_cl.networks.foreign.outgoing import any_weights, monai_weights, nnunet_weights, timm_weights
 from monai_cl.networks.foreign.plain_conv_unet import dynunet_encoder, nnunet_architecture, plain_conv_weights
@@ -100,13 +100,36 @@ def test_an_encoder_alone_is_an_encoder_alone():
 
 
 @torch.no_grad()
-def test_what_went_out_comes_back():
+@pytest.mark.parametrize("wrapper", [None, "network_weights"])
+def test_an_encoder_of_nnunet_starts_a_dynunet_and_gives_nnunets_features(wrapper, tmp_path):
+    theirs = filled(plain_conv_unet(nnunet_architecture(dynunet().state_dict())))
+    weights = theirs.state_dict()
+    torch.save({wrapper: weights, "current_epoch": 7} if wrapper else weights, tmp_path / "checkpoint_final.pth")
+    network = MixCLNet(backbone="dynunet", img_size=32, feature_size=4).eval()
+    decoder = network.within.upsamples[0].transp_conv.conv.weight.clone()
+    report = load_encoder(network, tmp_path / "checkpoint_final.pth")
+    assert report.complete
+    assert report.parts == {"input_block": 6, "downsamples": 18, "bottleneck": 6}
+    images = torch.randn(1, 1, 32, 32, 32)
+    for ours, own in zip(network.encode(images), theirs.encoder(reversed_axes(images))):
+        torch.testing.assert_close(reversed_axes(own), ours, rtol=1e-4, atol=1e-4)
+    assert torch.equal(network.within.upsamples[0].transp_conv.conv.weight, decoder)
+
+
+def test_what_went_out_comes_back_tensor_for_tensor():
     network = dynunet()
-    made = nnunet_weights(network.state_dict(), parts=ALL)
-    back = dynunet_encoder(made.tensors)
+    back = dynunet_encoder(nnunet_weights(network.state_dict(), parts=ALL).tensors)
     expected = monai_weights(network.state_dict(), parts=("encoder",)).tensors
     assert back.keys() == expected.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in expected.items())
+
+
+def test_an_encoder_of_nnunet_with_other_sizes_is_refused_with_the_difference(tmp_path):
+    weights = nnunet_weights(dynunet().state_dict(), parts=ALL).tensors
+    torch.save({"network_weights": weights}, tmp_path / "wide.pth")
+    network = MixCLNet(backbone="dynunet", img_size=32, feature_size=8)
+    with pytest.raises(UserError, match=r"nothing can be transferred|of another shape: "):
+        load_encoder(network, tmp_path / "wide.pth")
 
 
 def test_residual_blocks_are_refused_by_name():
