@@ -13,6 +13,7 @@ import yaml
 from monai_cl.cli.commands import main
 from monai_cl.networks import (
     MixCLNet,
+    SliceUNet,
     describe_network,
     export_encoder,
     read_about,
@@ -20,6 +21,7 @@ from monai_cl.networks import (
     segmentation_network,
     slice_encoder,
 )
+from tests.engines.embedding.encoders import write_encoder
 
 PATIENT, FOLDER = "Patient_0815", "/data/hospital"
 RECORD = {
@@ -96,6 +98,28 @@ def test_monais_own_network_gets_all_by_the_lines_of_the_card(backbone, tmp_path
     images = torch.randn(1, 1, 32, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=0)
+
+
+def test_a_slice_unet_gets_its_classes_by_the_lines_of_the_card(tmp_path, monkeypatch):
+    network = SliceUNet(4, features=[4, 4, 4, 4, 6, 4]).eval()
+    source = write_model(tmp_path / "model.pt", "segmentation", network)
+    assert run(source, "--format", "monai", "--output", tmp_path / "shared.pt") == 0
+    monkeypatch.chdir(tmp_path)
+    loaded = typed_in(card_of(tmp_path / "shared.pt")[1])["network"].eval()
+    images = torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=0)
+
+
+def test_a_meta_label_encoder_is_loaded_by_the_lines_of_the_card(tmp_path, monkeypatch):
+    source = write_encoder(tmp_path / "model.pt", "unet")
+    assert run(source, "--format", "monai", "--output", tmp_path / "shared.pt") == 0
+    monkeypatch.chdir(tmp_path)
+    loaded = typed_in(card_of(tmp_path / "shared.pt")[1])["network"].state_dict()
+    expected = torch.load(source, weights_only=True)
+    assert torch.equal(
+        loaded["down_4.convs.conv_1.conv.weight"], expected["encoder.backbone.down_4.convs.conv_1.conv.weight"]
+    )
 
 
 def test_the_card_says_what_the_record_knows_and_nothing_of_patients_and_paths(tmp_path):

@@ -125,8 +125,8 @@ def loading_code(outgoing: Any, *, file: str, layout: str, record: Mapping[str, 
         read, lines = f"load_file({file!r})", ["from safetensors.torch import load_file"]
     if layout == "nnunet":
         kwargs = {
-            "input_channels": arguments.get("in_channels", 1),
-            "num_classes": arguments.get("out_channels", 2),
+            "input_channels": outgoing.tensors["encoder.stages.0.0.convs.0.conv.weight"].shape[1],
+            "num_classes": len(outgoing.tensors.get("decoder.seg_layers.0.bias", (0, 0))),
             **outgoing.arguments["arch_kwargs"],
         }
         text = {key: value if key in _CLASSES else repr(value) for key, value in kwargs.items()}
@@ -147,7 +147,7 @@ def loading_code(outgoing: Any, *, file: str, layout: str, record: Mapping[str, 
                 f"# features = network((slices - {mean:g}) / {std:g}), slices (B, {chans}, H, W) as under Input"
             )
         return "\n".join(lines)
-    if call := _monai_call(outgoing.network, arguments):
+    if call := _monai_call(outgoing.network, {**arguments, **outgoing.arguments}):
         lines += [f"from monai.networks.nets import {outgoing.network}", "", f"network = {call}"]
         return "\n".join([*lines, *_loaded(read, outgoing)])
     return "\n".join([*lines, "", f"weights = {read}  # name -> tensor"])
@@ -169,7 +169,7 @@ def _monai_call(network: str, arguments: Mapping[str, Any]) -> str | None:
             return None
         own = {
             "spatial_dims": 2,
-            "in_channels": own.get("in_channels", 1),
+            "in_channels": own["in_channels"],
             "out_channels": own.get("out_channels", 2),
             "features": tuple(own["features"]),
             "act": ("relu", {"inplace": True}),

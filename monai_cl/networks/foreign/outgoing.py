@@ -80,7 +80,12 @@ def monai_weights(weights: Mapping[str, Tensor], *, parts: Sequence[str], source
             found.append(part)
     if len(found) == 3 and copies:
         tensors |= {name: tensor for name, tensor in inner.items() if name.startswith(copies)}
-    return Outgoing(network, _plain(tensors), tuple(found))
+    sizes = {}
+    if network == "BasicUNet":  # whose record has neither
+        classes = tensors.get("final_conv.weight")
+        sizes = {"in_channels": tensors["conv_0.conv_0.conv.weight"].shape[1]}
+        sizes |= {} if classes is None else {"out_channels": classes.shape[0]}
+    return Outgoing(network, _plain(tensors), tuple(found), sizes)
 
 
 def timm_weights(weights: Mapping[str, Tensor], *, source: object = "weights") -> Outgoing:

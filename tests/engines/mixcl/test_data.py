@@ -83,6 +83,20 @@ def test_a_record_says_where_the_data_are_from_and_which_cases_were_used(tmp_pat
     assert (record["fold"], record["label_fraction"]) == (None, 1.0)
 
 
+def test_a_record_has_the_licence_of_each_data_set_that_states_one(tmp_path):
+    sets = [
+        {"name": name, "labels": {"0": "background", "1": "liver"}, "training": [write_case(tmp_path, name)], **more}
+        for name, more in (("stated", {"licence": "CC-BY 4.0"}), ("silent", {}))
+    ]
+    record = describe(write_list(tmp_path, datasets=sets, labels=None))
+    assert record["datasets"] == {
+        "stated": {"labels": ["background", "liver"], "licence": "CC-BY 4.0"},
+        "silent": {"labels": ["background", "liver"]},
+    }
+    alone = describe(write_list(tmp_path, licence="CC0"))
+    assert alone["datasets"]["set"]["licence"] == "CC0"
+
+
 def test_a_record_counts_the_labelled_scans_that_a_fraction_is_of(tmp_path):
     content = write_list(tmp_path)
     assert [describe(content, fold=fold)["available_labels"] for fold in (None, 0, 1)] == [2, 1, 1]
