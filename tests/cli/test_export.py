@@ -207,6 +207,17 @@ def test_of_a_pre_training_goes_out_what_it_trained(preset, parts, tmp_path):
     assert not any(name.startswith("conv_final.2") for name in names)
 
 
+def test_a_checkpoint_of_a_run_goes_out_as_its_model(tmp_path):
+    network = segmenter("unetr")
+    record = {**RECORD, "kind": "segmentation", "network": describe_network(network)}
+    content = {"network": network.state_dict(), "iteration": 1, "epoch": 1, "epoch_length": 1}
+    source = save_weights(content, tmp_path / "checkpoint_iteration=1.pt", record)
+    assert run(source, "--format", "monai", "--output", tmp_path / "out.pt") == 0
+    found = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert found.keys() == network.state_dict().keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in network.state_dict().items())
+
+
 def test_an_encoder_goes_out_as_it_came_from_export_encoder(tmp_path):
     network = MixCLNet(img_size=32, **UNETR)
     model = write_model(tmp_path / "model.pt", "pretraining", network)
