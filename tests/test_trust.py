@@ -31,6 +31,7 @@ OURS = sorted(file for name in ("monai_cl", "benchmarks", "data_lists") for file
 READS_CONFIGS = {
     *("engines/launch/command_line.py", "engines/segmentation/bundle.py", "engines/launch/exported_config.py"),
     *("engines/launch/method_parts.py", "engines/launch/deployed_network.py"),
+    *("engines/planning/step.py", "engines/preview/batches.py"),  # look at a run before it is started
     "compat.py",  # asks which workflow is running
     *("serving/app_folder.py", "serving/replacement.py"),
     *("serving/segmentation_task.py", "serving/training_task.py"),
