@@ -146,7 +146,7 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
     target = network_within(network)
     weights = read_weights(path)
     if isinstance(target, DynUNet):
-        weights = dynunet_encoder(weights) or weights
+        weights = dynunet_encoder(weights, target.state_dict(), source=path) or weights
     weights = named_as(weights, target.state_dict())
     if isinstance(target, UNETR):
         weights = fitted_positions(weights, target, trained=read_about(path), source=str(path))

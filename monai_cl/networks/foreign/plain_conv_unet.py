@@ -62,17 +62,45 @@ def plain_conv_weights(weights: Mapping[str, Tensor], *, source: object = "weigh
     return made
 
 
-def dynunet_encoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def dynunet_encoder(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], *, source: object = "weights"
+) -> dict[str, Tensor]:
     """The encoder of a PlainConvUNet under DynUNet's names: the reverse of `plain_conv_weights`.
 
     A convolution's bias is left out: the instance norm behind it removes it. The decoder is not taken, because the
     biases of its transposed convolutions have no place in a DynUNet.
 
     Args:
-        weights: of nnU-Net v2, with two convolutions for each stage.
+        weights: of nnU-Net v2.
+        own: state dict of the DynUNet that is to take them.
+        source: the file, for messages.
+
+    Returns:
+        Name -> tensor; {} where the weights are of another network.
+
+    Raises:
+        UserError: what shapes do not tell: more than two convolutions in a stage, or other strides, which the kernels
+            of the transposed convolutions have.
     """
     stages = {int(name.split(".")[2]) for name in weights if name.startswith("encoder.stages.")}
     levels = max(stages, default=-1) + 1
+    if more := [name for name in weights if name.startswith("encoder.stages.") and ".0.convs.2." in name]:
+        raise UserError(source, expected="a PlainConvUNet of two convolutions in each stage", found=more[0])
+    theirs_ours = {
+        level: (
+            weights.get(f"decoder.transpconvs.{level}.weight"),
+            own.get(f"upsamples.{level}.transp_conv.conv.weight"),
+        )
+        for level in range(levels - 1)
+    }
+    for level, (kernel, needed) in theirs_ours.items():
+        if kernel is not None and needed is not None and kernel.shape[:1:-1] != needed.shape[2:]:
+            raise UserError(
+                source,
+                expected=f"strides {list(needed.shape[2:])} (x, y, z) at stage {levels - 1 - level}",
+                found=list(kernel.shape[:1:-1]),
+                remedy="train a PlainConvUNet with the strides of this DynUNet, or leave the file out",
+            )
     made = {}
     for level in range(levels):
         for ours, theirs in _places(level, levels):

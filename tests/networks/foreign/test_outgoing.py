@@ -118,7 +118,7 @@ def test_an_encoder_of_nnunet_starts_a_dynunet_and_gives_nnunets_features(wrappe
 
 def test_what_went_out_comes_back_tensor_for_tensor():
     network = dynunet()
-    back = dynunet_encoder(nnunet_weights(network.state_dict(), parts=ALL).tensors)
+    back = dynunet_encoder(nnunet_weights(network.state_dict(), parts=ALL).tensors, network.state_dict())
     expected = monai_weights(network.state_dict(), parts=("encoder",)).tensors
     assert back.keys() == expected.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in expected.items())
@@ -130,6 +130,28 @@ def test_an_encoder_of_nnunet_with_other_sizes_is_refused_with_the_difference(tm
     network = MixCLNet(backbone="dynunet", img_size=32, feature_size=8)
     with pytest.raises(UserError, match=r"nothing can be transferred|of another shape: "):
         load_encoder(network, tmp_path / "wide.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            {"n_conv_per_stage": [2, 2, 3, 2, 2]},
+            r"two convolutions in each stage, found encoder\.stages\.2\.0\.convs\.2\.",
+        ),
+        (
+            {"strides": [[1, 1, 1], [1, 2, 2], *[[2, 2, 2]] * 3]},
+            r"expected strides \[2, 2, 2\] \(x, y, z\) at stage 1, found \[2, 2, 1\]",
+        ),
+    ],
+)
+def test_what_shapes_of_an_encoder_do_not_tell_is_refused(change, found, tmp_path):
+    network = dynunet()
+    architecture = nnunet_architecture(network.state_dict())
+    architecture["arch_kwargs"] |= change
+    torch.save({"network_weights": plain_conv_unet(architecture).state_dict()}, tmp_path / "nnunet.pth")
+    with pytest.raises(UserError, match=found):
+        load_encoder(network, tmp_path / "nnunet.pth")
 
 
 def test_residual_blocks_are_refused_by_name():
