@@ -173,8 +173,9 @@ def _advice(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
     trained, own = unetr_of_weights(weights), describe_network(network)["arguments"]
     wrong = differences(trained, own) if trained and isinstance(network, UNETR) else {}
     if not wrong:
+        sizes = "img_size, feature_size, hidden_size" if isinstance(network, UNETR) else "backbone, feature_size"
         return (
-            "build the network as it was pre-trained (img_size, feature_size, hidden_size; "
+            f"build the network as it was pre-trained ({sizes}; "
             "`python -m monai_cl encoder show` prints what the file says)"
         )
     found = ", ".join(f"{key} {its}" for key, (its, _) in wrong.items())

@@ -189,7 +189,9 @@ BOOLEANS = [
 @pytest.mark.parametrize(("command", "option"), BOOLEANS, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_command_takes_a_word_for_a_switch(command, option, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(*command, f"--{option.replace('_', '-')}=no") == 2
+    parameters = inspect.signature(find_command(Commands(), list(command))[1]).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert run(*command, *needed, f"--{option.replace('_', '-')}=no") == 2
     assert f"--{option}: expected " in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
