@@ -123,6 +123,14 @@ def test_the_bundle_has_every_property(options, trained, cine, names):
     assert workflow.check_properties() == []
 
 
+@pytest.mark.parametrize("method", ["mean_teacher", "supervised"])
+def test_an_evaluation_knows_the_method_of_its_model(run, trained, tmp_path, method):
+    run("train", "evaluate", output_dir=str(trained(method)), split="test", evaluation_dir=str(tmp_path))
+    results = read_results(tmp_path)
+    assert results["data_list"]["method"] == method
+    assert results["metrics"]["mean_dice"] is not None
+
+
 def test_label_maps_lie_on_the_scans_own_grid_and_have_the_dice_of_the_evaluation(run, trained, cine, tmp_path):
     folder = trained("self_paced")
     run("train", "evaluate", output_dir=str(folder), split="test", evaluation_dir=str(tmp_path / "evaluation"))
