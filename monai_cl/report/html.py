@@ -10,6 +10,7 @@ from monai_cl.files import write_atomically
 from monai_cl.report.classification import classification_tables, patient_table, pca_html, roc_html
 from monai_cl.report.comparison import Comparison, compare_runs
 from monai_cl.report.figures.curves import curve_lines, curve_names, is_wide
+from monai_cl.report.figures.meanings import meanings
 from monai_cl.report.figures.quantities import quantity_title, quantity_unit
 from monai_cl.report.method_differences import difference_table
 from monai_cl.report.method_tables import cohorts_of, method_runs
@@ -20,7 +21,7 @@ from monai_cl.report.page.forest import forest_html
 from monai_cl.report.page.pictures import run_pictures
 from monai_cl.report.page.shell import page_html, section_html
 from monai_cl.report.page.strips import strips_html
-from monai_cl.report.page.what_ran import what_ran_html
+from monai_cl.report.page.what_ran import facts_html, what_ran_html
 from monai_cl.report.privacy import case_namer, without_names
 from monai_cl.report.run_tables import curves_table, runs_table
 from monai_cl.report.runs import Run, find_runs
@@ -182,7 +183,10 @@ def _curves(runs: Sequence[Run], *, kind: str) -> str:
         (minor if name.startswith("dice/") or name == "learning_rate" else main).append(figure)
     charts = [f'<div class="charts">{"".join(figures)}</div>\n' if figures else "" for figures in (main, minor)]
     legend = chart_legend(labels) if len(labels) > 1 else ""
-    return legend + charts[0] + (folded("Curves of single organs and of the learning rate", charts[1]) if minor else "")
+    parts = [legend, charts[0]]
+    parts += [folded("Curves of single organs and of the learning rate", charts[1])] if minor else []
+    parts += [folded("What these curves say", facts_html(said))] if (said := meanings(names)) else []
+    return "".join(parts)
 
 
 def _grid(blocks: Sequence[str]) -> str:

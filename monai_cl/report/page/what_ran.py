@@ -35,7 +35,7 @@ def what_ran_html(runs: Sequence[Run], name_case: Callable[[str], str], *, priva
     common = {
         name: value for name, value in facts[0].items() if len(runs) > 1 and all(f.get(name) == value for f in facts)
     }
-    parts += [f"<h3>Of all runs</h3>\n{_list_html(common)}"] if common else []
+    parts += [f"<h3>Of all runs</h3>\n{facts_html(common)}"] if common else []
     for run, found, configuration in zip(runs, facts, _configurations(runs), strict=True):
         own = {name: value for name, value in found.items() if name not in common}
         parts.append(_run_html(run, own, configuration, private=private))
@@ -66,7 +66,8 @@ def _facts(run: Run, name_case: Callable[[str], str], *, private: bool) -> dict[
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
 
 
-def _list_html(facts: Mapping[str, str]) -> str:
+def facts_html(facts: Mapping[str, str]) -> str:
+    """Names and what is said of them, one below the other."""
     listed = "".join(
         f"<dt>{escape(name, quote=False)}</dt><dd>{escape(value, quote=False)}</dd>" for name, value in facts.items()
     )
@@ -74,7 +75,7 @@ def _list_html(facts: Mapping[str, str]) -> str:
 
 
 def _run_html(run: Run, facts: Mapping[str, str], configuration: str, *, private: bool) -> str:
-    text = _list_html(facts)
+    text = facts_html(facts)
     if private:
         text += '<p class="sub">Paths, configuration, command and the name of the run are left out.</p>\n'
     elif run.results["config"]:
