@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from monai_cl.engines import RunRecorder, WandbRun
 from monai_cl.errors import UserError
@@ -19,13 +18,7 @@ from tests.bundles.slice_runs import CLASSIFICATION
 from tests.bundles.slice_runs import PRETRAINING as SLICES
 from tests.bundles.test_tracking import OFFLINE
 
-SETTINGS = {
-    "handlers_id": {"trainer": {"id": "train#trainer", "handlers": "train#handlers"}},
-    "configs": {
-        "trainer": {"_target_": "monai_cl.engines.WandbRun", "recorder": "@train#recorder", "project": "p"},
-        "save_execute_config": False,
-    },
-}
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundles.md"
 BLOCK = 32768  # of the LevelDB log that wandb writes
 
 
@@ -73,7 +66,9 @@ def test_a_run_has_the_curves_config_and_scores_of_its_results(
     launcher, training_options, slice_options, tmp_path, bundle
 ):
     pytest.importorskip("wandb", reason="needs Weights & Biases: pip install 'monai-cl[wandb]'")
-    (tmp_path / "wandb.yaml").write_text(yaml.safe_dump(SETTINGS))
+    # as the page gives it
+    settings = PAGE.read_text(encoding="utf-8").partition("cat > wandb.yaml <<'EOF'\n")[2].partition("EOF\n")[0]
+    (tmp_path / "wandb.yaml").write_text(settings)
     slices = bundle in (SLICES, CLASSIFICATION)
     options = (slice_options if slices else training_options)(bundle)
     options |= {} if slices or bundle == PRETRAINING else {"overlay_cases": 0}

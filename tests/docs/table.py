@@ -73,6 +73,7 @@ RULES = (
     ),
     Rule(r"^nnUNetv2_train ", "nnU-Net", shown_by="tests/cli/test_export.py"),
     Rule(r"--tracking mlflow", "needs MLflow", shown_by="tests/bundles/test_tracking.py"),
+    Rule(r"--tracking wandb", "needs Weights & Biases", shown_by="tests/bundles/test_wandb.py"),
     Rule(
         r"--pretrained_encoder runs/(dynunet|tiny)/model\.pt|--checkpoint runs/tiny_spleen/model\.pt",
         "the bundles of this folder have a size of their own, which the file's would replace",

@@ -42,7 +42,8 @@ def test_it_is_kept_without_outputs_and_every_cell_has_a_name():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_goes_from_scans_to_a_label_map(tmp_path):
-    done = subprocess.run([sys.executable, "-c", RUN, str(NOTEBOOK)], cwd=tmp_path, capture_output=True, text=True)
+    command = [sys.executable, "-c", RUN, str(NOTEBOOK)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", errors="replace")
     assert done.returncode == 0, done.stderr[-3000:]
     folder = tmp_path / "walkthrough"
     scratch, pretrained = (read_results(folder / name) for name in ("scratch", "pretrained"))
