@@ -24,9 +24,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from provenance import provenance
-
-from monai_cl.files import write_atomically
+from provenance import provenance, write_record
 
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "mixcl_ct_pretraining" / "configs" / "train.yaml"
 SPACING = (1.5, 1.5, 2.0)  # mm
@@ -194,10 +192,7 @@ def main() -> None:
         **measured,
         **provenance(),
     }
-    text = json.dumps(record, indent=1)
-    if options.output:
-        write_atomically(options.output, (text + "\n").encode())
-    print(text)
+    write_record(record, options.output)
 
 
 if __name__ == "__main__":

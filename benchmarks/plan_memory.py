@@ -14,9 +14,7 @@ import tempfile
 from pathlib import Path
 
 from paper_size_step import peak_gib, write_cases
-from provenance import provenance
-
-from monai_cl.files import write_atomically
+from provenance import provenance, write_record
 
 
 def main() -> None:
@@ -54,10 +52,7 @@ def main() -> None:
         "seconds_estimated": round(cost.seconds(tuple(options.patch), options.batch), 2),
         **provenance(),
     }
-    text = json.dumps(record, indent=1)
-    if options.output:
-        write_atomically(options.output, (text + "\n").encode())
-    print(text)
+    write_record(record, options.output)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.data.records.results import git_state, installed_versions
+from monai_cl.files import write_atomically
 
 
 def machine() -> dict:
@@ -38,3 +40,11 @@ def provenance() -> dict[str, Any]:
         "git_commit": commit,
         "git_dirty": dirty,
     }
+
+
+def write_record(record: dict[str, Any], output: Path | None) -> None:
+    """Print a record as JSON, and write it where a file is named."""
+    text = json.dumps(record, indent=1)
+    if output:
+        write_atomically(output, (text + "\n").encode())
+    print(text)

@@ -10,7 +10,6 @@ ways in which nodes share the data. `docs/scaling.md` says what follows from the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -21,10 +20,9 @@ from types import SimpleNamespace
 
 import numpy as np
 from engine.cohort import write_nifti
-from provenance import provenance
+from provenance import provenance, write_record
 
 from monai_cl.data import CTSlices, PatientSampler, Preparation, SliceVolume, VolumeStore
-from monai_cl.files import write_atomically
 
 
 def resident_mib() -> float:
@@ -161,10 +159,7 @@ def main() -> None:
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    text = json.dumps(record, indent=1)
-    if options.output:
-        write_atomically(options.output, (text + "\n").encode())
-    print(text)
+    write_record(record, options.output)
 
 
 if __name__ == "__main__":

@@ -224,9 +224,14 @@ class Checkpoints:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and content.get("scaler"):
             scaler.load_state_dict(content["scaler"])
-        for name, counter in kept_states(engine).items():
-            if name in content.get("handlers", {}):  # not in those written before they were kept
-                counter.load_state_dict(content["handlers"][name])
+        kept, saved = kept_states(engine), content.get("handlers", {})
+        for name in kept.keys() & saved.keys():  # not in those written before they were kept
+            kept[name].load_state_dict(saved[name])
+        if self.is_writer and (left := sorted(saved.keys() - kept.keys())):
+            logger.warning(
+                "%s: its %s is not continued: this run is without it, unlike the one that wrote the file",
+                path, ", ".join(left),
+            )  # fmt: skip
         if content.get("random"):
             set_random_states(content["random"])
 

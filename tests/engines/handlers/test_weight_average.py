@@ -122,6 +122,14 @@ def test_a_run_of_before_continues_with_an_average_of_the_steps_from_there(tmp_p
     torch.testing.assert_close(resumed.network.state_dict(), expected(seen, 0.999))
 
 
+def test_a_run_that_goes_on_without_the_average_says_so(tmp_path, caplog):
+    trained(tmp_path, momentum=0.9, epochs=1)
+    trained(tmp_path, momentum=0.9, epochs=2)
+    assert "is not continued" not in caplog.text
+    trained(tmp_path, momentum=0.0)
+    assert "checkpoint_iteration=4.pt: its weight_average is not continued: this run is without it" in caplog.text
+
+
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, 2.0, float("nan")])
 def test_another_momentum_is_refused(momentum):
     with pytest.raises(UserError, match="weight_average: expected a number from 0"):
