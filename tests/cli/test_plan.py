@@ -60,6 +60,21 @@ def test_mistakes_are_refused_before_the_work(files, words, fault):
     assert fault in command("plan", BUNDLE, files[0], *words).error
 
 
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("gone.json",), "gone.json: no such file; correct the path"),
+        (("LIST", "--fold", "9"), "no fold 9: data set ten has no folds"),
+        (("LIST", "--backbone", "resnet"), "expected one of dynunet, segresnet, swin_unetr, unetr"),
+    ],
+)
+def test_what_a_function_of_the_config_refuses_is_one_line(files, words, fault):
+    path, measured = files
+    error = command("plan", BUNDLE, *(path if w == "LIST" else w for w in words), "--statistics", measured).error
+    assert fault in error
+    assert "\n" not in error
+
+
 def test_statistics_of_another_list_are_refused(files):
     path, measured = files
     content = json.loads(path.read_text())

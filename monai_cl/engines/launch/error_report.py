@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -30,6 +32,20 @@ def user_error_in(error: BaseException | None) -> ValueError | None:
         if isinstance(cause, UserError) or (isinstance(cause, ValueError) and _refuses_an_option(cause)):
             return cause
     return None
+
+
+@contextmanager
+def one_cause() -> Iterator[None]:
+    """Errors of a config's functions as the user's error behind them, without what MONAI's parser wraps around it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        cause = user_error_in(error)
+        if cause is None:
+            raise
+        raise UserError(str(cause)) from error
 
 
 def _refuses_an_option(error: ValueError) -> bool:

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 
 from monai_cl.engines.launch.command_line import Invocation
+from monai_cl.engines.launch.error_report import one_cause
 from monai_cl.errors import UserError
 from monai_cl.shipped import bundle_folder
 
@@ -93,7 +94,8 @@ class BundleStep:
             key: such as ``batch_size``.
             changes: keys -> values that replace the config's.
         """
-        return self._parser(**changes).get_parsed_content(key)
+        with one_cause():
+            return self._parser(**changes).get_parsed_content(key)
 
     def measure(self, patch: Sequence[int], *, batch: int = 1) -> MeasuredStep:
         """Two steps at a patch size on the CPU.
@@ -104,12 +106,12 @@ class BundleStep:
         """
         parser = self._parser(patch_size=list(patch), batch_size=batch)
         torch.manual_seed(0)
-        network = parser.get_parsed_content("network").train()
-        loss = parser.get_parsed_content("criterion" if "criterion" in self.config else "loss")
-        inputs, targets = parser.get_parsed_content("train#trainer#prepare_batch")(
-            made_up_batch(parser, patch, batch), torch.device("cpu")
-        )
-        optimizer = parser.get_parsed_content("optimizer")
+        with one_cause():
+            network = parser.get_parsed_content("network").train()
+            loss = parser.get_parsed_content("criterion" if "criterion" in self.config else "loss")
+            prepare = parser.get_parsed_content("train#trainer#prepare_batch")
+            optimizer = parser.get_parsed_content("optimizer")
+        inputs, targets = prepare(made_up_batch(parser, patch, batch), torch.device("cpu"))
         amp, seconds = bool(parser.get_parsed_content("amp")), []
         for _ in range(2):
             begin, kept = time.perf_counter(), SavedBytes(network)

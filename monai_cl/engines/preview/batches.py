@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from monai.bundle import ConfigParser
 from monai_cl.data.store.observed import ObservedStore, Read
 from monai_cl.engines.handlers.randomness import AddressedRandomness, random_states, seed_weights, set_random_states
 from monai_cl.engines.launch.command_line import Invocation
-from monai_cl.engines.launch.error_report import user_error_in
+from monai_cl.engines.launch.error_report import one_cause
 from monai_cl.engines.launch.startup import check_places
 from monai_cl.engines.prepared_lists import observed_stores
 from monai_cl.errors import UserError
@@ -155,17 +154,3 @@ def _batch(
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return Batch(loaded, inputs, targets, items, reads, seconds, time.perf_counter() - begin)
-
-
-@contextlib.contextmanager
-def one_cause() -> Iterator[None]:
-    """Errors of a config's functions as the user's error behind them, without what MONAI's parser wraps around it."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        cause = user_error_in(error)
-        if cause is None:
-            raise
-        raise UserError(str(cause)) from error

@@ -44,12 +44,16 @@ def statistics_html(document: Document) -> str:
 
 
 def _sentence(document: Document) -> str:
+    def number(count: int, what: str) -> str:
+        return f"{count} {what}{'' if count == 1 else 's'}"
+
     overall, count = document["overall"], len(document["outliers"])
     differing = len({(one["dataset"], one["id"]) for one in document["outliers"]})
-    text = f"{overall['scans']} scans of {overall['patients']} patients, {overall['labelled']} with label; "
-    text += f"{count} outliers in {differing} scans" if count else "no outliers"
+    text = f"{number(overall['scans'], 'scan')} of {number(overall['patients'], 'patient')}, "
+    text += f"{overall['labelled']} with label; "
+    text += f"{number(count, 'outlier')} in {number(differing, 'scan')}" if count else "no outliers"
     failed = len(document["unreadable"])
-    return text + (f"; {failed} scans cannot be read" if failed else "")
+    return text + (f"; {number(failed, 'scan')} cannot be read" if failed else "")
 
 
 def _tables(document: Document) -> list[Table]:
