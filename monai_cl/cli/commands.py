@@ -163,9 +163,19 @@ def main(arguments: list[str] | None = None) -> None:
             check_words(commands, words)
             words = typed_words(commands, words)
         fire.Fire(commands, command=shown or words, name="python -m monai_cl")
-    except UserError as error:
-        print(f"error: {escape_control_characters(error)}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        print(f"error: {escape_control_characters(refusal)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _refusal(error: BaseException | None) -> UserError | None:
+    """The user's error, also where a config's function raised it and MONAI's parser raised its own from that."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error

@@ -32,6 +32,17 @@ def test_every_bundle_is_verified_here():
     assert {path.name for path in BUNDLES.iterdir() if path.is_dir()} == {*SLICES, *VOLUMES, *LARGE}
 
 
+def test_a_network_that_cannot_be_built_is_one_line(tmp_path, capsys):
+    """What a function of the config refuses, MONAI's parser wraps."""
+    main(["bundle", "copy", "spleen_unetr_segmentation", str(tmp_path / "spleen")])
+    with pytest.raises(SystemExit):
+        main(["bundle", "weights", str(tmp_path / "spleen"), "--random", "--backbone", "resnet"])
+    said = capsys.readouterr().err
+    assert "error: backbone: expected one of dynunet, segresnet, swin_unetr, unetr" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "spleen" / "models").exists()
+
+
 @pytest.mark.parametrize("name", [*SLICES, *VOLUMES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def test_a_bundle_passes_what_the_zoo_verifies(name, tmp_path, monkeypatch):
     bundle = tmp_path / "models" / name
