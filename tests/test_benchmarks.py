@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from monai_cl.transforms import boundary_weight_map
+from tests.data.volume_files import affine_of, ct_array, label_array, write_nifti
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -133,3 +134,16 @@ def test_the_study_of_codes_on_real_images_runs_to_its_file(load, tmp_path, monk
     for start in ("random", "clustering"):
         assert 0 <= run[start]["nmi_shuffled"] <= 1
         assert run[start]["neighbours"] > 0.9  # a band at another height: anything sees it
+
+
+@pytest.mark.slow
+def test_labels_from_scores_are_compared_on_a_scan(load, tmp_path, monkeypatch, capsys):
+    scan = write_nifti(tmp_path / "scan.nii.gz", ct_array(), affine_of("LPS"))
+    label = write_nifti(tmp_path / "label.nii.gz", label_array(), affine_of("LPS"))
+    words = ["inverse_labels.py", str(scan), str(label), "--spacing", "1.5", "1.5", "2", "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--output", str(tmp_path / "result.json")])
+    load("inverse_labels").main()
+    record = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert record["scan"] == [20, 16, 12]
+    assert record["voxels_that_differ"] < 40
+    assert set(record["seconds"]) == {"InvertLabelsd", "Invertd, AsDiscreted"}

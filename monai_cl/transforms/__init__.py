@@ -21,5 +21,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "volume.variants": ("Variant", "apply_variant", "draw_variant"),
         "volume.head_box": ("box_findings", "head_box"),
         "volume.head_box_transform": ("HeadBoxd",),
+        "volume.inverse_labels": ("InvertLabelsd",),
     },
 )

@@ -245,7 +245,7 @@ def _estimates(
         classes = len(step.value("organs")) + 1
         copy = max(shapes.values()) * classes * _FLOAT
         found["memory of validation"] = (
-            f"{in_words(copy)} for each copy of the probabilities of the largest scan, of which MONAI holds several; "
-            "--invert_device cpu keeps those of the scan's own grid off the GPU"
+            f"{in_words(copy)} for each copy of the class scores of the largest scan at this spacing, of which there "
+            "are several; --invert_device cpu keeps some of them off the GPU"
         )
     return found
