@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from monai_cl.errors import UserError
 from monai_cl.mixcl_views import PairViews
 from monai_cl.transforms import random_views
 from monai_cl.transforms.block_mask import hide, random_block_mask
+from monai_cl.transforms.own_views import OwnViews
 from monai_cl.transforms.views import draw_view
 
 TARGET_KEYS = ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2")
@@ -28,33 +30,40 @@ class MixCLPrepareBatch:
 
     Args:
         seed: the run's seed.
-        views: options of `monai_cl.transforms.random_views` (probability, ranges).
+        views: options of `monai_cl.transforms.random_views` (probability, ranges), or what makes views instead, see
+            `OwnViews`.
         mask_ratio: share of cubes that V1' hides, see `random_block_mask`; 0: none.
         mask_block: their edge in voxels.
         patch_size: of the patches that will come, which the cubes must fill; None: as they come.
 
     Raises:
-        ValueError: an option that is unknown or out of its range.
+        ValueError: an option that is unknown or out of its range, a transform that may not make views.
     """
 
     def __init__(
         self,
         *,
         seed: int,
-        views: Mapping[str, Any] | None = None,
+        views: Mapping[str, Any] | Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
         mask_ratio: float = 0.0,
         mask_block: int = 16,
         patch_size: int | Sequence[int] | None = None,
     ) -> None:
-        self.seed, self.views = int(seed), dict(views or {})
+        self.seed = int(seed)
         self.mask_ratio, self.mask_block = float(mask_ratio), int(mask_block)
-        if mask_ratio:  # refuses bad options here, as below
-            size = crop_size(2 * self.mask_block if patch_size is None else patch_size)
+        size = crop_size(2 * self.mask_block if patch_size is None else patch_size)
+        # bad options are refused here, not in the first step
+        if mask_ratio:
             random_block_mask(np.random.default_rng(0), size, block=mask_block, ratio=mask_ratio)
-        try:
-            draw_view(np.random.default_rng(0), **self.views)  # refuses bad options here, not in the first step
-        except TypeError as error:
-            raise UserError(f"views: {error}") from error
+        if views is None or isinstance(views, Mapping):
+            options = dict(views or {})
+            try:
+                draw_view(np.random.default_rng(0), **options)
+            except TypeError as error:
+                raise UserError(f"views: {error}") from error
+            self.view: Callable[..., Tensor] = partial(random_views, **options)
+        else:
+            self.view = OwnViews(views, size)
 
     def __call__(
         self, batch: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
@@ -72,10 +81,7 @@ class MixCLPrepareBatch:
 
         patches = PairViews.of_patches(to_device(batch["image1"]), to_device(batch["image2"]))
         positions = batch["position"].tolist()
-        views = [
-            random_views(patch, seed=self.seed, positions=positions, view=view, **self.views)
-            for view, patch in enumerate(patches)
-        ]
+        views = [self.view(patch, seed=self.seed, positions=positions, view=view) for view, patch in enumerate(patches)]
         targets = {key: to_device(batch[key]) for key in TARGET_KEYS if key in batch}
         if "dataset" in batch:  # stays with the host, where the loss asks for it
             targets["dataset"] = batch["dataset"]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, RandAdjustContrast, RandGaussianNoise
 
+from monai_cl.addressing import Stream, address_seed
 from monai_cl.engines import MixCLPrepareBatch
+from monai_cl.errors import UserError
+from monai_cl.transforms.seeding import call_seeded
 
 B, SIZE = 2, 12
 
@@ -136,3 +143,75 @@ def test_the_global_random_state_is_neither_read_nor_moved():
 def test_bad_view_options_are_refused_before_the_first_step(views, message):
     with pytest.raises(ValueError, match=message):
         MixCLPrepareBatch(seed=0, views=views)
+
+
+OWN = [
+    {"_target_": "RandAdjustContrast", "prob": 1.0, "gamma": [0.5, 2.0]},
+    {"_target_": "RandGaussianNoise", "prob": 1.0, "std": 0.1},
+]
+
+
+def by_config(views, *, seed=0, patch_size=SIZE):
+    """What a bundle's config makes of its `views`."""
+    options = {"seed": seed, "views": "@views", "patch_size": patch_size}
+    parser = ConfigParser({"views": views, "made": {"_target_": "monai_cl.engines.MixCLPrepareBatch", **options}})
+    return parser.get_parsed_content("made")
+
+
+@pytest.mark.parametrize("views", [OWN, {"_target_": "Compose", "transforms": OWN}], ids=["a list", "a Compose"])
+def test_a_config_may_name_the_transforms_of_the_views(views):
+    inputs, targets = by_config(views)(batch([4, 5]), torch.device("cpu"))
+    clean = targets["clean"]
+    assert torch.equal(clean, prepare(probability=0)[0])
+    assert type(inputs) is torch.Tensor
+    for row, (view, position) in enumerate((view, position) for view in range(3) for position in (4, 5)):
+        seed = address_seed(0, Stream.VIEWS, position, view)
+        chain = Compose([RandAdjustContrast(prob=1.0, gamma=(0.5, 2.0)), RandGaussianNoise(prob=1.0, std=0.1)])
+        torch.testing.assert_close(inputs[row], call_seeded(chain, clean[row].clone(), seed=seed).as_tensor())
+    assert len({view.sum().item() for view in inputs}) == 3 * B
+
+
+def test_own_views_depend_on_seed_and_position_and_not_on_the_batch():
+    make = by_config(OWN)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    together, _ = make(batch([4, 5]), torch.device("cpu"))
+    alone, _ = make(batch([5]), torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(together[[1, 3, 5]], alone)
+    assert not torch.equal(by_config(OWN, seed=1)(batch([5]), torch.device("cpu"))[0], alone)
+
+
+def test_an_own_function_makes_views():
+    make = MixCLPrepareBatch(seed=0, views=lambda image: image.clip(0.1, 0.5), patch_size=SIZE)
+    inputs, targets = make(batch([4]), torch.device("cpu"))
+    assert torch.equal(inputs, targets["clean"].clip(0.1, 0.5))
+    assert inputs.max() < targets["clean"].max()
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ([{"_target_": "RandFlip", "prob": 1.0}], "changes intensities only.*Eq. 5.*found RandFlip.*see warp"),
+        ([{"_target_": "OneOf", "transforms": [{"_target_": "RandRotate90", "prob": 1.0}]}], "found RandRotate90"),
+        ([{"_target_": "Rand3DElastic", "sigma_range": [1, 2], "magnitude_range": [1, 2]}], "found Rand3DElastic"),
+        ([{"_target_": "CenterSpatialCrop", "roi_size": 4}], "found CenterSpatialCrop"),
+        ([{"_target_": "RandGaussianNoised", "keys": "image"}], "of a dictionary.*RandGaussianNoise, without keys"),
+        (["$len"], r"found \(\) of a patch"),
+        ({"_target_": "Lambda", "func": "$lambda image: image[..., 1:]"}, r"found \(1, 12, 12, 11\) of a patch"),
+        ({"_target_": "Lambda", "func": "$lambda image: 1 / 0"}, "ZeroDivisionError"),
+    ],
+)
+def test_views_that_would_not_stay_aligned_or_fail_are_refused_before_the_first_step(views, message):
+    with pytest.raises((UserError, RuntimeError)) as caught:
+        by_config(views)
+    text = "; ".join(str(error) for error in (caught.value, caught.value.__cause__))
+    assert re.search(message, text, re.DOTALL), text
+
+
+def test_a_lower_resolution_and_dropped_blocks_are_views():
+    blocks = {"_target_": "RandCoarseDropout", "holes": 2, "spatial_size": 3, "prob": 1.0, "fill_value": 0.0}
+    lower = {"_target_": "RandSimulateLowResolution", "prob": 1.0, "zoom_range": [0.5, 0.6]}
+    inputs, targets = by_config([lower, blocks])(batch([4]), torch.device("cpu"))
+    assert inputs.shape == targets["clean"].shape
+    assert ((inputs == 0).sum(dim=(1, 2, 3, 4)) >= 27).all()
