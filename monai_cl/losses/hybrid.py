@@ -60,6 +60,7 @@ class HybridLoss(nn.Module):
 
     Attributes:
         outputs, targets, gathers: see `DeclaredLoss`.
+        factors: of α, ``clustering``, and of β, ``supervised``, see `monai_cl.engines.LossSchedule`.
         diagnostics: of ``clustering``, and for each head ``loss_<head>``, the mean over its known samples (nan
             where there is none), and ``labelled_<head>``, their share.
 
@@ -88,6 +89,7 @@ class HybridLoss(nn.Module):
             raise ValueError(f"alpha and beta must be >= 0, got {alpha} and {beta}")
         self.clustering, self.heads = clustering, tuple(heads)
         self.alpha, self.beta, self.supervised_mean = float(alpha), float(beta), supervised_mean
+        self.factors = {name: 1.0 for name, weight in (("clustering", alpha), ("supervised", beta)) if weight > 0}
         self.outputs = (*clustering.outputs, *(f"logits_{head}" for head in heads))
         self.targets = (*clustering.targets, *(LABELS[head] for head in heads))
         self.diagnostics: dict[str, Tensor] = {}
@@ -96,7 +98,11 @@ class HybridLoss(nn.Module):
         """The loss of a batch, a scalar; ``tensors`` are ``outputs``, then ``targets``."""
         outputs, targets = tensors[: len(self.outputs)], tensors[len(self.outputs) :]
         own_outputs, own_targets = len(self.clustering.outputs), len(self.clustering.targets)
-        total = self.alpha * self.clustering(*outputs[:own_outputs], *targets[:own_targets])
+        alpha, beta = (
+            weight * self.factors.get(name, 1.0)
+            for name, weight in (("clustering", self.alpha), ("supervised", self.beta))
+        )
+        total = alpha * self.clustering(*outputs[:own_outputs], *targets[:own_targets])
         self.diagnostics = dict(getattr(self.clustering, "diagnostics", {}))
         for head, logits, labels in zip(self.heads, outputs[own_outputs:], targets[own_targets:]):
             errors, known = known_label_losses(logits, labels)
@@ -105,7 +111,7 @@ class HybridLoss(nn.Module):
             self.diagnostics[f"loss_{head}"] = errors.detach().sum() / count  # of none: nan, which no mean counts
             # of "labelled" the mean over the processes is that of one by their mean number of labelled samples
             divisor = len(known) if self.supervised_mean == "all" else _samples(count)
-            total = total + self.beta * errors.sum() / divisor
+            total = total + beta * errors.sum() / divisor
         return total
 
     def after_step(self) -> None:

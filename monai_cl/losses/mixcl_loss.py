@@ -140,6 +140,7 @@ class MixCLLoss(nn.Module):
         options: those of `MixCLOptions`.
 
     Attributes:
+        factors: of each weight above 0, see `monai_cl.engines.LossSchedule`.
         terms: the unweighted terms of the last call, attached to the graph (for the gradient norm of each term).
         diagnostics: detached scalars of the last call.
 
@@ -171,6 +172,7 @@ class MixCLLoss(nn.Module):
         self.options = asdict(MixCLOptions(**options))
         if supervised_weight > 0 and self.options["class_counts"] is None:
             raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
+        self.factors = {name: 1.0 for name, weight in self.weights.items() if weight > 0}
         self.terms: dict[str, Tensor] = {}
         self.diagnostics: dict[str, Tensor] = {}
 
@@ -184,7 +186,7 @@ class MixCLLoss(nn.Module):
         weighted = [name for name in TERMS if self.weights[name] > 0]
         self.diagnostics = {}
         self.terms = mixcl_terms(outputs, targets, terms=weighted, diagnostics=self.diagnostics, **self.options)
-        return torch.stack([self.weights[name] * self.terms[name] for name in weighted]).sum()
+        return torch.stack([self.weights[name] * self.factors[name] * self.terms[name] for name in weighted]).sum()
 
 
 def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options: Any) -> Tensor:

@@ -166,6 +166,7 @@ class SummedLoss(nn.Module):
 
     Attributes:
         outputs, targets, gathers: see `DeclaredLoss`.
+        factors: ``unlabelled``, of the weights of all terms but the first, see `monai_cl.engines.LossSchedule`.
         terms: name of the loss's class -> its value in the last call, before its weight.
 
     Raises:
@@ -182,6 +183,7 @@ class SummedLoss(nn.Module):
             raise ValueError(f"weights must be >= 0, got {list(weights)}")
         self.members = nn.ModuleList([MethodLoss(term) for term in terms])
         self.weights = [float(weight) for weight in weights]
+        self.factors = {"unlabelled": 1.0} if any(self.weights[1:]) else {}
         self.outputs = tuple(dict.fromkeys(name for term in terms for name in term.outputs))
         self.targets = tuple(dict.fromkeys(name for term in terms for name in term.targets))
         self.terms: dict[str, Tensor] = {}
@@ -191,4 +193,6 @@ class SummedLoss(nn.Module):
         outputs = dict(zip(self.outputs, tensors[: len(self.outputs)]))
         targets = dict(zip(self.targets, tensors[len(self.outputs) :], strict=True))
         self.terms = {str(member.name): member(outputs, targets) for member in self.members}
-        return torch.stack([w * term for w, term in zip(self.weights, self.terms.values(), strict=True)]).sum()
+        first, *others = self.weights
+        weights = [first, *(self.factors.get("unlabelled", 1.0) * weight for weight in others)]
+        return torch.stack([w * term for w, term in zip(weights, self.terms.values(), strict=True)]).sum()

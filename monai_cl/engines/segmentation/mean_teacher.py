@@ -127,6 +127,7 @@ class MeanTeacherLoss(nn.Module):
         amp: the teacher computes in bfloat16, as the student.
 
     Attributes:
+        factors: ``unlabelled``, of λ, see `monai_cl.engines.LossSchedule`.
         diagnostics: of the last call: ``loss/supervised`` and ``loss/consistency``, before its weight.
 
     Raises:
@@ -163,6 +164,7 @@ class MeanTeacherLoss(nn.Module):
         self.register_buffer("steps", torch.tensor(0))
         self._count = HostCount()
         self.weight, self.labelled, self.seed, self.mirror = float(weight), int(labelled), int(seed), bool(mirror)
+        self.factors = {"unlabelled": 1.0} if weight else {}
         self.noise, self.shade, self.momentum, self.amp = float(noise), float(shade), float(momentum), bool(amp)
         self.diagnostics: dict[str, Tensor] = {}
 
@@ -205,7 +207,7 @@ class MeanTeacherLoss(nn.Module):
         supervised = self.loss(logits[: self.labelled], targets["label"])
         consistency = consistency_loss(logits[self.labelled :].float().softmax(dim=1), targets["expected"])
         self.diagnostics = {"loss/supervised": supervised.detach(), "loss/consistency": consistency.detach()}
-        return supervised + self.weight * consistency
+        return supervised + self.weight * self.factors.get("unlabelled", 1.0) * consistency
 
     def after_step(self) -> None:
         """Let the teacher follow by one step."""
