@@ -198,7 +198,7 @@ class DataListCommands(MakingCommands):
     def statistics(
         self,
         path: str,
-        dataset_dir: str | None = None,
+        data_root: str | None = None,
         output: Any = (),
         splits: Any = ("training", "validation", "test"),
         uneven_slices: str = "error",
@@ -211,11 +211,11 @@ class DataListCommands(MakingCommands):
         Scans that cannot be read are named and left out; the status is then 2. See docs/data_lists.md.
 
         Example:
-            python -m monai_cl datalist statistics folds.json --dataset_dir /data --output scans.html,scans.json
+            python -m monai_cl datalist statistics folds.json --data_root /data --output scans.html,scans.json
 
         Args:
             path: the list.
-            dataset_dir: folder the paths start from, as in a bundle; default: the folder of the list.
+            data_root: folder the paths start from; default: the folder of the list.
             output: files to write, separated by commas: .html with plots, .json for `plan`, .csv with a row for each.
             splits: parts of the list to measure, e.g. training,validation.
             uneven_slices: "error", or "interpolate" DICOM series with missing or uneven slices.
@@ -239,7 +239,7 @@ class DataListCommands(MakingCommands):
                 raise UserError(target, expected=f"a file that ends in {', '.join(formats)}")
             refuse_existing(target, overwrite)
         data_list = load_data_list(
-            str(path), data_root=dataset_dir, allow_outside=allow_outside, uneven_slices=uneven_slices
+            str(path), data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices
         )
         found = list_statistics(data_list, splits=names_of(splits), workers=workers, progress=True)
         if found["scans"]:

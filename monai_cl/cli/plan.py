@@ -17,7 +17,7 @@ def plan_command(
     bundle: str,
     data_list: str,
     *,
-    dataset_dir: str | None = None,
+    data_root: str | None = None,
     statistics: str | None = None,
     memory: str | None = None,
     hours: float | None = None,
@@ -32,12 +32,12 @@ def plan_command(
     that train on patches of volumes. The rules are nnU-Net's; docs/planning.md has them.
 
     Example:
-        python -m monai_cl plan spleen_unetr_segmentation folds.json --dataset_dir /data --memory 24GB
+        python -m monai_cl plan spleen_unetr_segmentation folds.json --data_root /data --memory 24GB
 
     Args:
         bundle: its name or folder.
         data_list: JSON file.
-        dataset_dir: folder the list's paths start from; default: the folder of the list.
+        data_root: folder the list's paths start from; default: the folder of the list.
         statistics: JSON file of `datalist statistics` of this list; default: the scans are measured now.
         memory: of the device, such as 24GB; default: of the GPU of this machine, or its main memory.
         hours: that the training may take; default: the bundle's own number of iterations.
@@ -65,7 +65,7 @@ def plan_command(
         )
     if output is not None and Path(output).exists():
         raise UserError(output, found="exists already and is kept", remedy="choose another name")
-    step = BundleStep(bundle, data_list=data_list, dataset_dir=dataset_dir, overrides=overrides)
+    step = BundleStep(bundle, data_list=data_list, dataset_dir=data_root, overrides=overrides)
     lists = step.value("lists")
     found = (
         list_statistics(lists, workers=workers, progress=True) if statistics is None else read_statistics(statistics)

@@ -80,6 +80,29 @@ def test_a_mistake_is_one_line_and_nothing_is_written(folder, capsys, words, sai
     assert {path.name for path in folder.iterdir()} - {"store"} == before
 
 
+def test_options_of_a_file_count_and_the_command_line_takes_precedence(folder, capsys):
+    file = folder / "plan.json"
+    file.write_text(json.dumps({"window": [2500, 3000]}), encoding="utf-8")
+    assert run(folder, "--args_file", file) == 2
+    assert "window (2500.0, 3000.0)" in " ".join(capsys.readouterr().err.split())
+    assert run(folder, "--args_file", file, "--window", "[-100,400]") == 0
+    assert (folder / "page.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("absent.json", None, "no such file"), ("text.json", "{", "JSON"), ("list.json", "[1]", "of options")],
+)
+def test_a_file_that_is_no_table_of_options_is_refused(folder, capsys, name, content, said):
+    if content is not None:
+        (folder / name).write_text(content, encoding="utf-8")
+    assert run(folder, "--args_file", folder / name) == 2
+    shown = capsys.readouterr().err
+    assert name in shown
+    assert said in shown
+    assert not (folder / "page.html").exists()
+
+
 def test_a_folder_in_place_of_the_page_is_refused_before_anything_is_prepared(folder, capsys):
     assert run(folder, "--output", folder) == 2
     assert "expected the name of a file to write" in capsys.readouterr().err

@@ -10,7 +10,13 @@ from monai_cl.errors import UserError, echo
 
 
 def preview_command(
-    config: str, output: str = "preview.html", *, samples: int = 4, hash_patients: bool | str = False, **overrides: Any
+    config: str,
+    output: str = "preview.html",
+    *,
+    samples: int = 4,
+    hash_patients: bool | str = False,
+    args_file: str | None = None,
+    **overrides: Any,
 ) -> None:
     """Write a page of what the network of a run will see: the batches of its first iterations, and what they cost.
 
@@ -26,9 +32,11 @@ def preview_command(
         samples: how many are shown with their images; whole batches are loaded.
         hash_patients: show ids of scans as hashes, and neither patients nor paths; a word given here is used as key of
             the hash.
+        args_file: file with values to replace, as `plan --output` writes it; the command line takes precedence.
         overrides: values to replace, as on the run's own command line.
     """
     from monai_cl.engines import preview_run
+    from monai_cl.engines.launch.command_line import options_in
     from monai_cl.report import preview_faults, write_preview
     from monai_cl.report.privacy import case_namer
 
@@ -37,6 +45,8 @@ def preview_command(
             output, expected="the name of a file to write", found="a folder", remedy=f"try {output}/preview.html"
         )
     key = hash_key(hash_patients)
+    if args_file is not None:
+        overrides = {**options_in(args_file), **overrides}
     made = preview_run(config, overrides, samples=samples)
     path = write_preview(made, output, hash_patients=key)
     for line in preview_faults(made, case_namer(key)):

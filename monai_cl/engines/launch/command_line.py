@@ -119,7 +119,7 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
             key = None
     if "run" not in argv[1:]:
         return None
-    values = _defaults(options["args_file"]) if options.get("args_file") else {}
+    values = options_in(options["args_file"]) if options.get("args_file") else {}
     values |= {name: fire_value(text) for name, text in options.items() if name != "config_file"}
     named = options.get("config_file", values.get("config_file"))
     if not named:
@@ -132,9 +132,19 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
     )
 
 
-def _defaults(args_file: str) -> dict[str, Any]:
-    """The options of ``--args_file``, which those of the command line replace."""
-    return dict(ConfigParser.load_config_file(args_file))
+def options_in(args_file: str | Path) -> dict[str, Any]:
+    """The options of a file for ``--args_file``, which those of the command line replace.
+
+    Raises:
+        UserError: no such file, or one that is no table of options.
+    """
+    if not Path(args_file).is_file():
+        raise UserError(args_file, found="no such file", remedy="correct --args_file")
+    try:
+        return dict(ConfigParser.load_config_file(args_file))
+    except Exception as error:
+        what = "a JSON or YAML file of options, such as plan.json of `plan --output plan.json`"
+        raise UserError(args_file, expected=what, found=f"{type(error).__name__}: {error}") from error
 
 
 # a value that comes from the recipe of fine-tuning: of the kind that the paper's has
