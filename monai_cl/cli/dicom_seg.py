@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from monai_cl.cli.disk.answers import size_in_words
 from monai_cl.errors import UserError, echo
 
 
@@ -71,7 +72,7 @@ def dicom_seg_command(
     )
     # the label map that the record may name stays in it
     write_record(record, scan_identity(str(source), series_part=part), [path], more=read_record(record))
-    echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    echo(f"wrote {path} ({size_in_words(path.stat().st_size)})")
 
 
 def _names(organs: Sequence[str] | Mapping[str, str] | str) -> dict[int, str]:

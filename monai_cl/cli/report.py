@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
+from monai_cl.cli.disk.answers import size_in_words
 from monai_cl.errors import UserError, echo
 
 
@@ -43,7 +44,7 @@ def report_command(
         title=None if title is None else str(title),
         hash_patients=key,
     )
-    echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    echo(f"wrote {path} ({size_in_words(path.stat().st_size)})")
     if plots is not None:
         run_list = find_runs(*map(str, runs))
         written = write_plots(str(plots), without_names(run_list) if hash_patients else run_list)

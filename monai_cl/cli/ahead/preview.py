@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from monai_cl.cli.disk.answers import size_in_words
 from monai_cl.cli.report import hash_key
 from monai_cl.errors import UserError, echo
 
@@ -53,4 +54,4 @@ def preview_command(
         echo(f"warning: {line}")
     if made.prepared:
         echo(f"prepared {made.prepared} scan{'' if made.prepared == 1 else 's'} into {made.store}")
-    echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    echo(f"wrote {path} ({size_in_words(path.stat().st_size)})")
