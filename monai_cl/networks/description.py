@@ -20,7 +20,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
             the arguments are not known, {}.
 
     Returns:
-        ``class``, its full name, and ``arguments``.
+        ``class``, its full name, and ``arguments``; of a `MixCLNet` also ``reconstructs``, whether its decoder and last
+        layer do.
     """
     inner = network_within(network)
     backbone = backbone_of(inner)
@@ -30,7 +31,10 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         parts: list[Any] = [network, *(getattr(network, part, None) for part in ("encoder", "unet"))]
         arguments = next((dict(part.arguments) for part in parts if hasattr(part, "arguments")), {})
     kind = type(network)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
+    found: dict[str, Any] = {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
+    if network is not inner and hasattr(network, "reconstruct"):
+        found["reconstructs"] = network.reconstruct
+    return found
 
 
 def unetr_of_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:

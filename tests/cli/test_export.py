@@ -194,11 +194,22 @@ def test_results_beside_the_file_are_in_the_card_where_they_are_of_its_run(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("preset", "parts"), [("paper", {"encoder", "decoder"}), ("identity", {"encoder"}), ("own", {"encoder"})]
+    ("preset", "reconstruct", "recorded", "parts"),
+    [
+        ("paper", True, True, {"encoder", "decoder"}),
+        ("identity", False, True, {"encoder"}),
+        ("own", False, True, {"encoder"}),
+        ("paper", False, True, {"encoder"}),  # --preset paper --reconstruction_weight 0
+        ("identity", True, True, {"encoder", "decoder"}),
+        ("paper", True, False, {"encoder", "decoder"}),  # files of earlier versions did not say
+        ("identity", False, False, {"encoder"}),
+    ],
 )
-def test_of_a_pre_training_goes_out_what_it_trained(preset, parts, tmp_path):
-    network = MixCLNet(backbone="segresnet", img_size=32, feature_size=8, reconstruct=preset == "paper")
+def test_of_a_pre_training_goes_out_what_it_trained(preset, reconstruct, recorded, parts, tmp_path):
+    network = MixCLNet(backbone="segresnet", img_size=32, feature_size=8, reconstruct=reconstruct)
     record = {**RECORD, "kind": "pretraining", "preset": preset, "network": describe_network(network)}
+    if not recorded:
+        del record["network"]["reconstructs"]
     source = save_weights(network.state_dict(), tmp_path / "model.pt", record)
     assert run(source, "--format", "monai", "--output", tmp_path / "out.pt") == 0
     names = torch.load(tmp_path / "out.pt", weights_only=True).keys()

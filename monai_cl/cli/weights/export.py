@@ -118,10 +118,12 @@ def _parts(weights: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[str, 
 
     if record.get("kind") == "segmentation":
         return ("encoder", "decoder", "output")
-    try:
-        reconstructs = mixcl_preset(str(record.get("preset")))["reconstruction_weight"] > 0
-    except ValueError:
-        reconstructs = False
+    reconstructs = (record.get("network") or {}).get("reconstructs")
+    if reconstructs is None:  # a file of an earlier version
+        try:
+            reconstructs = mixcl_preset(str(record.get("preset")))["reconstruction_weight"] > 0
+        except ValueError:
+            reconstructs = False
     exported = record.get("kind") == "encoder"  # whose decoder was asked for by name
     trained = reconstructs or exported or any(name.startswith(HEADS) for name in weights)
     return ("encoder", "decoder") if trained else ("encoder",)
