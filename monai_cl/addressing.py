@@ -28,6 +28,7 @@ class Stream(IntEnum):
     PARTS = 10
     MODALITIES = 11
     MASKS = 12
+    PROBE = 13
 
 
 def address_seed(seed: int, *address: int) -> int:

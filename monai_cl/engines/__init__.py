@@ -46,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.randomness": ("AddressedRandomness", "seed_weights"),
         "handlers.recorder": ("RunRecorder", "dice_metrics"),
         "handlers.step_guard": ("StepGuard",),
+        "handlers.voxel_probe": ("VoxelProbe",),
         "handlers.wandb_run": ("WandbRun",),
         "handlers.weight_average": ("WeightAverage",),
         "accumulation": ("accumulated_step",),

@@ -106,10 +106,11 @@ def test_a_resumed_pretraining_with_a_queue_is_the_same(head_run, head_pretraine
 
 def test_labels_take_part_in_a_pretraining_where_they_are_known(head_run, heads, tmp_path):
     labelled = str(heads / "head_ct_pretraining_labelled.json")
-    more = {"label_heads": {"target": 1, "findings": len(FINDINGS)}, "iterations": 2}
+    more = {"label_heads": {"target": 1, "findings": len(FINDINGS)}, "iterations": 2, "probe_every": 1}
     head_run("train", "pretrain", output_dir=str(tmp_path), data_list=labelled, **CLUSTERING, **more)
     curves = read_results(tmp_path)["curves"]
     assert curves["labelled_target"][-1][1] == 1
+    assert all(0 <= curves[name][0][1] <= 1 for name in ("probe/neighbours", "probe/linear"))
     assert curves["loss_findings"][-1][1] > 0
 
 

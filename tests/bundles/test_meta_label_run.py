@@ -103,9 +103,15 @@ def test_every_label_has_its_pace_and_they_are_compared(trained):
     assert "gamma/position" not in read_results(trained("contrastive"))["curves"]
 
 
-def test_workers_change_nothing(run, trained, tmp_path):
-    run("train", output_dir=str(tmp_path), num_workers=2)
+def test_workers_and_probes_change_nothing(run, trained, cine, tmp_path):
+    content = json.loads((cine / "cine.json").read_text(encoding="utf-8"))
+    for item in content["training"]:
+        item["target"] = int(item["patient"][-1]) % 2
+    listed = cine / "with_targets.json"
+    listed.write_text(json.dumps(content), encoding="utf-8")
+    run("train", output_dir=str(tmp_path), data_list=str(listed), num_workers=2, probe_every=1)
     assert_equal(weights(tmp_path), weights(trained("self_paced")))
+    assert {"probe/neighbours", "probe/linear"} <= read_results(tmp_path)["curves"].keys()
 
 
 @pytest.mark.parametrize("names", [("train",), ("train", "evaluate"), ("train", "multi_gpu_train"), ("inference",)])

@@ -78,6 +78,17 @@ def test_every_term_and_what_explains_it_is_a_curve(pretraining):
     assert all(value > 0 for _, value in curves["encoder_gradient/label"])
 
 
+def test_probes_of_voxels_and_a_schedule_of_ones_change_nothing(train, pretraining, tmp_path):
+    ones = {"supervised": [[0, 1.0], [3, 1.0]]}
+    train(PRETRAINING, tmp_path, preset="hybrid", probe_every=1, loss_schedule=ones).check()
+    assert same(weights(tmp_path / "model.pt"), weights(pretraining / "model.pt"))
+    curves = read_results(tmp_path)["curves"]
+    for name in ("probe/neighbours", "probe/linear"):
+        assert [iteration for iteration, _ in curves[name]] == [2, 4]
+        assert all(0 <= value <= 1 for _, value in curves[name])
+    assert {value for _, value in curves["factor/supervised"]} == {1.0}
+
+
 def test_training_moves_every_part_of_the_network(train, pretraining, tmp_path):
     first, last = (weights(pretraining / f"checkpoint_iteration={i}.pt") for i in (2, 4))
     still = {name for name in last if torch.equal(first[name], last[name])}

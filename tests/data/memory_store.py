@@ -20,6 +20,8 @@ class MemoryEntry:
     voxels: dict[int, np.ndarray]
     has_label: bool = True
     preparation: dict[str, str] = field(default_factory=dict)
+    key: str = ""
+    patient: str = ""
 
     def coordinates(self, class_id: int) -> np.ndarray:
         return self.voxels.get(class_id, np.zeros((0, 3), np.int32))
@@ -39,7 +41,9 @@ class MemoryStore:
             classes = () if label is None else tuple(int(c) for c in np.unique(label) if c)
             voxels = {c: np.argwhere(label == c).astype(np.int32) for c in classes}
             voxels[-1] = np.argwhere(image > -500).astype(np.int32)
-            self.entries[key] = MemoryEntry(f"id of {key}", image.shape, spacing, classes, voxels, label is not None)
+            self.entries[key] = MemoryEntry(
+                f"id of {key}", image.shape, spacing, classes, voxels, label is not None, key=key, patient=key
+            )
 
     label_ids = VolumeStore.label_ids
 

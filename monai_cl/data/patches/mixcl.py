@@ -146,6 +146,24 @@ class MixCLPatches(Dataset):
             }
         return sample
 
+    def annotated(
+        self, key: str, rng: np.random.Generator, generator: torch.Generator, *, per_class: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A patch of a case with voxels of each of its classes, as samples have them, without padding.
+
+        Args:
+            key: of the case.
+            rng: draws the patch.
+            generator: draws the voxels.
+            per_class: voxels of a class, at most.
+
+        Returns:
+            image (1, H, W, D), flat indices (K,) into the level's grid, and the classes (K,) there.
+        """
+        image, label = self._patch(key, rng)
+        drawn, classes = self._drawn(label[0], generator, per_class)
+        return image, drawn, classes
+
     def _partner(self, rng: np.random.Generator, case: int, n_cases: int) -> int:
         same = rng.random() < self.same_image_probability
         if same or n_cases == 1:
@@ -160,13 +178,17 @@ class MixCLPatches(Dataset):
         return read_warped_crop(self.store, key, start, warp, window=self.window)
 
     def _voxels(self, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        drawn, classes = self._drawn(label, generator, self.voxels_per_class)
+        voxels = torch.full((2, self.n_voxels), PADDING, dtype=torch.int64)
+        voxels[0, : len(drawn)] = drawn
+        voxels[1, : len(drawn)] = classes
+        return voxels[0], voxels[1]
+
+    def _drawn(self, label: Tensor, generator: torch.Generator, per_class: int) -> tuple[Tensor, Tensor]:
         stride = self.levels_stride
         level = (slice(stride // 2, None, stride),) * 3
         weights = boundary_weight_map(label, mu=self.mu, epsilon=self.epsilon)[level]
         labels = label[level]
         weights[labels == IGNORED] = 0  # never drawn
-        drawn = sample_voxels(labels, weights, per_class=self.voxels_per_class, generator=generator)
-        voxels = torch.full((2, self.n_voxels), PADDING, dtype=torch.int64)
-        voxels[0, : len(drawn)] = drawn
-        voxels[1, : len(drawn)] = rearrange(labels, "h w d -> (h w d)")[drawn].long()
-        return voxels[0], voxels[1]
+        drawn = sample_voxels(labels, weights, per_class=per_class, generator=generator)
+        return drawn, rearrange(labels, "h w d -> (h w d)")[drawn].long()

@@ -1,4 +1,4 @@
-"""While a pre-training runs: how well its features tell the classes that some of its slices have."""
+"""While a pre-training runs: how well its features tell the classes that some of its slices or scans have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monai_cl.errors import UserError
 from monai_cl.processes import rank
 
 if TYPE_CHECKING:
-    from monai_cl.data import CTSlices
+    from monai_cl.data import CTSlices, HeadBoxes
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class FeatureProbe:
     """Handler: every few epochs the accuracy of nearest neighbours and of a linear classifier on frozen features.
 
-    The slices are spread evenly over those of a known class. Half of the patients of each class are learned from, the
+    The samples are spread evenly over those of a known class. Half of the patients of each class are learned from, the
     others are classified, always the same ones, so that points of one curve can be compared; they are of the training
     part and measure progress, not what the network is worth. The curves are ``probe/neighbours`` and ``probe/linear``.
     Training is not changed: nothing random is drawn, and the network gets back its modes. The first process measures.
@@ -39,10 +39,11 @@ class FeatureProbe:
 
     Args:
         network: not wrapped for several processes; its ``represent``, or the network itself, gives (B, F).
-        slices: what it is trained on.
+        slices: what it is trained on, or boxes of scans.
         recorder: the run's recorder.
         every: epochs between two measurements; 0: none.
-        count: slices, at most.
+        count: samples, at most.
+        batch_size: samples of one forward pass.
         patience: measurements without a better one behind which the run ends; 0: it does not.
 
     Raises:
@@ -52,24 +53,18 @@ class FeatureProbe:
     def __init__(
         self,
         network: nn.Module,
-        slices: CTSlices,
+        slices: CTSlices | HeadBoxes,
         *,
         recorder: RunRecorder,
         every: int,
         count: int = 512,
+        batch_size: int = 64,
         patience: int = 0,
     ) -> None:
-        if every < 0 or count < 4:
-            raise ValueError(f"every must be >= 0, count >= 4, got {every} and {count}")
-        if patience < 0 or (patience and not every):
-            raise UserError(
-                "probe_patience",
-                expected="0, or probes without a better one behind which the run ends",
-                found=f"{patience}, with probe_every={every}",
-                remedy="set --probe_every to the epochs between two probes",
-            )
+        check_options(every=every, count=count, patience=patience)
         self.network, self.slices, self.recorder = network, slices, recorder
         self.every, self.count, self.patience = int(every), int(count), int(patience)
+        self.batch_size = int(batch_size)
         self._chosen: np.ndarray | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -101,17 +96,25 @@ class FeatureProbe:
         # at the iteration, not at the end of the epoch: a checkpoint of this iteration then has the point
         if self._chosen is None or engine.state.iteration % (self.every * state_of(engine).epoch_length):
             return
+        features, labels, learning = self._features(state_of(engine).device)
+        if len(np.unique(labels[learning])) < 2 or learning.all():
+            logger.warning("no probe at iteration %d: one half has no two classes", engine.state.iteration)
+            return
+        parts = (features[learning], labels[learning], features[~learning], labels[~learning])
+        self.recorder.add("probe/neighbours", engine.state.iteration, neighbour_accuracy(*parts))
+        self.recorder.add("probe/linear", engine.state.iteration, linear_accuracy(*parts))
+
+    def _features(self, device: torch.device | str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features (n, F), classes (n,), and which of them are for learning (n,)."""
+        assert self._chosen is not None
         batches = DataLoader(
             Subset(self.slices, self._chosen.tolist()),
-            batch_size=64,
+            batch_size=self.batch_size,
             collate_fn=collate_slices,
             generator=torch.Generator(),  # a loader draws a number, which must not be the training's
         )
-        found = extract_features(self.network, batches, device=state_of(engine).device)
-        learning = half_of_patients(found.patient.tolist(), found.label.tolist())
-        parts = (found.features[learning], found.label[learning], found.features[~learning], found.label[~learning])
-        self.recorder.add("probe/neighbours", engine.state.iteration, neighbour_accuracy(*parts))
-        self.recorder.add("probe/linear", engine.state.iteration, linear_accuracy(*parts))
+        found = extract_features(self.network, batches, device=device or "cpu")
+        return found.features, found.label, half_of_patients(found.patient.tolist(), found.label.tolist())
 
     def _end_early(self, engine: Engine) -> None:
         points = self.recorder.curves.get("probe/linear", [])  # of the first process alone, also in checkpoints
@@ -124,3 +127,25 @@ class FeatureProbe:
                     engine.state.iteration, *points[best], len(points) - 1 - best,
                 )  # fmt: skip
             engine.terminate()
+
+
+def check_options(*, every: int, count: int, patience: int) -> None:
+    """Refuse options of a probe that are out of their range.
+
+    Args:
+        every: epochs between two measurements.
+        count: samples.
+        patience: measurements without a better one.
+
+    Raises:
+        ValueError: one is.
+    """
+    if every < 0 or count < 4:
+        raise ValueError(f"every must be >= 0, count >= 4, got {every} and {count}")
+    if patience < 0 or (patience and not every):
+        raise UserError(
+            "probe_patience",
+            expected="0, or probes without a better one behind which the run ends",
+            found=f"{patience}, with probe_every={every}",
+            remedy="set --probe_every to the epochs between two probes",
+        )

@@ -45,8 +45,8 @@ _MEANINGS = {
     "queue_fill": "How full the queue of earlier embeddings is, 0 to 1.",
     "labelled": "Share of the batch's samples that have this label.",
     "probe": (
-        "Accuracy on half of the training patients whose class is known, by features of the other half. It shows "
-        "progress and is no result."
+        "Accuracy on half of the training patients whose class is known (of MixCL: on voxels, of their organ), by "
+        "features of the other half. It shows progress and is no result."
     ),
 }
 
