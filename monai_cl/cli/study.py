@@ -101,7 +101,7 @@ class StudyCommands:
         echo(f"wrote {target}.md, .csv and .html")
 
     def status(self, study: str, output: str | None = None, *, inputs: dict | None = None) -> None:
-        """Print how many cells are done, running, failed, killed and open, and what failed.
+        """Print how many cells are done, running, failed, killed and open, what failed, and what the others warned of.
 
         Example:
             python -m monai_cl study status low_label_synthetic --output runs/low_label
@@ -123,6 +123,8 @@ class StudyCommands:
         for cell in expansion.cells.values():
             if states[cell.name] == FAILED:
                 echo(f"  failed: {cell.name}: {(folder.of(cell).record('failed') or {}).get('reason')}")
+        for line in folder.warnings(expansion.cells):
+            echo(f"  {line}")
         if others := folder.others(expansion.cells):
             echo(f"  {len(others)} cells of other versions of the study, not counted: {others[0]} …")
 

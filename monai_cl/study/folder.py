@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from monai_cl.files import write_json
 from monai_cl.locks import Lock
 from monai_cl.study.expansion import Cell
 
+# as the bundles' logging.conf has it; a line of progress may stand before it
+_WARNING = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - monai_cl[\w.]* - WARNING - ([^\r\n]*)")
 DONE, FAILED, RUNNING, STARTED, OPEN = "done", "failed", "running", "started", "open"
 
 
@@ -33,6 +37,13 @@ class CellFolder:
     def log(self) -> Path:
         """Of all starts: the command, its standard output and error."""
         return self.path / "log.txt"
+
+    def warnings(self) -> list[str]:
+        """What this package has warned of in the last start."""
+        if not self.log.is_file():
+            return []
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return _WARNING.findall(text[text.rfind("\n$ ") + 1 :])
 
     def lock(self) -> Lock:
         """Held while the cell runs."""
@@ -101,6 +112,19 @@ class StudyFolder:
     def describe(self, cell: Cell) -> None:
         """Write ``cell.json``, whose digest is the cell's identity, for the reader."""
         write_json(self.of(cell).path / "cell.json", {"identity": cell.identity, **cell.content})
+
+    def warnings(self, cells: Mapping[str, Cell]) -> list[str]:
+        """What finished cells have warned of, a line for each kind, such as a collapse: a table may rest on it."""
+        kinds: dict[tuple[str, str], list[str]] = {}
+        for cell in cells.values():
+            place = self.of(cell)
+            for said in dict.fromkeys(place.warnings()) if place.is_done() else ():
+                kinds.setdefault((cell.step, re.sub(r"\d[\d.,]*", "#", said)), []).append(f"{cell.name}: {said}")
+        counts = Counter(cell.step for cell in cells.values())
+        return [
+            f"{len(found)} of {counts[step]} cells of {step} warned, such as {found[0]}"
+            for (step, _), found in kinds.items()
+        ]
 
     def seconds(self, cells: Mapping[str, Cell]) -> dict[str, list[float]]:
         """Step -> how long each of its finished cells took."""

@@ -178,7 +178,8 @@ class Runner:
     def _execute(self, words: list[str], log: Path, environment: Mapping[str, str], handle: int | None) -> int:
         kept = (handle,) if handle is not None and sys.platform != "win32" else ()
         with log.open("ab") as stream:
-            stream.write(f"$ {shlex.join(words)}\n".encode())
+            before = "\n" if log.stat().st_size else ""  # a killed process leaves a line without its end
+            stream.write(f"{before}$ {shlex.join(words)}\n".encode())
             stream.flush()
             try:
                 process = subprocess.Popen(

@@ -187,7 +187,7 @@ def _notes(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, me
             shown = "; ".join(f"{p.arm}, {p.setting}, fold {p.fold}, seed {p.seed}" for p in uses[:3])
             more = f" and {len(uses) - 3} more" if len(uses) > 3 else ""
             notes.append(f"Failed: {cell.name} ({shown}{more}): {record['reason']}")
-    return notes
+    return [*notes, *folder.warnings(expansion.cells)]
 
 
 def _chain(identity: str, expansion: Expansion) -> set[str]:

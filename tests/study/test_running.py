@@ -17,6 +17,7 @@ from monai_cl.study.commands import command_of
 from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
 from monai_cl.study.running import Runner, estimated_hours
 from monai_cl.study.slurm import slurm_script
+from monai_cl.study.summary import summarise
 from tests.study.studies import TINY, opened, written
 
 # a cell that notes each start, waits for a file where one is named, and ends
@@ -204,3 +205,36 @@ def test_a_slurm_script_is_one_array_that_runs_the_study(tmp_path):
     assert words == ["exec", "/py", "-m", "monai_cl", "study", "run", str(path), *given]
     done = subprocess.run(["bash", "-n"], input=script, text=True, check=False)
     assert done.returncode == 0
+
+
+# warns by way of a bundle's log; seed 5 ends badly the first time, in the middle of a line
+SAYS = """import json, pathlib, sys
+output, seed, starts = sys.argv[1:4]
+first = not pathlib.Path(starts).exists()
+at = "2026-01-01 00:00:00,000 - "
+print(at + "monai_cl.engines.x - INFO - nothing", end=chr(13))
+print(at + "monai.data - WARNING - of another package")
+if seed in "34":
+    print(at + f"monai_cl.engines.x - WARNING - collapsed at {seed}.5")
+if seed == "5" and first:
+    pathlib.Path(starts).touch()
+    print(at + "monai_cl.engines.x - WARNING - of the first start", end="")
+    sys.exit(1)
+json.dump({"metrics": {"auc": 0.5}}, open(output + "/results.json", "w"))
+"""
+
+
+def test_what_finished_cells_warned_of_is_said_beside_the_table(tmp_path):
+    words = ["python", "-S", "-c", SAYS, "{output}", "{seed}", str(tmp_path / "first")]
+    world = opened(
+        tmp_path, steps={"last": {"program": words, "options": {}}}, arms={"x": {}}, folds=[0], seeds=[3, 4, 5, 6]
+    )
+    assert len(Runner(*world).run().failed) == 1
+    expected = [
+        f"2 of 4 cells of last warned, such as {cell.name}: collapsed at 3.5" for cell in world[1].cells.values()
+    ]
+    _, expansion, folder = world
+    (warned,) = [note for note in summarise(*world).notes if "warned" in note]
+    assert warned in expected
+    assert len(Runner(*world).run().done) == 1  # its last start warned of nothing
+    assert folder.warnings(expansion.cells) == [warned]

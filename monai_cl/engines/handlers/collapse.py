@@ -102,7 +102,8 @@ class CollapseWatch:
         self.warned = True
         logger.warning(
             "the embeddings have collapsed: at iteration %d their mean cosine is %.4f (above %.2f), their effective "
-            "rank %.1f. Try float32 (amp off), a higher learning rate with a longer warm-up, standardised input",
+            "rank %.1f. Where the cosine had fallen before, try a lower learning rate, else a higher one; a longer "
+            "warm-up, float32 (amp off), standardised input",
             iteration,
             cosine,
             self.limit,
