@@ -195,9 +195,11 @@ def test_a_slice_encoder_has_the_names_and_features_of_the_standard_resnet():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "channels"), [("resnet18", 1), ("resnet18", 5), ("resnet50", 1)])
-def test_timm_loads_it_strictly_and_gives_its_features(name, channels):
-    timm = pytest.importorskip("timm", reason="not installed: it needs torchvision")
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("resnet18", 1), ("resnet18", 5), pytest.param("resnet50", 1, marks=pytest.mark.slow)],
+)
+def test_timm_loads_it_strictly_and_gives_its_features(name, channels, timm):
     encoder = filled(slice_encoder(name, in_channels=channels, head=(), mean=0.25, std=0.5))
     made = timm_weights(encoder.state_dict())
     network = timm.create_model(made.network, in_chans=made.arguments["in_chans"], num_classes=0).eval()
