@@ -37,11 +37,13 @@ class Start:
         network: with the pre-trained weights in it.
         encoder: what they are, for ``results.json`` and for the record of the model; None: from scratch.
         file: they are from; None: from scratch.
+        at_random: parts of the encoder that were not in the file, see `load_encoder`.
     """
 
     network: nn.Module
     encoder: dict[str, Any] | None = None
     file: str | None = None
+    at_random: tuple[str, ...] = ()
 
     def require_trained(self, trained: nn.Module) -> None:
         """Make sure that the network which is trained is the one that got the weights.
@@ -99,6 +101,8 @@ def start_from(
     kept = ("kind", "bundle", "preset", "network", "preprocessing", "training", "encoder")
     encoder: dict[str, Any] = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
     encoder["tensors"] = report.parts
+    if report.at_random:
+        encoder["at_random"] = list(report.at_random)
     if len(parts) > 1:
         encoder |= {"parts": list(parts), "heads": heads}
         logger.info("%s: %s taken over; heads of %s", file, ", ".join(parts), ", ".join(heads or ()) or "none")
@@ -108,7 +112,7 @@ def start_from(
     encoder["other_preprocessing"] = allowed_conflicts
     for key, values in allowed_conflicts.items():
         logger.warning("%s: %s of the encoder %s, of this run %s, as allowed", file, key, *values.values())
-    return Start(network, encoder, str(file))
+    return Start(network, encoder, str(file), report.at_random)
 
 
 def only_known_organs(start: Start, organs: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "mixcl_net": ("MixCLNet",),
-        "transfer": ("export_encoder", "load_encoder"),
+        "volume.encoder_file": ("export_encoder",),
+        "transfer": ("load_encoder",),
         "weights_file": ("read_about", "save_weights"),
         "description": ("describe_network",),
         "tinynet": ("TinyNet",),

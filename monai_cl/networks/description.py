@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from monai_cl.networks.foreign.names import named_as
 from monai_cl.networks.volume.backbones import backbone_of, network_within
 
 
@@ -37,35 +38,59 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     return found
 
 
-def unetr_of_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The arguments of a UNETR that the shapes of its tensors tell; {} where they are of another network.
+_VIT = {
+    "patches": "vit.patch_embedding.position_embeddings",
+    "patch_embedding": "vit.patch_embedding.patch_embeddings.weight",
+    "mlp": "vit.blocks.0.mlp.linear1.weight",
+    "first": "encoder1.layer.conv1.conv.weight",
+}
+_FIRST = (
+    ("swin_unetr_1_4", "swinViT.patch_embed.proj.weight"),
+    ("segresnet", "convInit.conv.weight"),
+    ("dynunet", "input_block.conv1.conv.weight"),
+    ("dynunet", "encoder.stages.0.0.convs.0.conv.weight"),  # nnU-Net's PlainConvUNet
+)
+_V2 = "swinViT.layers1c.0.layer.conv1.conv.weight"
+
+
+def network_of_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The backbone that weights are for, and what the shapes of its tensors tell of its arguments; {}: not known.
 
     Args:
-        weights: of a UNETR or of its encoder, under its own names.
+        weights: of the network, its encoder or its transformer alone, from anywhere.
 
     Returns:
-        ``in_channels``, ``feature_size``, ``hidden_size``, ``mlp_dim`` and ``patches``, the number of patches of 16³
-        voxels into which the input is divided.
+        ``backbone``, ``in_channels``, ``feature_size``; of a UNETR also ``hidden_size``, ``mlp_dim`` and ``patches``,
+        the number of patches of 16³ voxels into which the input is divided. What is not in the file is left out. Of
+        the SwinUNETRs whose names are the same, it is the one that published weights are for.
     """
-    position = weights.get("vit.patch_embedding.position_embeddings")
-    hidden = weights.get("vit.blocks.0.mlp.linear1.weight")
-    first = weights.get("encoder1.layer.conv1.conv.weight")
-    if position is None or hidden is None or first is None or (position.ndim, hidden.ndim, first.ndim) != (3, 2, 5):
-        return {}
-    return {
-        "in_channels": first.shape[1],
-        "feature_size": first.shape[0],
-        "hidden_size": hidden.shape[1],
-        "mlp_dim": hidden.shape[0],
-        "patches": position.shape[1],
-    }
+    vit = named_as(weights, _VIT.values())
+    shapes = {key: tuple(vit[name].shape) for key, name in _VIT.items() if name in vit}
+    if len(shapes.get("patches", ())) == 3 and len(shapes.get("mlp", ())) == 2:
+        first = shapes.get("first", ())
+        channels = first or shapes.get("patch_embedding", ())
+        return {
+            "backbone": "unetr",
+            **({"in_channels": channels[1]} if len(channels) == 5 else {}),
+            **({"feature_size": first[0]} if len(first) == 5 else {}),
+            "hidden_size": shapes["mlp"][1],
+            "mlp_dim": shapes["mlp"][0],
+            "patches": shapes["patches"][1],
+        }
+    for backbone, name in _FIRST:
+        kernel = named_as(weights, [name]).get(name)
+        if kernel is not None and kernel.ndim == 5:
+            v2 = name.startswith("swinViT.") and _V2 in named_as(weights, [name, _V2])
+            found = {"in_channels": kernel.shape[1], "feature_size": kernel.shape[0]}
+            return {"backbone": "swin_unetr_v2" if v2 else backbone, **found}
+    return {}
 
 
 def differences(trained: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The arguments that both have with other values: name -> (of the trained network, of this one).
 
     Args:
-        trained: arguments in a record, or what `unetr_of_weights` found.
+        trained: arguments in a record, or what `network_of_weights` found.
         own: arguments of a network that takes the weights; the number of classes may differ.
     """
     # a UNETR's record does not name it: it was the only one

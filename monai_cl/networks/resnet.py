@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import torch
 from einops import repeat
 from monai.networks.nets.resnet import ResNet, get_inplanes
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
+from monai_cl.networks.foreign.names import named_as
 from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.tinynet import odd_channels
 from monai_cl.networks.transfer import TransferReport, compare_weights
@@ -73,12 +76,13 @@ def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None 
 def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
     """Load a weights file in torchvision's format (e.g. ``resnet18-f37072fd.pth``) into a `slice_resnet`.
 
-    The file's first convolution has three input channels, for colours; see `grey_convolution`. Its classifier ``fc``,
-    or the head and the prototypes of a file of SwAV's, are left out. Nothing is unpickled but tensors.
+    The file's first convolution has three input channels, for colours, or one (timm's ``in_chans=1``); see
+    `grey_convolution`. Its classifier ``fc``, or the head and the prototypes of a file of SwAV's, are left out. Nothing
+    is unpickled but tensors.
 
     Args:
         network: from `slice_resnet`; changed in place.
-        path: the weights file, as torchvision or SwAV's authors publish it.
+        path: the weights file, as torchvision, timm or SwAV's authors publish it.
 
     Returns: The names that matched: all of them, because anything else is refused.
 
@@ -93,15 +97,37 @@ def load_imagenet(network: nn.Module, path: str | Path) -> TransferReport:
             found="no such file",
             remedy=f"pass a {title} weights file in torchvision's format, such as resnet18-f37072fd.pth for ResNet-18",
         )
-    weights = {name: w for name, w in read_weights(path).items() if not name.startswith(_HEADS)}
-    own_weights = network.state_dict()
-    if _FIRST in weights and weights[_FIRST].ndim == 4 and weights[_FIRST].shape[1] == 3:
+    own_weights, given = network.state_dict(), read_weights(path)
+    weights = {name: w for name, w in named_as(given, own_weights).items() if not name.startswith(_HEADS)}
+    if _FIRST in weights and weights[_FIRST].ndim == 4 and weights[_FIRST].shape[1] in (1, 3):
         weights[_FIRST] = grey_convolution(weights[_FIRST], channels=own_weights[_FIRST].shape[1])
     report = compare_weights(own_weights, weights, source=str(path), optional=_COUNTER)
     if not report.complete:
-        raise UserError(f"{report}; expected ImageNet's {title} with torchvision's names: it is another network")
+        other = resnet_of_weights(given)
+        which = f"a {RESNETS[other[0]][0]}, backbone {other[0]}" if other else "another network"
+        raise UserError(f"{report}; expected ImageNet's {title} with torchvision's names: it is {which}")
     network.load_state_dict({name: weights[name] for name in report.matched}, strict=False)
     return report
+
+
+def resnet_of_weights(
+    weights: Mapping[str, Tensor], names: Collection[str] = tuple(RESNETS)
+) -> tuple[str, dict[str, Tensor]] | None:
+    """Which of the `slice_resnet`s has these weights, and they under its names; None: none of them.
+
+    Args:
+        weights: of a file; their first convolution may have any number of input channels.
+        names: the ResNets to compare with.
+    """
+    for name in names:
+        with torch.device("meta"):  # nothing is allocated
+            expected = slice_resnet(name).state_dict()
+        found = named_as(weights, expected)
+        if found.keys() >= expected.keys() and all(
+            found[key].shape == tensor.shape for key, tensor in expected.items() if key != _FIRST
+        ):
+            return name, {key: found[key] for key in expected}
+    return None
 
 
 def grey_convolution(weight: Tensor, *, channels: int) -> Tensor:
@@ -112,7 +138,7 @@ def grey_convolution(weight: Tensor, *, channels: int) -> Tensor:
     red, green and blue.
 
     Args:
-        weight: kernels of the convolution for colours, (F, 3, h, w).
+        weight: kernels of the convolution for colours, (F, 3, h, w), or for one grey channel, (F, 1, h, w).
         channels: channels of the slices that are to come.
     """
     return repeat(weight.sum(dim=1) / channels, "f h w -> f c h w", c=channels)

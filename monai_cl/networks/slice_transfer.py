@@ -10,7 +10,7 @@ from torch import Tensor
 from monai_cl.errors import UserError
 from monai_cl.networks.earlier_names import current_names, in_encoder
 from monai_cl.networks.encoder import SliceEncoder
-from monai_cl.networks.foreign.names import named_as
+from monai_cl.networks.foreign.names import likely_architecture, named_as
 from monai_cl.networks.foreign.reading import read_weights
 from monai_cl.networks.transfer import TransferReport, compare_weights
 
@@ -54,9 +54,10 @@ def load_slice_encoder(encoder: SliceEncoder, path: str | Path) -> TransferRepor
     given = read_slice_encoder(path, own_weights)
     report = compare_weights(own_weights, given, source=str(path))
     if not report.complete:
-        raise UserError(
-            f"{report}; expected an encoder of slices with the same architecture: build it as it was pre-trained "
-            "(backbone, width, in_channels)"
-        )
+        kind = None if report.matched else likely_architecture(read_weights(path))
+        advice = ": build it as it was pre-trained (backbone, width, in_channels)"
+        if kind:
+            advice = f", found a {kind}: weights from ImageNet are given as imagenet_weights"
+        raise UserError(f"{report}; expected an encoder of slices with the same architecture{advice}")
     encoder.load_state_dict({name: given[name] for name in report.matched}, strict=False)
     return report

@@ -38,7 +38,9 @@ def test_a_network_that_cannot_be_built_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["bundle", "weights", str(tmp_path / "spleen"), "--random", "--backbone", "resnet"])
     said = capsys.readouterr().err
-    assert "error: backbone: expected one of dynunet, segresnet, swin_unetr, unetr" in said
+    assert (
+        "error: backbone: expected one of dynunet, segresnet, swin_unetr, swin_unetr_1_4, swin_unetr_v2, unetr" in said
+    )
     assert "Traceback" not in said
     assert not (tmp_path / "spleen" / "models").exists()
 

@@ -100,6 +100,17 @@ def test_monais_own_network_gets_all_by_the_lines_of_the_card(backbone, tmp_path
         torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=0)
 
 
+def test_a_swin_unetr_of_before_gets_its_weights_and_the_card_warns_of_its_patches(tmp_path, monkeypatch):
+    network = segmentation_network(backbone="swin_unetr_v2", feature_size=12, img_size=64, out_channels=3)
+    source = write_model(tmp_path / "model.pt", "segmentation", network)
+    assert run(source, "--format", "monai", "--output", tmp_path / "shared.pt") == 0
+    monkeypatch.chdir(tmp_path)
+    card = card_of(tmp_path / "shared.pt")[1]
+    loaded = typed_in(card)["network"].state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in network.state_dict().items())
+    assert "# in MONAI 0.9 to 1.4: from 1.5 on it merges patches in another way and gives other features" in card
+
+
 def test_a_slice_unet_gets_its_classes_by_the_lines_of_the_card(tmp_path, monkeypatch):
     network = SliceUNet(4, features=[4, 4, 4, 4, 6, 4]).eval()
     source = write_model(tmp_path / "model.pt", "segmentation", network)

@@ -65,7 +65,10 @@ def test_mistakes_are_refused_before_the_work(files, words, fault):
     [
         (("gone.json",), "gone.json: no such file; correct the path"),
         (("LIST", "--fold", "9"), "no fold 9: data set ten has no folds"),
-        (("LIST", "--backbone", "resnet"), "expected one of dynunet, segresnet, swin_unetr, unetr"),
+        (
+            ("LIST", "--backbone", "resnet"),
+            "expected one of dynunet, segresnet, swin_unetr, swin_unetr_1_4, swin_unetr_v2, unetr",
+        ),
     ],
 )
 def test_what_a_function_of_the_config_refuses_is_one_line(files, words, fault):

@@ -79,6 +79,11 @@ RULES = (
         "the bundles of this folder have a size of their own, which the file's would replace",
         replace={"$": " --feature_size 8"},
     ),
+    Rule(
+        r"VoCo_B_SSL_head\.pt",
+        "a file of others",
+        shown_by="tests/networks/foreign/test_published.py::test_a_whole_encoder_of_a_swin_unetr_is_taken_whole",
+    ),
     # ---- studies ------------------------------------------------------------------------------------------------
     Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
     Rule(

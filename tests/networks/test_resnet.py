@@ -138,6 +138,48 @@ def test_old_files_without_counters_and_wrapped_ones_serve_as_well(tmp_path):
     assert "conv1.weight" in load_imagenet(slice_resnet("resnet18"), tmp_path / "old.pth").matched
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("library", "given", "own"), [("timm", 1, 1), ("timm", 1, 5), ("timm", 3, 1), ("torchvision", 3, 1)]
+)
+def test_a_file_of_timm_or_torchvision_gives_their_features(library, given, own, request, tmp_path):
+    theirs = request.getfixturevalue(library)
+    torch.manual_seed(0)
+    network = (
+        theirs.create_model("resnet18", in_chans=given, num_classes=0)
+        if library == "timm"
+        else theirs.models.resnet18(weights=None)
+    )
+    for name, tensor in network.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            tensor.copy_(torch.rand(tensor.shape) + 0.5)
+    torch.save(network.state_dict(), tmp_path / "resnet18.pth")
+    if library == "torchvision":
+        network.fc = torch.nn.Identity()
+    net = slice_resnet("resnet18", in_channels=own, weights=tmp_path / "resnet18.pth").eval()
+    assert torch.equal(net.layer3[1].conv2.weight, network.layer3[1].conv2.weight)
+    grey = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    expected = network.eval()(grey.expand(-1, given, -1, -1))
+    torch.testing.assert_close(net(grey.expand(-1, own, -1, -1)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_names_behind_a_prefix_serve_as_well(tmp_path):
+    given = {**{f"backbone.{name}": tensor for name, tensor in weights().items()}, "head.weight": torch.zeros(2, 2)}
+    torch.save({"state_dict": given}, tmp_path / "lightning.ckpt")
+    net = slice_resnet("resnet18", weights=tmp_path / "lightning.ckpt")
+    assert torch.equal(net.layer4[1].bn2.running_var, weights()["layer4.1.bn2.running_var"])
+
+
+def test_another_resnet_is_named_with_the_option_that_takes_it(tmp_path):
+    torch.save(slice_resnet("resnet50", in_channels=3).state_dict(), tmp_path / "resnet50.pth")
+    with pytest.raises(UserError, match=r"expected ImageNet's ResNet-18 .*: it is a ResNet-50, backbone resnet50$"):
+        load_imagenet(slice_resnet("resnet18"), tmp_path / "resnet50.pth")
+    deep = {name.replace("conv1.weight", "conv1.0.weight"): tensor for name, tensor in weights().items()}
+    torch.save(deep, tmp_path / "resnet18d.pth")  # timm's, whose first layer has several convolutions
+    with pytest.raises(UserError, match=r"missing: conv1\.weight, .*: it is another network$"):
+        load_imagenet(slice_resnet("resnet18"), tmp_path / "resnet18d.pth")
+
+
 @pytest.mark.parametrize(("make", "found"), [(resnet34, "unknown"), (resnet50, "another shape")])
 def test_another_resnet_is_refused_and_changes_nothing(tmp_path, make, found):
     other = make(spatial_dims=2, n_input_channels=3, conv1_t_stride=2, bias_downsample=False, num_classes=10)

@@ -10,6 +10,7 @@ from monai_cl._version import __version__
 
 UNKNOWN = "not recorded"
 _CLASSES = ("conv_op", "norm_op", "nonlin")  # names of classes among a PlainConvUNet's arguments
+_EARLIER = ("swin_unetr_1_4", "swin_unetr_v2")  # of `EarlierPatchMerging`
 _LIBRARY = {"monai": "monai", "timm": "timm", "nnunet": "nnunetv2", "safetensors": "safetensors"}
 
 
@@ -149,6 +150,8 @@ def loading_code(outgoing: Any, *, file: str, layout: str, record: Mapping[str, 
         return "\n".join(lines)
     if call := _monai_call(outgoing.network, {**arguments, **outgoing.arguments}):
         lines += [f"from monai.networks.nets import {outgoing.network}", "", f"network = {call}"]
+        if arguments.get("backbone") in _EARLIER:
+            lines.append("# in MONAI 0.9 to 1.4: from 1.5 on it merges patches in another way and gives other features")
         return "\n".join([*lines, *_loaded(read, outgoing)])
     return "\n".join([*lines, "", f"weights = {read}  # name -> tensor"])
 
@@ -164,6 +167,8 @@ def _monai_call(network: str, arguments: Mapping[str, Any]) -> str | None:
     """What builds MONAI's network; None where the record does not say enough."""
     own = {key: value for key, value in arguments.items() if key != "backbone"}
     size = own.pop("feature_size", None)
+    if arguments.get("backbone") == "swin_unetr_v2":
+        own["use_v2"] = True
     if network == "BasicUNet":
         if "features" not in own:
             return None

@@ -70,6 +70,7 @@ def _of_names(found: Mapping[str, Any]) -> dict[str, Any]:
         "input": "not known: written elsewhere or by an earlier version; the config's spacing, window, ... are used",
         "looks like": found["looks_like"] or "a network that is not known here",
         **{f"  {key}": value for key, value in found["sizes"].items()},
+        "what to do": found["elsewhere"],
         "lies under": found["under"],
         "beside it": found["other_keys"],
         "names begin": found["prefix"],

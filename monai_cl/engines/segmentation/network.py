@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,7 +35,9 @@ def segmentation_unetr(*, pretrained_encoder: str | None = None, **unetr: Any) -
     return network
 
 
-def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor: float = 1.0) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, *, learning_rate: float, encoder_factor: float = 1.0, at_random: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Trainable parameters in two groups, encoder and the rest, for an optimiser.
 
     A learning-rate schedule scales both alike.
@@ -44,6 +47,7 @@ def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor
         learning_rate: of the rest.
         encoder_factor: the encoder's learning rate over that of the rest, in (0, 1]. Worth lowering only where the
             encoder is pre-trained.
+        at_random: parts of the encoder that are not, see `Start`; they are of the rest.
 
     Raises:
         ValueError: a factor outside (0, 1].
@@ -52,7 +56,11 @@ def parameter_groups(network: nn.Module, *, learning_rate: float, encoder_factor
         raise ValueError(f"encoder_factor must be in (0, 1], got {encoder_factor}")
     network = unwrap_ddp(network)
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    encoder = encoder_weights(trained, backbone_of(network))
+    encoder = {
+        name: p
+        for name, p in encoder_weights(trained, backbone_of(network)).items()
+        if name.split(".")[0] not in at_random
+    }
     return [
         {"params": list(encoder.values()), "lr": learning_rate * encoder_factor},
         {"params": [p for name, p in trained.items() if name not in encoder], "lr": learning_rate},

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_cl.files import sha256
-from monai_cl.networks.description import unetr_of_weights
-from monai_cl.networks.foreign.names import bare_name, is_unused, likely_architecture
+from monai_cl.networks.description import network_of_weights
+from monai_cl.networks.foreign.names import bare_name, elsewhere, is_unused, likely_architecture
 from monai_cl.networks.foreign.reading import read_checkpoint_content, state_dict_in
 from monai_cl.networks.weights_file import read_about
 
@@ -27,7 +27,8 @@ def inspect_weights(path: str | Path) -> dict[str, Any]:
         a record`` or ``state dict without a record`` (written elsewhere, or by an earlier version); ``record``, see
         `read_about`; ``under``, the key that the state dict lies under; ``other_keys`` of the checkpoint; ``prefix`` in
         front of every name; ``tensors``, ``parameters``; ``parts``, tensors of each; ``looks_like``, an architecture;
-        ``sizes``, the arguments of a UNETR that the shapes tell; ``unused``, the number of tensors that are left out in
+        ``sizes``, the backbone here that is the same network and what the shapes tell of it, see `network_of_weights`;
+        ``elsewhere``, what to do where none is; ``unused``, the number of tensors that are left out in
         loading.
 
     Raises:
@@ -61,7 +62,8 @@ def inspect_weights(path: str | Path) -> dict[str, Any]:
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         "parts": dict(Counter(name.split(".")[0] for name in inner)),
         "looks_like": likely_architecture(bare),
-        "sizes": unetr_of_weights(inner),
+        "elsewhere": elsewhere(bare),
+        "sizes": network_of_weights(bare),
         "unused": sum(is_unused(name) for name in inner),
     }
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from monai_cl.errors import UserError
 from monai_cl.networks.foreign.names import likely_architecture, named_as
 from monai_cl.networks.foreign.plain_conv_unet import nnunet_architecture, plain_conv_weights
-from monai_cl.networks.resnet import RESNETS, slice_resnet
-from monai_cl.networks.transfer import encoder_weights, named_by_backbone
+from monai_cl.networks.resnet import RESNETS, resnet_of_weights
+from monai_cl.networks.transfer import encoder_weights
 from monai_cl.networks.unet.semi_supervised import unet_weights
+from monai_cl.networks.volume.encoder_file import named_by_backbone
 
 # `timm.create_model` has these three; SwAV's wider ones are other networks than its wide_resnet50_2
 TIMM_RESNETS = ("resnet18", "resnet50", "resnet152")
@@ -101,22 +101,15 @@ def timm_weights(weights: Mapping[str, Tensor], *, source: object = "weights") -
     Raises:
         UserError: weights of another network.
     """
-    for model in TIMM_RESNETS:
-        with torch.device("meta"):
-            expected = slice_resnet(model).state_dict()
-        found = named_as(weights, expected)
-        if found.keys() >= expected.keys() and all(
-            found[name].shape == tensor.shape for name, tensor in expected.items() if name != "conv1.weight"
-        ):
-            mean, std = (
-                next((float(t) for name, t in weights.items() if f".{name}".endswith(f".{key}") and t.ndim == 0), None)
-                for key in ("mean", "std")
-            )
-            channels = {"in_chans": found["conv1.weight"].shape[1], "num_classes": 0}
-            standardisation = {} if mean is None or std is None else {"mean": mean, "std": std}
-            return Outgoing(
-                model, _plain({name: found[name] for name in expected}), ("all",), channels | standardisation
-            )
+    if found := resnet_of_weights(weights, TIMM_RESNETS):
+        model, tensors = found
+        mean, std = (
+            next((float(t) for name, t in weights.items() if f".{name}".endswith(f".{key}") and t.ndim == 0), None)
+            for key in ("mean", "std")
+        )
+        channels = {"in_chans": tensors["conv1.weight"].shape[1], "num_classes": 0}
+        standardisation = {} if mean is None or std is None else {"mean": mean, "std": std}
+        return Outgoing(model, _plain(tensors), ("all",), channels | standardisation)
     known = ", ".join(RESNETS[model][0] for model in TIMM_RESNETS)
     raise UserError(
         source,

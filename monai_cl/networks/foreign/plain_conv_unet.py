@@ -82,8 +82,15 @@ def dynunet_encoder(
         UserError: what shapes do not tell: more than two convolutions in a stage, or other strides, which the kernels
             of the transposed convolutions have.
     """
-    stages = {int(name.split(".")[2]) for name in weights if name.startswith("encoder.stages.")}
-    levels = max(stages, default=-1) + 1
+    stages = [name.split(".") for name in weights if name.startswith("encoder.stages.") and ".0.convs." in name]
+    levels = 1 + max((int(parts[2]) for parts in stages), default=-1)
+    if levels and levels != _levels(own):
+        raise UserError(
+            source,
+            expected=f"a PlainConvUNet of {_levels(own)} stages, as this DynUNet has",
+            found=f"{levels} stages",
+            remedy="plan its training in nnU-Net with as many stages (docs/model_files.md), or leave the file out",
+        )
     if more := [name for name in weights if name.startswith("encoder.stages.") and ".0.convs.2." in name]:
         raise UserError(source, expected="a PlainConvUNet of two convolutions in each stage", found=more[0])
     theirs_ours = {

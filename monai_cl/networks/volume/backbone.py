@@ -96,6 +96,14 @@ class Backbone(ABC):
             network: of this kind.
         """
 
+    def fits(self, network: object) -> bool:
+        """Whether a network is of this kind; where several backbones have one class, theirs says more.
+
+        Args:
+            network: any object.
+        """
+        return isinstance(network, self.kind)
+
     @property
     def levels(self) -> tuple[int, ...]:
         """Indices of the levels, from the finest."""

@@ -223,6 +223,7 @@ def test_a_foreign_file_is_described(origin, under_key, prefix, unused, tmp_path
     assert found["what"] == f"{'state dict' if under_key is None else 'checkpoint'} without a record"
     assert (found["under"], found["prefix"], found["unused"]) == (under_key, prefix, unused)
     assert found["looks_like"] == "UNETR of MONAI"
-    assert found["sizes"] == {"in_channels": 1, "feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "patches": 8}
+    sizes = {"in_channels": 1, "feature_size": 4, "hidden_size": 24, "mlp_dim": 36, "patches": 8}
+    assert found["sizes"] == {"backbone": "unetr", **sizes}
     assert found["tensors"] == len(source) + unused
     assert found["parts"]["encoder1"] == 3

@@ -20,9 +20,15 @@ UNETR = {"hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
 SIZES: dict[str, dict[str, Any]] = {
     "unetr": {"img_size": [32, 32, 32], "feature_size": 4, **UNETR},
     "swin_unetr": {"img_size": [64, 64, 64], "feature_size": 12},
+    "swin_unetr_1_4": {"img_size": [64, 64, 64], "feature_size": 12},
+    "swin_unetr_v2": {"img_size": [64, 64, 64], "feature_size": 12},
     "segresnet": {"img_size": [16, 24, 16], "feature_size": 8},
     "dynunet": {"img_size": [32, 48, 32], "feature_size": 4},
 }
+
+
+# the two share nearly all with swin_unetr
+NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in ("swin_unetr_1_4", "swin_unetr_v2"))) for n in BACKBONES]
 
 
 def build(name: str, **more: Any) -> nn.Module:
@@ -30,7 +36,7 @@ def build(name: str, **more: Any) -> nn.Module:
     return segmentation_network(**{"backbone": name, "out_channels": 3, **SIZES[name], **more}).eval()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_its_two_halves_are_the_network_and_each_level_is_what_it_says(name):
     network, backbone = build(name), BACKBONES[name]
     image = torch.rand(1, 1, *SIZES[name]["img_size"], generator=torch.Generator().manual_seed(1))
@@ -45,7 +51,7 @@ def test_its_two_halves_are_the_network_and_each_level_is_what_it_says(name):
             torch.testing.assert_close(alone, features[level], atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_level_depends_on_the_parts_that_it_needs_and_on_no_others(name):
     network, backbone = build(name).train(), BACKBONES[name]
     image = torch.rand(1, 1, *SIZES[name]["img_size"], generator=torch.Generator().manual_seed(1))
@@ -57,7 +63,7 @@ def test_a_level_depends_on_the_parts_that_it_needs_and_on_no_others(name):
         assert with_gradient == {name for name in needed if "norm_cross_attn" not in name}
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_encoder_decoder_and_last_convolution_are_all_of_it(name):
     network, backbone = build(name), BACKBONES[name]
     parts = [p for name, p in network.named_parameters() if name.startswith((*backbone.encoder, *backbone.decoder))]
@@ -66,7 +72,7 @@ def test_encoder_decoder_and_last_convolution_are_all_of_it(name):
     assert len(parts) == len(list(network.parameters()))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_its_description_builds_it_again(name):
     network = build(name)
     arguments = describe_network(network)["arguments"]
@@ -88,7 +94,7 @@ def pretrained(name: str | Backbone, folder, **sizes: Any):
     return network, folder / "model.pt"
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("exported", [False, True])
 def test_what_was_pre_trained_starts_the_fine_tuning(name, exported, tmp_path):
     source, file = pretrained(name, tmp_path, **SIZES[name])
