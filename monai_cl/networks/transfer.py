@@ -179,7 +179,9 @@ def load_encoder(network: nn.Module, path: str | Path, *, strict: bool = True) -
         weights = convolved_patches(weights, target.state_dict())
         weights = fitted_positions(weights, target, trained=about, source=str(path))
     parts = (transferred(target, tensors) for tensors in (target.state_dict(), weights))
-    report = without_convolutions(compare_weights(*parts, source=str(path), optional=_NEVER_CALLED))
+    report = compare_weights(*parts, source=str(path), optional=_NEVER_CALLED)
+    if backbone_of(target):
+        report = without_convolutions(report)
     what = type(target).__name__
     if not report.matched:
         examples = ", ".join(sorted(weights)[:3])

@@ -152,7 +152,7 @@ class SwinUNETRBackbone(FreeSizeBackbone):
     )
     own = (("encoder1.",), ("encoder2.",), ("encoder3.",), ("encoder4.",), (), ("encoder10.",))
     decoder = ("decoder5.", "decoder4.", "decoder3.", "decoder2.", "decoder1.")
-    merging: ClassVar[type[nn.Module]] = PatchMerging
+    merging: ClassVar[Any] = PatchMerging  # a class, where MONAI says an instance
     use_v2: ClassVar[bool] = False
 
     def build(

@@ -243,10 +243,8 @@ def test_another_swin_unetr_is_refused_with_both_values(given, own, says, tmp_pa
 
 
 def test_a_swin_unetr_that_a_config_names_itself_is_the_present_one_whatever_its_options():
-    for options in ({}, {"use_v2": True}, {"downsample": "mergingv2"}):
-        with torch.device("meta"):
-            network = SwinUNETR(1, 2, feature_size=12, **options)
-        assert backbone_of(network) is BACKBONES["swin_unetr"]
+    for options in ({"use_v2": True}, {"downsample": "mergingv2"}):
+        assert backbone_of(SwinUNETR(1, 2, feature_size=12, **options)) is BACKBONES["swin_unetr"]
     assert all(backbone_of(swin_unetr(name)) is BACKBONES[name] for name in BACKBONES if name.startswith("swin"))
 
 
