@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -10,22 +11,30 @@ import torch
 from ignite.engine import Engine
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_cl.engines.workflow_types import parts_of, state_of
 from monai_cl.errors import UserError
+from monai_cl.processes import rank
+
+logger = logging.getLogger(__name__)
 
 
-def accumulated_step(parts: int, *, loss: nn.Module, batch_size: int) -> Callable[[Engine, Any], Any] | None:
+def accumulated_step(
+    parts: int, *, loss: nn.Module, batch_size: int, network: nn.Module | None = None
+) -> Callable[[Engine, Any], Any] | None:
     """``iteration_update`` of MONAI's `SupervisedTrainer`; None, its own, where the batch is not divided.
 
     A step stays a step: of the same samples, with one update of the weights. Schedule, checkpoints, guard and
-    randomness do not notice.
+    randomness do not notice. Batch norm is the exception: its statistics are those of a part; the log says so.
 
     Args:
         parts: in how many parts a batch goes through the network.
         loss: of the trainer; its ``batchwise`` says what of it is taken over the whole batch, "" where it is a mean
-            over samples.
+            over samples. One that divides by numbers of the whole batch gives them by ``whole_batch(targets, parts)``:
+            keyword arguments of its calls, with which the mean over the parts is the loss of the batch.
         batch_size: samples of a process and step, a multiple of ``parts``.
+        network: that is trained, looked at for batch norm; None: nothing is known of it.
 
     Raises:
         UserError: parts that do not divide the batch, a loss whose mean over parts is another loss.
@@ -47,6 +56,13 @@ def accumulated_step(parts: int, *, loss: nn.Module, batch_size: int) -> Callabl
             found=f"{parts}, and {batchwise}: the mean over parts would be another loss",
             remedy="set --accumulate 1",
         )
+    norms = [] if network is None else [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if norms and rank() == 0:
+        logger.warning(
+            "accumulate: the network has batch norm (%d layers), whose statistics are of a part of %d samples, not of "
+            "the batch of %d: the step differs from that of --accumulate 1",
+            len(norms), batch_size // parts, batch_size,
+        )  # fmt: skip
     return _AccumulatedStep(parts, batch_size)
 
 
@@ -64,6 +80,8 @@ class _AccumulatedStep:
         scaler = parts_of(engine).scaler if engine.amp else None
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=engine.optim_set_to_none)
+        whole_batch = getattr(engine.loss_function, "whole_batch", None)
+        options = {} if whole_batch is None else whole_batch(prepared[1], self.parts)
         losses = []
         for part in range(self.parts):
             inputs, targets = (self._part(whole, part) for whole in prepared)
@@ -75,7 +93,7 @@ class _AccumulatedStep:
                 with nullcontext() if scaler is None else torch.autocast("cuda", **engine.amp_kwargs):
                     output["pred"] = engine.inferer(inputs, engine.network)
                     engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-                    output["loss"] = engine.loss_function(output["pred"], targets).mean()
+                    output["loss"] = engine.loss_function(output["pred"], targets, **options).mean()
                     engine.fire_event(IterationEvents.LOSS_COMPLETED)
                 share = output["loss"] / self.parts
                 (share if scaler is None else scaler.scale(share)).backward()

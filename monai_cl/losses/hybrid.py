@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -69,6 +70,7 @@ class HybridLoss(nn.Module):
     """
 
     gathers = False
+    batchwise = "clustering compares the samples of a batch"
 
     def __init__(
         self,
@@ -130,6 +132,7 @@ class KnownLabelsLoss(nn.Module):
         weights: of the heads; 1 for those that are not named.
 
     Attributes:
+        batchwise: see `monai_cl.engines.accumulated_step`; with `whole_batch`, parts may differ in what is known.
         diagnostics: of the last call: ``loss_<head>``, and ``labelled_<head>``, the share of this process's samples of
             which a label is known.
 
@@ -139,20 +142,46 @@ class KnownLabelsLoss(nn.Module):
     Source: Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283, Eq. 6.
     """
 
+    batchwise = ""
+
     def __init__(self, *, weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.weights = dict(weights or {})
         self.diagnostics: dict[str, Tensor] = {}
 
-    def forward(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """The loss of a batch, a scalar."""
+    def whole_batch(self, labels: Mapping[str, Tensor], parts: int) -> dict[str, Any]:
+        """What `forward` is told of a batch that comes in parts: the mean of their losses is then that of the batch.
+
+        Args:
+            labels: of the whole batch.
+            parts: their number.
+        """
+        known = {name: (own >= 0).flatten(1).any(dim=1) if own.ndim > 1 else own >= 0 for name, own in labels.items()}
+        return {"divisors": {name: _samples(own.sum()) / parts for name, own in known.items()}}
+
+    def forward(
+        self,
+        outputs: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor],
+        *,
+        divisors: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            outputs: of the heads, see the class.
+            labels: likewise.
+            divisors: of each head, by what its sum over the samples is divided, from `whole_batch`; None: by the number
+                of those of which a label is known.
+        """
         heads = [name for name in outputs if name in labels]
         if not heads:
             raise ValueError(f"expected labels of {', '.join(outputs)}, got {', '.join(labels) or 'none'}")
         self.diagnostics, terms = {}, []
         for name in heads:
             errors, known = known_label_losses(outputs[name], labels[name])
-            value = errors.sum() / _samples(known.sum()).to(errors.dtype)
+            divisor = _samples(known.sum()) if divisors is None else divisors[name]
+            value = errors.sum() / divisor.to(errors.dtype)
             terms.append(self.weights.get(name, 1.0) * value)
             self.diagnostics |= {f"loss_{name}": value.detach(), f"labelled_{name}": known.float().mean()}
         return torch.stack(terms).sum()

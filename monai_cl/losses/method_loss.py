@@ -71,6 +71,11 @@ class MethodLoss(nn.Module):
         return self.loss(*(outputs[name] for name in self.outputs), *(targets[name] for name in self.targets))
 
     @property
+    def batchwise(self) -> str:
+        """What is not a mean over the samples of a batch, see `monai_cl.engines.accumulated_step`."""
+        return getattr(self._bare, "batchwise", f"{self.name} is not known to be a mean over samples")
+
+    @property
     def diagnostics(self) -> Mapping[str, Tensor]:
         """Detached scalars of the last call, of a loss that gives some."""
         return getattr(self._bare, "diagnostics", {})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.bundles.conftest import ORGANS, PRETRAINING, SPLEEN
-from tests.bundles.workflow import assert_equal, weights
+from tests.bundles.head_runs import CLUSTERING
+from tests.bundles.slice_runs import CLASSIFICATION
+from tests.bundles.workflow import assert_equal, refusal, weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -18,6 +20,24 @@ def test_a_batch_in_parts_trains_the_same_network(train, tmp_path, bundle, own):
     for parts in (1, 2):
         train(bundle, tmp_path / f"in {parts}", **options, accumulate=parts).check()
     assert_equal(weights(tmp_path / "in 2"), weights(tmp_path / "in 1"), atol=1e-6)
+
+
+def test_a_classifier_is_fine_tuned_in_parts_to_the_same_network(slice_run, tmp_path):
+    for parts in (1, 2):
+        options = {"iterations": 2, "learning_rate": 0.01, "accumulate": parts}
+        optimizer = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": "@learning_rate"}
+        output = str(tmp_path / f"in {parts}")
+        slice_run(CLASSIFICATION, "train", run_id="finetune", output_dir=output, **options, optimizer=optimizer)
+    assert_equal(weights(tmp_path / "in 2"), weights(tmp_path / "in 1"), atol=1e-6)
+
+
+def test_a_head_ct_training_in_parts_says_that_its_batch_norms_see_a_part(head_run, tmp_path, caplog):
+    head_run("train", output_dir=str(tmp_path / "run"), accumulate=2, iterations=2)
+    assert (tmp_path / "run" / "model.pt").is_file()
+    assert sum("batch norm" in message for message in caplog.messages) == 1
+    with pytest.raises(RuntimeError) as caught:
+        head_run("train", "pretrain", output_dir=str(tmp_path / "pretrained"), accumulate=2, **CLUSTERING)
+    assert "clustering compares the samples of a batch" in refusal(caught)
 
 
 @pytest.mark.parametrize(

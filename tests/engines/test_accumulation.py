@@ -15,6 +15,8 @@ from monai_cl.data import PositionSampler
 from monai_cl.engines import (
     AnnotatedDiceCELoss,
     Checkpoints,
+    ClassifierLoss,
+    LossDiagnostics,
     MeanTeacherLoss,
     MixCLDiagnostics,
     RunRecorder,
@@ -24,7 +26,7 @@ from monai_cl.engines import (
 )
 from monai_cl.engines.checkpoints.termination import Preempted
 from monai_cl.errors import UserError
-from monai_cl.losses import MixCLLoss, SimCLRLoss
+from monai_cl.losses import HybridLoss, KnownLabelsLoss, MethodLoss, MixCLLoss, SimCLRLoss, SwappedPredictionLoss
 from monai_cl.transforms.label_table import IGNORED
 
 # Ignite warns of MONAI's way to attach a scheduler
@@ -59,6 +61,28 @@ class Pairs(torch.utils.data.Dataset):
         }
 
 
+class Scans(torch.utils.data.Dataset):
+    """Of the batches' parts, some know more labels than others, and some none of a head."""
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        drawn = torch.Generator().manual_seed(position)
+        known = {
+            "target": torch.tensor(float(position % 2) if position % 4 else -1.0),
+            "findings": torch.randint(-1, 2, (3,), generator=drawn).float(),
+            "slice_findings": torch.full((4,), -1.0 if position % 4 < 2 else 1.0),
+        }
+        return {"image": torch.randn(1, 1, 4, 4, 4, generator=drawn).double(), "label": position % 2, **known}
+
+
+def of_scans(batch: dict[str, torch.Tensor], *_: Any, **__: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    return batch["image"][:, 0], {name: batch[name] for name in ("target", "findings", "slice_findings")}
+
+
+def of_patients(batch: dict[str, torch.Tensor], *_: Any, **__: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """One view of each, as `SlicePrepareBatch` makes them."""
+    return batch["image"], {"label": batch["label"]}
+
+
 def stacked(batch: dict[str, torch.Tensor], *_: Any, **__: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """View after view, as the trainer's batch has them."""
     views, labels = (batch[name].transpose(0, 1).flatten(0, 1) for name in ("views", "labels"))
@@ -69,29 +93,47 @@ def stacked(batch: dict[str, torch.Tensor], *_: Any, **__: Any) -> tuple[torch.T
 class Net(nn.Module):
     """No statistics over the batch; ``encoder_parameters`` as `MixCLNet`."""
 
-    def __init__(self, *, mixcl: bool) -> None:
+    def __init__(self, task: str) -> None:
         super().__init__()
-        self.mixcl, self.body = mixcl, nn.Conv3d(1, 5, 3, padding=1)
+        self.task, self.body = task, nn.Conv3d(1, 5, 3, padding=1)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         return list(self.body.parameters())
 
     def forward(self, image: torch.Tensor) -> Any:
+        if self.task == "patients":
+            return {"embedding": self.body(image.flatten(0, 1)).tanh().mean((1, 2, 3, 4)).view(-1, 1, 1)}
         z = self.body(image).tanh()
-        if not self.mixcl:
+        if self.task == "organs":
             return z[:, :3]
+        if self.task == "scans":
+            return {
+                "target": z[:, :1].mean((2, 3, 4)),
+                "findings": z[:, 1:4].mean((2, 3, 4)),
+                "slice_findings": z[:, 4, :, 0, 0],
+            }
         return {"levels": [z, z], "segmentation": z, "reconstruction": z[:, :1]}
 
 
+MIXCL = {"identity_weight": 0.0, "label_weight": 1.0, "reconstruction_weight": 0.5, "supervised_weight": 1.0}
+# data, loss, what makes the batch
+TASKS: dict[str, tuple[Callable, Callable, Callable]] = {
+    "organs": (Crops, lambda: AnnotatedDiceCELoss(**DICE), batch_preparation),
+    "mixcl": (Pairs, lambda: MixCLLoss(**MIXCL, class_counts=[2, 3]), lambda loss: stacked),
+    "scans": (Scans, lambda: KnownLabelsLoss(weights={"findings": 2.0}), lambda loss: of_scans),
+    "patients": (Scans, ClassifierLoss, lambda loss: of_patients),
+}
+
+
 def trained(
-    folder: Path, *, parts: int, mixcl: bool = False, epochs: int = 2, during: Callable[[Any], None] | None = None
+    folder: Path, *, parts: int, task: str = "organs", epochs: int = 2, during: Callable[[Any], None] | None = None
 ) -> tuple[dict[str, torch.Tensor], RunRecorder]:
     """Two steps an epoch; ``during`` is called with the checkpoints' handler in every forward."""
     torch.manual_seed(0)
-    network = Net(mixcl=mixcl).double()
+    network = Net(task).double()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5, momentum=0.9)
-    options = {"identity_weight": 0.0, "label_weight": 1.0, "reconstruction_weight": 0.5, "supervised_weight": 1.0}
-    loss = MixCLLoss(**options, class_counts=[2, 3]) if mixcl else AnnotatedDiceCELoss(**DICE)
+    make_data, make_loss, make_batches = TASKS[task]
+    loss = make_loss()
     recorder = RunRecorder(
         kind="pretraining", bundle="b", output_dir=folder, seed=0, data_list={}, interval=1, tensorboard=False
     )
@@ -101,33 +143,33 @@ def trained(
     if during is not None:
         network.register_forward_hook(lambda *_: during(checkpoints))
     guard = StepGuard(network=network, optimizer=optimizer, output_dir=folder, recorder=recorder)
-    more = [MixCLDiagnostics(network=network, loss=loss, recorder=recorder, every=2)] if mixcl else []
+    more = [MixCLDiagnostics(network=network, loss=loss, recorder=recorder, every=2)] if task == "mixcl" else []
     trainer = SupervisedTrainer(
         device=torch.device("cpu"),
         max_epochs=epochs,
         epoch_length=2,
-        train_data_loader=torch.utils.data.DataLoader(Pairs() if mixcl else Crops(), sampler=sampler, batch_size=BATCH),
+        train_data_loader=torch.utils.data.DataLoader(make_data(), sampler=sampler, batch_size=BATCH),
         network=network,
         optimizer=optimizer,
         loss_function=loss,
-        prepare_batch=stacked if mixcl else batch_preparation(loss),
-        iteration_update=accumulated_step(parts, loss=loss, batch_size=BATCH),
-        train_handlers=[guard, *more, recorder, checkpoints],
+        prepare_batch=make_batches(loss),
+        iteration_update=accumulated_step(parts, loss=loss, batch_size=BATCH, network=network),
+        train_handlers=[guard, *more, LossDiagnostics(recorder=recorder), recorder, checkpoints],
         decollate=False,
     )
     trainer.run()
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}, recorder
 
 
-@pytest.mark.parametrize("mixcl", [False, True])
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("parts", [2, 4])
-def test_a_batch_in_parts_is_the_batch_at_once(tmp_path, mixcl, parts):
-    whole, curves = trained(tmp_path / "whole", parts=1, mixcl=mixcl)
-    divided, others = trained(tmp_path / "divided", parts=parts, mixcl=mixcl)
+def test_a_batch_in_parts_is_the_batch_at_once(tmp_path, task, parts):
+    whole, curves = trained(tmp_path / "whole", parts=1, task=task)
+    divided, others = trained(tmp_path / "divided", parts=parts, task=task)
     torch.manual_seed(0)
-    start = Net(mixcl=mixcl).double().state_dict()
+    start = Net(task).double().state_dict()
     for name, tensor in whole.items():
-        assert (tensor - start[name]).abs().max() > 0.01
+        assert (tensor - start[name]).abs().max() > 0.001
         torch.testing.assert_close(divided[name], tensor, rtol=0, atol=1e-10)
     assert others.curves.keys() == curves.curves.keys()
     for name, points in curves.curves.items():
@@ -136,10 +178,11 @@ def test_a_batch_in_parts_is_the_batch_at_once(tmp_path, mixcl, parts):
         assert [iteration for iteration, _ in others.curves[name]] == [iteration for iteration, _ in points]
 
 
-def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(tmp_path):
-    whole, record = trained(tmp_path / "whole", parts=2)
-    trained(tmp_path / "cut", parts=2, epochs=1)
-    resumed, again = trained(tmp_path / "cut", parts=2)
+@pytest.mark.parametrize("task", ["organs", "scans", "patients"])
+def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(tmp_path, task):
+    whole, record = trained(tmp_path / "whole", parts=2, task=task)
+    trained(tmp_path / "cut", parts=2, epochs=1, task=task)
+    resumed, again = trained(tmp_path / "cut", parts=2, task=task)
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
     assert again.curves == record.curves
 
@@ -175,10 +218,12 @@ def refusal(parts: Any, loss: nn.Module) -> str:
         (lambda: AnnotatedDiceCELoss(**DICE, batch=True), "Dice is of all crops of a batch together"),
         (lambda: AnnotatedDiceCELoss(**DICE, weight=torch.tensor([0.1, 1.0, 1.0])), "the classes have weights"),
         (
-            lambda: MeanTeacherLoss(AnnotatedDiceCELoss(**DICE), Net(mixcl=False), weight=1.0, labelled=2, seed=0),
+            lambda: MeanTeacherLoss(AnnotatedDiceCELoss(**DICE), Net("organs"), weight=1.0, labelled=2, seed=0),
             "the mean teacher's batch holds labelled and unlabelled crops (unlabelled_weight)",
         ),
         (lambda: SimCLRLoss(), "SimCLRLoss is not known to be a mean over samples"),
+        (lambda: MethodLoss(SimCLRLoss()), "SimCLRLoss is not known to be a mean over samples"),
+        (lambda: MethodLoss(HybridLoss(SwappedPredictionLoss())), "clustering compares the samples of a batch"),
     ],
 )
 def test_a_loss_over_the_whole_batch_is_refused(make, reason):
@@ -192,3 +237,13 @@ def test_a_loss_over_the_whole_batch_is_refused(make, reason):
 @pytest.mark.parametrize("parts", [0, 3, 8, 2.0, "two"])
 def test_parts_that_do_not_divide_the_batch_are_refused(parts):
     assert f"expected a divisor of batch_size=4, found {parts!r}" in refusal(parts, AnnotatedDiceCELoss(**DICE))
+
+
+def test_the_log_says_that_batch_norm_sees_a_part(caplog):
+    normed = nn.Sequential(nn.Conv3d(1, 2, 3), nn.SyncBatchNorm(2), nn.BatchNorm3d(2))
+    for parts, network in ((1, normed), (2, Net("organs")), (2, None)):
+        accumulated_step(parts, loss=ClassifierLoss(), batch_size=BATCH, network=network)
+    assert not caplog.messages
+    accumulated_step(2, loss=ClassifierLoss(), batch_size=BATCH, network=normed)
+    (message,) = caplog.messages
+    assert "batch norm (2 layers), whose statistics are of a part of 2 samples, not of the batch of 4" in message

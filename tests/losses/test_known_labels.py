@@ -104,25 +104,57 @@ def test_what_does_not_fit_is_refused(labels, message):
         KnownLabelsLoss()(draw()[0], labels)
 
 
-def on_a_rank(rank: int, folder: str) -> None:
+def in_parts(logits: Batch, labels: Batch, parts: int) -> torch.Tensor:
+    """The mean loss of the parts of a batch; of one part, the loss of the batch."""
+    loss = KnownLabelsLoss(weights={"findings": 0.5})
+    told = loss.whole_batch(labels, parts) if parts > 1 else {}
+    size = len(labels["target"]) // parts
+    return torch.stack(
+        [
+            loss(
+                {name: x[i : i + size] for name, x in logits.items()},
+                {name: y[i : i + size] for name, y in labels.items()},
+                **told,
+            )
+            for i in range(0, len(labels["target"]), size)
+        ]
+    ).mean()
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_parts_that_know_more_or_fewer_labels_are_together_the_batch(parts):
+    found = []
+    for number in (1, parts):
+        logits, labels = draw()
+        labels["slice_findings"][:2] = -1  # none in the first half
+        own = {name: x.requires_grad_() for name, x in logits.items()}
+        value = in_parts(own, labels, number)
+        value.backward()
+        found.append({"value": value.detach(), **{name: x.grad for name, x in own.items()}})
+    for name, tensor in found[0].items():
+        torch.testing.assert_close(found[1][name], tensor, rtol=0, atol=1e-12)
+
+
+def on_a_rank(rank: int, folder: str, parts: int) -> None:
     """The loss and the gradients of one of two processes, which have unlike numbers of known labels."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     logits, labels = draw()
     part = slice(2 * rank, 2 * rank + 2)
     own = {name: x[part].clone().requires_grad_() for name, x in logits.items()}
-    value = KnownLabelsLoss()(own, {name: y[part] for name, y in labels.items()})
+    value = in_parts(own, {name: y[part] for name, y in labels.items()}, parts)
     value.backward()
     torch.save((value.detach(), {name: x.grad for name, x in own.items()}), f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_in_value_and_gradient(tmp_path):
-    mp.spawn(on_a_rank, args=(str(tmp_path),), nprocs=2)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_two_processes_are_one_in_value_and_gradient(tmp_path, parts):
+    mp.spawn(on_a_rank, args=(str(tmp_path), parts), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
     logits, labels = draw()
     whole = {name: x.clone().requires_grad_() for name, x in logits.items()}
-    value = KnownLabelsLoss()(whole, labels)
+    value = in_parts(whole, labels, 1)
     value.backward()
     torch.testing.assert_close(torch.stack([loss for loss, _ in ranks]).mean(), value.detach(), rtol=0, atol=1e-6)
     for name, x in whole.items():

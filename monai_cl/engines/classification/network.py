@@ -118,6 +118,8 @@ def load_classifier(
 class ClassifierLoss(nn.Module):
     """Mean binary cross-entropy of the views' logits; called with a classifier's outputs and ``label`` (N,) 0 or 1."""
 
+    batchwise = ""
+
     def forward(self, outputs: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
         logits = outputs["embedding"].squeeze(-1)
         labels = targets["label"].to(logits.dtype)[:, None].expand_as(logits)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
+from monai.engines.utils import IterationEvents
 
 from monai_cl.engines.handlers.attaching import Turn, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
@@ -22,7 +23,7 @@ class LossDiagnostics:
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, before the recorder."""
         take_turn(engine, self, Turn.STEP)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._add)  # of each part of a batch in parts
 
     def _add(self, engine: Engine) -> None:
         for name, value in getattr(parts_of(engine).loss_function, "diagnostics", {}).items():
