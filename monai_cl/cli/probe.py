@@ -13,6 +13,8 @@ def probe_command(
     seed: int = 0,
     method: str | None = None,
     cohort: str | None = None,
+    target_field: str = "target",
+    positive_from: float | None = None,
     balanced: bool = True,
 ) -> None:
     """Test frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
@@ -21,8 +23,9 @@ def probe_command(
     new scans). With several files each one gets its own subfolder of the output, named also by its folder where names
     repeat, all on the same folds, and the output gets the tables that compare them.
 
-    Example:
+    Examples:
         python -m monai_cl probe wsp.npz simclr.npz --output runs/probe
+        python -m monai_cl probe slices.npz --target_field fibrosis --positive_from 3
 
     Args:
         features: .npz files with features, patient, label and, where known, depth (monai_cl.engines.extract_features
@@ -33,9 +36,13 @@ def probe_command(
         seed: of the folds, the inner folds and the bootstrap.
         method: name of the method in tables; the file's own when not given.
         cohort: name of the patients in tables; the file's own when not given.
+        target_field: what tells the patients apart: "target" is the label in the file; or a further array of it, or a
+            column of a table of embeddings.
+        positive_from: patients with this value or more are positive; when not given, the values are 0 and 1.
         balanced: both classes weigh the same in the fit, however many patients they have.
     """
     from monai_cl.data.io.result_names import result_names
+    from monai_cl.data.records.grade import Grade
     from monai_cl.data.records.results import read_results
     from monai_cl.data.slices.features import read_features
     from monai_cl.engines.probe.folds import read_folds, stratified_folds, write_folds
@@ -56,10 +63,10 @@ def probe_command(
         raise UserError("--method", expected="one features file, which it names", found="several")
     if fold_count < 2:
         raise UserError("--fold_count", expected="2 or more", found=fold_count)
-    root = Path(str(output))
+    root, grade = Path(str(output)), Grade(target_field, positive_from)
     shared = None if folds is None else read_folds(str(folds))
     for path, name in zip(paths, names):
-        slice_features = read_features(path)
+        slice_features = read_features(path, grade=grade)
         if shared is None:
             shared = stratified_folds(slice_features.patient_labels(), count=fold_count, seed=seed, source=path)
         folder = root if len(paths) == 1 else root / name

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "checkpoints.checkpoint": ("Checkpoints",),
         "checkpoints.termination": ("EXIT_SAVED", "ignore_sigterm_in_worker"),
         "classification.activation_maps": ("class_activation",),
-        "classification.class_names": ("class_names",),
+        "classification.class_names": ("class_names", "other_grade", "trained_grade"),
         "classification.data": ("fold_slices", "patient_folds"),
         "classification.liver_masks": ("FindLiverMask", "scan_items"),
         "classification.network": ("ClassifierLoss", "load_classifier", "slice_classifier", "slice_probability"),

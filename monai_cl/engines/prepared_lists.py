@@ -10,8 +10,10 @@ from typing import Any
 
 from monai_cl.data import DataList, Preparation, PreparedItems, VolumeStore, load_data_list, prepare
 from monai_cl.data.datalist.items import describe_item, is_ct, item_modality
+from monai_cl.data.datalist.patient_labels import with_grade
 from monai_cl.data.io.formats import is_picture
 from monai_cl.data.io.modality import CT, HOUNSFIELD, modality_name
+from monai_cl.data.records.grade import OWN_CLASSES, TARGET, Grade
 from monai_cl.data.store.observed import ObservedStore
 from monai_cl.data.store.preparation import INCOMPLETE
 from monai_cl.errors import UserError
@@ -42,6 +44,8 @@ def read_list(
     allow_outside: bool = False,
     uneven_slices: str = "error",
     intensity: str | Mapping[str, str] | None = None,
+    target_field: str = TARGET,
+    positive_from: float | None = None,
 ) -> DataList:
     """`load_data_list` for configs, where an unset root is written ``null`` or an empty string.
 
@@ -54,10 +58,14 @@ def read_list(
         intensity: how scans that are not CT come onto one scale: ``"percentiles"`` or ``"zscore"`` (see
             `monai_cl.transforms.scan_scale.scale_range`), or modality -> one of the two. Their items then say it under
             ``intensity``, and are prepared, validated and evaluated so. None: they say nothing.
+        target_field: what a classification learns: ``target``, or another field of the items or of their ``meta``, such
+            as ``fibrosis``. The items then have its class as their ``target`` and its value under ``grade``.
+        positive_from: patients with this value or a larger one are of class 1, others of class 0; None: the values are
+            the classes.
 
     Raises:
         UserError: also where ``allow_outside`` is neither true nor false: the text "false" must not allow anything; an
-            unknown scale, or a modality without one.
+            unknown scale, or a modality without one; of a grade, as `with_grade`.
     """
     if not isinstance(allow_outside, bool):
         raise UserError(f"allow_outside must be true or false, got {allow_outside!r}")
@@ -78,7 +86,7 @@ def read_list(
         )
     for item in others if intensity is not None else ():
         item["intensity"] = scales[modality_name(item_modality(item))]
-    return content
+    return with_grade(content, Grade(target_field, positive_from))
 
 
 def list_modality(data_list: DataList) -> str | dict[str, str]:
@@ -131,6 +139,7 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
         "available_labels": sum(fold is None or item.get("fold") != fold for item in labelled),
         "datasets": {d.name: _dataset(d) for d in data_list.datasets},
         "classes": data_list.classes,
+        **({} if data_list.grade == OWN_CLASSES else {"target": data_list.grade.record()}),
         **more,
         "fold": fold,
     }

@@ -106,6 +106,11 @@ def _knowing_encoder(world: World) -> dict[str, Any]:
     return {"pretrained_encoder": str(path)}
 
 
+def _two_grades(world: World) -> None:
+    for entry, fibrosis in zip(world.document["training"], (1, 0, 4)):
+        entry |= {"patient": "good", "target": 0, "meta": {"fibrosis": fibrosis}, "fold": 0}
+
+
 def _constant_slice(array: np.ndarray) -> np.ndarray:
     array[..., 6] = -1024
     return array
@@ -348,6 +353,40 @@ RUNS = [
         (WSP,),
         data(_in_list("id,stage\ngood,0\nfine,1\nbad,1\n", value="grade")),
         ("stages.csv", "expected a column 'grade'", "found id, stage"),
+    ),
+    _tables_row(
+        "a grade that no item has",
+        (CIRRHOSIS,),
+        data(item({"meta": {"fibrosis": 3}}), target_field="fibroses", positive_from=3),
+        ("list.json", "expected items with a fibroses", "did you mean --target_field fibrosis?"),
+    ),
+    _tables_row(
+        "a grade in words",
+        (CIRRHOSIS,),
+        data(item({"meta": {"fibrosis": "F3"}}), target_field="fibrosis", positive_from=3),
+        ("list.json: training[2]: bad.nii.gz", "a number as its fibrosis", "'F3' is not a number", "as a number"),
+        slow=True,
+    ),
+    _tables_row(
+        "patients who are all on one side of the value that divides a grade",
+        (CIRRHOSIS,),
+        options(positive_from=5),
+        ("list.json", "target >= 5 and without", "only values of target from 0 to 1", "choose --positive_from"),
+        slow=True,
+    ),
+    _tables_row(
+        "scans of a patient on both sides of the value that divides a grade",
+        (CIRRHOSIS,),
+        data(_two_grades, target_field="fibrosis", positive_from=3),
+        ("list.json: training[2]: bad.nii.gz", "the class of patient good", "by fibrosis 4", "one grade"),
+        slow=True,
+    ),
+    _options_row(
+        "the value that divides a grade in words",
+        (CIRRHOSIS,),
+        options(positive_from="F3"),
+        ("positive_from", "found 'F3'", "leave it out"),
+        slow=True,
     ),
     _tables_row(
         "a class with fewer patients than folds, in training",

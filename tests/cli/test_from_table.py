@@ -117,3 +117,15 @@ def test_preset_stands_for_columns_and_mapping(folder):
     document = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     assert document["targets"] == {"0": "Ishak 0-4", "1": "Ishak 5-6"}
     assert [item["target"] for item in document["training"]] == [0, 1] * 7 + [0]
+
+
+def test_columns_become_fields_of_the_items_without_classes(folder, capsys):
+    (folder / "stages.csv").write_text("id,fibrosis,kpa\nP0,3,9.5\nP1,,2\nP99,0,NA\n")
+    run(folder, value=None, fields="fibrosis, kpa", mapping=None)
+    out = capsys.readouterr().out
+    assert "with a scan but without a fibrosis or kpa, left out: 13 patients" in out
+    assert "3 scans, fibrosis of 2, kpa of 2" in out
+    items = load_data_list(folder / "out.json").items()
+    assert [item["meta"] for item in items] == [{"fibrosis": 3, "kpa": 9.5}, {"kpa": 2.0}, {"fibrosis": 0}]
+    with pytest.raises(UserError, match=r"--value, the column with the classes, --fields, or a --preset"):
+        run(folder, value=None, output="other.json")

@@ -99,3 +99,25 @@ def test_the_command_line_ends_with_one_line_on_an_error(tmp_path):
     good = features(tmp_path / "wsp.npz")
     subprocess.run([*command[:4], str(good), "--output", str(tmp_path / "run"), "--seed", "3"], check=True)
     assert json.loads((tmp_path / "run" / "folds.json").read_text(encoding="utf-8"))["seed"] == 3
+
+
+def test_patients_are_positive_from_a_value_on(tmp_path, capsys):
+    """Stages 0 and 3 of which 3 is positive: the probe of classes 0 and 1."""
+    plain = features(tmp_path / "wsp.npz")
+    cohort = feature_cohort(patients=20, slices=3, about={"method": "wsp", "cohort": "made up", "backbone": "tinynet"})
+    staged = write_features(tmp_path / "staged.npz", replace(cohort, label=3 * cohort.label))
+    probe_command(plain, output=tmp_path / "plain")
+    with pytest.raises(UserError, match=r"expected class 0 or 1, found 3.*--positive_from"):
+        probe_command(staged, output=tmp_path / "staged")
+    probe_command(staged, output=tmp_path / "staged", positive_from=3)
+    found, expected = read_results(tmp_path / "staged"), read_results(tmp_path / "plain")
+    assert found["metrics"] == expected["metrics"]
+    assert found["cohort"] == "made up, target >= 3"
+    assert found["data_list"]["target"] == {"field": "target", "positive_from": 3}
+    assert "of target >= 3)" in capsys.readouterr().out
+    lines = (tmp_path / "staged" / "patients.csv").read_text().splitlines()
+    assert lines[0] == "patient,fold,label,probability,n_slices,class"
+    labels = {row["patient"]: row["label"] for row in found["metrics"]["per_patient"]}
+    assert {line.split(",")[0]: line.split(",")[-1] for line in lines[1:]} == {
+        patient: "target >= 3" if label else "target < 3" for patient, label in labels.items()
+    }

@@ -229,6 +229,9 @@ class World:
         (home / "other.json").write_text(json.dumps(other))
         scans = [{"image": f"{i}.nii.gz", "patient": f"P{i}"} for i in range(15)]
         (home / "my_ct.json").write_text(json.dumps({"name": "scans", "training": scans}))
+        graded = json.loads((self.data / "histology.json").read_text(encoding="utf-8"))["training"]
+        rows = [f"{item['patient']},{item['meta']['stage']},{number % 3}" for number, item in enumerate(graded)]
+        (home / "grades.csv").write_text("\n".join(["id,fibrosis,steatosis", *rows]) + "\n")
         (home / "stages.csv").write_text("id,stage\n" + "".join(f"P{i},{i % 2}\n" for i in range(20)))
         patients = [f"TCGA-DD-{i:04d}" for i in range(20)]
         columns = [

@@ -1,15 +1,15 @@
-"""A data list whose targets come from a table: the scans of another list, with the classes of their patients."""
+"""A data list from a table: the scans of another list, with the classes or the grades of their patients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.folds import split_folds
 from monai_cl.data.datalist.patient_labels import add_targets, check_class_sizes
-from monai_cl.data.datalist.tables import TableLabels, read_label_table
+from monai_cl.data.datalist.tables import TableLabels, read_columns, read_label_table
 from monai_cl.errors import UserError
 
 
@@ -42,13 +42,13 @@ class TableList:
 
     Attributes:
         document: the list.
-        labels: the content of the table.
-        without_scan: patients with a class but without a scan.
-        without_class: patients with a scan but without a class; left out.
+        labels: the classes of the table; None where none were asked for.
+        without_scan: patients with a class (or any of the fields) but without a scan.
+        without_class: patients with a scan but without a class (or any of the fields); left out.
     """
 
     document: dict[str, Any]
-    labels: TableLabels
+    labels: TableLabels | None
     without_scan: tuple[str, ...]
     without_class: tuple[str, ...]
 
@@ -58,7 +58,8 @@ def list_from_list(
     document: Mapping[str, Any],
     *,
     patient: str,
-    value: str,
+    value: str | None = None,
+    fields: Sequence[str] = (),
     mapping: Mapping[Any, int | None] | None = None,
     skip_rows: int = 0,
     name: str | None = None,
@@ -66,41 +67,56 @@ def list_from_list(
     folds: int | None = 5,
     seed: int = 0,
 ) -> TableList:
-    """The scans of another list with the classes of a table; scans of patients without a class are left out.
+    """The scans of another list with what a table says of their patients.
+
+    Scans of patients without a class are left out; without ``value``, those of patients without any of the fields.
 
     Args:
         table: the text file with the classes, see :func:`monai_cl.data.read_label_table`.
         document: a data list of one data set that has been checked (:attr:`monai_cl.data.DataSet.document`); every
             training item names its ``patient``.
         patient: name of the table's column of patient ids.
-        value: name of the table's column from which the class is taken.
+        value: name of the table's column from which the class is taken; None: the items get no ``target``.
+        fields: names of columns that the items get in their ``meta``, such as grades that a classifier may learn.
         mapping: value -> class, None for a class that is not known; without a mapping the values are the classes, see
             :func:`monai_cl.data.read_label_table`.
         skip_rows: rows below the table's header that do not belong to patients.
         name: of the data set; default: the document's.
         targets: class -> its name.
-        folds: number of folds, stratified by class; None for none.
+        folds: number of folds, stratified by class; None, or no ``value``, for none.
         seed: of the folds.
 
     Raises:
-        UserError: the table cannot be read, an item without a patient, no patient with a class has a scan, or a class
-            has fewer patients than folds.
+        UserError: the table cannot be read, an item without a patient, no patient with a class has a scan, a class has
+            fewer patients than folds, an item whose ``meta`` contradicts the table, neither ``value`` nor ``fields``.
     """
-    labels = read_label_table(table, patient=patient, value=value, mapping=mapping, skip_rows=skip_rows)
+    if value is None and not fields:
+        raise UserError("from_table", expected="a value or fields, columns of the table", found="neither")
+    labels = None
+    if value is not None:
+        labels = read_label_table(table, patient=patient, value=value, mapping=mapping, skip_rows=skip_rows)
+    known = read_columns(table, patient=patient, columns=fields, skip_rows=skip_rows)
     items = [dict(item) for item in document.get("training", ())]
     nameless = next((item for item in items if "patient" not in item), None)
     if nameless is not None or not items:
         found = f"none in {nameless.get('image')}" if nameless else "no item"
         raise UserError(document.get("name"), expected='a "patient" in every training item', found=found)
-    kept = {key: entry for key, entry in document.items() if key not in ("training", "numTraining", "patient_labels")}
+    replaced = ("training", "numTraining", *(["patient_labels"] if labels is not None else []))
+    kept = {key: entry for key, entry in document.items() if key not in replaced}
     kept |= {"name": name or document.get("name") or Path(table).stem}
-    add_targets(items, labels)
-    used = [item for item in items if "target" in item]
+    if labels is not None:
+        add_targets(items, labels)
+    items = [_with_fields(item, known.get(item["patient"], {}), table) for item in items]
+    named = {name for name, values in known.items() if values} if labels is None else set(labels.targets)
+    used = [item for item in items if (item["patient"] in named if labels is None else "target" in item)]
     if not used:
         raise UserError(
-            f"table {table}", expected="scans of patients with a class", found="none", remedy=labels.summary()
+            f"table {table}",
+            expected=f"scans of patients with a {'class' if labels else ' or '.join(fields)}",
+            found="none",
+            remedy=labels.summary() if labels else f"its column {patient} must name them as the list does",
         )
-    if folds is not None:
+    if folds is not None and labels is not None:
         check_class_sizes({item["patient"]: item["target"] for item in used}, folds=folds, where=f"table {table}")
         strata = [item["target"] for item in used]
         assigned = split_folds([item["patient"] for item in used], folds=folds, seed=seed, strata=strata)
@@ -111,6 +127,20 @@ def list_from_list(
     return TableList(
         document={**kept, "training": used},
         labels=labels,
-        without_scan=tuple(sorted(labels.targets.keys() - scanned)),
-        without_class=tuple(sorted(scanned - labels.targets.keys())),
+        without_scan=tuple(sorted(named - scanned)),
+        without_class=tuple(sorted(scanned - named)),
     )
+
+
+def _with_fields(item: dict[str, Any], values: Mapping[str, Any], table: str | Path) -> dict[str, Any]:
+    """The item with values in its ``meta``, which must not have others there."""
+    meta = dict(item.get("meta") or {})
+    for name, value in values.items():
+        if meta.setdefault(name, value) != value:
+            raise UserError(
+                f"patient {item['patient']}: {item['image']}",
+                expected=f"{name} {value} as in table {table}",
+                found=f"{meta[name]} in its meta",
+                remedy="correct one of them",
+            )
+    return {**item, "meta": meta} if values else item

@@ -33,6 +33,11 @@ def scan_of(item: Mapping[str, Any]) -> tuple[str, str]:
     return str(item["image"]), str(item.get("series_part") or "")
 
 
+def item_field(item: Mapping[str, Any], field: str) -> Any:
+    """A field of an item, beside its image or in its ``meta``; None where it has neither."""
+    return item[field] if item.get(field) is not None else (item.get("meta") or {}).get(field)
+
+
 def item_modality(item: Mapping[str, Any]) -> str:
     """The item's modality in capitals, such as ``"MR"``; CT where its list names none."""
     return str(item.get("modality") or CT)

@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_cl.data.datalist.items import modality_word
 from monai_cl.data.datalist.problems import Problem
+from monai_cl.data.records.grade import OWN_CLASSES, Grade
 from monai_cl.errors import UserError
 
 SPLITS = ("training", "validation", "test")
@@ -89,12 +90,16 @@ class DataSet:
 
 @dataclass(frozen=True)
 class DataList:
-    """A data-list file. ``sha256`` is of its content, included lists too, whatever the layout of the text."""
+    """A data-list file. ``sha256`` is of its content, included lists too, whatever the layout of the text.
+
+    ``grade`` is what the targets of its items were made of, see `monai_cl.data.datalist.patient_labels.with_grade`.
+    """
 
     path: Path
     name: str
     datasets: tuple[DataSet, ...]
     sha256: str
+    grade: Grade = OWN_CLASSES
 
     @property
     def labels(self) -> dict[int, str]:
@@ -103,13 +108,23 @@ class DataList:
 
     @property
     def classes(self) -> dict[str, str]:
-        """Target -> its name, of the ``targets`` of all data sets; without those that two of them name differently."""
+        """Target -> its name, of the ``targets`` of all data sets; without those that two of them name differently.
+
+        Of targets that were made of a grade, the names of the two classes.
+        """
         found: dict[str, set[str]] = {}
         for dataset in self.datasets:
             targets = dataset.document.get("targets")
             for target, name in targets.items() if isinstance(targets, dict) else ():
                 found.setdefault(str(target), set()).add(str(name))
-        return {target: names.pop() for target, names in sorted(found.items()) if len(names) == 1}
+        return self.grade.class_names(
+            {target: names.pop() for target, names in sorted(found.items()) if len(names) == 1}
+        )
+
+    @property
+    def cohort(self) -> str:
+        """The name, and what its patients are classified by where that is not their own target."""
+        return self.name if self.grade == OWN_CLASSES else f"{self.name}, {self.grade}"
 
     @property
     def finding_names(self) -> tuple[str, ...]:
@@ -147,8 +162,8 @@ class DataList:
             (its name), ``label_map`` ({int: int} or None), beside a ``label`` the ``label_ids`` that it may hold and
             their ``label_names`` ({int: str}), where it is not CT the ``modality`` in capitals, and where the list has
             them ``ignore``, ``target``, ``findings`` (name -> 0 or 1, those that are known), ``slice_findings`` (0, 1
-            or None of each slice), ``meta``, ``series_part`` and ``uneven_slices``, and ``intensity`` (see
-            `monai_cl.engines.read_list`).
+            or None of each slice), ``meta``, ``series_part`` and ``uneven_slices``, and ``intensity`` and ``grade``
+            (see `monai_cl.engines.read_list`).
         """
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

@@ -1,13 +1,18 @@
-"""Patient labels of a data list: taken from a table, with enough patients of every class for the folds."""
+"""Patient labels of a data list: from a table or from a grade, with enough patients of every class for the folds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from monai_cl.data.datalist.folds import fewer_folds
+from monai_cl.data.datalist.items import item_field
+from monai_cl.data.datalist.model import DataList, DataSet
 from monai_cl.data.datalist.tables import TableLabels, read_label_table
+from monai_cl.data.records.grade import OWN_CLASSES, Grade
 from monai_cl.errors import UserError
 
 
@@ -44,6 +49,72 @@ def add_targets(items: Iterable[MutableMapping[str, Any]], labels: TableLabels) 
                 remedy="correct one of them",
             )
     return len(patients - labels.targets.keys())
+
+
+def with_grade(data_list: DataList, grade: Grade) -> DataList:
+    """The list with the class that a grade gives as each item's ``target``, and the grade itself under ``grade``.
+
+    Items without the grade have no ``target``.
+
+    Args:
+        data_list: the list, which stays as it is.
+        grade: a field of the items or of their ``meta``, and which of its values are positive.
+
+    Raises:
+        UserError: no item with the field, a value that is not a number, a patient whose scans are of two classes.
+    """
+    if grade == OWN_CLASSES:
+        return data_list
+    datasets = tuple(_graded(dataset, grade) for dataset in data_list.datasets)
+    if not any("target" in item for dataset in datasets for _, _, item in dataset.entries()):
+        raise _without_field(data_list, grade.field)
+    return replace(data_list, datasets=datasets, grade=grade)
+
+
+def _graded(dataset: DataSet, grade: Grade) -> DataSet:
+    splits: dict[str, list[dict[str, Any]]] = {split: [] for split in dataset.splits}
+    first_of: dict[str, tuple[int, Any, str]] = {}
+    for split, place, item in dataset.entries():
+        value = item_field(item, grade.field)
+        where = f"{dataset.list_file}: {place}: {dataset.relative(item['image'])}"
+        try:
+            target = grade.class_of(value)
+        except ValueError as error:
+            raise UserError(
+                where,
+                expected=f"a number as its {grade.field}, or null where it is not known",
+                found=str(error),
+                remedy="correct it, or name the value from which on a patient is positive by positive_from"
+                if "not a class" in str(error)
+                else "write the grade as a number",
+            ) from error
+        bare = {key: entry for key, entry in item.items() if key != "target"}
+        splits[split].append(bare if target is None else {**bare, "target": target, "grade": value})
+        if target is None:
+            continue
+        first, first_value, first_place = first_of.setdefault(item["patient"], (target, value, place))
+        if target != first:
+            raise UserError(
+                where,
+                expected=f"the class of patient {item['patient']} as at {first_place}, by {grade.field} {first_value}",
+                found=f"another one, by {grade.field} {value}",
+                remedy="give the scans of a patient one grade",
+            )
+    return replace(dataset, splits={split: tuple(items) for split, items in splits.items()})
+
+
+def _without_field(data_list: DataList, field: str) -> UserError:
+    items = [item for dataset in data_list.datasets for _, _, item in dataset.entries()]
+    named = {key for item in items for key, value in (item.get("meta") or {}).items() if type(value) in (int, float)}
+    named |= {"target"} & {key for item in items for key in item}
+    near = get_close_matches(field, sorted(named), n=1)
+    has = ", ".join(sorted(named)[:12]) or "none"
+    return UserError(
+        data_list.path,
+        expected=f"items with a {field}, beside their image or in their meta",
+        found=f"none among {len(items)} items; numbers that they have: {has}",
+        remedy=f"did you mean --target_field {near[0]}?" if near else "name one of these, or add it to the items' meta",
+    )
 
 
 def check_class_sizes(targets: Mapping[str, int | None], *, folds: int, where: str | Path) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.records.grade import is_unknown
 from monai_cl.errors import UserError
 
-_UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "not available", "not applicable"}
 _MOST_SHOWN = 12
 
 
@@ -176,6 +177,69 @@ def read_label_table(
     return TableLabels(Path(path), table.sha256, targets, cells, unknown)
 
 
+def typed_cells(cells: Sequence[str]) -> list[Any]:
+    """The cells of a column: integers where all are, else finite numbers, else text; None where it is not known.
+
+    Args:
+        cells: as the table has them.
+    """
+    known = [cell for cell in cells if not is_unknown(cell)]
+    for kind in (int, float):
+        try:
+            sound = all(math.isfinite(kind(cell)) for cell in known)
+        except (ValueError, OverflowError):
+            continue
+        if not sound:
+            continue
+        return [None if is_unknown(cell) else kind(cell) for cell in cells]
+    return [None if is_unknown(cell) else cell for cell in cells]
+
+
+def read_columns(
+    path: str | Path, *, patient: str, columns: Sequence[str], skip_rows: int = 0
+) -> dict[str, dict[str, Any]]:
+    """What a table knows of its patients.
+
+    Args:
+        path: see :func:`read_table`.
+        patient: name of the column with the patients.
+        columns: names of those that are read, see :func:`typed_cells`.
+        skip_rows: see :func:`read_table`.
+
+    Returns:
+        patient -> column -> value; without the values that are not known.
+
+    Raises:
+        UserError: no such column (the nearest is suggested), a row without a patient, a patient with two values; says
+            the line.
+    """
+    table = read_table(path, skip_rows=skip_rows)
+    names = table.column(patient)
+    found: dict[str, dict[str, Any]] = {}
+    for line, row in table.rows:
+        if not row[names]:
+            raise UserError(
+                f"table {path}: line {line}", expected=f"a patient in column {patient!r}", found="an empty cell"
+            )
+        found[row[names]] = {}
+    for column in columns:
+        place = table.column(column)
+        first_line: dict[str, int] = {}
+        for (line, row), value in zip(table.rows, typed_cells([row[place] for _, row in table.rows]), strict=True):
+            if value is None:
+                continue
+            first = found[row[names]].setdefault(column, value)
+            if first != value:
+                raise UserError(
+                    f"table {path}: patient {row[names]}",
+                    expected=f"one {column}",
+                    found=f"{first} in line {first_line[row[names]]} and {value} in line {line}",
+                    remedy="correct the table",
+                )
+            first_line.setdefault(row[names], line)
+    return found
+
+
 def _check_mapping(mapping: Mapping[Any, int | None] | None) -> dict[str, int | None] | None:
     if mapping is None:
         return None
@@ -206,16 +270,6 @@ def _target(cell: str, classes: dict[str, int | None] | None) -> tuple[bool, int
         if number is not None and number >= 0 and number.is_integer():
             return True, int(number)
     return False, None
-
-
-def is_unknown(cell: str) -> bool:
-    """Whether a cell says that its value is not known: empty, NA, unknown and the like, or in square brackets.
-
-    Args:
-        cell: of a table.
-    """
-    plain = cell.strip().casefold()
-    return plain in _UNKNOWN or (plain.startswith("[") and plain.endswith("]"))
 
 
 def _number(text: str) -> float | None:

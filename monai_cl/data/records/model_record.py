@@ -46,6 +46,8 @@ def model_record(
     """
     commit, dirty = _code()
     cases = data_list.get("training_cases") or []
+    entries = {key: data_list.get(key) for key in _OF_A_LIST}
+    entries |= {key: data_list[key] for key in ("target",) if key in data_list}
     return {
         "kind": kind,
         "bundle": bundle,
@@ -54,7 +56,7 @@ def model_record(
         "preprocessing": dict(preprocessing or {}),
         "organs": list(organs) or None,
         "training": {
-            "data_lists": [{**{key: data_list.get(key) for key in _OF_A_LIST}, "cases": len(cases)}],
+            "data_lists": [{**entries, "cases": len(cases)}],
             "scans": [{"id": case} for case in cases] if scans is None else [dict(scan) for scan in scans],
             "iterations": int(iterations),
             "seed": int(seed),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_cl.data.records.grade import OWN_CLASSES, TARGET, Grade
 from monai_cl.errors import UserError
 from monai_cl.files import new_file, reported
 
@@ -178,16 +179,20 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
     return path
 
 
-def read_features(path: str | os.PathLike) -> SliceFeatures:
+def read_features(path: str | os.PathLike, *, grade: Grade = OWN_CLASSES) -> SliceFeatures:
     """Read what `write_features` wrote, or any ``.npz`` with ``features``, ``patient`` and ``label``.
 
     Args:
         path: an ``.npz`` file.
+        grade: what the classes are made of: an array of the file, or a column of embeddings, or ``label`` as its
+            ``target``.
 
     Raises:
-        UserError: no such file, another format, an array that is absent, pickled or of the wrong length.
+        UserError: no such file, another format, an array that is absent, pickled or of the wrong length; a grade that
+            is not there or not a number.
     """
     path = Path(path)
+    wanted = "label" if grade.field == TARGET else grade.field
     if not path.is_file():
         raise UserError(path, expected="a features file (.npz)", found="no such file")
     try:
@@ -195,16 +200,22 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
             archive = np.load(file, allow_pickle=False)
             # an .npy file gives a bare array
             names = set() if isinstance(archive, np.ndarray) else set(archive.files)
+            columns = json.loads(str(archive["columns"])) if "columns" in names else {}
             missing = [name for name in _REQUIRED if name not in names]
+            missing += [wanted] if wanted not in {*names, *columns, *missing} else []
             if missing:
                 raise UserError(
                     path,
-                    expected=f"the arrays {', '.join(_REQUIRED)}",
-                    found=", ".join(sorted(names)) or "none",
-                    remedy="write it with monai_cl.data.write_features",
+                    expected=f"the arrays {', '.join(dict.fromkeys((*_REQUIRED, wanted)))}",
+                    found=", ".join(sorted({*names, *columns})) or "none",
+                    remedy="name another --target_field"
+                    if missing == [grade.field]
+                    else "write it with monai_cl.data.write_features",
                 )
             arrays = {name: archive[name] for name in (*_REQUIRED, "depth", "slice") if name in names}
             about = json.loads(str(archive["about"])) if "about" in names else {}
+            if grade != OWN_CLASSES:
+                arrays["label"] = archive[wanted] if wanted in names else np.array(columns[wanted], dtype=object)
     except UserError:
         raise
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
@@ -216,4 +227,34 @@ def read_features(path: str | os.PathLike) -> SliceFeatures:
         ) from error
     if not isinstance(about, dict):
         raise UserError(f"{path}: about", expected="a JSON object", found=type(about).__name__)
+    if grade != OWN_CLASSES:
+        arrays["label"] = _classes(path, arrays["label"], grade)
+        about = _graded(about, grade)
     return SliceFeatures(**arrays, about=about, source=str(path))
+
+
+def _classes(path: Path, values: np.ndarray, grade: Grade) -> np.ndarray:
+    """The class of every slice; `UNKNOWN` where the grade is not known, as -1 in ``label`` says too."""
+    found = []
+    for row, value in enumerate(values.ravel().tolist()):
+        try:
+            known = None if grade.field == TARGET and value == UNKNOWN else grade.class_of(value)
+        except ValueError as error:
+            raise UserError(
+                f"{path}: slice {row}", expected=f"a number as its {grade.field}", found=str(error)
+            ) from error
+        found.append(UNKNOWN if known is None else known)
+    return np.array(found, dtype=np.int64)
+
+
+def _graded(about: Mapping[str, Any], grade: Grade) -> dict[str, Any]:
+    """What made the features, of patients who are divided by a grade."""
+    listed = about.get("data_list")
+    listed = dict(listed) if isinstance(listed, Mapping) else {}
+    cohort = about.get("cohort") or listed.get("name") or "cohort"
+    names = grade.class_names(listed.get("classes") or {})
+    return {
+        **about,
+        "cohort": f"{cohort}, {grade}",
+        "data_list": {**listed, "name": listed.get("name") or cohort, "classes": names, "target": grade.record()},
+    }

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from monai_cl.addressing import Stream, address_rng
+from monai_cl.data.datalist.items import item_field
 from monai_cl.data.slices.ct_slices import CTSlices, SliceVolume
 from monai_cl.errors import UserError
 
@@ -153,7 +154,7 @@ def _parts(slices: CTSlices, volume: SliceVolume, parts: int) -> np.ndarray:
 def _value(volume: SliceVolume, item: Mapping[str, Any], field: str) -> Any:
     if field == PATIENT:
         return volume.patient  # with the data set's name where there are several
-    value = item[field] if item.get(field) is not None else (item.get("meta") or {}).get(field)
+    value = item_field(item, field)
     if isinstance(value, (list, dict)):
         raise UserError(
             f"item {item.get('id', volume.id)}: {field}", expected="a number or a word", found=f"{value!r:.60}"

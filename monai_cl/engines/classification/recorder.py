@@ -56,7 +56,7 @@ class ClassifierRecorder(RunRecorder):
         """The content of ``results.json``; its companions are written first."""
         metrics = self.metrics
         assert metrics is not None  # an evaluation or a validation has come before
-        write_atomically(self.output_dir / "patients.csv", patients_csv(metrics).encode("utf-8"))
+        write_atomically(self.output_dir / "patients.csv", patients_csv(metrics, self.data_list).encode("utf-8"))
         if self.draw_roc is not None:
             rows = metrics["per_patient"]
             columns = (np.array([row[key] for row in rows]) for key in ("label", "probability"))

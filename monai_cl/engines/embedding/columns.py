@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from monai_cl.data.datalist.tables import is_unknown, read_table
+from monai_cl.data.datalist.tables import read_table, typed_cells
 from monai_cl.data.records.embeddings import EmbeddingTable
 from monai_cl.errors import UserError
 
@@ -52,21 +51,8 @@ def join_table(table: EmbeddingTable, path: str | Path) -> EmbeddingTable:
             remedy=f"write its column {key} as the embeddings have it",
         )
     columns = {
-        name: _typed([rows[own][number] if own in rows else "" for own in names])
+        name: typed_cells([rows[own][number] if own in rows else "" for own in names])
         for number, name in enumerate(content.columns)
         if name not in (*_KEYS, "")
     }
     return replace(table, columns={**table.columns, **columns})
-
-
-def _typed(cells: list[str]) -> list[Any]:
-    """Integers where all cells are, else numbers, else text."""
-    known = [cell for cell in cells if not is_unknown(cell)]
-    for kind in (int, float):
-        try:
-            for cell in known:
-                kind(cell)
-        except ValueError:
-            continue
-        return [None if is_unknown(cell) else kind(cell) for cell in cells]
-    return [None if is_unknown(cell) else cell for cell in cells]

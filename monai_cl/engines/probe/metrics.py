@@ -93,5 +93,6 @@ def check_binary(labels: dict[str, int], *, source: str) -> None:
                 f"{source}: patient {patient}",
                 expected="class 0 or 1",
                 found=label,
-                remedy="a probe separates two classes: map the labels in the data list",
+                remedy="a probe separates two classes: pass --positive_from, the value from which on a "
+                "patient is positive, or map the labels in the data list",
             )

@@ -78,7 +78,7 @@ def run_probe(
     final = fit_linear_probe(known.features, known.patient, known.label, seed=seed, **fit_options)
 
     write_folds(output / "folds.json", result.folds)
-    write_atomically(output / "patients.csv", patients_csv(metrics).encode("utf-8"))
+    write_atomically(output / "patients.csv", patients_csv(metrics, listed).encode("utf-8"))
     final.save(output / "probe.npz")
     pictures = []
     if draw_roc is not None:
@@ -108,10 +108,20 @@ def run_probe(
     return result
 
 
-def patients_csv(metrics: Mapping[str, Any]) -> str:
-    """The predictions as CSV: patient, fold, label, probability, n_slices."""
-    rows = ({**row, "probability": f"{row['probability']:.6f}"} for row in metrics["per_patient"])
-    return csv_text(("patient", "fold", "label", "probability", "n_slices"), rows)
+def patients_csv(metrics: Mapping[str, Any], data_list: Mapping[str, Any] | None = None) -> str:
+    """The predictions as CSV: patient, fold, label, probability, n_slices; with a grade also class, its name.
+
+    Args:
+        metrics: of ``results.json``.
+        data_list: the entry of the list there.
+    """
+    data_list = data_list or {}
+    columns = ["patient", "fold", "label", "probability", "n_slices", *(["class"] if "target" in data_list else [])]
+    rows = (
+        {**row, "probability": f"{row['probability']:.6f}", "class": class_name(data_list, row["label"])}
+        for row in metrics["per_patient"]
+    )
+    return csv_text(columns, ({column: row[column] for column in columns} for row in rows))
 
 
 def describe_probe(metrics: Mapping[str, Any], data_list: Mapping[str, Any] | None = None) -> str:

@@ -13,6 +13,7 @@ from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
 from monai_cl.engines.classification.data import fold_slices
 from monai_cl.engines.prepared_lists import describe, describe_patients, fold_of, prepare_all
+from monai_cl.engines.slices.data import require_two_sides
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def list_boxes(
         raise UserError(data_list.path, expected=f"at least one item under {split!r}", found="none")
     names = data_list.finding_names if finding_names is None else finding_names
     preparation = Preparation(spacing=None, layout="slices", head_box=tuple(size), find_head=find_head)
+    require_two_sides(data_list, items)
     # the outline of a finding is not trained on
     bare = [{key: value for key, value in item.items() if key != "label"} for item in items]
     done = prepare_all(bare, store, preparation, workers=prepare_workers)
@@ -102,14 +104,17 @@ def with_class(boxes: HeadBoxes, data_list: DataList) -> HeadBoxes:
     Raises:
         UserError: there is none.
     """
-    known = [volume for volume in boxes.volumes if volume.target is not None]
+    known, field = [volume for volume in boxes.volumes if volume.target is not None], data_list.grade.field
     if not known:
         raise UserError(
-            data_list.path, expected="scans with a target", found="none among those that are scored", remedy="add them"
+            data_list.path,
+            expected=f"scans with a {field}",
+            found="none among those that are scored",
+            remedy="add them",
         )
     if len(known) < len(boxes):
-        logger.warning("%s: %d of %d scans have no target and are not scored", data_list.path,
-                       len(boxes) - len(known), len(boxes))  # fmt: skip
+        logger.warning("%s: %d of %d scans have no %s and are not scored", data_list.path,
+                       len(boxes) - len(known), len(boxes), field)  # fmt: skip
     return boxes.of(known)
 
 

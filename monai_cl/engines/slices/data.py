@@ -90,16 +90,17 @@ def list_slices(
             organ, a patient with two targets.
     """
     items = data_list.items(split) if items is None else list(items)
-    targets = patient_targets(items)
+    targets, field = patient_targets(items), data_list.grade.field
     if labelled:
         unknown = sum(target is None for target in targets.values())
         items = [item for item in items if item.get("target") is not None]
         if unknown and items:
             logger.warning(
-                "%s: %d of %d patients have no target and are left out", data_list.path, unknown, len(targets)
+                "%s: %d of %d patients have no %s and are left out", data_list.path, unknown, len(targets), field
             )
+        require_two_sides(data_list, items)
     if not items:
-        kind = "item with a target" if labelled else "item"
+        kind = f"item with a {field}" if labelled else "item"
         raise UserError(data_list.path, expected=f"at least one {kind} under {split!r}", found="none")
     intensity = "hounsfield" if window is not None else slice_intensity(data_list)
     done = prepare_all(items, store, replace(SLICES, intensity=intensity), workers=prepare_workers)
@@ -108,6 +109,28 @@ def list_slices(
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
     volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
     return CTSlices(done.store, volumes, window=slice_window(window, intensity), **options)
+
+
+def require_two_sides(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse patients that are all on one side of the value that divides a grade, before anything is prepared.
+
+    Args:
+        data_list: of the items.
+        items: those that are used.
+
+    Raises:
+        UserError: names the values that there are.
+    """
+    sides = {item["target"] for item in items if item.get("target") is not None}
+    if data_list.grade.positive_from is None or len(sides) != 1:
+        return
+    values = sorted({float(item["grade"]) for item in items if "grade" in item})
+    raise UserError(
+        data_list.path,
+        expected=f"patients of both classes, with {data_list.grade} and without",
+        found=f"only values of {data_list.grade.field} from {values[0]:g} to {values[-1]:g}",
+        remedy="choose --positive_from among them, or add patients",
+    )
 
 
 def slice_intensity(data_list: DataList) -> str:

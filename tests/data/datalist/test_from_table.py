@@ -80,3 +80,43 @@ def test_shipped_tcga_list_has_the_patients_of_the_paper():
         assert PRESETS["tcga_lihc"].mapping[score] == item["target"]
     for target, each in ((0, {6, 7}), (1, {3})):
         assert set(Counter(i["fold"] for i in items if i["target"] == target).values()) == each
+
+
+def test_columns_of_a_table_go_into_the_meta_of_the_items(tmp_path):
+    path = tmp_path / "grades.csv"
+    path.write_text("id,fibrosis,kpa,site\nP0,0,2.5,A\nP1,4,NA,B\nP2,,3,A\nP1,4,12,B\nP9,1,1,C\nP3,NA,,\n")
+    document = scans("P0", "P1", "P2", "P3", "P4")
+    document["training"][0]["meta"] = {"site": "A", "scanner": 2}
+    made = list_from_list(path, document, patient="id", fields=["fibrosis", "kpa", "site"])
+    assert [item.get("meta") for item in made.document["training"]] == [
+        {"site": "A", "scanner": 2, "fibrosis": 0, "kpa": 2.5},
+        {"fibrosis": 4, "kpa": 12.0, "site": "B"},
+        {"kpa": 3.0, "site": "A"},
+    ]
+    assert (made.without_scan, made.without_class) == (("P9",), ("P3", "P4"))
+    assert not any({"target", "fold"} & item.keys() for item in made.document["training"])
+    assert document["training"][1].keys() == {"image", "patient"}
+    both = list_from_list(path, scans("P0", "P1"), patient="id", value="fibrosis", fields=["kpa"], folds=None)
+    assert [(item["target"], item["meta"]["kpa"]) for item in both.document["training"]] == [(0, 2.5), (4, 12.0)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ("P0,1\nP0,2\n", {"fields": ["stage"]}, "patient P0: expected one stage, found 1 in line 2 and 2 in line 3"),
+        ("P0,1\n", {"fields": ["stages"]}, "expected a column 'stages'.*did you mean 'stage'"),
+        (",1\n", {"fields": ["stage"]}, "line 2: expected a patient in column 'id'"),
+        ("P8,1\n", {"fields": ["stage"]}, "expected scans of patients with a stage, found none; its column id must"),
+        ("P0,1\n", {}, "expected a value or fields"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(tmp_path, rows, options, message):
+    (tmp_path / "grades.csv").write_text("id,stage\n" + rows)
+    with pytest.raises(UserError, match=message):
+        list_from_list(tmp_path / "grades.csv", scans("P0"), patient="id", **options)
+
+
+def test_a_field_that_contradicts_the_list_is_refused(tmp_path):
+    document = {"name": "mine", "training": [{"image": "a.nii.gz", "patient": "P0", "meta": {"stage": 3}}]}
+    with pytest.raises(UserError, match=r"patient P0: a\.nii\.gz: expected stage 1 as in table .*found 3 in its meta"):
+        list_from_list(table(tmp_path, {"P0": "1"}), document, patient="id", fields=["stage"])

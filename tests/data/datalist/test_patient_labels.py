@@ -8,7 +8,8 @@ import pytest
 
 from monai_cl.data import load_data_list
 from monai_cl.data.datalist.edit import with_folds
-from monai_cl.data.datalist.patient_labels import check_class_sizes
+from monai_cl.data.datalist.patient_labels import check_class_sizes, with_grade
+from monai_cl.data.records.grade import OWN_CLASSES, Grade
 from monai_cl.errors import UserError
 
 TABLE = "id;stage\nP1;0 - none\nP2;3 - much\nP3;[Unknown]\n"
@@ -103,3 +104,60 @@ def test_a_class_with_fewer_patients_than_folds_is_named():
         check_class_sizes({"a": 0, "b": 0}, folds=2, where="x.json")
     with pytest.raises(UserError, match="at least two classes, found none"):
         check_class_sizes({"a": None}, folds=2, where="x.json")
+
+
+def graded(folder, *values, **changes):
+    """A list of one scan a patient with a fibrosis in its meta; None has none."""
+    metas = [{"site": "A"} | ({} if value is None else {"fibrosis": value}) for value in values]
+    items = [{"image": f"{i}.nii.gz", "patient": f"P{i}", "target": 1, "meta": meta} for i, meta in enumerate(metas)]
+    path = folder / "list.json"
+    path.write_text(json.dumps({"name": "small", "targets": {"0": "no", "1": "yes"}, "training": items} | changes))
+    return load_data_list(path)
+
+
+def test_a_grade_gives_the_items_their_class_and_leaves_the_list_as_it_is(tmp_path):
+    content = graded(tmp_path, 0, 2, 3, "4", None, test=[{"image": "t.nii.gz", "meta": {"fibrosis": 1}}])
+    found = with_grade(content, Grade("fibrosis", 3))
+    assert [item.get("target") for item in found.items()] == [0, 0, 1, 1, None]
+    assert [item.get("grade") for item in found.items()] == [0, 2, 3, "4", None]
+    assert found.items("test")[0]["target"] == 0
+    assert (found.classes, found.cohort) == ({"0": "fibrosis < 3", "1": "fibrosis >= 3"}, "small, fibrosis >= 3")
+    assert [item["target"] for item in content.items()] == [1] * 5
+    assert (content.classes, content.cohort) == ({"0": "no", "1": "yes"}, "small")
+    assert with_grade(content, OWN_CLASSES) is content
+    assert found.sha256 == content.sha256
+
+
+def test_the_targets_of_a_list_can_be_divided_too(tmp_path):
+    items = [{"image": f"{stage}.nii.gz", "target": stage} for stage in range(5)]
+    content = graded(tmp_path, targets={str(stage): f"F{stage}" for stage in range(5)}, training=items)
+    found = with_grade(content, Grade("target", 3))
+    assert [item["target"] for item in found.items()] == [0, 0, 0, 1, 1]
+    assert found.classes == {"0": "F0, F1, F2", "1": "F3, F4"}
+
+
+@pytest.mark.parametrize(
+    ("values", "grade", "message"),
+    [
+        ((0, 3), Grade("fibroses", 3), r"list\.json: expected items with a fibroses.* found none among 2 items.*"
+         r"fibrosis, target.*did you mean --target_field fibrosis\?"),
+        ((0, 3), Grade("steatosis", 3), r"numbers that they have: fibrosis, target.*name one of these"),
+        ((0, "F3", "F4"), Grade("fibrosis", 3), r"training\[1\]: 1\.nii\.gz: expected a number as its fibrosis.*found "
+         r"'F3' is not a number.*write the grade as a number"),
+        ((0, 2.5), Grade("fibrosis"), r"training\[1\].*found 2\.5 is not a class.*positive_from"),
+        ((0, 3), Grade("image"), r"training\[0\].*a number as its image, .* is not a number"),
+    ],
+)  # fmt: skip
+def test_a_grade_that_no_item_has_or_that_is_no_number_is_refused(tmp_path, values, grade, message):
+    with pytest.raises(UserError, match=message):
+        with_grade(graded(tmp_path, *values), grade)
+
+
+def test_scans_of_a_patient_may_differ_in_the_grade_but_not_in_the_class(tmp_path):
+    items = [{"image": f"{i}.nii.gz", "patient": "P", "meta": {"fibrosis": value}} for i, value in enumerate((3, 4))]
+    content = graded(tmp_path, training=items)
+    assert [item["target"] for item in with_grade(content, Grade("fibrosis", 3)).items()] == [1, 1]
+    with pytest.raises(
+        UserError, match=r"training\[1\]: 1\.nii\.gz: expected the class of patient P as at training\[0\]"
+    ):
+        with_grade(content, Grade("fibrosis", 4))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from monai_cl.data import SliceFeatures, read_features, write_features
+from monai_cl.data.records.grade import Grade
 from monai_cl.errors import UserError
 
 
@@ -123,3 +126,24 @@ def test_a_place_that_cannot_be_written_is_reported(tmp_path):
         write_features(tmp_path / "file" / "x.npz", some())
     with pytest.raises(UserError, match=r"expected a name ending in \.npz"):
         write_features(tmp_path / "x.npy", some())
+
+
+def test_classes_may_be_made_of_a_grade_of_the_file(tmp_path):
+    path = tmp_path / "x.npz"
+    about = json.dumps({"data_list": {"name": "clinic", "classes": {"0": "F0", "1": "F1", "2": "F2"}}})
+    columns = json.dumps({"fibrosis": [0, 4, None], "site": ["A", "B", "B"]})
+    arrays = {"features": np.eye(3), "patient": np.array(["a", "b", "c"]), "label": np.array([0, 2, -1])}
+    np.savez(path, **arrays, kpa=np.array([2.0, 12.5, np.nan]), columns=columns, about=about)
+    for grade, names in (
+        (Grade("target", 1), {"0": "F0", "1": "F1, F2"}),
+        (Grade("fibrosis", 3), {"0": "fibrosis < 3", "1": "fibrosis >= 3"}),
+        (Grade("kpa", 12.5), {"0": "kpa < 12.5", "1": "kpa >= 12.5"}),
+    ):
+        found = read_features(path, grade=grade)
+        assert found.label.tolist() == [0, 1, -1]
+        assert found.about["cohort"] == f"clinic, {grade}"
+        assert found.about["data_list"] == {"name": "clinic", "classes": names, "target": grade.record()}
+    with pytest.raises(UserError, match=r"x\.npz: slice 0: expected a number as its site, found 'A' is not a number"):
+        read_features(path, grade=Grade("site", 1))
+    with pytest.raises(UserError, match=r"expected the arrays .*stage, found .*fibrosis.*name another --target_field"):
+        read_features(path, grade=Grade("stage", 1))

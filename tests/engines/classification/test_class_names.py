@@ -7,7 +7,9 @@ import json
 import pytest
 
 from monai_cl.data import load_data_list, write_results
-from monai_cl.engines import class_names, describe
+from monai_cl.data.records.grade import OWN_CLASSES, Grade
+from monai_cl.engines import class_names, describe, other_grade, read_list, trained_grade
+from monai_cl.errors import UserError
 from tests.engines.slice_lists import write_list
 from tests.report.examples import classification, pretraining
 
@@ -55,3 +57,41 @@ def test_with_a_probe_the_encoders_own_classes_are_not_meant(tmp_path):
     probe = trained(tmp_path / "probe", data_list={"classes": NAMED}).with_name("probe.npz")
     assert class_names(encoder / "model.pt", probe=probe) == ["no steatosis", "steatosis"]
     assert class_names(encoder / "model.pt") == ["class 0", "class 1"]
+
+
+FIBROSIS = Grade("fibrosis", 3)
+
+
+def of_grades(folder, **options):
+    path = write_list(folder, [0, 1], p0={"meta": {"fibrosis": 2}}, p1={"meta": {"fibrosis": 4}})
+    return read_list(path, **options)
+
+
+def test_a_list_hands_its_grade_to_the_record_and_one_without_says_nothing(tmp_path):
+    entry = describe(of_grades(tmp_path, target_field="fibrosis", positive_from=3))
+    assert entry["target"] == {"field": "fibrosis", "positive_from": 3}
+    assert entry["classes"] == {"0": "fibrosis < 3", "1": "fibrosis >= 3"}
+    assert "target" not in describe(of_grades(tmp_path))
+
+
+def test_a_classifier_is_scored_for_the_grade_that_it_was_trained_for(tmp_path, caplog):
+    weights = trained(tmp_path / "run", data_list={"target": FIBROSIS.record()})
+    earlier = trained(tmp_path / "earlier", data_list={})
+    assert trained_grade(weights) == FIBROSIS
+    assert trained_grade(tmp_path / "encoder.pt", probe=weights.with_name("probe.npz")) == FIBROSIS
+    assert trained_grade(earlier) == trained_grade(tmp_path / "nothing.pt") == OWN_CLASSES
+    same = of_grades(tmp_path / "data", target_field="fibrosis", positive_from=3)
+    other = of_grades(tmp_path / "data", target_field="fibrosis", positive_from=4)
+    own = of_grades(tmp_path / "data")
+    assert other_grade(same, weights) == other_grade(own, earlier) == other_grade(same, tmp_path / "nothing.pt") == {}
+    for data_list, file, found in (
+        (other, weights, "by fibrosis >= 3, found by fibrosis >= 4"),
+        (own, weights, "by fibrosis >= 3, found by target"),
+        (same, earlier, "by target, found by fibrosis >= 3"),
+    ):
+        with pytest.raises(UserError, match=rf"{found}.*leave --target_field .*--allow_other_target True"):
+            other_grade(data_list, file)
+    assert other_grade(other, weights, allow="True") == {"trained_target": FIBROSIS.record()}
+    assert "is scored for fibrosis >= 4" in caplog.text
+    with pytest.raises(UserError, match="allow_other_target"):
+        other_grade(same, weights, allow="perhaps")

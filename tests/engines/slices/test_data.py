@@ -19,6 +19,7 @@ from monai_cl.engines import (
     patient_folds,
     patient_slices,
     read_folds,
+    read_list,
     stratified_folds,
     write_folds,
 )
@@ -51,6 +52,24 @@ def test_without_the_organ_the_volume_counts_and_it_is_said(data_list, slices, c
     assert whole.volumes[0].slices.tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert "'spleen'" in caplog.text
     assert str(data_list.path) in caplog.text
+
+
+def test_patients_are_divided_by_a_grade_and_those_without_it_are_left_out_and_counted(tmp_path, slices, caplog):
+    stages = {f"p{number}": {"meta": {"stage": number}} for number in range(5)}
+    path = write_list(tmp_path, TARGETS, **stages)
+    options = {"store": slices.store.root, "size": 24, "labelled": True}
+    graded = read_list(path, target_field="stage", positive_from=3)
+    found = list_slices(graded, **options)
+    assert {volume.patient: volume.target for volume in found.volumes} == {"p0": 0, "p1": 0, "p2": 0, "p3": 1, "p4": 1}
+    assert "2 of 7 patients have no stage and are left out" in caplog.text
+    described = describe_slices(graded, found)
+    assert described["patients_of_class"] == {"0": 3, "1": 2}
+    assert described["target"] == {"field": "stage", "positive_from": 3}
+    assert patient_folds(found, graded, count=2).fold.keys() == {"p0", "p1", "p2", "p3", "p4"}
+    with pytest.raises(
+        UserError, match=r"expected patients of both classes, with stage >= 9 .*only values of stage from 0"
+    ):
+        list_slices(read_list(path, target_field="stage", positive_from=9), **options)
 
 
 def test_patients_without_a_target_are_left_out_and_counted(data_list, slices, caplog):
