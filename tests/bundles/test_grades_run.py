@@ -77,6 +77,11 @@ def test_a_fine_tuning_learns_and_validates_the_grade(slice_run, positive, tmp_p
     assert results["data_list"]["patients_of_class"]["1"] == len(positive & trained)
     (listed,) = read_about(tmp_path / "model.pt")["training"]["data_lists"]
     assert listed["target"] == RECORD
+    kept = (tmp_path / "results.json").read_bytes()
+    with pytest.raises(RuntimeError) as refused:
+        slice_run(CLASSIFICATION, "train", run_id="finetune", output_dir=str(tmp_path), iterations=1)
+    assert "expected the target that the run was started with, stage >= 2, found target" in refusal(refused)
+    assert (tmp_path / "results.json").read_bytes() == kept
 
 
 def test_an_evaluation_takes_the_models_grade_and_another_only_if_told(slice_run, graded, positive, tmp_path):

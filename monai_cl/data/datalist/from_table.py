@@ -95,7 +95,7 @@ def list_from_list(
     labels = None
     if value is not None:
         labels = read_label_table(table, patient=patient, value=value, mapping=mapping, skip_rows=skip_rows)
-    known = read_columns(table, patient=patient, columns=fields, skip_rows=skip_rows)
+    known = read_columns(table, patient=patient, columns=fields, skip_rows=skip_rows) if fields else {}
     items = [dict(item) for item in document.get("training", ())]
     nameless = next((item for item in items if "patient" not in item), None)
     if nameless is not None or not items:

@@ -76,12 +76,11 @@ def _graded(dataset: DataSet, grade: Grade) -> DataSet:
     first_of: dict[str, tuple[int, Any, str]] = {}
     for split, place, item in dataset.entries():
         value = item_field(item, grade.field)
-        where = f"{dataset.list_file}: {place}: {dataset.relative(item['image'])}"
         try:
             target = grade.class_of(value)
         except ValueError as error:
             raise UserError(
-                where,
+                f"{dataset.list_file}: {place}: {dataset.relative(item['image'])}",
                 expected=f"a number as its {grade.field}, or null where it is not known",
                 found=str(error),
                 remedy="correct it, or name the value from which on a patient is positive by positive_from"
@@ -95,7 +94,7 @@ def _graded(dataset: DataSet, grade: Grade) -> DataSet:
         first, first_value, first_place = first_of.setdefault(item["patient"], (target, value, place))
         if target != first:
             raise UserError(
-                where,
+                f"{dataset.list_file}: {place}: {dataset.relative(item['image'])}",
                 expected=f"the class of patient {item['patient']} as at {first_place}, by {grade.field} {first_value}",
                 found=f"another one, by {grade.field} {value}",
                 remedy="give the scans of a patient one grade",

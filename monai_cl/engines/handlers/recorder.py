@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from monai_cl.data.records.grade import recorded_grade
 from monai_cl.data.records.model_record import model_record
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
@@ -28,7 +29,7 @@ from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import settings_of
 from monai_cl.engines.pretrained import Start, without_path
 from monai_cl.engines.workflow_types import parts_of, state_of
-from monai_cl.errors import echo
+from monai_cl.errors import UserError, echo
 from monai_cl.networks import describe_network
 from monai_cl.processes import writes
 
@@ -133,12 +134,25 @@ class RunRecorder:
             "iteration": self._iteration_now,
             "seed": self.seed,
             "data_list": self.data_list.get("sha256"),
+            **({"target": self.data_list["target"]} if "target" in self.data_list else {}),
             "seconds": self._seconds_before + (time.monotonic() - self._started if self._started else 0.0),
             "validation_seconds": self._validation_seconds,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the record of an interrupted run; warns if the seed or data list differs."""
+        """Restore the record of an interrupted run; warns if the seed or data list differs.
+
+        Raises:
+            UserError: it learned another grade of the patients.
+        """
+        started, own = recorded_grade(state), recorded_grade(self.data_list)
+        if started != own:
+            raise UserError(
+                self.output_dir,
+                expected=f"the target that the run was started with, {started}",
+                found=str(own),
+                remedy="use another output_dir, or leave target_field and positive_from as they were",
+            )
         for what, current in (("seed", self.seed), ("data_list", self.data_list.get("sha256"))):
             if self.is_writer and state.get(what) is not None and current is not None and state[what] != current:
                 logger.warning(

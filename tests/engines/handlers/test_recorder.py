@@ -314,6 +314,28 @@ def test_resuming_with_another_seed_or_data_list_is_warned_of(tmp_path, caplog, 
     assert words in caplog.messages[0]
 
 
+@pytest.mark.parametrize(
+    ("started", "own", "message"),
+    [
+        (3, 2, "expected the target that the run was started with, stage >= 3, found stage >= 2"),
+        (3, None, "started with, stage >= 3, found target"),
+        (None, 2, "started with, target, found stage >= 2"),
+        (3, 3, None),
+        (None, None, None),
+    ],
+)
+def test_resuming_with_another_grade_of_the_patients_is_refused(tmp_path, started, own, message):
+    def of(value):
+        entry = {} if value is None else {"target": {"field": "stage", "positive_from": value}}
+        return recorder(tmp_path, tensorboard=False, data_list={"sha256": "a", **entry})
+
+    state = of(started).state_dict()
+    if message is None:
+        return of(own).load_state_dict(state)
+    with pytest.raises(UserError, match=f"{message}; use another output_dir"):
+        of(own).load_state_dict(state)
+
+
 def test_what_is_not_finite_does_not_count_in_a_mean(tmp_path):
     record = recorder(tmp_path, interval=2, tensorboard=False)
     engine = engine_of(record)
