@@ -89,6 +89,28 @@ def read_list(
     return with_grade(content, Grade(target_field, positive_from))
 
 
+def require_two_sides(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse patients that are all on one side of the value that divides a grade, before anything is prepared.
+
+    Args:
+        data_list: of the items.
+        items: those that are used.
+
+    Raises:
+        UserError: names the values that there are.
+    """
+    sides = {item["target"] for item in items if item.get("target") is not None}
+    if data_list.grade.positive_from is None or len(sides) != 1:
+        return
+    values = sorted({float(item["grade"]) for item in items if "grade" in item})
+    raise UserError(
+        data_list.path,
+        expected=f"patients of both classes, with {data_list.grade} and without",
+        found=f"only values of {data_list.grade.field} from {values[0]:g} to {values[-1]:g}",
+        remedy="choose --positive_from among them, or add patients",
+    )
+
+
 def list_modality(data_list: DataList) -> str | dict[str, str]:
     """``modality`` of the record of a file of weights: what its scans are, and the scale of each modality.
 

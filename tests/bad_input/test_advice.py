@@ -36,6 +36,7 @@ MET = {
     "data/dicom": READING,
     "data/slices/energy_reference.py": ("reference_energy",),
     "data/store": READING,
+    "data/slices/features.py": ("probe",),
     "data/slices": READING,
     "data/datalist/create.py": ("datalist create",),
     "data/datalist/edit.py": ("datalist split",),

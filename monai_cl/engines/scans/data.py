@@ -12,8 +12,7 @@ from torch.utils.data import Subset
 from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
 from monai_cl.engines.classification.data import fold_slices
-from monai_cl.engines.prepared_lists import describe, describe_patients, fold_of, prepare_all
-from monai_cl.engines.slices.data import require_two_sides
+from monai_cl.engines.prepared_lists import describe, describe_patients, fold_of, prepare_all, require_two_sides
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from monai_cl.data import (
 )
 from monai_cl.data.datalist.items import holds_hounsfield
 from monai_cl.data.slices.ct_slices import WINDOW
-from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all
+from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_two_sides
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
 from monai_cl.transforms.scan_scale import SCALE
@@ -109,28 +109,6 @@ def list_slices(
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
     volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
     return CTSlices(done.store, volumes, window=slice_window(window, intensity), **options)
-
-
-def require_two_sides(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse patients that are all on one side of the value that divides a grade, before anything is prepared.
-
-    Args:
-        data_list: of the items.
-        items: those that are used.
-
-    Raises:
-        UserError: names the values that there are.
-    """
-    sides = {item["target"] for item in items if item.get("target") is not None}
-    if data_list.grade.positive_from is None or len(sides) != 1:
-        return
-    values = sorted({float(item["grade"]) for item in items if "grade" in item})
-    raise UserError(
-        data_list.path,
-        expected=f"patients of both classes, with {data_list.grade} and without",
-        found=f"only values of {data_list.grade.field} from {values[0]:g} to {values[-1]:g}",
-        remedy="choose --positive_from among them, or add patients",
-    )
 
 
 def slice_intensity(data_list: DataList) -> str:
