@@ -92,9 +92,11 @@ def plan_command(
     echo(f"{bundle}, {lists.name}, a device of {size_in_words(int(limit))}:")
     echo("\n".join(f"  {key:11} {json.dumps(value):18} {plan.reasons[key]}" for key, value in plan.settings.items()))
     echo("\nestimated:\n" + "\n".join(f"  {name}: {text}" for name, text in plan.estimates.items()))
-    given = [f"--{key} {shlex.quote(str(value))}" for key, value in overrides.items()]
-    paths = [f"--dataset_dir {shlex.quote(str(step.config['dataset_dir']))}", f"--data_list {shlex.quote(data_list)}"]
-    words = ["python -m monai.bundle run --config_file", shlex.quote(str(step.file)), *paths, *plan.options(), *given]
+    paths = {"dataset_dir": step.config["dataset_dir"], "data_list": data_list}
+    start, given = (
+        [f"--{key} {shlex.quote(str(value))}" for key, value in options.items()] for options in (paths, overrides)
+    )
+    words = ["python -m monai.bundle run --config_file", shlex.quote(str(step.file)), *start, *plan.options(), *given]
     echo("\n" + " ".join(words))
     if output is not None:
         write_atomically(output, json.dumps(plan.settings, indent=1).encode())

@@ -102,6 +102,11 @@ RULES = (
         replace={r"^python (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 --volumes 50 --slices 10 --entries 5"},
     ),
     Rule(
+        r"^python benchmarks/inverse_labels\.py",
+        "a real scan; a minute",
+        shown_by="tests/test_benchmarks.py::test_labels_from_scores_are_compared_on_a_scan",
+    ),
+    Rule(
         r"^python benchmarks/plan_memory\.py",
         "a minute",
         replace={
