@@ -14,7 +14,7 @@ from tests.bundles.slice_runs import CLASSIFICATION, LISTS
 from tests.bundles.workflow import assert_equal, refusal, weights
 
 # Ignite warns of MONAI's way to attach a scheduler
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 STAGE = {"target_field": "stage", "positive_from": 2}
 RECORD = {"field": "stage", "positive_from": 2}
 
