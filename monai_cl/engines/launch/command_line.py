@@ -189,5 +189,6 @@ def type_fault(default: Any, given: Any) -> str | None:
         # three equal edges may be given as one number
         return None if isinstance(given, (list, tuple, int, float)) and not isinstance(given, bool) else "a list"
     if isinstance(default, dict):
-        return None if isinstance(given, dict) else "an object of options"
+        components = isinstance(given, list) and all(isinstance(part, dict) and "_target_" in part for part in given)
+        return None if isinstance(given, dict) or (given and components) else "an object of options"
     return None
