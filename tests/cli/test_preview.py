@@ -84,7 +84,9 @@ def test_options_of_a_file_count_and_the_command_line_takes_precedence(folder, c
     file = folder / "plan.json"
     file.write_text(json.dumps({"window": [2500, 3000]}), encoding="utf-8")
     assert run(folder, "--args_file", file) == 2
-    assert "window (2500.0, 3000.0)" in " ".join(capsys.readouterr().err.split())
+    assert "one value over the window (2500.0, 3000.0); choose a window that divides them" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert run(folder, "--args_file", file, "--window", "[-100,400]") == 0
     assert (folder / "page.html").is_file()
 

@@ -52,6 +52,13 @@ def test_another_network_is_refused_and_changes_nothing(tmp_path, other, found):
     assert same_backbone(before, target)
 
 
+def test_weights_of_imagenet_are_sent_to_their_own_key(tmp_path):
+    resnet = slice_encoder("resnet18").backbone.state_dict()
+    torch.save(resnet, tmp_path / "resnet18-f37072fd.pth")
+    with pytest.raises(UserError, match=r"found a ResNet with torchvision's names: .* given as imagenet_weights"):
+        load_slice_encoder(tiny(0), tmp_path / "resnet18-f37072fd.pth")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.pt: no such file; pass a checkpoint of a pre-training on slices"):
         load_slice_encoder(tiny(), tmp_path / "gone.pt")

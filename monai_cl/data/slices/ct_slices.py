@@ -272,17 +272,20 @@ class CTSlices(Dataset):
         constant = np.flatnonzero(seen[:, 0] == seen[:, 1])
         if len(constant):
             middle = int(volume.slices[constant[0]])
-            raise self._constant(volume, middle, int(ranges[middle, 0]))
+            raise self._constant(volume, middle, *(int(value) for value in ranges[middle]))
 
-    def _constant(self, volume: SliceVolume, middle: int, value: int) -> UserError:
+    def _constant(self, volume: SliceVolume, middle: int, low: int, high: int) -> UserError:
         entry = self.store.entry(volume.key)
         source = entry.source.get("image", {}).get("path", entry.folder)
         window, unit = (self.window, " HU") if volume.window is None else (volume.window, "")
+        damaged = "is the file damaged or cut? Copy or export it again, or take it out of the list and report that"
         return UserError(
             f"patient {volume.patient}: {source}",
             expected=f"an image in slice {middle} (of {entry.shape[2]} from the feet)",
-            found=f"one value, {value}{unit}, all over the window {window}",
-            remedy="is the file damaged or cut? Copy or export it again, or take it out of the list and report that",
+            found=f"one value, {low}{unit}, all over the window {window}"
+            if low == high
+            else f"values from {low} to {high}{unit}, which are one value over the window {window}",
+            remedy=damaged if low == high else f"choose a window that divides them, or {damaged}",
         )
 
     def _image(self, volume: SliceVolume, middle: int) -> torch.Tensor:
@@ -293,7 +296,8 @@ class CTSlices(Dataset):
         images = window_slices(stored, volume.window or self.window)
         low, high = torch.aminmax(images[middle - first])
         if low == high:
-            raise self._constant(volume, middle, int(stored[0, 0, middle - first]))
+            seen = stored[..., middle - first]
+            raise self._constant(volume, middle, int(seen.min()), int(seen.max()))
         if len(around) != len(images):
             images = images[torch.from_numpy(around - first)]
         return fit_slices(images, entry.spacing[1::-1], size=self.size, pixel_size=self.pixel_size)

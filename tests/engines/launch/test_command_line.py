@@ -131,6 +131,20 @@ def test_epochs_beside_iterations_are_refused_since_one_would_be_ignored(tmp_pat
         call("--config_file", str(path), "--epochs", "3").check_overrides()
 
 
+def test_a_list_of_components_may_stand_for_an_object_of_options(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("views: {probability: 0.2}\n")
+    for given in (
+        "{'probability': 1.0}",
+        "{'_target_': 'RandFlip'}",
+        "[{'_target_': 'RandFlip'}, {'_target_': 'a.b'}]",
+    ):
+        call("--config_file", str(path), "--views", given).check_overrides()
+    for given in ("[]", "[1]", "[{'probability': 1.0}]", "0.5", "paper"):
+        with pytest.raises(UserError, match=r"--views: expected an object of options .*'probability': 0.2"):
+            call("--config_file", str(path), "--views", given).check_overrides()
+
+
 def test_options_in_a_file_count_and_those_of_the_command_line_replace_them(config, tmp_path):
     (tmp_path / "args.yaml").write_text(f"config_file: {config}\nlearning_rate: 0.5\niterations: 7\ntracking: mlflow\n")
     found = call("--args_file", str(tmp_path / "args.yaml"), "--iterations", "9")

@@ -124,6 +124,14 @@ def test_what_went_out_comes_back_tensor_for_tensor():
     assert all(torch.equal(back[name], tensor) for name, tensor in expected.items())
 
 
+def test_an_encoder_of_other_stages_is_refused_with_both_numbers():
+    network = dynunet()
+    weights = nnunet_weights(network.state_dict(), parts=ALL).tensors
+    shorter = {name: tensor for name, tensor in weights.items() if "encoder.stages.4." not in name}
+    with pytest.raises(UserError, match=r"expected a PlainConvUNet of 5 stages, .* found 4 stages; plan its training"):
+        dynunet_encoder(shorter, network.state_dict())
+
+
 def test_an_encoder_of_nnunet_with_other_sizes_is_refused_with_the_difference(tmp_path):
     weights = nnunet_weights(dynunet().state_dict(), parts=ALL).tensors
     torch.save({"network_weights": weights}, tmp_path / "wide.pth")
