@@ -32,6 +32,8 @@ class Invocation:
     overrides: dict[str, Any]
     command: str
     tracking: Any = None
+    without_value: frozenset[str] = frozenset()
+    """Options behind which no value stands, which Fire takes for True."""
 
     def merged_config(self) -> dict[str, Any]:
         """The config as written: files merged in order, overrides applied, nothing resolved."""
@@ -42,7 +44,7 @@ class Invocation:
 
     def check_overrides(self) -> None:
         """Refuse what MONAI would accept silently: an override whose first key the config does not have, of another
-        kind of value than the config's, or of None.
+        kind of value than the config's, without a value, or of None.
 
         Raises:
             UserError: names the key, the nearest known one and the config file, or the value in the config.
@@ -71,6 +73,8 @@ class Invocation:
             if isinstance(default, str) and (named := _OF_RECIPE.fullmatch(default)):
                 presets = CLUSTERING if "clustering_preset" in str(parser.get("recipe")) else PRESETS
                 default = presets["paper"][named[1]]
+            if key in self.without_value and not _is_switch(head, default):
+                raise UserError(f"--{key}", expected="its value behind it", found="none", remedy=f"write --{key} VALUE")
             word = head in SWITCHES and str(value).lower() in WORDS
             if value is not None and not word and (expected := type_fault(default, value)):
                 raise UserError(
@@ -93,6 +97,11 @@ class Invocation:
         return set(settings.get("configs", {}))
 
 
+def _is_switch(name: str, default: Any) -> bool:
+    """Whether an option may mean True by its name alone."""
+    return name in SWITCHES or isinstance(default, bool) or str(default).endswith("is_available()")
+
+
 def _counts_epochs(iterations: Any) -> bool:
     """Whether a config's ``iterations`` follow from its ``epochs``."""
     return iterations is None or "@epochs" in str(iterations)
@@ -105,13 +114,13 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
         arguments: the command line with the program first; default ``sys.argv``.
     """
     argv = list(sys.argv if arguments is None else arguments)
-    options: dict[str, str] = {}
+    options: dict[str, str | None] = {}  # None: nothing stands behind it, and Fire takes it for True
     key = None
     for word in argv[1:]:
         if word.startswith("--"):
             key, _, value = word[2:].partition("=")
             key = key.replace("-", "_")  # as Fire does
-            options[key] = value
+            options[key] = value or None
             if value:
                 key = None
         elif key is not None:
@@ -119,8 +128,10 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
             key = None
     if "run" not in argv[1:]:
         return None
-    values = options_in(options["args_file"]) if options.get("args_file") else {}
-    values |= {name: fire_value(text) for name, text in options.items() if name != "config_file"}
+    file = options.get("args_file")
+    values = options_in(file) if file else {}
+    given = {name: True if text is None else fire_value(text) for name, text in options.items()}
+    values |= {name: value for name, value in given.items() if name != "config_file"}
     named = options.get("config_file", values.get("config_file"))
     if not named:
         return None
@@ -129,6 +140,7 @@ def invocation(arguments: Sequence[str] | None = None) -> Invocation | None:
         overrides={name: value for name, value in values.items() if name not in _RUN_ARGUMENTS},
         command=" ".join(argv),
         tracking=values.get("tracking"),
+        without_value=frozenset(name for name, text in options.items() if text is None),
     )
 
 

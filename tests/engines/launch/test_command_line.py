@@ -131,6 +131,19 @@ def test_epochs_beside_iterations_are_refused_since_one_would_be_ignored(tmp_pat
         call("--config_file", str(path), "--epochs", "3").check_overrides()
 
 
+@pytest.mark.parametrize("key", ["data_list", "encoder", "seed", "iterations", "store_dir"])
+def test_an_option_whose_value_was_forgotten_is_refused(tmp_path, key):
+    path = tmp_path / "train.yaml"
+    path.write_text(
+        "data_list: $monai_cl.engines.shipped_list('x')\ndataset_dir: .\nencoder: null\nseed: 0\n"
+        "iterations: $@epochs * 2\nstore_dir: a/b\namp: $torch.cuda.is_available()\nresume_late: false\n"
+    )
+    for words in ((f"--{key}", "--dataset_dir", "/data"), ("--dataset_dir", "/data", f"--{key}"), (f"--{key}=",)):
+        with pytest.raises(UserError, match=rf"--{key}: expected its value behind it, found none; write --{key} VALUE"):
+            call("--config_file", str(path), *words).check_overrides()
+    call("--config_file", str(path), "--amp", "--resume_late", "--dataset_dir", "/data").check_overrides()
+
+
 def test_a_list_of_components_may_stand_for_an_object_of_options(tmp_path):
     path = tmp_path / "train.yaml"
     path.write_text("views: {probability: 0.2}\n")
