@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,10 +11,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+import monai.transforms
+
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.launch.failures import chain, explain_failure, lost_process_in
 from monai_cl.errors import UserError, escape_control_characters
 
+_NO_COMPONENT = re.compile(r"Cannot locate class or function path: '([^']+)'")
+_NO_ARGUMENT = re.compile(r"Failed to instantiate component '([^']+)'")
 _REFUSERS = ("monai_cl.", "torch.optim.", "torch.utils.data.")
 
 
@@ -26,11 +32,28 @@ def user_error_in(error: BaseException | None) -> ValueError | None:
     """The error a user can fix that caused an exception, if any.
 
     That is a `UserError`, or a `ValueError` by which a function of this package, an optimiser or a loader of torch
-    refused an option; but not one from within an engine's loop: that is a bug of ours.
+    refused an option; but not one from within an engine's loop: that is a bug of ours. A component of the config that
+    does not exist, or has no such argument, is one too.
     """
     for cause in chain(error):
         if isinstance(cause, UserError) or (isinstance(cause, ValueError) and _refuses_an_option(cause)):
             return cause
+        if fault := _component_fault(cause):
+            return fault
+    return None
+
+
+def _component_fault(error: BaseException) -> UserError | None:
+    """What MONAI's parser says of a ``_target_`` in the config, in one line."""
+    if isinstance(error, ModuleNotFoundError) and (absent := _NO_COMPONENT.search(str(error))):
+        near = difflib.get_close_matches(absent[1], dir(monai.transforms), n=1)
+        remedy = f"did you mean {near[0]}?" if near else "correct it"
+        return UserError(
+            "_target_", expected="a class of MONAI, or the path of another", found=absent[1], remedy=remedy
+        )
+    wrong = _NO_ARGUMENT.search(str(error)) if isinstance(error, RuntimeError) else None
+    if wrong and isinstance(error.__cause__, TypeError) and not wrong[1].startswith("monai_cl."):
+        return UserError(f"_target_: {wrong[1]}", found=str(error.__cause__), remedy="correct its arguments")
     return None
 
 
