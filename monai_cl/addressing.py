@@ -29,6 +29,7 @@ class Stream(IntEnum):
     MODALITIES = 11
     MASKS = 12
     PROBE = 13
+    MOVEMENTS = 14
 
 
 def address_seed(seed: int, *address: int) -> int:

@@ -14,10 +14,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "label_consistency_of_pairs",
             "reconstruction_loss",
         ),
-        "correlation": ("identity_correlation", "identity_penalty"),
+        "correlation": ("aligned_features", "identity_correlation", "identity_penalty"),
         "segmentation": ("supervised_loss",),
         "mixcl_loss": ("MixCLLoss", "MixCLOptions", "mixcl_terms"),
-        "presets": ("mask_ratio", "mixcl_preset"),
+        "presets": ("mask_ratio", "mixcl_preset", "view_geometry"),
         "contrastive": (
             "weighted_contrastive_loss",
             "log_weighted_contrastive_loss",

@@ -53,6 +53,7 @@ def identity_terms(
     offdiag_weight: float = 0.005,
     center: bool = False,
     per_channel: bool = False,
+    where: Sequence[Tensor | None] | None = None,
 ) -> list[LevelIdentity]:
     """Identity consistency level by level, with the matrices it came from.
 
@@ -66,6 +67,7 @@ def identity_terms(
         offdiag_weight: λ; the paper gives no value, 0.005 is that of Barlow Twins.
         center: subtract each channel's mean first, which the paper does not.
         per_channel: divide by the channel count and leave out levels that are too small, see above.
+        where: of each level the voxels that both views show, (B, 1, H, W, D) booleans, or None for all.
 
     Returns: One :class:`LevelIdentity` per level, in the order given.
 
@@ -79,11 +81,11 @@ def identity_terms(
         )
     require_weight("offdiag_weight", offdiag_weight)
     terms = []
-    for a, b in zip(levels1, levels2):
+    for a, b, counted in zip(levels1, levels2, where or [None] * len(levels1), strict=True):
         if per_channel and a.numel() < a.shape[1] ** 2:  # voxels < channels
             terms.append(LevelIdentity(None, None))
             continue
-        correlation = identity_correlation(a, b, center=center)
+        correlation = identity_correlation(a, b, center=center, where=counted)
         term = identity_penalty(correlation, offdiag_weight=offdiag_weight)
         terms.append(LevelIdentity(term / a.shape[1] if per_channel else term, correlation))
     return terms

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from monai_cl.losses.correlation import aligned_features
 from monai_cl.losses.mixcl import identity_terms, label_consistency_of_pairs, reconstruction_loss, require_weight
 from monai_cl.losses.segmentation import supervised_loss
 from monai_cl.mixcl_views import COUNT, NAMES, PairViews, unstack
@@ -71,7 +72,8 @@ def mixcl_terms(
         targets: ``clean``: (3B, 1, H, W, D), before intensity augmentation; ``labels``: (2B, 1, H, W, D), P1 then
             P2; ``voxels1``, ``voxels2``: (B, K) flat row-major indices into the grid of the label level, −1 is
             padding; ``voxel_labels1``, ``voxel_labels2``: (B, K) their classes; ``dataset``: (B,). Optional:
-            ``hidden``: (B, 1, H, W, D), where V1' hides voxels, which alone are then reconstructed.
+            ``hidden``: (B, 1, H, W, D), where V1' hides voxels, which alone are then reconstructed; ``back``:
+            (B, 3, 4), where V1' shows P1 moved, the way back, see `aligned_features`.
         terms: names among ``identity``, ``label``, ``reconstruction``, ``supervised``.
         diagnostics: filled, where given, with detached scalars: per level ``identity/<l>``,
             ``identity_diagonal/<l>`` (mean C_ii) and ``identity_offdiagonal/<l>`` (mean |C_ij|, j ≠ i), and
@@ -99,6 +101,7 @@ def mixcl_terms(
         computed["identity"] = _identity(
             views,
             log,
+            back=targets.get("back"),
             offdiag_weight=chosen.offdiag_weight,
             center=chosen.center,
             per_channel=chosen.identity_per_channel,
@@ -189,8 +192,14 @@ class MixCLLoss(nn.Module):
         return torch.stack([self.weights[name] * self.factors[name] * self.terms[name] for name in weighted]).sum()
 
 
-def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], **options: Any) -> Tensor:
-    per_level = identity_terms([v.v1 for v in views.values()], [v.v1_prime for v in views.values()], **options)
+def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], *, back: Tensor | None, **options: Any) -> Tensor:
+    first, second = [v.v1 for v in views.values()], [v.v1_prime for v in views.values()]
+    where: list[Tensor] | None = None
+    if back is not None:  # V1' shows P1 moved: onto common voxels before Eq. 5
+        brought = [aligned_features(z, back) for z in second]
+        second, where = [z for z, _ in brought], [inside for _, inside in brought]
+        log["common_voxels"] = torch.stack([inside.float().mean() for inside in where]).mean()
+    per_level = identity_terms(first, second, where=where, **options)
     for index, level in zip(views, per_level):
         if level.term is None or level.correlation is None:
             continue

@@ -41,6 +41,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     # Terms whose gradients on the encoder have the same order of magnitude.
     "balanced": _BALANCED,
     "hybrid": {**_BALANCED, "supervised_weight": 1.0},
+    # As hybrid, with views that differ in geometry too, see `view_geometry`.
+    "aligned": {**_BALANCED, "supervised_weight": 1.0},
     # The positive control: if it does not improve, the set-up is wrong.
     "supervised": {**_COMMON, **_OFF, "supervised_weight": 1.0},
     # What public comparisons favour for segmentation: hidden cubes are reconstructed, see `mask_ratio`.
@@ -65,12 +67,21 @@ def mask_ratio(name: str) -> float:
     return _MASK_RATIO.get(name, 0.0)
 
 
+def view_geometry(name: str) -> dict[str, float]:
+    """How a preset moves what V1' shows: options of `monai_cl.transforms.draw_movement`; empty for those that do not.
+
+    Args:
+        name: see `mixcl_preset`.
+    """
+    return {"probability": 1.0, "rotation": 15.0, "scale": 0.15, "shift": 0.15} if name == "aligned" else {}
+
+
 def mixcl_preset(name: str, **overrides: Any) -> dict[str, Any]:
     """Keyword arguments of :class:`monai_cl.losses.MixCLLoss` (all but ``class_counts``) by name.
 
     Args:
-        name: ``paper``, ``balanced``, ``hybrid``, ``supervised``, ``masked``, ``masked_hybrid``, or an ablation:
-            ``identity``, ``label``, ``reconstruction``.
+        name: ``paper``, ``balanced``, ``hybrid``, ``aligned``, ``supervised``, ``masked``, ``masked_hybrid``, or an
+            ablation: ``identity``, ``label``, ``reconstruction``.
         overrides: values that replace the preset's; ``class_counts`` may be among them.
 
     Returns:

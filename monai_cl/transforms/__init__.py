@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "crops.energy": ("BandEnergies", "EnergyReference", "band_factors", "band_sigmas", "spectrum"),
         "crops.crop": ("draw_crop",),
         "crops.multi_crop": ("MultiCrop", "apply_crops"),
+        "movement": ("Movements", "draw_movement", "move", "movements"),
         "shaded_views": ("ShadedSliceViews",),
         "slice_views": ("SliceView", "SliceViews", "apply_slice_views", "draw_slice_view", "random_slice_views"),
         "volume.crops": ("VolumeCrops",),

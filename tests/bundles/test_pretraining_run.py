@@ -138,12 +138,19 @@ def test_its_files_say_which_scans_it_was_trained_on(encoder, pretraining, cohor
 
 
 @pytest.mark.parametrize(
-    "preset", ["paper", "balanced", "supervised", "masked", "masked_hybrid", "identity", "label", "reconstruction"]
+    "preset",
+    ["paper", "balanced", "aligned", "supervised", "masked", "masked_hybrid", "identity", "label", "reconstruction"],
 )
 def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
     train(PRETRAINING, tmp_path / "run", preset=preset, iterations=2).check()
     curves = read_results(tmp_path / "run")["curves"]
-    on = {"paper": set(TERMS[:3]), "balanced": set(TERMS[:3]), "masked": {TERMS[2]}, "masked_hybrid": set(TERMS[2:])}
+    on = {
+        "paper": set(TERMS[:3]),
+        "balanced": set(TERMS[:3]),
+        "aligned": set(TERMS),
+        "masked": {TERMS[2]},
+        "masked_hybrid": set(TERMS[2:]),
+    }
     on = on.get(preset, {preset})
     assert {term for term in TERMS if term in curves} == on
     assert all(math.isfinite(value) for points in curves.values() for _, value in points)

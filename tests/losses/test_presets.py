@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from monai_cl.errors import UserError
-from monai_cl.losses import MixCLLoss, mask_ratio, mixcl_preset
+from monai_cl.losses import MixCLLoss, mask_ratio, mixcl_preset, view_geometry
+from monai_cl.transforms import draw_movement
 
-NAMES = ["paper", "balanced", "hybrid", "supervised", "masked", "masked_hybrid", "identity", "label", "reconstruction"]
+NAMES = [
+    "paper",
+    "balanced",
+    "hybrid",
+    "aligned",
+    "supervised",
+    "masked",
+    "masked_hybrid",
+    "identity",
+    "label",
+    "reconstruction",
+]
 
 
 def weights(name: str) -> tuple[float, ...]:
@@ -51,6 +64,14 @@ def test_masked_presets_hide_and_reconstruct_and_the_others_hide_nothing():
     assert weights("masked_hybrid") == (0, 0, 1, 1)
     assert {name for name in NAMES if mask_ratio(name)} == {"masked", "masked_hybrid"}
     assert mask_ratio("masked") == 0.6
+
+
+def test_aligned_is_hybrid_with_a_moved_view():
+    assert mixcl_preset("aligned") == mixcl_preset("hybrid")
+    assert {name for name in NAMES if view_geometry(name)} == {"aligned"}
+    options = view_geometry("aligned")
+    assert options["probability"] == 1
+    draw_movement(np.random.default_rng(0), size=(8, 8, 8), spacing=(1, 1, 1), **options)
 
 
 def test_overrides_replace_and_leave_the_preset_alone():

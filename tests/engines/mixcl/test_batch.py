@@ -12,6 +12,7 @@ from monai.transforms import Compose, RandAdjustContrast, RandGaussianNoise
 from monai_cl.addressing import Stream, address_seed
 from monai_cl.engines import MixCLPrepareBatch
 from monai_cl.errors import UserError
+from monai_cl.losses import aligned_features
 from monai_cl.transforms.seeding import call_seeded
 
 B, SIZE = 2, 12
@@ -59,6 +60,39 @@ def test_targets_hold_the_drawn_voxels_and_the_data_set_and_no_more():
     names = {"voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset"}
     assert targets.keys() == names | {"clean", "labels"}
     assert all(torch.equal(targets[name], given[name]) for name in names)
+
+
+def test_a_geometry_moves_the_second_view_of_p1_and_says_the_way_back():
+    def made(positions, **options):
+        make = MixCLPrepareBatch(seed=3, views={"probability": 0.5}, spacing=(1, 1, 2), patch_size=SIZE, **options)
+        return make(batch(positions), torch.device("cpu"))
+
+    geometry = {"probability": 1.0, "rotation": 20.0}
+    inputs, targets = made([4, 5], geometry=geometry)
+    plain, without = made([4, 5])
+    assert "back" not in without
+    assert torch.equal(made([4, 5], geometry={"probability": 0.0, "rotation": 20.0})[0], plain)
+    views, others = inputs.chunk(3), plain.chunk(3)
+    assert torch.equal(views[0], others[0])
+    assert torch.equal(views[2], others[2])
+    assert not torch.allclose(views[1], others[1], atol=0.1)
+    # what is reconstructed is what the view shows
+    clean = targets["clean"].chunk(3)
+    assert torch.equal(clean[0], without["clean"].chunk(3)[0])
+    assert not torch.equal(clean[1], clean[0])
+    returned, inside = aligned_features(clean[1], targets["back"])
+    assert (returned - clean[0])[inside].abs().mean() < 0.5 * (clean[1] - clean[0])[inside].abs().mean()
+    # by position alone
+    alone, alone_targets = made([5], geometry=geometry)
+    assert torch.allclose(alone[1], inputs[3], atol=1e-6)
+    assert torch.equal(alone_targets["back"][0], targets["back"][1])
+
+
+def test_wrong_options_of_a_geometry_are_refused_at_the_start():
+    with pytest.raises(UserError, match=r"geometry: .*unexpected keyword argument 'angle'"):
+        MixCLPrepareBatch(seed=0, geometry={"angle": 3.0})
+    with pytest.raises(ValueError, match="scale must be in"):
+        MixCLPrepareBatch(seed=0, geometry={"scale": 2.0})
 
 
 def test_only_the_second_view_of_p1_hides_cubes_by_its_position_alone():
