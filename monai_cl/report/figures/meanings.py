@@ -26,7 +26,7 @@ _MEANINGS = {
     "identity_diagonal": "Of that matrix: near 1 the two views agree in each channel.",
     "identity_offdiagonal": "Of that matrix: near 0 channels say different things.",
     "label": "Contrast of voxels: small where voxels of one label are close to each other and far from the others.",
-    "label_positive_share": "Of the pairs of patches, those with an organ in both: the others teach the label term nothing.",
+    "label_positive_share": "Of the pairs of patches, those that have an organ in common; others teach nothing.",
     "common_voxels": "Share of a patch's voxels that its moved view shows too, and the identity term compares.",
     "reconstruction": "Error of the picture that is rebuilt from a changed one.",
     "supervised": "Dice and cross-entropy of the organs that each data set annotates.",
