@@ -57,6 +57,14 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(train, taught, t
     assert read_results(taught)["curves"] == read_results(tmp_path / "run")["curves"]
 
 
+def test_a_teacher_without_momentum_is_the_student(train, tmp_path):
+    train(ORGANS, tmp_path / "run", **OPTIONS, iterations=2, teacher_momentum=0.0).check()
+    state = torch.load(tmp_path / "run" / "checkpoint_iteration=2.pt", weights_only=True)
+    teacher = {n.removeprefix("teacher."): t for n, t in state["loss"].items() if n.startswith("teacher.")}
+    assert teacher.keys() == state["network"].keys()
+    assert same(teacher, state["network"])
+
+
 def test_two_processes_with_half_a_batch_each_learn_what_one_does(torchrun, train, tmp_path):  # noqa: F811
     options = {**OPTIONS, "iterations": 2, "learning_rate": 0.01, "optimizer#_target_": "torch.optim.SGD"}
     done, run = torchrun(ORGANS, "two", **options, batch_size=1, unlabelled_batch=1)
@@ -69,7 +77,14 @@ def test_two_processes_with_half_a_batch_each_learn_what_one_does(torchrun, trai
 
 
 def test_the_spleen_bundle_has_it_too():
-    keys = ("unlabelled_weight:", "unlabelled_batch:", "criterion:", "with_unlabelled", "batch_preparation(@criterion)")
+    keys = (
+        "unlabelled_weight:",
+        "unlabelled_batch:",
+        "momentum=@teacher_momentum",
+        "criterion:",
+        "with_unlabelled",
+        "batch_preparation(@criterion)",
+    )
     for bundle in (ORGANS, SPLEEN):
         text = (BUNDLES / bundle / "configs" / "train.yaml").read_text(encoding="utf-8")
         assert all(key in text for key in keys)

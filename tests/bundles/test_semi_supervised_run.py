@@ -89,6 +89,16 @@ def test_a_resumed_run_is_the_same_run(run, trained, method, tmp_path):
     assert once == twice
 
 
+def test_a_teacher_without_momentum_is_the_student(run, trained, tmp_path):
+    run("train", method="mean_teacher", output_dir=str(tmp_path), teacher_momentum=0.0)
+    for folder, equal in ((tmp_path, True), (trained("mean_teacher"), False)):
+        state = weights(folder, "checkpoint_iteration=4.pt")["network"]
+        students = {name.removeprefix("unet."): t for name, t in state.items() if name.startswith("unet.")}
+        teacher = {name.removeprefix("teacher."): t for name, t in state.items() if name.startswith("teacher.")}
+        assert students.keys() == teacher.keys()
+        assert all(torch.equal(students[name], teacher[name]) for name in teacher) == equal
+
+
 def test_masks_that_are_not_among_the_labelled_are_not_read(run, trained, cine, tmp_path):
     folder = Path(shutil.copytree(cine, tmp_path / "cohort"))
     (used,) = read_results(trained("self_paced"))["data_list"]["training_cases"]
