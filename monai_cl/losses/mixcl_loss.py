@@ -10,12 +10,15 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from monai_cl.losses.clustering import SwappedPredictionLoss
 from monai_cl.losses.correlation import aligned_features
 from monai_cl.losses.mixcl import identity_terms, label_consistency_of_pairs, reconstruction_loss, require_weight
 from monai_cl.losses.segmentation import supervised_loss
 from monai_cl.mixcl_views import COUNT, NAMES, PairViews, unstack
 
 TERMS = ("identity", "label", "reconstruction", "supervised")
+CLUSTERING = "clustering"
+"""The term that `MixCLLoss` has beside these, with a queue that outlives a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +143,8 @@ class MixCLLoss(nn.Module):
         label_weight: α, weight of the label term.
         reconstruction_weight: β, weight of the reconstruction term.
         supervised_weight: γ, weight of the supervised term; 0 in the paper.
+        clustering_weight: of the swapped prediction of V1 and V1'; 0 in the paper.
+        codes: options of `SwappedPredictionLoss`, for that term.
         options: those of `MixCLOptions`.
 
     Attributes:
@@ -159,6 +164,8 @@ class MixCLLoss(nn.Module):
         label_weight: float = 0.01,
         reconstruction_weight: float = 0.01,
         supervised_weight: float = 0.0,
+        clustering_weight: float = 0.0,
+        codes: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -167,6 +174,7 @@ class MixCLLoss(nn.Module):
             "label": label_weight,
             "reconstruction": reconstruction_weight,
             "supervised": supervised_weight,
+            CLUSTERING: clustering_weight,
         }
         for name, weight in self.weights.items():
             require_weight(f"{name}_weight", weight)
@@ -175,6 +183,7 @@ class MixCLLoss(nn.Module):
         self.options = asdict(MixCLOptions(**options))
         if supervised_weight > 0 and self.options["class_counts"] is None:
             raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
+        self.clustering = SwappedPredictionLoss(**(codes or {})) if clustering_weight > 0 else None
         self.factors = {name: 1.0 for name, weight in self.weights.items() if weight > 0}
         self.terms: dict[str, Tensor] = {}
         self.diagnostics: dict[str, Tensor] = {}
@@ -182,6 +191,8 @@ class MixCLLoss(nn.Module):
     @property
     def batchwise(self) -> str:
         """What is not a mean over the pairs of a batch; "" where all is."""
+        if self.clustering is not None:
+            return "the codes of the clustering term are of the whole batch"
         return "the identity term correlates channels over the whole batch" if self.weights["identity"] else ""
 
     def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
@@ -189,7 +200,16 @@ class MixCLLoss(nn.Module):
         weighted = [name for name in TERMS if self.weights[name] > 0]
         self.diagnostics = {}
         self.terms = mixcl_terms(outputs, targets, terms=weighted, diagnostics=self.diagnostics, **self.options)
-        return torch.stack([self.weights[name] * self.factors[name] * self.terms[name] for name in weighted]).sum()
+        if self.clustering is not None:
+            parts = [_part(outputs, "outputs", name, CLUSTERING) for name in self.clustering.outputs]
+            self.terms[CLUSTERING] = self.clustering(*parts)
+            self.diagnostics |= self.clustering.diagnostics
+        return torch.stack([self.weights[name] * self.factors[name] * term for name, term in self.terms.items()]).sum()
+
+    def after_step(self) -> None:
+        """Let the queue of the clustering term take the step's embeddings."""
+        if self.clustering is not None:
+            self.clustering.after_step()
 
 
 def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], *, back: Tensor | None, **options: Any) -> Tensor:

@@ -19,13 +19,20 @@ _COMMON = {
     "background": 0,
     "per_anchor": False,
 }
-_OFF = {"identity_weight": 0.0, "label_weight": 0.0, "reconstruction_weight": 0.0, "supervised_weight": 0.0}
+_OFF = {
+    "identity_weight": 0.0,
+    "label_weight": 0.0,
+    "reconstruction_weight": 0.0,
+    "supervised_weight": 0.0,
+    "clustering_weight": 0.0,
+}
 _BALANCED = {
     **_COMMON,
     "identity_weight": 1.0,
     "label_weight": 0.01,
     "reconstruction_weight": 1.0,
     "supervised_weight": 0.0,
+    "clustering_weight": 0.0,
     "identity_levels": [0, 1, 2, 3],  # the convolutional ones: the ViT level has fewer voxels than channels
     "identity_per_channel": True,
 }
@@ -37,6 +44,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "label_weight": 0.01,
         "reconstruction_weight": 0.01,
         "supervised_weight": 0.0,
+        "clustering_weight": 0.0,
     },
     # Terms whose gradients on the encoder have the same order of magnitude.
     "balanced": _BALANCED,
@@ -48,6 +56,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
     # What public comparisons favour for segmentation: hidden cubes are reconstructed, see `mask_ratio`.
     "masked": {**_COMMON, **_OFF, "reconstruction_weight": 1.0},
     "masked_hybrid": {**_COMMON, **_OFF, "reconstruction_weight": 1.0, "supervised_weight": 1.0},
+    # Whole patches clustered, without labels and beside them; views differ in geometry, see `view_geometry`.
+    "clustering": {**_COMMON, **_OFF, "clustering_weight": 1.0},
+    "clustering_hybrid": {**_COMMON, **_OFF, "clustering_weight": 1.0, "supervised_weight": 1.0},
     # Ablations: one term alone in the paper's form.
     "identity": {**_COMMON, **_OFF, "identity_weight": 1.0},
     "label": {**_COMMON, **_OFF, "label_weight": 1.0},
@@ -56,6 +67,10 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 
 _MASK_RATIO = {"masked": 0.6, "masked_hybrid": 0.6}
+
+
+_MOVED = {"probability": 1.0, "rotation": 15.0, "scale": 0.15, "shift": 0.15}
+_GEOMETRY = {"aligned": _MOVED, "clustering": _MOVED, "clustering_hybrid": _MOVED}
 
 
 def mask_ratio(name: str) -> float:
@@ -73,15 +88,15 @@ def view_geometry(name: str) -> dict[str, float]:
     Args:
         name: see `mixcl_preset`.
     """
-    return {"probability": 1.0, "rotation": 15.0, "scale": 0.15, "shift": 0.15} if name == "aligned" else {}
+    return dict(_GEOMETRY.get(name, {}))
 
 
 def mixcl_preset(name: str, **overrides: Any) -> dict[str, Any]:
     """Keyword arguments of :class:`monai_cl.losses.MixCLLoss` (all but ``class_counts``) by name.
 
     Args:
-        name: ``paper``, ``balanced``, ``hybrid``, ``aligned``, ``supervised``, ``masked``, ``masked_hybrid``, or an
-            ablation: ``identity``, ``label``, ``reconstruction``.
+        name: ``paper``, ``balanced``, ``hybrid``, ``aligned``, ``supervised``, ``masked``, ``masked_hybrid``,
+            ``clustering``, ``clustering_hybrid``, or an ablation: ``identity``, ``label``, ``reconstruction``.
         overrides: values that replace the preset's; ``class_counts`` may be among them.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from monai_cl.mixcl_views import COUNT, NAMES, without_v2
 from monai_cl.networks.volume.backbone import Backbone
 from monai_cl.networks.volume.backbones import INNER, find_backbone, network_within
+from monai_cl.networks.volume.pooled_clusters import PooledClusters
 
 
 def projector(channels: int) -> nn.Sequential:
@@ -38,6 +39,7 @@ class MixCLNet(nn.Module):
         reconstruct: build the 1-channel reconstruction head.
         classes: number of classes (background included) of each data set, for the supervised head; empty for none.
         in_channels: channels of the image; reconstruction has as many.
+        clusters: options of `PooledClusters`, for the clustering of the views of P1; None: there is none.
 
     Raises:
         ValueError: a patch size that the backbone cannot take, or a level that it does not have.
@@ -60,6 +62,7 @@ class MixCLNet(nn.Module):
         reconstruct: bool = True,
         classes: Sequence[int] = (),
         in_channels: int = 1,
+        clusters: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = find_backbone(backbone)
@@ -84,6 +87,7 @@ class MixCLNet(nn.Module):
         self.projectors = nn.ModuleDict({str(level): projector(channels[level]) for level in self.levels})
         # one convolution for all data sets: every parameter takes part in every step, as DDP requires
         self.segmentation_head = nn.Conv3d(feature_size, sum(classes), 1) if classes else None
+        self.clusters = None if clusters is None else PooledClusters(channels, **clusters)
         self._freeze_unused()
 
     @property
@@ -99,7 +103,8 @@ class MixCLNet(nn.Module):
     def _freeze_unused(self) -> None:
         """Freeze parameters that no output depends on: DDP fails on parameters without a gradient."""
         backbone = self.backbone
-        used = (*backbone.encoder, *backbone.decoder) if self.decodes else backbone.needed(self.levels)
+        taken = backbone.levels if self.clusters is not None else self.levels
+        used = (*backbone.encoder, *backbone.decoder) if self.decodes else backbone.needed(taken)
         used += (backbone.output,) if self.reconstruct else ()
         for name, parameter in self.within.named_parameters():
             # UNETR builds norm_cross_attn and never calls it
@@ -117,7 +122,8 @@ class MixCLNet(nn.Module):
 
         Returns:
             ``levels``: for each level (2B, 2c, h, w, d), at the label level (3B, …), None where not projected;
-            ``reconstruction``: (3B, 1, H, W, D) if built; ``segmentation``: (3B, Σ classes, H, W, D) if built.
+            ``reconstruction``: (3B, 1, H, W, D) if built; ``segmentation``: (3B, Σ classes, H, W, D) if built; with
+            ``clusters`` what `PooledClusters` gives.
         """
         if images.shape[0] % COUNT:
             raise ValueError(f"expected [{NAMES}] stacked, a batch divisible by {COUNT}, got {images.shape[0]}")
@@ -130,6 +136,8 @@ class MixCLNet(nn.Module):
                 for level, z in enumerate(features)
             ]
         }
+        if self.clusters is not None:
+            outputs |= self.clusters([without_v2(z) for z in features])
         if self.decodes:
             decoded = self.backbone.decode(self.within, features)
             if self.reconstruct:
@@ -137,6 +145,16 @@ class MixCLNet(nn.Module):
             if self.segmentation_head is not None:
                 outputs["segmentation"] = self.segmentation_head(decoded)
         return outputs
+
+    def before_step(self) -> None:
+        """See `PooledClusters`."""
+        if self.clusters is not None:
+            self.clusters.before_step()
+
+    def after_step(self) -> None:
+        """See `PooledClusters`."""
+        if self.clusters is not None:
+            self.clusters.after_step()
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Trainable parameters of what is transferred, in a fixed order."""

@@ -139,7 +139,10 @@ def test_its_files_say_which_scans_it_was_trained_on(encoder, pretraining, cohor
 
 @pytest.mark.parametrize(
     "preset",
-    ["paper", "balanced", "aligned", "supervised", "masked", "masked_hybrid", "identity", "label", "reconstruction"],
+    [
+        *("paper", "balanced", "aligned", "supervised", "masked", "masked_hybrid", "clustering", "clustering_hybrid"),
+        *("identity", "label", "reconstruction"),
+    ],
 )
 def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
     train(PRETRAINING, tmp_path / "run", preset=preset, iterations=2).check()
@@ -150,9 +153,10 @@ def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
         "aligned": set(TERMS),
         "masked": {TERMS[2]},
         "masked_hybrid": set(TERMS[2:]),
+        "clustering_hybrid": {"clustering", "supervised"},
     }
     on = on.get(preset, {preset})
-    assert {term for term in TERMS if term in curves} == on
+    assert {term for term in (*TERMS, "clustering") if term in curves} == on
     assert all(math.isfinite(value) for points in curves.values() for _, value in points)
     gradients = {term: curves[f"encoder_gradient/{term}"][0][1] for term in on}
     assert all(norm > 0 for norm in gradients.values()), gradients
@@ -245,6 +249,25 @@ def test_the_keys_for_speed_train_as_well(train, tmp_path):
 def test_a_weight_of_its_own_goes_over_the_presets(train, tmp_path):
     train(PRETRAINING, tmp_path / "run", preset="paper", label_weight=0, iterations=2).check()
     assert "label" not in read_results(tmp_path / "run")["curves"]
+
+
+def test_a_run_with_a_half_filled_queue_resumes_to_the_last_bit(train, tmp_path):
+    options = {
+        "preset": "clustering",
+        "codes": {"queue_length": 3},
+        "clusters": {"prototypes": 4, "freeze_iterations": 3},
+    }
+    train(PRETRAINING, tmp_path / "whole", **options).check()
+    (tmp_path / "run").mkdir()
+    shutil.copy(tmp_path / "whole" / "checkpoint_iteration=2.pt", tmp_path / "run")
+    train(PRETRAINING, tmp_path / "run", **options).check()
+    whole, resumed = (
+        torch.load(tmp_path / name / "checkpoint_iteration=4.pt", weights_only=True) for name in ("whole", "run")
+    )
+    for part in ("network", "loss"):
+        assert same(whole[part], resumed[part])
+    assert whole["loss"]["clustering.queue.filled"] == 3
+    assert read_results(tmp_path / "run")["curves"] == read_results(tmp_path / "whole")["curves"]
 
 
 def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_bit(train, pretraining, tmp_path):

@@ -13,6 +13,7 @@ from monai_cl.losses import (
     mixcl_terms,
     reconstruction_loss,
     supervised_loss,
+    swapped_prediction_loss,
 )
 
 B, K, COUNTS = 2, 20, [3, 4]
@@ -107,6 +108,32 @@ def test_diagnostics_are_detached_scalars(outputs, targets):
     parts = torch.stack([loss.diagnostics[f"identity/{level}"] for level in range(5)])
     torch.testing.assert_close(parts.sum(), loss.terms["identity"].detach())
     assert loss.diagnostics["label_positive_share"] == 1
+
+
+def test_the_clustering_term_is_swapped_prediction_with_a_queue_of_the_steps_taken():
+    generator = torch.Generator().manual_seed(3)
+    options = {"temperature": 0.2, "epsilon": 0.05, "iterations": 2}
+
+    def step():
+        unit = [torch.nn.functional.normalize(torch.randn(n, 6, generator=generator), dim=1) for n in (2 * B, 3)]
+        embedding = unit[0].reshape(B, 2, 6)
+        return {"embedding": embedding, "scores": embedding @ unit[1].T, "prototypes": unit[1]}
+
+    loss = MixCLLoss(**mixcl_preset("clustering", clustering_weight=0.5), codes={**options, "queue_length": 2 * B})
+    first, second, third = step(), step(), step()
+    assert torch.isclose(loss(first, {}), 0.5 * swapped_prediction_loss(first["scores"].unbind(1), **options))
+    assert loss.diagnostics["queue_fill"] == 0
+    loss.after_step()
+    loss(second, {})
+    loss.after_step()
+    assert loss.state_dict()["clustering.queue.filled"] == 2 * B
+    queue = [torch.cat([s["embedding"][:, v] for s in (second, first)]) @ third["prototypes"].T for v in range(2)]
+    expected = 0.5 * swapped_prediction_loss(third["scores"].unbind(1), queue=queue, **options)
+    assert torch.isclose(loss(third, {}), expected)
+    assert set(loss.terms) == {"clustering"}
+    assert "codes of the clustering term" in loss.batchwise
+    with pytest.raises(ValueError, match=r"the clustering term needs outputs\['scores'\], which is missing"):
+        loss({}, {})
 
 
 def test_a_pair_without_a_positive_counts_as_zero(outputs, targets):

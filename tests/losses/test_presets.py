@@ -19,6 +19,8 @@ NAMES = [
     "supervised",
     "masked",
     "masked_hybrid",
+    "clustering",
+    "clustering_hybrid",
     "identity",
     "label",
     "reconstruction",
@@ -68,10 +70,18 @@ def test_masked_presets_hide_and_reconstruct_and_the_others_hide_nothing():
 
 def test_aligned_is_hybrid_with_a_moved_view():
     assert mixcl_preset("aligned") == mixcl_preset("hybrid")
-    assert {name for name in NAMES if view_geometry(name)} == {"aligned"}
+    assert {name for name in NAMES if view_geometry(name)} == {"aligned", "clustering", "clustering_hybrid"}
     options = view_geometry("aligned")
     assert options["probability"] == 1
     draw_movement(np.random.default_rng(0), size=(8, 8, 8), spacing=(1, 1, 1), **options)
+
+
+def test_clustering_stands_alone_or_beside_labels():
+    terms = ("identity", "label", "reconstruction", "supervised", "clustering")
+    on = {name: {term for term in terms if mixcl_preset(name)[f"{term}_weight"]} for name in NAMES}
+    assert on["clustering"] == {"clustering"}
+    assert on["clustering_hybrid"] == {"clustering", "supervised"}
+    assert [name for name in NAMES if "clustering" in on[name]] == ["clustering", "clustering_hybrid"]
 
 
 def test_overrides_replace_and_leave_the_preset_alone():

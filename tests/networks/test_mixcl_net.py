@@ -42,8 +42,9 @@ def net_for(preset: str, classes: list[int], **network) -> tuple[MixCLNet, MixCL
         label_level=weights["label_level"] if weights["label_weight"] else None,
         reconstruct=weights["reconstruction_weight"] > 0,
         classes=classes if supervised else (),
+        clusters={"prototypes": 4, "embedding": 6} if weights["clustering_weight"] else None,
     )
-    return net, MixCLLoss(**weights, class_counts=classes if supervised else None)
+    return net, MixCLLoss(**weights, class_counts=classes if supervised else None, codes={"few_embeddings": "warn"})
 
 
 def test_levels_have_the_strides_and_twice_the_channels_of_the_encoder():
@@ -64,7 +65,9 @@ def test_the_encoder_and_decoder_compute_what_stock_unetr_computes():
     torch.testing.assert_close(net(x)["reconstruction"], stock(x))
 
 
-@pytest.mark.parametrize("preset", ["paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction"])
+@pytest.mark.parametrize(
+    "preset", ["paper", "balanced", "hybrid", "supervised", "clustering_hybrid", "clustering", "label"]
+)
 @pytest.mark.parametrize(("backbone", "feature_size"), [("unetr", 4), ("segresnet", 8), ("dynunet", 4)])
 def test_every_trained_parameter_gets_a_gradient(preset, backbone, feature_size):
     net, loss = net_for(preset, [2, 3], backbone=backbone, feature_size=feature_size)
