@@ -50,6 +50,7 @@ def prune_command(
         yes: delete without asking.
     """
     from monai_cl.data.store.inventory import not_needed, remove_volumes
+    from monai_cl.data.store.shared_images import bytes_freed
 
     if not lists:
         raise UserError(
@@ -65,7 +66,7 @@ def prune_command(
         return
     for one in chosen:
         echo(f"{size_in_words(one.bytes):>10}  {one.key}{'  (outdated)' if one.outdated else ''}")
-    total = size_in_words(sum(one.bytes for one in chosen))
+    total = size_in_words(bytes_freed(opened.root / one.key for one in chosen))
     if not yes and not agreed(f"delete these {len(chosen)} of {len(held)} volumes, {total}?"):
         echo("nothing was deleted")
         return

@@ -133,7 +133,7 @@ def common_intensity(items: Iterable[Mapping[str, Any]]) -> str:
     return kinds.pop() if len(kinds) == 1 else "modality"
 
 
-def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
+def convert(item: Mapping[str, Any], preparation: Preparation, *, stored: Converted | None = None) -> Converted:
     """Read and convert the image, and the label if the item has one.
 
     HU are rounded and clipped to int16 (−32768..32767), which no CT value exceeds but metal and padding of broken
@@ -141,32 +141,49 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
     ``item["label_map"]`` (file value -> id of the list, others 0) and ``item["ignore"]`` (to `IGNORED`), then resampled
     by nearest neighbour.
 
+    Args:
+        item: of a data list.
+        preparation: how.
+        stored: the image as an earlier conversion gave it, whose label does not matter: it is not made again.
+
     Raises:
         UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`);
             a DICOM header that states another modality.
     """
     preparation = preparation.of(item)
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
-    image, label = read_volume(item["image"], **options), None
-    fingerprint = scan_fingerprint(image)
+    labelled = bool(item.get("label")) and preparation.head_box is None
+    if stored is None or labelled:
+        volume = read_volume(item["image"], **options)
     if item.get("modality") or preparation.intensity == HOUNSFIELD:
-        refuse(modality_fault(item.get("modality"), header_modality(item["image"])), image.path)
-    if preparation.intensity == HOUNSFIELD:
-        refuse(hounsfield_fault(image.array), image.path)
-    else:
-        array = image.array.astype(np.float32)
-        image = replace(image, array=scaled(array, scale_range(array, preparation.intensity, where=image.path)))
-    if item.get("label") and preparation.head_box is None:
-        stored = read_label(
+        refuse(modality_fault(item.get("modality"), header_modality(item["image"])), item["image"])
+    converted = _image(volume, preparation) if stored is None else stored
+    if not labelled:
+        return converted
+    label = to_ras(
+        read_label(
             item["label"],
             image=item["image"],
-            grid=image.grid,
+            grid=volume.grid,
             label_map=item.get("label_map"),
             ignore=item.get("ignore"),
             uneven_slices=options["uneven_slices"],
             series_part=options.get("series_part"),
         )
-        label = to_ras(stored)
+    )
+    if preparation.spacing is not None:
+        label = resample(label, preparation.spacing, mode="nearest")
+    return replace(converted, label=np.ascontiguousarray(label.array))
+
+
+def _image(image: Volume, preparation: Preparation) -> Converted:
+    """The image of a volume as it was read."""
+    fingerprint = scan_fingerprint(image)
+    if preparation.intensity == HOUNSFIELD:
+        refuse(hounsfield_fault(image.array), image.path)
+    else:
+        array = image.array.astype(np.float32)
+        image = replace(image, array=scaled(array, scale_range(array, preparation.intensity, where=image.path)))
     image = to_ras(image)
     if preparation.head_box is not None:
         size, find = preparation.head_box, preparation.find_head
@@ -174,10 +191,5 @@ def convert(item: Mapping[str, Any], preparation: Preparation) -> Converted:
         image = Volume(*box, image.path)
     if preparation.spacing is not None:
         image = resample(image, preparation.spacing, antialias=preparation.antialias)
-        label = resample(label, preparation.spacing, mode="nearest") if label is not None else None
-    return Converted(
-        image=np.ascontiguousarray(rounded(image.array)),
-        label=np.ascontiguousarray(label.array) if label is not None else None,
-        affine=image.affine,
-        fingerprint=fingerprint,
-    )
+    array = np.ascontiguousarray(rounded(image.array))
+    return Converted(image=array, label=None, affine=image.affine, fingerprint=fingerprint)

@@ -10,6 +10,7 @@ from typing import Any
 from monai_cl.data.datalist.items import item_id
 from monai_cl.data.datalist.model import SPLITS, DataList
 from monai_cl.data.store.conversion import Preparation
+from monai_cl.data.store.shared_images import bytes_alone, bytes_freed
 from monai_cl.data.store.volume_store import VolumeStore
 from monai_cl.errors import UserError
 from monai_cl.files import remove, reported
@@ -24,7 +25,7 @@ class HeldVolume:
         lists: names of the lists that have its scan.
         outdated: whether its lists have the scan with other content, another label or another label map by now.
         preparation: how it was made, in words; ``damaged`` where its description cannot be read.
-        bytes: of its files.
+        bytes: of its files, less an image that an entry before it has too.
     """
 
     key: str
@@ -49,7 +50,8 @@ def held_volumes(store: VolumeStore, lists: Sequence[DataList]) -> list[HeldVolu
         for split in SPLITS:
             for item in content.items(split):
                 items.setdefault((str(item.get("dataset", "")), item_id(item)), []).append((content.name, item))
-    return [_look_at(store, key, items) for key in store.all_keys()]
+    sizes = bytes_alone(store.root / key for key in store.all_keys())
+    return [_look_at(store, folder.name, size, items) for folder, size in sizes.items()]
 
 
 def not_needed(held: Iterable[HeldVolume]) -> list[HeldVolume]:
@@ -73,9 +75,11 @@ def remove_volumes(store: VolumeStore, held: Iterable[HeldVolume]) -> int:
     """
     freed = 0
     for one in held:
-        with reported(store.root / one.key, "deleted", remedy="make the store writable"):
-            remove(store.root / one.key)
-        freed += one.bytes
+        folder = store.root / one.key
+        with reported(folder, "deleted", remedy="make the store writable"):
+            size = bytes_freed([folder])
+            remove(folder)
+        freed += size
     return freed
 
 
@@ -83,9 +87,8 @@ _DAMAGED = "damaged"
 
 
 def _look_at(
-    store: VolumeStore, key: str, items: Mapping[tuple[str, str], list[tuple[str, Mapping[str, Any]]]]
+    store: VolumeStore, key: str, size: int, items: Mapping[tuple[str, str], list[tuple[str, Mapping[str, Any]]]]
 ) -> HeldVolume:
-    size = sum(file.stat().st_size for file in (store.root / key).rglob("*") if file.is_file())
     try:
         entry = store.entry(key)
     except UserError:

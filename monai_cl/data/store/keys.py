@@ -24,11 +24,13 @@ class Slot:
         item: of the data list.
         sources: ``image`` and, where the item has one, ``label`` -> what the file contained.
         key: name of the entry.
+        image_key: of its image alone, whatever the list and its labels.
     """
 
     item: Mapping[str, Any]
     sources: Mapping[str, Source]
     key: str
+    image_key: str
 
 
 def slot_of(item: Mapping[str, Any], sources: Mapping[str, Source], preparation: Preparation) -> Slot:
@@ -50,7 +52,8 @@ def slot_of(item: Mapping[str, Any], sources: Mapping[str, Source], preparation:
         content.append({"ignore": int(item["ignore"])})
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     key = ".".join((_slug(dataset) or "volume", _slug(name) or "unnamed", digest, preparation.digest))
-    return Slot(item, sources, key)
+    image = json.dumps([sources["image"].sha256, reading_options(item)], sort_keys=True)
+    return Slot(item, sources, key, f"{hashlib.sha256(image.encode()).hexdigest()[:24]}.{preparation.digest}")
 
 
 def is_key(name: str) -> bool:

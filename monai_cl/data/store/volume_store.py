@@ -2,7 +2,7 @@
 
 Layout on disk: ``store.json``; ``<key>/image.b2nd``, ``label.b2nd``, ``coordinates.npz``, ``entry.json``. A key holds a
 digest of the sources' content and of the preparation, so an entry never changes once it is there; an entry of an
-earlier version may get ``fingerprint.json`` beside it.
+earlier version may get ``fingerprint.json`` beside it. Entries that differ by their list or labels have one image file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from monai_cl.data.store.keys import Slot, is_key, slot_of
 from monai_cl.data.store.later_fingerprint import later_fingerprint
 from monai_cl.data.store.locks import Busy, entry_lock
 from monai_cl.data.store.remedies import prepare_line
+from monai_cl.data.store.shared_images import image_holder, link_image, note_holder
 from monai_cl.data.store.sources import Source, cached_fingerprint, fingerprint
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_json
@@ -146,9 +147,11 @@ class VolumeStore:
         if slot.key not in self:
             with entry_lock(self.root, slot.key, wait=wait):
                 if slot.key not in self:
-                    converted = convert(slot.item, self.preparation)
+                    holder = image_holder(self.root, slot.image_key)
+                    stored = None if holder is None else self._image(holder)
+                    converted = convert(slot.item, self.preparation, stored=stored)
                     _check_untouched(slot.sources)
-                    self._write(slot, converted)
+                    self._write(slot, converted, holder)
                     return slot.key
         # made for this list or for another one, which declares other labels
         check_label_ids(slot.item, self.entry(slot.key).classes)
@@ -239,7 +242,10 @@ class VolumeStore:
         self._forget()
         return integrity.repair(self, sources=sources)
 
-    def _write(self, slot: Slot, converted: Converted) -> None:
+    def _image(self, holder: StoreEntry) -> Converted:
+        return Converted(self.read(holder.key), None, holder.affine, str(holder.fingerprint))
+
+    def _write(self, slot: Slot, converted: Converted, holder: StoreEntry | None) -> None:
         item = slot.item
         arrays = {"image": converted.image, "label": converted.label}
         made = json.loads(json.dumps(self.preparation.of(item).parameters))
@@ -248,6 +254,8 @@ class VolumeStore:
         check_label_ids(item, voxels)
         with new_directory(self.root / slot.key, keep_existing=True) as folder:
             for kind, array in arrays.items():
+                if kind == "image" and holder is not None and link_image(holder, folder):
+                    continue
                 if array is not None:
                     write_array(folder / f"{kind}.b2nd", array, self.preparation.layout)
             save_coordinates(folder, coordinates)
@@ -273,6 +281,7 @@ class VolumeStore:
                 ends = (converted.image.min((0, 1)), converted.image.max((0, 1)))
                 content["slice_range"] = np.stack(ends, axis=1).tolist()
             save_entry(folder, content)
+        note_holder(self.root, slot.image_key, slot.key)
 
     def _array(self, key: str, kind: str) -> StoredArray:
         if self._process != os.getpid():

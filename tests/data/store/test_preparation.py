@@ -56,10 +56,10 @@ def test_an_unforeseen_failure_skips_one_item(tmp_path, monkeypatch, kind):
 
     convert = store.convert
 
-    def fragile(item, preparation):
+    def fragile(item, preparation, **options):
         if item["id"] == "case1":
             raise kind("odd file")
-        return convert(item, preparation)
+        return convert(item, preparation, **options)
 
     monkeypatch.setattr(store, "convert", fragile)
     result = quietly(items_of(tmp_path), tmp_path / "store")

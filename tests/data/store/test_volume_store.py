@@ -354,8 +354,8 @@ class TestBadInput:
 
         convert = module.convert
 
-        def meanwhile(item, preparation):
-            converted = convert(item, preparation)
+        def meanwhile(item, preparation, **options):
+            converted = convert(item, preparation, **options)
             write_nifti(item["image"], ct_array(seed=9), affine_of("LPS"))
             return converted
 
