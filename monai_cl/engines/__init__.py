@@ -49,7 +49,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.voxel_probe": ("VoxelProbe",),
         "handlers.wandb_run": ("WandbRun",),
         "handlers.weight_average": ("WeightAverage",),
-        "accumulation": ("accumulated_step",),
+        "accumulation": ("accumulated_step", "check_accumulation"),
         "larc": ("LARC", "clustering_optimizer"),
         "launch.command_line": ("Invocation", "invocation"),
         "launch.deployed_network": ("deployed_network", "random_weights"),

@@ -20,6 +20,36 @@ from monai_cl.processes import rank
 logger = logging.getLogger(__name__)
 
 
+def check_accumulation(parts: int, *, loss: Any, batch_size: int) -> None:
+    """Refuse what `accumulated_step` refuses, before anything is prepared.
+
+    Args:
+        parts: in how many parts a batch goes through the network.
+        loss: of the trainer, or its class.
+        batch_size: samples of a process and step.
+
+    Raises:
+        UserError: as `accumulated_step`.
+    """
+    if not isinstance(parts, int) or parts < 1 or batch_size % parts:
+        raise UserError(
+            "accumulate",
+            expected=f"a divisor of batch_size={batch_size}",
+            found=repr(parts),
+            remedy="batch_size is the number of samples of a step, which is divided; choose them together",
+        )
+    if parts == 1:
+        return
+    batchwise = getattr(loss, "batchwise", f"{type(loss).__name__} is not known to be a mean over samples")
+    if batchwise:
+        raise UserError(
+            "accumulate",
+            expected="a loss that is a mean over the samples of a batch, or 1",
+            found=f"{parts}, and {batchwise}: the mean over parts would be another loss",
+            remedy="set --accumulate 1",
+        )
+
+
 def accumulated_step(
     parts: int, *, loss: nn.Module, batch_size: int, network: nn.Module | None = None
 ) -> Callable[[Engine, Any], Any] | None:
@@ -39,23 +69,9 @@ def accumulated_step(
     Raises:
         UserError: parts that do not divide the batch, a loss whose mean over parts is another loss.
     """
-    if not isinstance(parts, int) or parts < 1 or batch_size % parts:
-        raise UserError(
-            "accumulate",
-            expected=f"a divisor of batch_size={batch_size}",
-            found=repr(parts),
-            remedy="batch_size is the number of samples of a step, which is divided; choose them together",
-        )
+    check_accumulation(parts, loss=loss, batch_size=batch_size)
     if parts == 1:
         return None
-    batchwise = getattr(loss, "batchwise", f"{type(loss).__name__} is not known to be a mean over samples")
-    if batchwise:
-        raise UserError(
-            "accumulate",
-            expected="a loss that is a mean over the samples of a batch, or 1",
-            found=f"{parts}, and {batchwise}: the mean over parts would be another loss",
-            remedy="set --accumulate 1",
-        )
     norms = [] if network is None else [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if norms and rank() == 0:
         logger.warning(

@@ -65,8 +65,9 @@ def test_activations_that_are_computed_twice_train_the_same_network(train, tmp_p
     ],
 )
 def test_where_it_would_be_another_loss_it_is_refused_before_anything_runs(train, tmp_path, bundle, options, reason):
-    refused = train(bundle, tmp_path / "run", **options, accumulate=2)
+    refused = train(bundle, tmp_path / "run", **options, accumulate=2, store_dir=str(tmp_path / "store"))
     assert refused.status != 0
     assert "Traceback" not in refused.err
     assert reason in refused.last_error_line
     assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "store").exists()  # which takes hours of many scans

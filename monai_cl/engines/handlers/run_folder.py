@@ -103,8 +103,23 @@ def best_score(results: Mapping[str, Any]) -> str | None:
     return f"loss {losses[-1]:.4g}" if losses else None
 
 
+def organ_scores(results: Mapping[str, Any]) -> dict[str, float]:
+    """Dice of each organ at the best validation, else those of the results themselves, without organs that no scan has.
+
+    Args:
+        results: see `monai_cl.data.run_record`.
+    """
+    iteration = (results.get("best") or {}).get("iteration")
+    found = dict((results.get("metrics") or {}).get("dice") or {})
+    for name, points in (results.get("curves") or {}).items():
+        base, _, organ = name.partition("/")
+        if base == "dice" and organ in found:
+            found[organ] = dict(points).get(iteration, found[organ])
+    return {organ: value for organ, value in found.items() if isinstance(value, int | float)}
+
+
 def describe_end(folder: Path, results: Mapping[str, Any], *, validation_seconds: float = 0.0) -> str:
-    """What a run prints when it is finished: its score, where its results are, and commands that use it.
+    """What a run prints when it is finished: its scores, where its results are, and commands that use it.
 
     Args:
         folder: of the run.
@@ -113,6 +128,8 @@ def describe_end(folder: Path, results: Mapping[str, Any], *, validation_seconds
     """
     score = best_score(results)
     lines = [f"finished after {results.get('iterations')} iterations" + (f", {score}" if score else "")]
+    if organs := organ_scores(results):
+        lines.append("Dice: " + ", ".join(f"{organ} {value:.3f}" for organ, value in organs.items()))
     if validation_seconds and results["wall_seconds"]:
         share = f"{validation_seconds / results['wall_seconds']:.0%} of it in validations (--val_interval)"
         lines.append(f"took {results['wall_seconds']:.0f} s, {share}")

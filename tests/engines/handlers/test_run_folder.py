@@ -44,6 +44,25 @@ def test_a_finished_run_says_its_score_its_place_and_what_follows():
     assert ", loss 2.5\n" in describe_end(Path("run"), losses)
 
 
+def test_a_finished_segmentation_says_each_organs_dice_of_the_validation_that_model_pt_is_of():
+    results = {
+        "kind": "segmentation",
+        "bundle": "btcv_unetr_segmentation",
+        "iterations": 40,
+        "metrics": {"mean_dice": 0.5, "dice": {"liver": 0.4, "left kidney": 0.6, "gallbladder": None}},
+        "curves": {
+            "dice/liver": [[20, 0.8], [40, 0.4]],
+            "dice/left kidney": [[20, 0.7], [40, 0.6]],
+            "loss": [[1, 2.0]],
+        },
+    }
+    line = "\nDice: liver {}, left kidney {}\n"
+    best = {**results, "best": {"iteration": 20, "mean_dice": 0.75}}
+    assert line.format("0.800", "0.700") in describe_end(Path("run"), best)
+    assert line.format("0.400", "0.600") in describe_end(Path("run"), results)
+    assert "\nDice: " not in describe_end(Path("run"), {**results, "metrics": {"auc": 0.9}})
+
+
 def test_the_readme_names_the_files_of_the_kind_of_run(tmp_path):
     write_readme(tmp_path, kind="segmentation", bundle="spleen_unetr_segmentation", name="one")
     text = (tmp_path / "README.txt").read_text(encoding="utf-8")
