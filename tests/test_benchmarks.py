@@ -147,3 +147,17 @@ def test_labels_from_scores_are_compared_on_a_scan(load, tmp_path, monkeypatch, 
     assert record["scan"] == [20, 16, 12]
     assert record["voxels_that_differ"] < 40
     assert set(record["seconds"]) == {"InvertLabelsd", "Invertd, AsDiscreted"}
+
+
+def test_a_start_is_measured_by_the_processor_time_of_a_fresh_process(load, monkeypatch):
+    module = load("start_time")
+    busy = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    monkeypatch.setattr(
+        module,
+        "STARTS",
+        {"nothing": ["-c", "pass"], "busy": ["-c", busy], "asleep": ["-c", "import time; time.sleep(0.3)"]},
+    )
+    found = module.measure(2)
+    assert list(found) == ["nothing", "busy", "asleep"]
+    assert found["busy"] >= found["nothing"] + 0.2
+    assert found["asleep"] < 0.2

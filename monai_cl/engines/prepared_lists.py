@@ -203,6 +203,9 @@ def prepare_all(
             found="nothing to prepare, the data list selects no item",
             remedy="correct the fold or the list",
         )
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        remedy = "1 prepares in the process itself"
+        raise UserError("prepare_workers", expected="an integer >= 1", found=repr(workers), remedy=remedy)
     stores = _OBSERVED.get()
     if stores is not None and preparation.layout == "volume":
         VolumeStore.create(store, preparation)

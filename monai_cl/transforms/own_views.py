@@ -74,14 +74,15 @@ class OwnViews:
 
 def _check(member: object) -> None:
     kind = type(member)
+    if kind.__module__.startswith(_MOVING) and kind.__name__.removesuffix("d") not in _STILL:
+        remedy = (
+            "leave it out; patches are turned and deformed before, together with their labels: see warp and geometry"
+        )
+        raise UserError("views", expected=f"a transform {_ALIGNED}", found=kind.__name__, remedy=remedy)
     if isinstance(member, MapTransform):
         remedy = f"name the transform of arrays, {kind.__name__.removesuffix('d')}, without keys"
-        raise UserError(
-            "views", expected="a transform of an array", found=f"{kind.__name__}, of a dictionary", remedy=remedy
-        )
-    if kind.__module__.startswith(_MOVING) and kind.__name__ not in _STILL:
-        remedy = "leave it out; patches are turned and deformed before, together with their labels: see warp"
-        raise UserError("views", expected=f"a transform {_ALIGNED}", found=kind.__name__, remedy=remedy)
+        found = f"{kind.__name__}, of a dictionary"
+        raise UserError("views", expected="a transform of an array", found=found, remedy=remedy)
 
 
 def _members(transform: object) -> Iterator[object]:

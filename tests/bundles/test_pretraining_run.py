@@ -214,8 +214,9 @@ def test_scans_without_label_train_what_needs_none(train, tmp_path, partly_label
     ],
 )
 def test_cubes_that_do_not_fill_the_patch_are_refused_before_a_step(train, tmp_path, option, text):
-    run = train(PRETRAINING, tmp_path / "run", preset="masked", **option)
+    run = train(PRETRAINING, tmp_path / "run", preset="masked", **option, store_dir=str(tmp_path / "store"))
     assert run.status == 1
+    assert not (tmp_path / "store").exists()
     assert text in run.err
     assert "Traceback" not in run.err
 

@@ -230,6 +230,7 @@ def test_an_own_function_makes_views():
         ([{"_target_": "OneOf", "transforms": [{"_target_": "RandRotate90", "prob": 1.0}]}], "found RandRotate90"),
         ([{"_target_": "Rand3DElastic", "sigma_range": [1, 2], "magnitude_range": [1, 2]}], "found Rand3DElastic"),
         ([{"_target_": "CenterSpatialCrop", "roi_size": 4}], "found CenterSpatialCrop"),
+        ([{"_target_": "RandFlipd", "keys": "image", "prob": 1.0}], "found RandFlipd.*leave it out"),
         ([{"_target_": "RandGaussianNoised", "keys": "image"}], "of a dictionary.*RandGaussianNoise, without keys"),
         (["$len"], r"found \(\) of a patch"),
         ({"_target_": "Lambda", "func": "$lambda image: image[..., 1:]"}, r"found \(1, 12, 12, 11\) of a patch"),

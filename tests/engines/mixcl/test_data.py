@@ -308,3 +308,10 @@ def test_an_inference_without_volumes_or_with_a_missing_one_is_refused(tmp_path)
         inference_items([])
     with pytest.raises(UserError, match=r"gone\.nii\.gz: no such volume"):
         inference_items([str(tmp_path / "gone.nii.gz")])
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5])
+def test_a_wrong_number_of_processes_is_refused_by_the_name_of_its_key(tmp_path, workers):
+    with pytest.raises(UserError, match=f"prepare_workers: expected an integer >= 1, found {workers}.*1 prepares in"):
+        mixcl_patches(write_list(tmp_path), store=tmp_path / "store", prepare_workers=workers, patch_size=8)
+    assert not (tmp_path / "store").exists()
