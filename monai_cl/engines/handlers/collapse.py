@@ -40,7 +40,8 @@ class CollapseWatch:
     """Handler: logs mean cosine and effective rank of a run's embeddings and warns, once, when they have collapsed.
 
     The curves are ``mean_cosine/<key>`` and ``effective_rank/<key>``. An untrained TinyNet starts collapsed (cosine
-    ≈ 1.000), so only a cosine that stays above 0.99 after 200 iterations counts. The effective rank is not a
+    ≈ 1.000), so only a cosine above 0.99 in five measurements in a row, after 200 iterations, counts: a single batch may come
+    close and the run go on learning. The effective rank is not a
     criterion: two well separated classes have rank 1.
 
     Args:
@@ -52,7 +53,7 @@ class CollapseWatch:
         ValueError: an option out of its range.
     """
 
-    limit, grace = 0.99, 200
+    limit, grace, lasting = 0.99, 200, 5
 
     def __init__(
         self,
@@ -67,15 +68,15 @@ class CollapseWatch:
             raise ValueError("keys must name at least one output of the network")
         self.recorder, self.keys = recorder, tuple(keys)
         self.every = int(every)
-        self.warned = False
+        self.warned, self._in_a_row = False, 0
 
-    def state_dict(self) -> dict[str, bool]:
-        """Whether it has warned: a resumed run does not warn again."""
-        return {"warned": self.warned}
+    def state_dict(self) -> dict[str, int]:
+        """Whether it has warned, for a resumed run does not warn again, and how often in a row it could have."""
+        return {"warned": self.warned, "in_a_row": self._in_a_row}
 
-    def load_state_dict(self, state: dict[str, bool]) -> None:
-        """Restore it."""
-        self.warned = state["warned"]
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Restore it; a checkpoint of an earlier version counts from 0."""
+        self.warned, self._in_a_row = bool(state["warned"]), state.get("in_a_row", 0)
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, before the recorder."""
@@ -97,7 +98,8 @@ class CollapseWatch:
                 self._judge(engine.state.iteration, cosine, rank)
 
     def _judge(self, iteration: int, cosine: float, rank: float) -> None:
-        if self.warned or iteration <= self.grace or not cosine > self.limit:
+        self._in_a_row = self._in_a_row + 1 if iteration > self.grace and cosine > self.limit else 0
+        if self.warned or self._in_a_row < self.lasting:
             return
         self.warned = True
         logger.warning(

@@ -64,9 +64,9 @@ def test_mean_cosine_needs_two_rows():
         mean_cosine(torch.zeros(1, 3))
 
 
-def impatient(grace: int, **options) -> CollapseWatch:
+def impatient(grace: int, *, lasting: int = 1, **options) -> CollapseWatch:
     watch = CollapseWatch(**options)
-    watch.grace = grace
+    watch.grace, watch.lasting = grace, lasting
     return watch
 
 
@@ -126,3 +126,18 @@ def test_wrong_options_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             CollapseWatch(**options)
+
+
+def test_a_batch_that_comes_close_in_passing_is_not_a_collapse(tmp_path, caplog):
+    steps = [collapsed()] * 2 + [spread()] + [collapsed()] * 2 + [spread()]
+    with caplog.at_level(logging.WARNING, logger=WATCHED):
+        run(impatient(0, lasting=3, every=1), steps)
+    assert not caplog.records
+    # two before and one behind a resumption are three
+    for epochs in (1, 2):
+        engine = Engine(lambda _, z: {"pred": {"embedding": z}})
+        impatient(0, lasting=3, keys=("embedding",), every=1).attach(engine)
+        Checkpoints(save={"network": torch.nn.Linear(1, 1)}, output_dir=tmp_path).attach(engine)
+        engine.run([collapsed()] * 2, max_epochs=epochs)
+        assert caplog.text.count("have collapsed") == epochs - 1
+    assert "at iteration 3 their mean cosine" in caplog.text
