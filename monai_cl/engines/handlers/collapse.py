@@ -40,9 +40,9 @@ class CollapseWatch:
     """Handler: logs mean cosine and effective rank of a run's embeddings and warns, once, when they have collapsed.
 
     The curves are ``mean_cosine/<key>`` and ``effective_rank/<key>``. An untrained TinyNet starts collapsed (cosine
-    ≈ 1.000), so only a cosine above 0.99 in five measurements in a row, after 200 iterations, counts: a single batch may come
-    close and the run go on learning. The effective rank is not a
-    criterion: two well separated classes have rank 1.
+    ≈ 1.000), so only a cosine above 0.99 in five measurements in a row, after 200 iterations, counts: a single batch
+    may come close and the run go on learning. The effective rank is not a criterion: two well separated classes have
+    rank 1.
 
     Args:
         recorder: the run's recorder, or None to warn only.
