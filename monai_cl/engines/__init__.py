@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "handlers.collapse": ("CollapseWatch",),
         "handlers.feature_probe": ("FeatureProbe",),
         "handlers.loss_diagnostics": ("LossDiagnostics",),
+        "handlers.balanced_terms": ("BalancedTerms",),
         "handlers.loss_schedule": ("LossSchedule",),
         "handlers.measures": ("effective_rank", "gradient_norms"),
         "handlers.meta_labels": ("MetaLabelDiagnostics", "MetaLabelPace"),

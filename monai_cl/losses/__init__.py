@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "correlation": ("aligned_features", "identity_correlation", "identity_penalty"),
         "segmentation": ("supervised_loss",),
         "mixcl_loss": ("MixCLLoss", "MixCLOptions", "mixcl_terms"),
-        "presets": ("mask_ratio", "mixcl_preset", "view_geometry"),
+        "presets": ("balance_interval", "mask_ratio", "mixcl_preset", "view_geometry"),
         "contrastive": (
             "weighted_contrastive_loss",
             "log_weighted_contrastive_loss",

@@ -149,6 +149,7 @@ class MixCLLoss(nn.Module):
 
     Attributes:
         factors: of each weight above 0, see `monai_cl.engines.LossSchedule`.
+        balance: further factors, where `monai_cl.engines.BalancedTerms` sets them.
         terms: the unweighted terms of the last call, attached to the graph (for the gradient norm of each term).
         diagnostics: detached scalars of the last call.
 
@@ -185,6 +186,7 @@ class MixCLLoss(nn.Module):
             raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
         self.clustering = SwappedPredictionLoss(**(codes or {})) if clustering_weight > 0 else None
         self.factors = {name: 1.0 for name, weight in self.weights.items() if weight > 0}
+        self.balance: dict[str, Tensor] = {}
         self.terms: dict[str, Tensor] = {}
         self.diagnostics: dict[str, Tensor] = {}
 
@@ -197,14 +199,18 @@ class MixCLLoss(nn.Module):
 
     def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the terms, a scalar."""
-        weighted = [name for name in TERMS if self.weights[name] > 0]
+        named = [name for name in TERMS if self.weights[name] > 0]
         self.diagnostics = {}
-        self.terms = mixcl_terms(outputs, targets, terms=weighted, diagnostics=self.diagnostics, **self.options)
+        self.terms = mixcl_terms(outputs, targets, terms=named, diagnostics=self.diagnostics, **self.options)
         if self.clustering is not None:
             parts = [_part(outputs, "outputs", name, CLUSTERING) for name in self.clustering.outputs]
             self.terms[CLUSTERING] = self.clustering(*parts)
             self.diagnostics |= self.clustering.diagnostics
-        return torch.stack([self.weights[name] * self.factors[name] * term for name, term in self.terms.items()]).sum()
+        weighted = []
+        for name, term in self.terms.items():
+            weight = self.weights[name] * self.factors[name] * self.balance.get(name, 1.0)
+            weighted.append(weight * term)
+        return torch.stack(weighted).sum()
 
     def after_step(self) -> None:
         """Let the queue of the clustering term take the step's embeddings."""

@@ -49,6 +49,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     # Terms whose gradients on the encoder have the same order of magnitude.
     "balanced": _BALANCED,
     "hybrid": {**_BALANCED, "supervised_weight": 1.0},
+    # As hybrid, its weights shares of the gradient on the encoder, see `balance_interval`.
+    "measured": {**_BALANCED, "label_weight": 1.0, "supervised_weight": 1.0},
     # As hybrid, with views that differ in geometry too, see `view_geometry`.
     "aligned": {**_BALANCED, "supervised_weight": 1.0},
     # The positive control: if it does not improve, the set-up is wrong.
@@ -91,12 +93,22 @@ def view_geometry(name: str) -> dict[str, float]:
     return dict(_GEOMETRY.get(name, {}))
 
 
+def balance_interval(name: str) -> int:
+    """Iterations between measurements of the terms' gradients, by which a preset balances them; 0: it does not.
+
+    Args:
+        name: see `mixcl_preset`.
+    """
+    return 20 if name == "measured" else 0
+
+
 def mixcl_preset(name: str, **overrides: Any) -> dict[str, Any]:
     """Keyword arguments of :class:`monai_cl.losses.MixCLLoss` (all but ``class_counts``) by name.
 
     Args:
-        name: ``paper``, ``balanced``, ``hybrid``, ``aligned``, ``supervised``, ``masked``, ``masked_hybrid``,
-            ``clustering``, ``clustering_hybrid``, or an ablation: ``identity``, ``label``, ``reconstruction``.
+        name: ``paper``, ``balanced``, ``hybrid``, ``measured``, ``aligned``, ``supervised``, ``masked``,
+            ``masked_hybrid``, ``clustering``, ``clustering_hybrid``, or an ablation: ``identity``, ``label``,
+            ``reconstruction``.
         overrides: values that replace the preset's; ``class_counts`` may be among them.
 
     Returns:

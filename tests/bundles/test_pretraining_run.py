@@ -140,7 +140,17 @@ def test_its_files_say_which_scans_it_was_trained_on(encoder, pretraining, cohor
 @pytest.mark.parametrize(
     "preset",
     [
-        *("paper", "balanced", "aligned", "supervised", "masked", "masked_hybrid", "clustering", "clustering_hybrid"),
+        *(
+            "paper",
+            "balanced",
+            "measured",
+            "aligned",
+            "supervised",
+            "masked",
+            "masked_hybrid",
+            "clustering",
+            "clustering_hybrid",
+        ),
         *("identity", "label", "reconstruction"),
     ],
 )
@@ -150,6 +160,7 @@ def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
     on = {
         "paper": set(TERMS[:3]),
         "balanced": set(TERMS[:3]),
+        "measured": set(TERMS),
         "aligned": set(TERMS),
         "masked": {TERMS[2]},
         "masked_hybrid": set(TERMS[2:]),

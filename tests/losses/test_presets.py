@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from monai_cl.errors import UserError
-from monai_cl.losses import MixCLLoss, mask_ratio, mixcl_preset, view_geometry
+from monai_cl.losses import MixCLLoss, balance_interval, mask_ratio, mixcl_preset, view_geometry
 from monai_cl.transforms import draw_movement
 
 NAMES = [
     "paper",
     "balanced",
     "hybrid",
+    "measured",
     "aligned",
     "supervised",
     "masked",
@@ -74,6 +75,12 @@ def test_aligned_is_hybrid_with_a_moved_view():
     options = view_geometry("aligned")
     assert options["probability"] == 1
     draw_movement(np.random.default_rng(0), size=(8, 8, 8), spacing=(1, 1, 1), **options)
+
+
+def test_measured_balances_the_terms_of_hybrid():
+    assert weights("measured") == (1, 1, 1, 1)
+    assert mixcl_preset("measured")["identity_levels"] == mixcl_preset("hybrid")["identity_levels"]
+    assert [name for name in NAMES if balance_interval(name)] == ["measured"]
 
 
 def test_clustering_stands_alone_or_beside_labels():

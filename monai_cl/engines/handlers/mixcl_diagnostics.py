@@ -53,9 +53,8 @@ class MixCLDiagnostics:
         if not self.every or (iteration - 1) % self.every or getattr(engine.state, "part", 0):
             return
         for name, norm in gradient_norms(self.loss.terms, self.network.encoder_parameters()).items():
-            self.recorder.add(
-                f"encoder_gradient/{name}", iteration, self.loss.weights[name] * self.loss.factors[name] * norm.double()
-            )
+            weight = self.loss.weights[name] * self.loss.factors[name] * self.loss.balance.get(name, 1.0)
+            self.recorder.add(f"encoder_gradient/{name}", iteration, weight * norm.double())
         for level, z in enumerate(state_of(engine).output["pred"]["levels"]):
             if z is None:
                 continue

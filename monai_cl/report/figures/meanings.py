@@ -15,6 +15,7 @@ _MEANINGS = {
     "gradient_norm": "Length of all gradients together, before clipping. Peaks precede a loss that diverges.",
     "learning_rate": "Of the last group of parameters, as the schedule has it.",
     "factor": "What the weight of this term is multiplied by, as loss_schedule has it.",
+    "balance": "What the weight of this term is multiplied by, so that its gradient at the encoder has its share.",
     "skipped_steps": "Steps that were left out because loss or gradient were not finite.",
     "encoder_gradient": "Length of one term's gradient at the encoder, times its weight: what drives it.",
     "gradient_cosine": "Below 0 two meta-labels pull the encoder in opposite directions.",
