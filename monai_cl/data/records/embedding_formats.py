@@ -89,7 +89,8 @@ def write_npz(path: Path, vectors: np.ndarray, columns: Columns, about: str) -> 
         about: JSON.
     """
     with new_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **feature_arrays(vectors, columns, json.loads(about)), embedding=np.array(about))
+        arrays: dict[str, Any] = {**feature_arrays(vectors, columns, json.loads(about)), "embedding": np.array(about)}
+        np.savez(file, **arrays)
 
 
 def feature_arrays(vectors: np.ndarray, columns: Columns, about: Mapping[str, Any]) -> dict[str, np.ndarray]:

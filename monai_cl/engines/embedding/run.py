@@ -131,7 +131,7 @@ def embed(
 
 
 def _items(scans: Any, **reading: Any) -> list[dict[str, Any]]:
-    given = [scans] if isinstance(scans, str | Path) else list(scans)
+    given: list[Any] = [scans] if isinstance(scans, str | Path) else list(scans)
     if given and all(isinstance(one, Mapping) for one in given):
         return [dict(one) for one in given]
     return embedding_items(given, **reading)
