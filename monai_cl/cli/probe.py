@@ -20,8 +20,8 @@ def probe_command(
     """Test frozen features: logistic regression on slices, mean probability per patient, AUC over folds of patients.
 
     Writes results.json, patients.csv, folds.json, roc.png, pca.png and probe.npz (a probe fitted on all patients, for
-    new scans). With several files each one gets its own subfolder of the output, named also by its folder where names
-    repeat, all on the same folds, and the output gets the tables that compare them.
+    new scans). With several files each one gets its own subfolder of the output, named also by its folder or ending
+    where names repeat, all on the same folds, and the output gets the tables that compare them.
 
     Examples:
         python -m monai_cl probe wsp.npz simclr.npz --output runs/probe
@@ -29,7 +29,7 @@ def probe_command(
 
     Args:
         features: .npz files with features, patient, label and, where known, depth (monai_cl.engines.extract_features
-            and monai_cl.data.write_features make them).
+            and monai_cl.data.write_features make them), and tables of embeddings (.npz, .csv, .parquet).
         output: folder for the results.
         folds: a folds.json to use; made from the patient ids and the seed when not given.
         fold_count: folds to make.
@@ -52,23 +52,29 @@ def probe_command(
     from monai_cl.report import classification_tables, find_runs, pca_figure, roc_figure
 
     if not features:
-        raise UserError("probe", expected="at least one features file (.npz)", found="none")
+        raise UserError("probe", expected="at least one features file (.npz) or table of embeddings", found="none")
     paths = [Path(str(path)) for path in features]
     twice = next((path for number, path in enumerate(paths) if path in paths[:number]), None)
     if twice is not None:
         raise UserError("probe", expected="each features file once", found=f"{twice} twice", remedy="leave one out")
     # files of one name, as every inference of an encoder writes it, are told apart by their folders
-    names = list(result_names([path.with_suffix("") for path in paths]).values())
+    bare = [path.with_suffix("") for path in paths]
+    names = list(result_names([b if bare.count(b) == 1 else path for b, path in zip(bare, paths)]).values())
     if method is not None and len(paths) > 1:
         raise UserError("--method", expected="one features file, which it names", found="several")
     if fold_count < 2:
         raise UserError("--fold_count", expected="2 or more", found=fold_count)
     root, grade = Path(str(output)), Grade(target_field, positive_from)
     shared = None if folds is None else read_folds(str(folds))
-    for path, name in zip(paths, names):
-        slice_features = read_features(path, grade=grade)
+    # all are checked before the first is probed
+    loaded = [read_features(path, grade=grade) for path in paths]
+    for path, slice_features in zip(paths, loaded):
+        labels = slice_features.patient_labels()
         if shared is None:
-            shared = stratified_folds(slice_features.patient_labels(), count=fold_count, seed=seed, source=path)
+            shared = stratified_folds(labels, count=fold_count, seed=seed, source=path)
+        shared.require(labels)
+        shared.require_classes(labels)
+    for path, name, slice_features in zip(paths, names, loaded):
         folder = root if len(paths) == 1 else root / name
         run_probe(
             slice_features,

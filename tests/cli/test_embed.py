@@ -43,7 +43,7 @@ def test_one_command_embeds_draws_searches_and_probes(folder, capsys):
     more = ("--table", folder / "stages.csv", "--plot", "pca", "--colour", "stage", "--nearest", "s3")
     assert run(*words, *more, "--probe", "stage", "--fold_count", 3, "--neighbours", 2) == 0
     shown = capsys.readouterr().out
-    assert "embedded" not in shown
+    assert "embedded 0 scans; 6 were there already" in shown
     assert output.read_bytes() == before
     nearest = [line.split() for line in shown.splitlines() if line.startswith("  ")]
     table = read_embeddings(output)

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from monai_cl.cli.probe import probe_command
-from monai_cl.data import read_results, write_features
+from monai_cl.data import EmbeddingTable, read_results, write_embeddings, write_features
 from monai_cl.engines import read_folds
 from monai_cl.errors import UserError
 from tests.engines.probe.feature_cohorts import feature_cohort
@@ -68,6 +69,32 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
         path.parent.mkdir()
     probe_command(*(features(path) for path in paths), output=tmp_path / "run")
     assert {file.parent.name for file in (tmp_path / "run").glob("*/results.json")} == {"one_features", "two_features"}
+
+
+@pytest.mark.slow
+def test_tables_of_embeddings_of_any_format_give_one_result(tmp_path):
+    made = feature_cohort(patients=20, slices=3)
+    columns = {"id": made.slice.tolist(), "patient": made.patient.tolist(), "image": ["i"] * len(made)}
+    table = EmbeddingTable(made.features, columns | {"target": made.label.tolist()})
+    endings = [*(["parquet"] if find_spec("pyarrow") else []), "csv", "npz"]
+    paths = [write_embeddings(tmp_path / f"f.{ending}", table) for ending in endings]
+    probe_command(*paths, output=tmp_path / "run")
+    folders = sorted(path.parent for path in (tmp_path / "run").glob("*/results.json"))
+    assert [folder.name for folder in folders] == sorted(path.name for path in paths)
+    assert len({read_results(folder)["metrics"]["auc"] for folder in folders}) == 1
+
+
+def test_no_file_is_probed_before_all_are_known_to_fit(tmp_path, monkeypatch):
+    def probed(*args, **options):
+        raise AssertionError("probed")
+
+    monkeypatch.setattr("monai_cl.engines.probe.run.run_probe", probed)
+    good, fewer = features(tmp_path / "a.npz"), features(tmp_path / "b.npz", patients=18)
+    with pytest.raises(UserError, match="expected a features file"):
+        probe_command(good, tmp_path / "missing.npz", output=tmp_path / "run")
+    with pytest.raises(UserError, match=r"the features lack patients? "):
+        probe_command(good, fewer, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_does_not_fit_is_reported(tmp_path):

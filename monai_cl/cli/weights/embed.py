@@ -52,8 +52,8 @@ def embed_command(
         scans: volume files, DICOM series, folders of both, and data lists (.json).
         output: .npz, .csv, or .parquet (needs pyarrow) file to write.
         unit: scan, slice or patch: what gets a vector.
-        level: of the encoder, 0 (the finest) to 4, to average over the body or the organ; default: 4 of a UNETR, of
-            others their own representation.
+        level: of the encoder, from 0, the finest, to average over the body or the organ; default: the deepest of 3-D
+            encoders of patches, of others their own representation.
         organ: to average over: its name in a data list, or its value in --masks; default: the body.
         masks: folder of label maps named as the scans, <id>.nii.gz or <id>_seg.nii.gz.
         table: CSV or TSV file whose column id or patient says of whom a row is; its other columns can be used below.
@@ -78,12 +78,14 @@ def embed_command(
         overwrite: replace a table of another encoder, other options or other scans.
         skip: leave out scans that cannot be used.
     """
-    from monai_cl.data.records.embeddings import check_table_name
+    from monai_cl.data.records.embeddings import check_place
     from monai_cl.engines import embed, embedding_items, join_table, read_encoder
+    from monai_cl.engines.embedding.ahead import expected_table
     from monai_cl.engines.embedding.extraction import pooled_level
 
-    path = check_table_name(output)
-    if colour is not None and plot in (None, False):
+    path = check_place(output)
+    method = None if plot in (None, False) else "pca" if plot is True else str(plot)
+    if colour is not None and method is None:
         raise UserError("--colour", expected="--plot pca or --plot umap beside it", found="no --plot")
     if not scans:
         raise UserError(
@@ -91,22 +93,30 @@ def embed_command(
         )
     frozen = read_encoder(str(encoder))
     pooled_level(frozen, unit, level)
-    reading = {
-        "data_root": data_root,
-        "splits": names_of(splits),
-        "modality": modality,
-        "series_part": series_part,
-        "uneven_slices": uneven_slices,
-        "allow_outside": allow_outside,
-    }
-    own: dict[str, Any] = {"organ": organ, "masks": masks, **reading}
-    named = [str(scan) for scan in scans]
+    items = embedding_items(
+        [str(scan) for scan in scans],
+        organ=organ,
+        masks=masks,
+        data_root=data_root,
+        splits=names_of(splits),
+        modality=modality,
+        series_part=series_part,
+        uneven_slices=uneven_slices,
+        allow_outside=allow_outside,
+    )
+    # hours may pass until these are used
+    expected = expected_table(frozen, items, unit=unit, source=path)
+    if table is not None:
+        expected = join_table(expected, str(table))
+    _check_uses(expected, method, colour or "patient", nearest, neighbours, probe, fold_count, seed)
     made = embed(
         frozen,
-        named,
+        items,
         output=path,
         unit=unit,
         level=level,
+        organ=organ,
+        masks=masks,
         find_head=find_head,
         batch_size=batch_size,
         workers=workers,
@@ -114,19 +124,43 @@ def embed_command(
         overwrite=overwrite,
         skip=skip,
         progress=True,
-        **own,
     )
     for name, reason in made.about["left_out"].items():
         echo(f"left out: {name}: {reason}")
     echo(f"wrote {path}: {len(made)} vectors of {made.vectors.shape[1]} numbers, {len(set(made.columns['id']))} scans")
     if table is not None:
         made = join_table(made, str(table))
-    if plot not in (None, False):
-        _draw(made, path, "pca" if plot is True else str(plot), colour or "patient", seed)
+    if method is not None:
+        _draw(made, path, method, colour or "patient", seed)
     if nearest is not None:
-        _search(frozen, made, path, str(nearest), neighbours, embedding_items(named, **own), find_head)
+        _search(frozen, made, path, str(nearest), neighbours, items, find_head)
     if probe is not None:
         _probe(made, path, str(probe), fold_count, seed)
+
+
+def _check_uses(
+    expected: Any,
+    method: str | None,
+    colour: str,
+    nearest: Any,
+    neighbours: int,
+    probe: Any,
+    fold_count: int,
+    seed: int,
+) -> None:
+    """Refuse what could not be drawn, searched or probed once all is embedded."""
+    from monai_cl.engines.embedding.ahead import unit_of
+    from monai_cl.engines.embedding.question import check_question
+    from monai_cl.engines.embedding.retrieval import check_nearest
+    from monai_cl.report.figures.embedding_map import check_plane
+
+    if method is not None:
+        check_plane(method, len(expected) if unit_of(expected) == "scan" else None)
+        expected.column(colour)
+    if nearest is not None:
+        check_nearest(expected, str(nearest), count=neighbours)
+    if probe is not None:
+        check_question(expected, str(probe), fold_count=fold_count, seed=seed)
 
 
 def _draw(made: Any, path: Path, method: str, colour: str, seed: int) -> None:
@@ -146,8 +180,6 @@ def _search(frozen: Any, made: Any, path: Path, name: str, count: int, items: li
     from monai_cl.files import write_atomically
     from monai_cl.report import neighbours_figure
 
-    if count < 1:
-        raise UserError("--neighbours", expected="1 or more", found=count)
     query = find_row(made, name)
     found = nearest_rows(made, query, count=count)
     if not found:

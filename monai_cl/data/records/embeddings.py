@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from monai_cl.data.records.csv_rows import csv_text
+from monai_cl.data.records.embedding_formats import (
+    feature_arrays,
+    kind_of,
+    pyarrow_modules,
+    read_csv,
+    read_npz,
+    read_parquet,
+    table_csv,
+    write_npz,
+    write_parquet,
+)
 from monai_cl.errors import UserError
-from monai_cl.files import new_file, reported, write_atomically
+from monai_cl.files import reported, write_atomically
 
 ENDINGS = (".parquet", ".csv", ".npz")
-_ABOUT = "monai_cl"  # key of the metadata of a Parquet file
-_VECTOR = "vector"
-_FEATURE = "v"  # of a CSV: v0, v1, …
 
 
 @dataclass(frozen=True)
@@ -78,21 +83,48 @@ class EmbeddingTable:
             )
         return list(self.columns[name])
 
+    def as_features(self) -> dict[str, np.ndarray]:
+        """The arrays that `monai_cl.data.read_features` takes, with all columns as JSON under ``columns``."""
+        return feature_arrays(self.vectors, self.columns, self.about)
 
-def check_table_name(path: str | os.PathLike) -> Path:
+
+def check_place(path: str | os.PathLike) -> Path:
     """The path of a table that is to be written, before anything is computed for it.
 
     Args:
         path: ends in ``.parquet``, ``.csv`` or ``.npz``.
 
     Raises:
-        UserError: another ending, or Parquet without pyarrow.
+        UserError: another ending, Parquet without pyarrow; a folder; a CSV whose ``.json`` would replace another file.
     """
+    path = _checked_name(path)
+    if path.is_dir():
+        raise UserError(path, expected="a file", found="a folder", remedy="choose another name")
+    beside = path.with_suffix(".json")
+    if path.suffix == ".csv" and beside.exists() and not _is_of_a_csv(beside):
+        raise UserError(
+            beside,
+            expected=f"no other file than the one that says what made {path.name}",
+            found="another one, which would be lost",
+            remedy="choose another name",
+        )
+    return path
+
+
+def _is_of_a_csv(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("columns"), dict)
+
+
+def _checked_name(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise UserError(path, expected=f"a name ending in {', '.join(ENDINGS)}", remedy="choose one of these formats")
     if path.suffix == ".parquet":
-        _pyarrow(path)
+        pyarrow_modules(path)
     return path
 
 
@@ -108,21 +140,21 @@ def write_embeddings(path: str | os.PathLike, table: EmbeddingTable) -> Path:
         table: what to write.
 
     Raises:
-        UserError: another ending, Parquet without pyarrow, or a place that cannot be written to.
+        UserError: see `check_place`; a place that cannot be written to.
     """
-    path = check_table_name(path)
+    path = check_place(path)
     about = json.dumps(dict(table.about), ensure_ascii=False, default=str)
     with reported(path):
         if path.suffix == ".parquet":
-            _write_parquet(path, table, about)
+            write_parquet(path, table.vectors, table.columns, about)
         elif path.suffix == ".npz":
-            _write_npz(path, table, about)
+            write_npz(path, table.vectors, table.columns, about)
         else:
-            kinds = {name: _kind(values) for name, values in table.columns.items()}
+            kinds = {name: kind_of(values) for name, values in table.columns.items()}
             beside = {**dict(table.about), "columns": kinds}
             text = json.dumps(beside, indent=1, ensure_ascii=False, default=str)
             write_atomically(path.with_suffix(".json"), text.encode("utf-8", "surrogateescape"))
-            write_atomically(path, _csv(table).encode("utf-8", "surrogateescape"))
+            write_atomically(path, table_csv(table.vectors, table.columns).encode("utf-8", "surrogateescape"))
     return path
 
 
@@ -135,10 +167,10 @@ def read_embeddings(path: str | os.PathLike) -> EmbeddingTable:
     Raises:
         UserError: no such file, another content, Parquet without pyarrow.
     """
-    path = check_table_name(path)
+    path = _checked_name(path)
     if not path.is_file():
         raise UserError(path, expected="a table of embeddings", found="no such file", remedy="correct the path")
-    read = {".parquet": _read_parquet, ".npz": _read_npz, ".csv": _read_csv}[path.suffix]
+    read = {".parquet": read_parquet, ".npz": read_npz, ".csv": read_csv}[path.suffix]
     try:
         vectors, columns, about = read(path)
     except UserError:
@@ -151,132 +183,3 @@ def read_embeddings(path: str | os.PathLike) -> EmbeddingTable:
             remedy="embed the scans again",
         ) from error
     return EmbeddingTable(vectors, columns, about, str(path))
-
-
-def _pyarrow(path: Path) -> tuple[ModuleType, ModuleType]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UserError(
-            path,
-            expected="the package pyarrow",
-            found="none",
-            remedy="pip install pyarrow, or name a .csv or .npz file",
-        ) from error
-    return pyarrow, pyarrow.parquet
-
-
-def _write_parquet(path: Path, table: EmbeddingTable, about: str) -> None:
-    arrow, parquet = _pyarrow(path)
-    arrays = {name: arrow.array(_plain(values)) for name, values in table.columns.items()}
-    flat = arrow.array(table.vectors.ravel(), type=arrow.float32())
-    arrays[_VECTOR] = arrow.FixedSizeListArray.from_arrays(flat, table.vectors.shape[1])
-    content = arrow.table(arrays).replace_schema_metadata({_ABOUT: about.encode("utf-8", "surrogateescape")})
-    with new_file(path) as temporary:
-        parquet.write_table(content, temporary)
-
-
-def _read_parquet(path: Path) -> tuple[np.ndarray, dict[str, list], dict[str, Any]]:
-    arrow, parquet = _pyarrow(path)
-    try:
-        content = parquet.read_table(path, memory_map=False)
-    except arrow.ArrowException as error:
-        raise ValueError(str(error)) from error
-    about = json.loads((content.schema.metadata or {})[_ABOUT.encode()].decode("utf-8"))
-    lists = content.column(_VECTOR).combine_chunks()
-    size = lists.type.list_size
-    vectors = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
-    columns = {name: content.column(name).to_pylist() for name in content.column_names if name != _VECTOR}
-    return vectors, columns, about
-
-
-def _write_npz(path: Path, table: EmbeddingTable, about: str) -> None:
-    rows, columns = range(len(table)), table.columns
-    ids, numbers = columns["id"], columns.get("slice", [None] * len(table))
-    # a row's own name: of several rows of one scan with their number
-    repeated = len(set(ids)) < len(table)
-    names = [
-        f"{ids[row]}:{row if numbers[row] is None else numbers[row]}" if repeated else str(ids[row]) for row in rows
-    ]
-    targets = columns.get("target", [None] * len(table))
-    depths = columns.get("depth", [None] * len(table))
-    with new_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            features=table.vectors,
-            patient=np.array([str(name) for name in columns["patient"]]),
-            slice=np.array(names),
-            label=np.array([-1 if target is None else int(target) for target in targets], np.int64),
-            depth=np.array([np.nan if depth is None else depth for depth in depths], np.float32),
-            columns=np.array(json.dumps({name: _plain(values) for name, values in columns.items()})),
-            about=np.array(json.dumps(_as_features(table.about))),
-            embedding=np.array(about),
-        )
-
-
-def _as_features(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What `SliceFeatures` says of itself, where results of a probe name the encoder by its file."""
-    encoder = about.get("encoder") or {}
-    return {key: value for key, value in (("method", about.get("method")), ("encoder", encoder.get("file"))) if value}
-
-
-def _read_npz(path: Path) -> tuple[np.ndarray, dict[str, list], dict[str, Any]]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays["features"], json.loads(str(arrays["columns"])), json.loads(str(arrays["embedding"]))
-
-
-def _csv(table: EmbeddingTable) -> str:
-    names = [f"{_FEATURE}{number}" for number in range(table.vectors.shape[1])]
-    # %.9g gives back every float32
-    rows = (
-        {
-            **{name: "" if values[row] is None else values[row] for name, values in table.columns.items()},
-            **{name: f"{value:.9g}" for name, value in zip(names, table.vectors[row].tolist())},
-        }
-        for row in range(len(table))
-    )
-    return csv_text([*table.columns, *names], rows)
-
-
-def _read_csv(path: Path) -> tuple[np.ndarray, dict[str, list], dict[str, Any]]:
-    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    kinds = about.pop("columns")
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        rows = list(reader)
-    count = len(kinds)
-    if header[:count] != list(kinds):
-        raise ValueError(f"its columns are not those of {path.with_suffix('.json').name}")
-    vectors = np.array([[float(value) for value in row[count:]] for row in rows], np.float32)
-    columns = {name: [_value(row[place], kind) for row in rows] for place, (name, kind) in enumerate(kinds.items())}
-    return vectors, columns, about
-
-
-def _plain(values: Sequence[Any]) -> list[Any]:
-    """Values of one type, as Arrow needs them: numbers beside text become text."""
-    if _kind(values) == "text":
-        return [None if value is None else str(value) for value in values]
-    return list(values)
-
-
-def _kind(values: Sequence[Any]) -> str:
-    known = [value for value in values if value is not None]
-    if known and all(isinstance(value, bool) for value in known):
-        return "bool"
-    if known and all(isinstance(value, int) and not isinstance(value, bool) for value in known):
-        return "int"
-    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        return "float"
-    return "text"
-
-
-def _value(cell: str, kind: str) -> Any:
-    if cell == "":
-        return None
-    if kind == "text":
-        return cell[1:] if cell.startswith("'") and cell[1:2] in ("=", "+", "-", "@", "\t", "\r") else cell
-    if kind == "bool":
-        return cell == "True"
-    return int(cell) if kind == "int" else float(cell)

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from monai_cl.data.records.embeddings import read_embeddings
 from monai_cl.data.records.grade import OWN_CLASSES, TARGET, Grade
 from monai_cl.errors import UserError
 from monai_cl.files import new_file, reported
 
 UNKNOWN = -1
+_TABLES = (".parquet", ".csv")  # of embeddings, read as features beside .npz
+_OTHER_CONTENT = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _REQUIRED = ("features", "patient", "label")
 
 
@@ -180,57 +183,68 @@ def write_features(path: str | os.PathLike, features: SliceFeatures) -> Path:
 
 
 def read_features(path: str | os.PathLike, *, grade: Grade = OWN_CLASSES) -> SliceFeatures:
-    """Read what `write_features` wrote, or any ``.npz`` with ``features``, ``patient`` and ``label``.
+    """Read what `write_features` or `write_embeddings` wrote, or any ``.npz`` with such arrays.
 
     Args:
-        path: an ``.npz`` file.
+        path: an ``.npz`` file with ``features``, ``patient`` and ``label``, or a table of embeddings (``.parquet``,
+            ``.csv``).
         grade: what the classes are made of: an array of the file, or a column of embeddings, or ``label`` as its
             ``target``.
 
     Raises:
         UserError: no such file, another format, an array that is absent, pickled or of the wrong length; a grade that
-            is not there or not a number.
+            is not there or not a number; Parquet without pyarrow.
     """
     path = Path(path)
-    wanted = "label" if grade.field == TARGET else grade.field
     if not path.is_file():
-        raise UserError(path, expected="a features file (.npz)", found="no such file")
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            # an .npy file gives a bare array
-            names = set() if isinstance(archive, np.ndarray) else set(archive.files)
-            columns = json.loads(str(archive["columns"])) if "columns" in names else {}
-            missing = [name for name in _REQUIRED if name not in names]
-            missing += [wanted] if wanted not in {*names, *columns, *missing} else []
-            if missing:
-                raise UserError(
-                    path,
-                    expected=f"the arrays {', '.join(dict.fromkeys((*_REQUIRED, wanted)))}",
-                    found=", ".join(sorted({*names, *columns})) or "none",
-                    remedy="name another --target_field"
-                    if missing == [grade.field]
-                    else "write it with monai_cl.data.write_features",
-                )
-            arrays = {name: archive[name] for name in (*_REQUIRED, "depth", "slice") if name in names}
-            about = json.loads(str(archive["about"])) if "about" in names else {}
-            if grade != OWN_CLASSES:
-                arrays["label"] = archive[wanted] if wanted in names else np.array(columns[wanted], dtype=object)
-    except UserError:
-        raise
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            path,
-            expected="arrays as numpy.savez writes them, without pickle",
-            found="something else, or a part of such a file",
-            remedy="give the features.npz of an inference, an evaluation or a probe",
-        ) from error
+        raise UserError(path, expected="a features file (.npz) or a table of embeddings", found="no such file")
+    if path.suffix in _TABLES:
+        arrays, about = _chosen(path, read_embeddings(path).as_features(), grade)
+    else:
+        try:
+            with path.open("rb") as file:
+                archive = np.load(file, allow_pickle=False)
+                # an .npy file gives a bare array
+                arrays, about = _chosen(path, {} if isinstance(archive, np.ndarray) else archive, grade)
+        except UserError:
+            raise
+        except _OTHER_CONTENT as error:
+            raise UserError(
+                path,
+                expected="arrays as numpy.savez writes them, without pickle",
+                found="something else, or a part of such a file",
+                remedy="give the features.npz of an inference, an evaluation or a probe, or a table of embeddings",
+            ) from error
     if not isinstance(about, dict):
         raise UserError(f"{path}: about", expected="a JSON object", found=type(about).__name__)
     if grade != OWN_CLASSES:
         arrays["label"] = _classes(path, arrays["label"], grade)
         about = _graded(about, grade)
     return SliceFeatures(**arrays, about=about, source=str(path))
+
+
+def _chosen(
+    path: Path, archive: Mapping[str, np.ndarray], grade: Grade
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays that are needed of all, and what made them."""
+    wanted = "label" if grade.field == TARGET else grade.field
+    names = set(archive)
+    columns = json.loads(str(archive["columns"])) if "columns" in names else {}
+    missing = [name for name in _REQUIRED if name not in names]
+    missing += [wanted] if wanted not in {*names, *columns, *missing} else []
+    if missing:
+        raise UserError(
+            path,
+            expected=f"the arrays {', '.join(dict.fromkeys((*_REQUIRED, wanted)))}",
+            found=", ".join(sorted({*names, *columns})) or "none",
+            remedy="name another --target_field"
+            if missing == [grade.field]
+            else "write it with monai_cl.data.write_features",
+        )
+    arrays = {name: archive[name] for name in (*_REQUIRED, "depth", "slice") if name in names}
+    if grade != OWN_CLASSES:
+        arrays["label"] = archive[wanted] if wanted in names else np.array(columns[wanted], dtype=object)
+    return arrays, json.loads(str(archive["about"])) if "about" in names else {}
 
 
 def _classes(path: Path, values: np.ndarray, grade: Grade) -> np.ndarray:

@@ -23,7 +23,7 @@ from monai_cl.engines.checkpoints.checkpoint_file import (
 )
 from monai_cl.engines.checkpoints.named_resume import MODEL, bring_best_model, require_no_other_run
 from monai_cl.engines.checkpoints.run_lock import RunLock
-from monai_cl.engines.checkpoints.termination import Preempted, Termination
+from monai_cl.engines.checkpoints.termination import Preempted, Termination, log_no_stop_as_error
 from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import any_process, on_rank_zero, world_size
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
@@ -104,7 +104,9 @@ class Checkpoints:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self.finish)
         on_exception(engine, self._fail)
+        log_no_stop_as_error(engine)
         if self.evaluator is not None:
+            log_no_stop_as_error(self.evaluator)
             self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._leave_validation)
 
     # -- start ---------------------------------------------------------------------------------------------------

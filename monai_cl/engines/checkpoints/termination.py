@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
 from typing import Any
+
+from ignite.engine import Engine
 
 EXIT_SAVED = 75
 """Exit status of a training that SIGTERM or Ctrl-C ended once it was saved (``EX_TEMPFAIL``: start it again)."""
@@ -26,6 +30,19 @@ class Preempted(SystemExit):
 
     def __str__(self) -> str:
         return "SIGTERM or Ctrl-C: the run saves itself and ends"
+
+
+def log_no_stop_as_error(engine: Engine) -> None:
+    """Keep Ignite's line "Engine run is terminating due to exception" out of the log, where it is `Preempted`.
+
+    Args:
+        engine: whose logger, which all engines of its class share, is told so.
+    """
+    engine.logger.addFilter(_is_no_stop)
+
+
+def _is_no_stop(record: logging.LogRecord) -> bool:
+    return not isinstance(sys.exc_info()[1], Preempted)  # what Ignite is handling while it logs
 
 
 class Termination:

@@ -70,8 +70,6 @@ def embed_scan(
     Returns:
         (n, F) float32, and where each row lies: column -> n values.
     """
-    if batch_size < 1:
-        raise UserError("--batch_size", expected="1 or more", found=batch_size)
     by_layer = unit == "slice" and encoder.kind != SLICES
     depth = len(next(iter(inputs.layers.values()), ())) if by_layer else len(inputs)
     sums: np.ndarray | None = None

@@ -14,16 +14,14 @@ from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from monai_cl.data import Preparation
-from monai_cl.data.io.modality import CT, modality_name
 from monai_cl.data.slices.pixels import fit_masks, window_slices
-from monai_cl.data.store.conversion import Converted, convert, item_intensity
+from monai_cl.data.store.conversion import Converted, convert
 from monai_cl.engines.classification.loaded_volume import loaded_slices, several_organs
 from monai_cl.engines.embedding.encoder import BOXES, PATCHES, FrozenEncoder
+from monai_cl.engines.embedding.scales import scale_of
 from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import SCALE, body_threshold
 from monai_cl.transforms.volume.body import BODY_HU, body_mask
-
-_BY_MODALITY = "by_modality"
 
 
 @dataclass(frozen=True)
@@ -90,38 +88,25 @@ class ScanLoader(Dataset):
     def __getitem__(self, number: int) -> ScanInputs | UserError:
         item = self.items[number]
         try:
-            intensity = self._intensity(item)
+            intensity = scale_of(item, self.settings)
             if self.kind == PATCHES:
                 return self._patches(item, intensity)
             return self._box(item, intensity) if self.kind == BOXES else self._slices(item, intensity)
         except UserError as error:
             return error
 
-    def _intensity(self, item: Mapping[str, Any]) -> str:
-        """``hounsfield`` or ``percentiles``, as the encoder was trained."""
-        if isinstance(known := self.settings.get("modality"), Mapping):
-            # of a scan without a list nothing may be stated; a list says CT where it states nothing
-            only = next(iter(known)) if len(known) == 1 and "dataset" not in item else CT
-            own = modality_name(str(item.get("modality") or only))
-            if own in known:
-                return str(known[own])
-            raise UserError(
-                item["image"],
-                expected=f"a scan of {' or '.join(known)}, which the encoder was trained on",
-                found=own,
-                remedy="say what it is: the modality of the data list, or --modality",
-            )
-        trained, own = self.settings.get("intensity") or "hounsfield", item_intensity(item)
-        if trained == _BY_MODALITY:
-            return own
-        if trained == "hounsfield" and own != trained:
-            raise UserError(
-                item["image"],
-                expected="a CT: the encoder was trained on HU",
-                found=f"{item.get('modality') or 'a picture'}",
-                remedy="use an encoder of that modality",
-            )
-        return trained
+    def fault(self, number: int) -> UserError | None:
+        """Why a scan cannot be used, as far as its item tells without reading it.
+
+        Args:
+            number: place of the scan.
+        """
+        try:
+            scale_of(self.items[number], self.settings)
+            self._check_label(self.items[number])
+        except UserError as error:
+            return error
+        return None
 
     def _patches(self, item: Mapping[str, Any], intensity: str) -> ScanInputs:
         preparation = Preparation(spacing=tuple(self.settings["spacing"]), intensity=intensity)
@@ -185,13 +170,7 @@ class ScanLoader(Dataset):
         preparation = Preparation(
             spacing=None, layout="slices", head_box=(depth, height, width), find_head=self.find_head
         )
-        if item.get("label"):
-            raise UserError(
-                item["image"],
-                expected="no --organ: an encoder of head boxes pools over the head",
-                found=f"the label map {item['label']}",
-                remedy="leave --organ and --masks out",
-            )
+        self._check_label(item)
         box = convert(item, preparation)
         image = window_slices(box.image, self._window(intensity))
         weights = None
@@ -200,6 +179,15 @@ class ScanLoader(Dataset):
             weights = torch.from_numpy(np.ascontiguousarray(mask.transpose(1, 0, 2)[::-1, ::-1])).float()[None]
         layers = _layers(box.affine, np.arange(depth), box.image)
         return ScanInputs(image[None, None], weights, {}, layers)
+
+    def _check_label(self, item: Mapping[str, Any]) -> None:
+        if self.kind == BOXES and item.get("label"):
+            raise UserError(
+                item["image"],
+                expected="no --organ: an encoder of head boxes pools over the head",
+                found=f"the label map {item['label']}",
+                remedy="leave --organ and --masks out",
+            )
 
     def _window(self, intensity: str) -> tuple[float, float]:
         low, high = self.settings["window"] if intensity == "hounsfield" else SCALE

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from monai_cl.data.records.embeddings import EmbeddingTable
+from monai_cl.engines.embedding.question import column_question
 from monai_cl.engines.probe.accuracies import linear_model, neighbour_model
 from monai_cl.engines.probe.depth import ALPHA_GRID
-from monai_cl.engines.probe.folds import PatientFolds, grouped_folds, stratified_folds
+from monai_cl.engines.probe.folds import PatientFolds
 from monai_cl.engines.probe.metrics import CONFIDENCE, auc, sound_interval
-from monai_cl.errors import UserError
 
 MODELS = ("neighbours", "linear")
 _NEIGHBOURS = 20  # by cosine; fewer where a training part has fewer rows
-_MOST_CLASSES = 10  # numbers with more values than that are a regression
 
 
 @dataclass(frozen=True)
@@ -59,46 +58,27 @@ def probe_column(
         ``…_interval``, None where there is none.
 
     Raises:
-        UserError: no such column, one value alone, fewer patients than folds.
+        UserError: no such column, one value alone, or in the training part of a fold; fewer patients than folds.
     """
-    values = table.column(column)
-    known = np.array([value is not None for value in values])
-    chosen = [value for value in values if value is not None]
-    patients = np.array([str(name) for name in table.column("patient")])[known]
-    X = table.vectors[known].astype(np.float64)
-    where = f"column {column} of {table.source}"
-    if len(set(chosen)) < 2:
-        raise UserError(
-            where,
-            expected="two values or more",
-            found=", ".join(map(str, set(chosen))) or "none",
-            remedy="name another",
-        )
-    numbers = _is_number(chosen)
-    names = [] if numbers else sorted(set(map(str, chosen)))
-    y = np.array(chosen, float) if numbers else np.array([names.index(str(value)) for value in chosen])
-    of_patient: dict[str, set] = {}
-    for patient, value in zip(patients.tolist(), y.tolist()):
-        of_patient.setdefault(patient, set()).add(value)
-    per_patient = all(len(own) == 1 for own in of_patient.values())
-    folds = _folds(of_patient, per_patient and not numbers, count=fold_count, seed=seed, where=where)
+    asked = column_question(table, column, fold_count=fold_count, seed=seed)
+    X, y, numbers, names = table.vectors[asked.known].astype(np.float64), asked.truth, asked.numbers, asked.names
     models: dict[str, dict[str, Any]] = {}
     for name in MODELS:
-        found = _predicted(X, y, patients, folds, name, numbers=numbers, classes=len(names))
-        found = _averaged(found) if per_patient else found
+        found = _predicted(X, y, asked.patients, asked.folds, name, numbers=numbers, classes=len(names))
+        found = _averaged(found) if asked.per_patient else found
         models[name] = _scored(found, numbers, resamples=resamples, seed=seed)
-        if per_patient and len(names) == 2:
+        if asked.per_patient and len(names) == 2:
             interval, note = sound_interval(found.truth, found.scores[:, 1], resamples=resamples, seed=seed)
             models[name] |= {"auc": auc(found.truth, found.scores[:, 1]), "auc_interval": interval, "auc_note": note}
     return {
         "column": column,
         "kind": "numbers" if numbers else "classes",
-        "unit": "patient" if per_patient else "row",
-        "rows": len(chosen),
-        "patients": len(of_patient),
-        "unknown": int((~known).sum()),
+        "unit": "patient" if asked.per_patient else "row",
+        "rows": len(y),
+        "patients": len(asked.folds.fold),
+        "unknown": int((~asked.known).sum()),
         "classes": {name: int((y == number).sum()) for number, name in enumerate(names)} or None,
-        "folds": folds.count,
+        "folds": asked.folds.count,
         "neighbours": _NEIGHBOURS,
         "seed": seed,
         "confidence": CONFIDENCE,
@@ -142,22 +122,6 @@ _NAMES = {
     "r2": "R²",
     "mean_error": "mean absolute error",
 }
-
-
-def _is_number(values: Sequence[Any]) -> bool:
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return False
-    whole = all(float(value).is_integer() for value in values)
-    return not whole or len(set(values)) > _MOST_CLASSES
-
-
-def _folds(of_patient: dict[str, set], stratified: bool, *, count: int, seed: int, where: str) -> PatientFolds:
-    if count < 2:
-        raise UserError("--fold_count", expected="2 or more", found=count)
-    if not stratified:
-        return grouped_folds(of_patient, count=count, seed=seed, source=where)
-    labels = {patient: int(next(iter(own))) for patient, own in of_patient.items()}
-    return stratified_folds(labels, count=count, seed=seed, source=where)
 
 
 def _predicted(

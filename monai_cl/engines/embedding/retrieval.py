@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data.records.embeddings import EmbeddingTable
+from monai_cl.engines.embedding.ahead import unit_of
 from monai_cl.engines.embedding.encoder import BOXES, PATCHES, FrozenEncoder
 from monai_cl.engines.embedding.inputs import ScanInputs, ScanLoader
 from monai_cl.errors import UserError
@@ -24,22 +25,50 @@ def find_row(table: EmbeddingTable, name: str) -> int:
         UserError: no such scan or row.
     """
     ids = table.column("id")
-    rows = [row for row, own in enumerate(ids) if own == name]
-    if rows:
-        return rows[len(rows) // 2]
-    scan, _, number = name.rpartition(":")
+    scan, number = _scan_named(table, name)
     rows = [row for row, own in enumerate(ids) if own == scan]
-    if not rows:
-        known = ", ".join(dict.fromkeys(ids[:3]))
-        raise UserError(
-            f"--nearest {name}", expected=f"a scan of {table.source}", found="no such id", remedy=f"they are {known}, …"
-        )
+    if number is None:
+        return rows[len(rows) // 2]
     names = [str(row_number(table, row)) for row in rows]
     if number not in names:
         raise UserError(
             f"--nearest {name}", expected=f"a row of {scan}: {names[0]} to {names[-1]}", found=number, remedy="name one"
         )
     return rows[names.index(number)]
+
+
+def check_nearest(table: EmbeddingTable, name: str, *, count: int) -> None:
+    """Refuse before scans are embedded what cannot be searched afterwards.
+
+    Args:
+        table: of `expected_table`.
+        name: see `find_row`.
+        count: see `nearest_rows`.
+
+    Raises:
+        UserError: no such scan, or row where a scan is one; no other scan; a count below 1.
+    """
+    if count < 1:
+        raise UserError("--neighbours", expected="1 or more", found=count)
+    _scan_named(table, name)
+    if unit_of(table) == "scan":
+        find_row(table, name)
+    if len(set(table.columns["id"])) < 2:
+        raise UserError("--nearest", expected="scans beside that one", found="none", remedy="embed more scans")
+
+
+def _scan_named(table: EmbeddingTable, name: str) -> tuple[str, str | None]:
+    """The id of a scan, and the number behind it."""
+    ids = table.column("id")
+    if name in ids:
+        return name, None
+    scan, _, number = name.rpartition(":")
+    if scan in ids:
+        return scan, number
+    known = ", ".join(dict.fromkeys(ids[:3]))
+    raise UserError(
+        f"--nearest {name}", expected=f"a scan of {table.source}", found="no such id", remedy=f"they are {known}, …"
+    )
 
 
 def row_number(table: EmbeddingTable, row: int) -> int:
@@ -110,7 +139,7 @@ def row_pictures(
 
 
 def _picture(kind: str, loaded: ScanInputs, table: EmbeddingTable, row: int) -> np.ndarray:
-    unit = (table.about.get("options") or {}).get("unit", "scan")
+    unit = unit_of(table)
     if kind != PATCHES:
         images = loaded.images[0, 0] if kind == BOXES else loaded.images[:, loaded.images.shape[1] // 2]
         own = table.columns["slice"][row] if unit == "slice" else None

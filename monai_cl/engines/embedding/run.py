@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
 
-from monai_cl.data.records.embeddings import EmbeddingTable, check_table_name, read_embeddings, write_embeddings
+from monai_cl.data.records.embeddings import EmbeddingTable, check_place, write_embeddings
 from monai_cl.data.store.sources import file_state
 from monai_cl.engines.embedding.encoder import FrozenEncoder, read_encoder
 from monai_cl.engines.embedding.extraction import embed_scan, pooled_level
-from monai_cl.engines.embedding.inputs import ScanInputs, ScanLoader
+from monai_cl.engines.embedding.inputs import ScanLoader
+from monai_cl.engines.embedding.parts import ROW_COLUMNS, DoneScans
+from monai_cl.engines.embedding.progress import describe_counts, loaded_scans, raise_unless
+from monai_cl.engines.embedding.scales import taken_as
 from monai_cl.engines.embedding.scans import embedding_items, item_columns
 from monai_cl.errors import UserError, echo
-from monai_cl.files import new_file, reported
-
-_ROWS = ("slice", "depth", "x_mm", "y_mm", "z_mm")  # columns that lie in a scan, the others are of it
-_MOST_SHOWN = 20
 
 
 def embed(
     encoder: str | Path | FrozenEncoder,
-    scans: str | Path | Iterable[str | Path],
+    scans: str | Path | Iterable[str | Path] | Sequence[Mapping[str, Any]],
     *,
     output: str | Path | None = None,
     unit: str = "scan",
@@ -53,11 +50,11 @@ def embed(
 
     Args:
         encoder: file of weights of any bundle, see `read_encoder`; or what that gives.
-        scans: files, DICOM series, folders and data lists, see `embedding_items`.
+        scans: files, DICOM series, folders and data lists, see `embedding_items`; or what that gives.
         output: ``.parquet``, ``.csv`` or ``.npz`` file; None: the table is only returned.
         unit: ``"scan"``, ``"slice"`` or ``"patch"``: what gets a vector.
-        level: of the encoder, 0 (the finest) to 4, whose maps are averaged over the body or the organ; None: level 4 of
-            a UNETR, of others their own representation.
+        level: of the encoder, from 0, the finest, whose maps are averaged over the body or the organ; None: the deepest
+            of encoders of patches, of others their own representation.
         organ: see `embedding_items`; encoders of slices take the slices that show it.
         masks: see `embedding_items`.
         find_head: False: scans for an encoder of head boxes are such boxes already.
@@ -73,14 +70,18 @@ def embed(
         The table, rows in the order of the scans.
 
     Raises:
-        UserError: options that do not fit the encoder, no scan; a table that would be replaced; scans that cannot be
-            used, all of them in one message after the others are done.
+        UserError: before any scan is read: options that do not fit the encoder, no scan, scans of another kind than its
+            own; a table that would be replaced. After the others are done: scans that cannot be used, all of them in
+            one message.
     """
-    path = None if output is None else check_table_name(output)
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value < least:
+            raise UserError(f"--{name}", expected=f"{least} or more", found=value)
+    path = None if output is None else check_place(output)
     encoder = encoder if isinstance(encoder, FrozenEncoder) else read_encoder(encoder)
     level = pooled_level(encoder, unit, level)
-    items = embedding_items(scans, organ=organ, masks=masks, **reading)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = _device(device)
+    items = _items(scans, organ=organ, masks=masks, **reading)
     options = {
         "unit": unit,
         "level": level,
@@ -96,135 +97,68 @@ def embed(
     about["method"] = encoder.about.get("preset") or Path(str(encoder.about.get("file"))).stem
     digest = _digest({key: about[key] for key in ("options", "preprocessing")} | {"sha256": encoder.about["sha256"]})
     keys = [_key(digest, item) for item in items]
-    parts = _Parts(path, digest, about, keys, items, overwrite=overwrite)
-    missing = [number for number, key in enumerate(keys) if key not in parts]
+    done = DoneScans(path, about, keys, items, overwrite=overwrite)
     loader = ScanLoader(encoder, items, pooled=level is not None, find_head=find_head)
-    faults: dict[str, str] = {}
-    encoder = encoder.to(device)
-    for number, loaded in _loaded(loader, missing, workers=workers, progress=progress):
-        item = items[number]
-        if isinstance(loaded, UserError):
-            faults[item["id"]] = str(loaded)
-            continue
-        vectors, rows = embed_scan(encoder, loaded, unit=unit, level=level, batch_size=batch_size, device=device)
-        if not np.isfinite(vectors).all():
-            raise UserError(encoder.about["file"], expected="finite vectors", found=f"nan or infinity for {item['id']}")
-        parts.add(keys[number], vectors, rows)
-    if faults and (not skip or len(faults) == len(items)):
-        raise UserError(_report(faults, len(items), kept=path is not None))
+    missing = [number for number, key in enumerate(keys) if key not in done]
+    there = len(items) - len(missing)
+    faults = {items[n]["id"]: str(fault) for n in missing if (fault := loader.fault(n)) is not None}
+    raise_unless(skip, faults, len(items), kept=False)
+    missing = [number for number in missing if items[number]["id"] not in faults]
+    encoder, started = encoder.to(device), time.monotonic()
+    with done.kept():
+        for number, loaded in loaded_scans(loader, missing, workers=workers, progress=progress):
+            item = items[number]
+            if isinstance(loaded, UserError):
+                faults[item["id"]] = str(loaded)
+                continue
+            vectors, rows = embed_scan(encoder, loaded, unit=unit, level=level, batch_size=batch_size, device=device)
+            if not np.isfinite(vectors).all():
+                found = f"nan or infinity for {item['id']}"
+                raise UserError(encoder.about["file"], expected="finite vectors", found=found)
+            done.add(keys[number], vectors, rows)
+    if progress:
+        embedded, seconds = len(items) - there - len(faults), time.monotonic() - started
+        echo(describe_counts(embedded, seconds, there=there, faults=len(faults), skip=skip))
+    raise_unless(skip, faults, len(items), kept=path is not None)
     about["left_out"] = faults
     about["scans"] = {item["id"]: key for item, key in zip(items, keys) if item["id"] not in faults}
-    table = _table(items, keys, parts, about, path)
+    described = [item_columns({**item, "modality": taken_as(item, encoder.preprocessing)}) for item in items]
+    table = _table(described, keys, done, about, path)
     if path is not None:
         write_embeddings(path, table)
-        parts.remove()
+        done.remove()
     return table
 
 
-class _Parts:
-    """Scans that are done: of an earlier table, or kept beside it one file a scan."""
-
-    def __init__(
-        self,
-        path: Path | None,
-        digest: str,
-        about: Mapping[str, Any],
-        keys: Sequence[str],
-        items: Sequence[Mapping[str, Any]],
-        *,
-        overwrite: bool,
-    ) -> None:
-        self.folder: Path | None = None
-        self._done: dict[str, tuple[np.ndarray, dict[str, list]]] = {}
-        if path is None:
-            return
-        self.folder = path.with_name(f"{path.name}.parts")
-        if path.exists() and not overwrite:
-            self._read_table(path, about, {item["id"] for item in items})
-        if self.folder.is_dir():
-            for key in keys:
-                file = self.folder / f"{key}.npz"
-                if file.is_file():
-                    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                        self._done[key] = arrays["vectors"], json.loads(str(arrays["rows"]))
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._done
-
-    def __getitem__(self, key: str) -> tuple[np.ndarray, dict[str, list]]:
-        return self._done[key]
-
-    def add(self, key: str, vectors: np.ndarray, rows: dict[str, list]) -> None:
-        """Keep a scan."""
-        self._done[key] = vectors, rows
-        if self.folder is None:
-            return
-        with (
-            reported(self.folder, remedy="choose another --output"),
-            new_file(self.folder / f"{key}.npz") as temporary,
-            temporary.open("wb") as stream,
-        ):
-            np.savez(stream, vectors=vectors, rows=np.array(json.dumps(rows)))
-
-    def remove(self) -> None:
-        """Once the table is written."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _read_table(self, path: Path, about: Mapping[str, Any], ids: set[str]) -> None:
-        old = read_embeddings(path)
-        remedy = "name another --output, or pass --overwrite to replace it"
-        for key in ("encoder", "options", "preprocessing"):
-            made, wanted = (json.loads(json.dumps(one.get(key), default=str)) for one in (old.about, about))
-            if key == "encoder":
-                made, wanted = ({"sha256": (one or {}).get("sha256")} for one in (made, wanted))
-            if made != wanted:
-                expected = f"no table, or one made with the same {key} {wanted}"
-                raise UserError(path, expected=expected, found=f"one made with {made}", remedy=remedy)
-        others = sorted(set(old.about.get("scans", {})) - ids)
-        if others:
-            raise UserError(
-                path,
-                expected="no table, or one of scans that are among those of this run",
-                found=f"{len(others)} others, such as {others[0]}",
-                remedy=remedy,
-            )
-        rows: dict[str, list[int]] = {}
-        for number, name in enumerate(old.columns["id"]):
-            rows.setdefault(name, []).append(number)
-        for name, key in old.about.get("scans", {}).items():
-            own = rows[name]
-            inside = {column: [old.columns[column][n] for n in own] for column in _ROWS if column in old.columns}
-            self._done[key] = old.vectors[own], inside
+def _items(scans: Any, **reading: Any) -> list[dict[str, Any]]:
+    given: list[Any] = [scans] if isinstance(scans, str | Path) else list(scans)
+    if given and all(isinstance(one, Mapping) for one in given):
+        return [dict(one) for one in given]
+    return embedding_items(given, **reading)
 
 
-def _loaded(
-    loader: ScanLoader, numbers: Sequence[int], *, workers: int, progress: bool
-) -> Iterator[tuple[int, ScanInputs | UserError]]:
-    """The scans that are not done yet, each with its number."""
-    from tqdm import tqdm
-
-    if not numbers:
-        return
-    batches = DataLoader(Subset(loader, list(numbers)), batch_size=None, num_workers=workers)
-    started = time.monotonic()
-    yield from zip(numbers, tqdm(batches, desc="Embedding", unit="scan", disable=not progress))
-    if progress:
-        seconds = max(time.monotonic() - started, 1e-9)
-        done = f"{len(numbers)} of {len(loader)} scans" if len(numbers) < len(loader) else f"{len(numbers)} scans"
-        echo(f"embedded {done} in {seconds:.1f} s: {len(numbers) / seconds:.2f} scans/s")
+def _device(name: torch.device | str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter of a torch without CUDA
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            "--device", expected="a device of this machine", found=f"{name} ({reason})", remedy="such as cpu or cuda:0"
+        ) from error
+    return device
 
 
 def _table(
-    items: Sequence[Mapping[str, Any]],
+    scans: Sequence[Mapping[str, Any]],
     keys: Sequence[str],
-    parts: _Parts,
+    done: DoneScans,
     about: Mapping[str, Any],
     path: Path | None,
 ) -> EmbeddingTable:
-    described = [(item_columns(item), *parts[key]) for item, key in zip(items, keys) if key in parts]
+    described = [(own, *done[key]) for own, key in zip(scans, keys) if key in done]
     names = list(dict.fromkeys(name for columns, _, rows in described for name in (*columns, *rows)))
-    names.sort(key=lambda name: name in _ROWS)
+    names.sort(key=lambda name: name in ROW_COLUMNS)
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for own, vectors, rows in described:
         for name, values in columns.items():
@@ -243,11 +177,3 @@ def _key(digest: str, item: Mapping[str, Any]) -> str:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-def _report(faults: Mapping[str, str], count: int, *, kept: bool) -> str:
-    lines = [f"{name}: {fault}" for name, fault in list(faults.items())[:_MOST_SHOWN]]
-    more = [f"... and {len(faults) - _MOST_SHOWN} more"] if len(faults) > _MOST_SHOWN else []
-    after = "; what is done is kept for the next run" if kept else ""
-    head = f"{len(faults)} of {count} scans cannot be embedded: correct them, or pass --skip to leave them out{after}"
-    return "\n  ".join([head, *lines, *more])

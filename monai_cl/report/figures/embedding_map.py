@@ -29,25 +29,44 @@ def plane(vectors: np.ndarray, method: str = "pca", *, seed: int = 0) -> tuple[n
     Raises:
         UserError: an unknown method, too few vectors, UMAP without its package.
     """
-    if method not in METHODS:
-        raise UserError("--plot", expected=f"one of {', '.join(METHODS)}", found=method)
-    least = 2 if method == "pca" else 4
-    if len(vectors) < least:
-        raise UserError("--plot", expected=f"{least} rows or more", found=len(vectors), remedy="embed more scans")
+    check_plane(method, len(vectors))
     if method == "pca":
         points, share = principal_plane(vectors)
         names = [f"{name} direction ({part:.0%} of the variance)" for name, part in zip(("first", "second"), share)]
         return points, (names[0], names[1])
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise UserError(
-            "--plot umap", expected="the package umap-learn", found="none", remedy="pip install umap-learn, or use pca"
-        ) from error
+    from umap import UMAP
+
     neighbours = min(15, len(vectors) - 1)
     start = "spectral" if len(vectors) > 10 else "random"
     model = UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1, init=start)
     return np.asarray(model.fit_transform(vectors), np.float64), ("UMAP 1", "UMAP 2")
+
+
+def check_plane(method: str, count: int | None = None) -> None:
+    """Refuse what `plane` cannot draw, before there are vectors.
+
+    Args:
+        method: see `plane`.
+        count: of vectors; None: not known yet.
+
+    Raises:
+        UserError: see `plane`.
+    """
+    if method not in METHODS:
+        raise UserError("--plot", expected=f"one of {', '.join(METHODS)}", found=method)
+    least = 2 if method == "pca" else 4
+    if count is not None and count < least:
+        raise UserError("--plot", expected=f"{least} rows or more", found=count, remedy="embed more scans")
+    if method == "umap":
+        try:
+            import umap  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "--plot umap",
+                expected="the package umap-learn",
+                found="none",
+                remedy="pip install umap-learn, or use pca",
+            ) from error
 
 
 def embedding_map(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from monai_cl.data import EmbeddingTable, read_embeddings, read_features, write_embeddings
+from monai_cl.data.records.grade import Grade
 from monai_cl.errors import UserError
 
 COLUMNS = {
@@ -39,17 +40,36 @@ def test_a_table_is_what_it_was(ending, tmp_path):
     assert path.read_bytes() == write_embeddings(tmp_path / f"again.{ending}", table()).read_bytes()
 
 
-def test_an_npz_is_what_the_probe_takes(tmp_path):
-    slices = {"id": ["a", "a", "b"], "patient": ["P", "P", "Q"], "image": ["i"] * 3, "slice": [4, 5, 4]}
-    features = read_features(
-        write_embeddings(
-            tmp_path / "f.npz",
-            EmbeddingTable(table().vectors, {**slices, "target": [1, 1, None], "depth": [0.1, 0.2, 0.3]}),
-        )
-    )
+@pytest.mark.parametrize("ending", ["parquet", "csv", "npz"])
+def test_every_format_is_what_the_probe_takes(ending, tmp_path):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow", reason='the extra "embed" is not installed')
+    columns = {"id": ["a", "a", "b"], "patient": ["P", "P", "Q"], "image": ["i"] * 3, "slice": [4, 5, 4]}
+    columns |= {"target": [1, 1, None], "depth": [0.1, 0.2, 0.3], "stage": [4, 4, 0]}
+    about = {"method": "wsp", "encoder": {"file": "encoder.pt"}}
+    path = write_embeddings(tmp_path / f"f.{ending}", EmbeddingTable(table().vectors, columns, about))
+    features = read_features(path)
+    np.testing.assert_array_equal(features.features, table().vectors)
+    assert features.patient.tolist() == ["P", "P", "Q"]
     assert features.slice.tolist() == ["a:4", "a:5", "b:4"]
     assert features.label.tolist() == [1, 1, -1]
+    assert features.about == {"method": "wsp", "encoder": "encoder.pt"}
     np.testing.assert_allclose(features.depth, [0.1, 0.2, 0.3])
+    assert read_features(path, grade=Grade("stage", 3)).label.tolist() == [1, 1, 0]
+    with pytest.raises(UserError, match=r"expected the arrays .*age, found .*stage.*; name another --target_field"):
+        read_features(path, grade=Grade("age", 3))
+
+
+@pytest.mark.parametrize("overwritten", ['{"name": "list", "training": []}', "[1]", "no JSON"])
+def test_a_csv_leaves_another_json_file_as_it_is(overwritten, tmp_path):
+    other = tmp_path / "list.json"
+    other.write_text(overwritten)
+    with pytest.raises(
+        UserError, match=r"list\.json: expected no other file than the one that says what made list\.csv"
+    ):
+        write_embeddings(tmp_path / "list.csv", table())
+    assert other.read_text() == overwritten
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_a_parquet_file_opens_elsewhere(tmp_path):

@@ -97,7 +97,9 @@ def test_a_patient_with_two_labels_is_named(labels, found):
 
 
 def test_a_file_of_another_kind_is_reported(tmp_path):
-    with pytest.raises(UserError, match=r"x\.npz: expected a features file \(\.npz\), found no such file"):
+    with pytest.raises(
+        UserError, match=r"x\.npz: expected a features file \(\.npz\) or a table of embeddings, found no such file"
+    ):
         read_features(tmp_path / "x.npz")
     (tmp_path / "text.npz").write_text("no arrays")
     with pytest.raises(UserError, match=r"text\.npz: expected arrays as numpy\.savez writes them"):

@@ -65,9 +65,29 @@ def test_a_run_ended_by_ctrl_c_says_how_to_go_on_and_continues_to_the_same_end(t
     assert left.value.code == EXIT_SAVED
     assert "Ctrl-C: finishing this iteration, then saving; press it again to end at once" in capfd.readouterr().err
     assert f"Ctrl-C: saved at iteration {iteration}; the same command with --resume auto continues" in caplog.text
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     resumed = TinyRun(tmp_path / "cut").go(epochs=4)
     assert resumed.seen == whole.seen[2 * iteration :]
     assert same(resumed.weights, whole.weights)
+
+
+def test_an_orderly_stop_is_no_error_in_the_log_and_a_fault_is_one_also_beside_it(tmp_path, caplog):
+    run = TinyRun(tmp_path / "validating", scores=[0.1, 0.2])
+    run.engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: run.evaluator.run([0, 1, 2]))
+    run.evaluator.add_event_handler(Events.ITERATION_STARTED, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Preempted):
+        run.go(epochs=2)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+    def failing(engine):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise OSError("the disk is gone")
+
+    run = TinyRun(tmp_path / "failing")
+    run.engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), failing)
+    with pytest.raises(Preempted):
+        run.go(epochs=2)
+    assert "the disk is gone" in "".join(r.getMessage() for r in caplog.records if r.levelname == "ERROR")
 
 
 @pytest.mark.usefixtures("foreground")

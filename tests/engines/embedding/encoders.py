@@ -25,8 +25,13 @@ from monai_cl.networks import (
 from tests.data.volume_files import affine_of, ct_array, write_nifti
 
 PATCH = 32
+EDGES = {"swin_unetr": 64}  # of a patch, where 32 voxels are too few
+_VOLUMES = {"spacing": [2.0, 2.0, 2.0], "window": [-150.0, 250.0], "modality": "CT"}
 INPUT: dict[str, dict[str, Any]] = {
-    "unetr": {"spacing": [2.0, 2.0, 2.0], "window": [-150.0, 250.0], "modality": "CT"},
+    "unetr": _VOLUMES,
+    "dynunet": {**_VOLUMES, "patch_size": [PATCH] * 3},
+    "segresnet": {**_VOLUMES, "patch_size": [PATCH] * 3},
+    "swin_unetr": {**_VOLUMES, "patch_size": [64] * 3},
     "tinynet": {"window": [-100.0, 400.0], "image_size": 160, "fraction": 0.5, "neighbours": 1, "modality": "CT"},
     "clustering": {"window": [-100.0, 400.0], "image_size": 32, "fraction": 1.0, "intensity": "by_modality"},
     "unet": {"intensity": "percentiles", "window": None, "image_size": 32, "fraction": 1.0},
@@ -41,6 +46,9 @@ def network(kind: str) -> nn.Module:
     features = [4, 4, 4, 4, 6, 4]
     made: dict[str, Any] = {
         "unetr": lambda: MixCLNet(img_size=PATCH, feature_size=4, hidden_size=24, mlp_dim=48, num_heads=2),
+        "dynunet": lambda: MixCLNet(backbone="dynunet", img_size=PATCH, feature_size=4),
+        "segresnet": lambda: MixCLNet(backbone="segresnet", img_size=PATCH, feature_size=8),
+        "swin_unetr": lambda: MixCLNet(backbone="swin_unetr", img_size=64, feature_size=12),
         "tinynet": lambda: projected_encoder(slice_encoder(width=0.125, in_channels=3, head=())),
         "clustering": lambda: clustering_network(slice_encoder("resnet18", head=()), prototypes=3),
         "unet": lambda: MetaLabelNet(
@@ -76,5 +84,14 @@ def write_head(path: Path, seed: int = 0) -> Path:
     return write_nifti(path, np.round(array).astype(np.int16), affine_of("RAS", (4.0, 4.0, 8.0)))
 
 
-KINDS = tuple(INPUT)
-__all__ = ["KINDS", "PATCH", "ScanClassifier", "network", "write_encoder", "write_head", "write_scan"]
+KINDS = tuple(kind for kind in INPUT if kind not in EDGES)  # those of larger patches take minutes
+__all__ = [
+    "EDGES",
+    "KINDS",
+    "PATCH",
+    "ScanClassifier",
+    "network",
+    "write_encoder",
+    "write_head",
+    "write_scan",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from monai_cl.data import CTSlices, Preparation, VolumeStore, prepare, slice_volumes
 from monai_cl.data.boxes.head_boxes import HeadBoxes, boxed_scans
@@ -18,7 +19,7 @@ from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import body_threshold
 from monai_cl.transforms.volume.body import body_mask
 from tests.data.volume_files import affine_of, as_mr, ct_array, write_dicom, write_nifti
-from tests.engines.embedding.encoders import INPUT, KINDS, PATCH, network, write_encoder, write_head, write_scan
+from tests.engines.embedding.encoders import EDGES, INPUT, KINDS, PATCH, network, write_encoder, write_head, write_scan
 
 
 @pytest.fixture
@@ -35,16 +36,25 @@ def stored(folder: Path, scan: Path, preparation: Preparation) -> tuple[VolumeSt
     return VolumeStore.open(folder), done.keys
 
 
-@pytest.mark.parametrize("level", range(5))
-def test_the_patch_of_a_unetr_is_its_own_forward_on_the_patch_of_its_training(level, tmp_path):
-    scan = write_scan(tmp_path / "scan.nii.gz", shape=(PATCH,) * 3)
-    encoder = write_encoder(tmp_path / "encoder.pt", "unetr")
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [
+        *((kind, n) for kind in ("unetr", "dynunet") for n in range(5)),
+        *(("segresnet", n) for n in range(4)),
+        pytest.param("swin_unetr", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_the_patch_of_a_backbone_is_its_own_forward_on_the_patch_of_its_training(kind, level, tmp_path):
+    size = EDGES.get(kind, PATCH)
+    scan = write_scan(tmp_path / "scan.nii.gz", shape=(size,) * 3)
+    encoder = write_encoder(tmp_path / "encoder.pt", kind)
     store, (key,) = stored(tmp_path / "store", scan, Preparation(spacing=(2.0, 2.0, 2.0)))
-    image, _ = read_crop(store, key, (0, 0, 0), (PATCH,) * 3, window=(-150.0, 250.0))
+    image, _ = read_crop(store, key, (0, 0, 0), (size,) * 3, window=(-150.0, 250.0))
     with torch.no_grad():
-        maps = network("unetr").encode(image[None])[level][0]
+        maps = network(kind).encode(image[None])[level][0]
     body = torch.from_numpy(body_mask(store.read(key)))
-    factor = PATCH // maps.shape[1]
+    factor = size // maps.shape[1]
+    assert factor == 2**level
     voxels = maps.repeat_interleave(factor, 1).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     for unit in ("scan", "patch"):
         table = embed(encoder, scan, unit=unit, level=level)
@@ -53,6 +63,8 @@ def test_the_patch_of_a_unetr_is_its_own_forward_on_the_patch_of_its_training(le
     middle = layers.columns["slice"].index(16)
     expected = voxels[:, :, :, 16][:, body[:, :, 16]].mean(1)
     np.testing.assert_allclose(layers.vectors[middle], expected, rtol=1e-4, atol=1e-5)
+    if level == read_encoder(encoder).levels - 1:
+        np.testing.assert_array_equal(embed(encoder, scan).vectors, table.vectors)  # the deepest is the default
 
 
 def test_an_mr_is_embedded_on_the_scale_that_the_encoder_was_trained_with(tmp_path):
@@ -69,7 +81,9 @@ def test_an_mr_is_embedded_on_the_scale_that_the_encoder_was_trained_with(tmp_pa
     found = embed(encoder, scan, unit="scan", level=0, modality="mri").vectors[0]
     np.testing.assert_allclose(found, maps[:, body].mean(1), rtol=1e-4, atol=1e-5)
     only = write_encoder(tmp_path / "only.pt", "unetr", modality={"MR": "zscore"})
-    np.testing.assert_array_equal(embed(only, scan, unit="scan", level=0).vectors[0], found)
+    of_only = embed(only, scan, unit="scan", level=0)
+    np.testing.assert_array_equal(of_only.vectors[0], found)
+    assert of_only.columns["modality"] == ["MR"]
     with pytest.raises(UserError, match="expected a scan of MR, which the encoder was trained on, found CT"):
         embed(only, scan, unit="scan", level=0, modality="CT")
 
@@ -135,6 +149,20 @@ def test_a_voxel_in_two_patches_counts_once(tmp_path):
     volume = stored(tmp_path / "store", scan, Preparation(spacing=(2.0, 2.0, 2.0)))
     assert total == pytest.approx(body_mask(volume[0].read(volume[1][0])).sum())
     assert len(loaded) == 4
+
+
+def test_the_modality_of_a_row_is_the_one_that_its_scan_was_treated_as(tmp_path):
+    scan, *others = (write_scan(tmp_path / f"{name}.nii.gz") for name in ("scan", "a", "b"))
+    listed = tmp_path / "list.json"
+    items = [{"image": others[0].name}, {"image": others[1].name, "modality": "mri"}]
+    listed.write_text(json.dumps({"name": "two", "training": items}), encoding="utf-8")
+    of_ct, of_both = (write_encoder(tmp_path / f"{kind}.pt", kind) for kind in ("segmentation", "clustering"))
+    assert embed(of_ct, scan).columns["modality"] == ["CT"]
+    assert embed(of_both, [scan, listed]).columns["modality"] == ["CT", "MR", "CT"]
+    assert embed(of_both, scan, modality="mra").columns["modality"] == ["MR"]
+    picture = tmp_path / "picture.png"
+    Image.fromarray(ct_array((40, 36, 1))[:, :, 0].clip(0, 255).astype(np.uint8)).save(picture)
+    assert set(embed(of_both, [scan, picture]).columns["modality"]) == {"CT", None}
 
 
 def organ_list(folder: Path) -> Path:

@@ -104,6 +104,18 @@ def test_what_cannot_be_predicted_is_refused():
         probe_column(cohort(patients=10, stage=["a"] * 3 + ["b"] * 27), "stage")
 
 
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [("kind", r"two values .*, found a alone, without p01, p02"), ("height", r"two patients .*, found p00 alone")],
+)
+def test_a_training_part_of_one_class_or_patient_is_refused_and_the_remedy_works(column, what):
+    table = cohort(patients=3, rows=4, kind=["a"] * 4 + ["b"] * 4 + ["a", "b"] * 2)
+    with pytest.raises(UserError, match=what) as refused:
+        probe_column(table, column, fold_count=2)
+    assert str(refused.value).endswith("pass --fold_count 3")
+    assert probe_column(table, column, fold_count=3, resamples=20)["folds"] == 3
+
+
 def test_the_nearest_rows_are_those_of_other_scans_by_their_angle():
     vectors = np.array([[1.0, 0], [0.99, 0.1], [300, 30], [0, 2], [-1, 0]])
     ids = ["a", "a", "b", "c", "d"]
