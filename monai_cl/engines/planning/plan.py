@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monai_cl.data.datalist.items import is_ct
+from monai_cl.data.datalist.statistics.quantities import HU
 from monai_cl.engines.planning.rules import (
     Triple,
     intensity_window,
@@ -195,7 +195,7 @@ def make_plan(
 
 def _intensities(scans: list[Mapping[str, Any]]) -> tuple[list[Mapping[str, float]], str]:
     """Tables of percentiles of CT: of labelled voxels where there are any, else of the body."""
-    ct = [scan for scan in scans if is_ct(scan["modality"])]
+    ct = [scan for scan in scans if scan["unit"] == HU]
     tables = [scan["foreground"] for scan in ct if scan["foreground"]]
     return (
         (tables, f"the labelled voxels of {len(tables)} CT")
