@@ -39,6 +39,7 @@ MET = {
     "data/slices/features.py": ("probe",),
     "data/slices": READING,
     "data/datalist/create.py": ("datalist create",),
+    "data/datalist/folders/series.py": ("datalist create",),
     "data/datalist/edit.py": ("datalist split",),
     "data/datalist/json_files.py": WRITING,
     "data/datalist/reader.py": (*READING, "datalist split", "datalist subset", "datalist summary"),
