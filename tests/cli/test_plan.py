@@ -127,12 +127,13 @@ def test_the_command_starts_the_training_as_it_is_printed(files, tmp_path, monke
         assert (merged["data_list"], merged["dataset_dir"]) == (str(path), str(path.parent))
         assert merged["patch_size"] == made.settings["patch_size"]
         assert merged["feature_size"] == 8
+        assert merged["store_dir"] == more.get("store_dir", "runs/store")
         return merged
 
     assert planned()["output_dir"] == f"runs/{BUNDLE}_planned"
     (tmp_path / "runs" / f"{BUNDLE}_planned").mkdir(parents=True)
     assert planned()["output_dir"] == f"runs/{BUNDLE}_planned_2"
-    assert planned(output_dir="mine and yours")["output_dir"] == "mine and yours"
+    assert planned(output_dir="mine and yours", store_dir="s")["output_dir"] == "mine and yours"
 
 
 def test_from_python_the_same_is_refused(files):

@@ -85,9 +85,10 @@ def plan_training(
 
 def _command(step: BundleStep, plan: Plan, data_list: str, given: Mapping[str, Any]) -> str:
     """The training as it can be pasted: with data, and a folder of its own for the results."""
-    paths = {"dataset_dir": step.config["dataset_dir"], "data_list": data_list}
-    if "output_dir" not in given:
-        paths["output_dir"] = _new_folder(f"runs/{step.file.parents[1].name}_planned")
+    # an installed bundle asks for the folders that are written to
+    paths = {"dataset_dir": step.config["dataset_dir"], "data_list": data_list, "store_dir": "runs/store"}
+    paths |= {"output_dir": _new_folder(f"runs/{step.file.parents[1].name}_planned")}
+    paths = {key: value for key, value in paths.items() if key not in given}
     start, own = (
         [f"--{key} {shlex.quote(str(value))}" for key, value in options.items()] for options in (paths, given)
     )

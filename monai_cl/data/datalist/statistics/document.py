@@ -77,12 +77,20 @@ def _measured(item: Mapping[str, Any]) -> dict[str, Any] | str:
 
 
 def statistics_json(document: Mapping[str, Any]) -> str:
-    """A document as JSON text."""
+    """Statistics as JSON text, which `read_statistics` and `plan` take.
+
+    Args:
+        document: of `list_statistics`.
+    """
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def statistics_csv(document: Mapping[str, Any]) -> str:
-    """A row for each scan: who it is, and its `quantities`; empty where it lacks a label."""
+    """Statistics as CSV, a row for each scan: who it is, and its `quantities`; empty where it lacks a label.
+
+    Args:
+        document: of `list_statistics`.
+    """
     words = ("id", "patient", "dataset", "split", "image", "modality", "unit", "phase", "orientation", "oblique")
     rows = [{**{key: scan[key] for key in words}, **quantities(scan)} for scan in document["scans"]]
     return csv_text(list(dict.fromkeys([*words, *(key for row in rows for key in row)])), rows)
