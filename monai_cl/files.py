@@ -184,6 +184,20 @@ def sha256(path: Path, *, limit: int | None = None) -> str:
     return digest.hexdigest()
 
 
+def size_in_words(count: int) -> str:
+    """Bytes with a unit, such as "3.2 GB" (powers of 1000).
+
+    Args:
+        count: bytes.
+    """
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
 def check_name(path: Path) -> None:
     """SimpleITK (2.5) aborts the process on a name that is not UTF-8; raises UserError instead."""
     try:

@@ -55,7 +55,17 @@ INNER = {
     ),
     "engines": (
         {"recipes", "workflow_types"},
-        {"launch", "probe", "doctor", "schedule", "larc", "accumulation", "model_input", "transferred_parts"},
+        {
+            "launch",
+            "probe",
+            "doctor",
+            "schedule",
+            "larc",
+            "accumulation",
+            "model_input",
+            "transferred_parts",
+            "exporting",
+        },
         {"distributed", "pretrained"},
         {"handlers", "overlap", "prepared_lists"},
         {"evaluation", "planning", "segmentation", "preview"},

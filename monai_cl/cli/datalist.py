@@ -223,12 +223,11 @@ class DataListCommands(MakingCommands):
             allow_outside: accept absolute paths, and paths and links that leave the root.
             overwrite: replace existing files.
         """
-        from monai_cl.data.datalist.loading import load_data_list
-        from monai_cl.data.datalist.statistics.document import list_statistics, statistics_csv, statistics_json
+        from monai_cl.data import list_statistics, load_data_list, statistics_csv, statistics_json
         from monai_cl.files import write_atomically
 
         def page(document: Any) -> str:
-            from monai_cl.report.page.list_statistics import statistics_html  # matplotlib
+            from monai_cl.report import statistics_html  # matplotlib
 
             return statistics_html(document)
 
@@ -243,7 +242,7 @@ class DataListCommands(MakingCommands):
         )
         found = list_statistics(data_list, splits=names_of(splits), workers=workers, progress=True)
         if found["scans"]:
-            from monai_cl.report.page.list_statistics import statistics_text
+            from monai_cl.report import statistics_text
 
             echo(statistics_text(found))
         for target in targets if found["scans"] else ():

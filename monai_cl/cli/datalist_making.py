@@ -36,17 +36,18 @@ class MakingCommands:
 
         Args:
             folder: folder of the data set, and the paths in the list are relative to it; or one scan, a file or the
-                folder of a DICOM series.
-            output: the list to write; default: data_list.json in the folder.
+                folder of a DICOM series, whose paths are relative to the folder that it lies in.
+            output: the list to write; default: data_list.json in the folder that paths are relative to.
             name: name of the data set; default: the name of the folder.
             images: pattern of the image files or DICOM folders; {case} is what image and label have in common,
                 {patient} names the patient, * is anything; without any of them it is one file. Default: the known
-                layout that fits best.
+                layout that fits best, else all DICOM series below the folder.
             labels: pattern of the label files.
             organs: organ names as JSON, e.g. '{"1": "liver"}', or a JSON file with them; values that are not named
                 become background. Default: from dataset.json in the folder, else the values that occur in the label
                 files, for you to name.
             patient: regular expression whose first group names the patient in an image's path, e.g. 'P([0-9]+)'.
+                Default: {patient}, else of DICOM series the PatientID in their headers.
             validation: part of the patients with labels whose scans are kept for validation, e.g. 0.2.
             splits: nnU-Net's splits_final.json; its validation parts become the folds.
             read_voxels: False does not look into label files; validate then says what does not fit.
@@ -55,11 +56,12 @@ class MakingCommands:
                 in a folder for each class, which becomes their target.
             modality: of the scans or images, such as MR; needed for PNG and JPEG of unknown classes.
         """
-        from monai_cl.data.datalist.create import create_data_list
+        from monai_cl.data.datalist.create import create_data_list, list_root
         from monai_cl.data.datalist.folders.description import organ_names
 
         root = Path(str(folder)).expanduser()
-        place = root if root.is_dir() else root.parent
+        place = list_root(root, images)[0]
+        place = root if os.path.abspath(root) == str(place) else place
         target = place / "data_list.json" if output is None else Path(str(output))
         refuse_existing(target, overwrite)
         found = create_data_list(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monai_cl.cli.disk.answers import size_in_words
 from monai_cl.errors import UserError, echo
+from monai_cl.files import size_in_words
 
 
 def dicom_seg_command(

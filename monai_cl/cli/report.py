@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 
-from monai_cl.cli.disk.answers import size_in_words
 from monai_cl.errors import UserError, echo
+from monai_cl.files import size_in_words
 
 
 def report_command(

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         # a module must not have the name of something the package exports: once imported it would hide it
         "checkpoints.checkpoint": ("Checkpoints",),
+        "checkpoints.run_folders": ("RunFolder", "find_run_folders", "remove_run_files"),
         "checkpoints.termination": ("EXIT_SAVED", "ignore_sigterm_in_worker"),
         "classification.activation_maps": ("class_activation",),
         "classification.class_names": ("class_names", "other_grade", "trained_grade"),
@@ -32,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "embedding.run": ("embed",),
         "embedding.scans": ("embedding_items",),
         "evaluation": ("evaluate", "evaluation_name", "load_network"),
+        "exporting.weights": ("Exported", "export_weights"),
         "handlers.after_step": ("AfterStep", "MomentumUpdate"),
         "handlers.attaching": ("ListedOutput",),
         "handlers.collapse": ("CollapseWatch",),
@@ -62,6 +64,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.evaluation": ("evaluate_mixcl",),
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "model_input": ("check_model", "from_model"),
+        "planning.plan": ("Plan",),
+        "planning.training": ("plan_training",),
         "pretrained": ("encoder_of", "imagenet_start", "only_known_organs", "start_from"),
         "preview.preview": ("preview_run",),
         "prepared_lists": ("describe", "list_modality", "read_list"),

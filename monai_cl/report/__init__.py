@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "figures.neighbours": ("neighbours_figure",),
         "figures.pairs": ("pairs_figure",),
         "plots": ("write_plots",),
+        "page.list_statistics": ("statistics_html", "statistics_text"),
         "preview.faults": ("preview_faults",),
         "preview.page": ("render_preview", "write_preview"),
         "figures.pca": ("pca_figure", "principal_plane"),

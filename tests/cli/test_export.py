@@ -11,6 +11,8 @@ import torch
 import yaml
 
 from monai_cl.cli.commands import main
+from monai_cl.engines import export_weights
+from monai_cl.errors import UserError
 from monai_cl.networks import (
     MixCLNet,
     SliceUNet,
@@ -331,3 +333,18 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(options, message,
     assert run("model.pt", *options) == 2
     assert message in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_from_python_the_same_files_are_written(tmp_path):
+    file = write_model(tmp_path / "model.pt", "segmentation", segmenter("segresnet"))
+    assert run(file, "--format", "monai", "--output", tmp_path / "a.pt") == 0
+    (tmp_path / "b").mkdir()
+    made = export_weights(file, format="monai", output=tmp_path / "b" / "a.pt")
+    assert (made.file, made.card) == (tmp_path / "b" / "a.pt", tmp_path / "b" / "a.pt.md")
+    assert (made.weights.network, made.weights.parts) == ("SegResNet", ("encoder", "decoder", "output"))
+    assert made.card.read_text(encoding="utf-8") == (tmp_path / "a.pt.md").read_text(encoding="utf-8")
+    one, two = (torch.load(path, weights_only=True) for path in (tmp_path / "a.pt", made.file))
+    assert one.keys() == two.keys() == made.weights.tensors.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(UserError, match="exists already"):
+        export_weights(file, format="monai", output=made.file)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 
 from monai_cl.data import load_data_list
 from monai_cl.data.datalist.statistics.document import KIND, VERSION, statistics_json
+from monai_cl.engines import plan_training
+from monai_cl.engines.launch.command_line import invocation
+from monai_cl.errors import UserError
+from monai_cl.files import size_in_words
 from tests.bad_input.doors import command
 from tests.data.datalist.test_statistics import cohort
 
@@ -42,6 +48,12 @@ def test_settings_are_printed_as_a_command_and_written_for_args_file(files, tmp_
     assert "--backbone segresnet" in line
     assert json.loads(re.search(r"--patch_size '(\[.*?\])'", line)[1]) == settings["patch_size"]
     assert "memory of a step" in outcome.shown
+    options = {"fold": "none", "backbone": "segresnet", "feature_size": 8}
+    made = plan_training(BUNDLE, path, statistics=measured, memory=4e9, overrides=options)
+    assert made.settings == settings
+    assert made.command == line
+    assert (made.data_list, made.memory) == ("ten", 4e9)
+    assert re.search(r"\d(\.\d)? [GM]B in", made.estimates["memory of a step"])
     again = command("plan", BUNDLE, path, "--statistics", measured, "--output", output, *SMALL)
     assert "exists already" in again.error
 
@@ -96,3 +108,42 @@ def test_hours_on_a_gpu_need_the_seconds_of_its_steps(files, monkeypatch):
 
 def test_a_bundle_of_slices_is_refused(files):
     assert "a bundle that trains on patches of volumes" in command("plan", "wsp_ct_pretraining", files[0]).error
+
+
+def test_the_command_starts_the_training_as_it_is_printed(files, tmp_path, monkeypatch):
+    """Every folder and file of it is named, and the run's folder is a new one."""
+    path, measured = files
+    monkeypatch.chdir(tmp_path)
+    options = {"fold": "none", "backbone": "segresnet", "feature_size": 8}
+
+    def planned(**more) -> dict:
+        made = plan_training(BUNDLE, path, statistics=measured, memory=4e9, overrides=options | more)
+        words = shlex.split(made.command)
+        assert words[:4] == ["python", "-m", "monai.bundle", "run"]
+        call = invocation(words[2:])
+        call.check_overrides()
+        merged = call.merged_config()
+        assert Path(call.config_files[0]).is_file()
+        assert (merged["data_list"], merged["dataset_dir"]) == (str(path), str(path.parent))
+        assert merged["patch_size"] == made.settings["patch_size"]
+        assert merged["feature_size"] == 8
+        assert merged["store_dir"] == more.get("store_dir", "runs/store")
+        return merged
+
+    assert planned()["output_dir"] == f"runs/{BUNDLE}_planned"
+    (tmp_path / "runs" / f"{BUNDLE}_planned").mkdir(parents=True)
+    assert planned()["output_dir"] == f"runs/{BUNDLE}_planned_2"
+    assert planned(output_dir="mine and yours", store_dir="s")["output_dir"] == "mine and yours"
+
+
+def test_from_python_the_same_is_refused(files):
+    path, measured = files
+    with pytest.raises(UserError, match="--hours: expected a number above 0"):
+        plan_training(BUNDLE, path, hours=0)
+    with pytest.raises(UserError, match="or of an earlier state of it"):
+        plan_training(BUNDLE, path, statistics={**json.loads(measured.read_text()), "data_list": {
+            "path": "x", "sha256": "y"}}, memory=4e9, overrides={"fold": "none"})  # fmt: skip
+
+
+def test_sizes_are_in_words_that_the_command_takes():
+    assert [size_in_words(count) for count in (12, 1500, 24_000_000_000)] == ["12 B", "1.5 kB", "24.0 GB"]

@@ -10,8 +10,8 @@ import torch
 
 from monai_cl.cli.commands import main
 from monai_cl.data import model_record, run_record, write_results
+from monai_cl.engines import find_run_folders, remove_run_files
 from monai_cl.engines.checkpoints.checkpoint_file import checkpoint_name
-from monai_cl.engines.checkpoints.run_folders import find_run_folders
 from monai_cl.errors import UserError
 from monai_cl.locks import Lock
 from monai_cl.networks import save_weights
@@ -139,3 +139,10 @@ def test_an_older_checkpoint_stays_where_the_newest_cannot_be_read(runs):
 def test_places_without_a_run_are_refused(tmp_path):
     with pytest.raises(UserError, match="nowhere: expected a folder with runs, found no such folder"):
         find_run_folders(tmp_path / "nowhere")
+
+
+def test_from_python_what_newer_files_replaced_is_deleted(runs):
+    (done,) = find_run_folders(runs / "done")
+    assert [file.name for file in done.superseded] == ["checkpoint_iteration=20.pt"]
+    assert remove_run_files(done.superseded) == sum(done.superseded.values()) > 0
+    assert names(runs / "done") == ["checkpoint_iteration=40.pt", "model.pt", "results.json"]

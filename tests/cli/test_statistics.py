@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from monai_cl.data.datalist.statistics.document import read_statistics
 from monai_cl.report.page.list_statistics import statistics_html, statistics_text
 from tests.bad_input.doors import command
-from tests.data.datalist.test_statistics import cohort, summarise, write_list
+from tests.data.datalist.test_statistics import cohort, group_summaries, mixed, summarise, write_list
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def document(scans) -> dict:
         "data_list": {"name": "a <b> list", "path": "list.json"},
         "scans": [scan | {"split": "training"} for scan in scans],
         "unreadable": [{"id": "x", "dataset": "d", "image": "x.nii", "reason": "x.nii: <script>"}],
-        "datasets": {"d": summarise(scans)},
+        "groups": group_summaries(scans),
         "overall": summarise(scans),
         "outliers": [{"id": "c9", "dataset": "d", "what": "spacing_s", "reason": "5 mm; median 3"}],
     }
@@ -94,3 +95,45 @@ def test_text_columns_stand_under_one_another():
 def test_the_json_holds_no_nan(listed, tmp_path):
     command("datalist", "statistics", listed, "--output", tmp_path / "a.json")
     json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_modality_has_rows_of_its_own_and_hu_stands_beside_ct_alone():
+    content = document(mixed())
+    lines = statistics_text(content).splitlines()
+    rows = [line.split() for line in lines if line.startswith(("d  ", "other", "all"))]
+    assert [(row[0], row[1], row[-1]) for row in rows[:2]] == [("d", "CT", "HU"), ("d", "MR", "2100")]
+    assert rows[0][-6:] == ["-1000", "/", "40", "/", "400", "HU"]
+    assert rows[1][-5:] == ["70", "/", "700", "/", "2100"]
+    assert rows[2][-5:] == ["4000", "/", "40000", "/", "120000"]
+    assert rows[3][:3] == ["all", "6", "CT,"]
+    assert rows[3][-1] == "–"  # a median over HU and the units of MR means nothing
+    livers = [line.split() for line in lines if line.startswith("liver")]
+    assert [row[1:3] for row in livers] == [["d", "CT"], ["d", "MR"], ["other", "MR"]]
+    assert livers[0][-3:] == ["102.5", "HU", "100–105"]
+    assert livers[1][-2:] == ["700", "700–700"]
+    page = statistics_html(content)
+    assert page.count("<img") == 7  # intensities and means of each modality
+    rows = re.findall(r"<tr>.*?</tr>", page)
+    assert sum("MR" in row for row in rows) > 8
+    assert not any("HU" in row for row in rows if "MR" in row)
+    assert "Percentiles of the body&#x27;s intensity, MR" in page
+
+
+def test_a_list_of_mr_says_nothing_of_hu(monkeypatch):
+    shown = []
+    monkeypatch.setattr("monai_cl.report.page.list_statistics.strip_plot", _noting(shown))
+    content = document([scan for scan in mixed() if scan["modality"] == "MR"])
+    content["outliers"] = []
+    assert "HU" not in statistics_text(content)
+    assert "HU" not in re.sub(r'src="data:[^"]*"', "", statistics_html(content))
+    assert shown == ["mm", "mm", "the scans' own unit", "ml", "the scans' own unit"]
+
+
+def _noting(units):
+    from monai_cl.report.figures.strip_plot import strip_plot
+
+    def noted(rows, *, unit, logarithmic=False):
+        units.append(unit)
+        return strip_plot(rows, unit=unit, logarithmic=logarithmic)
+
+    return noted

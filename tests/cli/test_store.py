@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 
 from monai_cl.cli.commands import main
-from monai_cl.cli.disk.answers import size_in_words
-from monai_cl.data import Preparation, VolumeStore, load_data_list, prepare
+from monai_cl.data import (
+    Preparation,
+    VolumeStore,
+    held_volumes,
+    load_data_list,
+    prepare,
+    remove_volumes,
+    unneeded_volumes,
+)
+from monai_cl.errors import UserError
+from monai_cl.files import size_in_words
 from tests.data.volume_files import affine_of, ct_array, label_array, write_nifti
 
 
@@ -97,3 +106,15 @@ def test_volumes_without_their_label_and_of_scans_that_are_elsewhere_are_kept(da
     os.rename(data / "a.nii.gz", data / "moved.nii.gz")
     assert run("prune", data / "store", data / "first.json", data / "second.json", "--yes") == 0
     assert keys(data) == before
+
+
+def test_from_python_a_store_is_listed_and_pruned(data):
+    store, lists = VolumeStore.open(data / "store"), [load_data_list(data / "first.json")]
+    held = held_volumes(store, lists)
+    assert [one.lists for one in held] == [("first",)] * 4 + [()]
+    (chosen,) = unneeded_volumes(store, lists)
+    assert chosen == held[-1]
+    assert remove_volumes(store, [chosen]) == chosen.bytes
+    assert len(keys(data)) == 4
+    with pytest.raises(UserError, match="expected the data lists whose volumes stay, found none"):
+        unneeded_volumes(store, [])

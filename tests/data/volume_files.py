@@ -111,6 +111,7 @@ def write_dicom(
     frame_of_reference: str | None = "1.2.3.5",
     directions: Sequence[float] = (1, 0, 0, 0, 1, 0),
     gap: float = 1.0,
+    patient: str = "",
 ) -> Path:
     """CT slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted.
 
@@ -137,6 +138,8 @@ def write_dicom(
             "0028|1052": str(intercepts[number % len(intercepts)]),
             "0028|1053": "2",
         }
+        if patient:
+            tags["0010|0020"] = patient
         if frame_of_reference is not None:
             tags["0020|0052"] = frame_of_reference
         for tag, value in tags.items():

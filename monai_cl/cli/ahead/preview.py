@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from monai_cl.cli.disk.answers import size_in_words
 from monai_cl.cli.report import hash_key
 from monai_cl.errors import UserError, echo
+from monai_cl.files import size_in_words
 
 
 def preview_command(

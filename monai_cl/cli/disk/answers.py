@@ -1,4 +1,4 @@
-"""Bytes in words, and the question before something is deleted."""
+"""The question before something is deleted."""
 
 from __future__ import annotations
 
@@ -19,17 +19,3 @@ def agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise UserError(question, expected="an answer in a terminal", found="no terminal", remedy="add --yes")
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
-def size_in_words(count: int) -> str:
-    """Bytes with a unit, such as "3.2 GB" (powers of 1000).
-
-    Args:
-        count: bytes.
-    """
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_cl.cli.disk.answers import agreed, size_in_words
+from monai_cl.cli.disk.answers import agreed
 from monai_cl.errors import UserError, echo
+from monai_cl.files import size_in_words
 
 
 def runs_command(
@@ -40,7 +41,8 @@ def runs_command(
         yes: delete without asking.
         json: print JSON for other programs.
     """
-    from monai_cl.engines.checkpoints.run_folders import STATES, chosen_runs, find_run_folders, remove_files
+    from monai_cl.engines import find_run_folders, remove_run_files
+    from monai_cl.engines.checkpoints.run_folders import STATES, chosen_runs
 
     if state is not None and state not in STATES:
         raise UserError("--state", expected=f"one of {', '.join(STATES)}", found=state)
@@ -71,7 +73,7 @@ def runs_command(
     if not yes and not agreed(question):
         echo("nothing was deleted")
         return
-    echo(f"deleted {len(files)} files, {size_in_words(remove_files(files))}")
+    echo(f"deleted {len(files)} files, {size_in_words(remove_run_files(files))}")
 
 
 def _table(runs: list[Any]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_cl.cli.disk.answers import agreed, size_in_words
-from monai_cl.errors import UserError, echo
+from monai_cl.cli.disk.answers import agreed
+from monai_cl.errors import echo
+from monai_cl.files import size_in_words
 
 
 def list_command(store: str, *lists: str, data_root: str | None = None, allow_outside: bool = False) -> None:
@@ -20,7 +21,9 @@ def list_command(store: str, *lists: str, data_root: str | None = None, allow_ou
         data_root: folder the lists' paths start from; default: the folder of each list.
         allow_outside: trust lists whose paths or links leave data_root.
     """
-    _, held = _held(store, lists, data_root, allow_outside)
+    from monai_cl.data import held_volumes
+
+    held = held_volumes(*_opened(store, lists, data_root, allow_outside))
     rows: dict[tuple[str, str], list[int]] = {}
     for one in held:
         name = " and ".join(one.lists) or ("no list" if lists else "-")
@@ -49,34 +52,25 @@ def prune_command(
         allow_outside: trust lists whose paths or links leave data_root.
         yes: delete without asking.
     """
-    from monai_cl.data.store.inventory import not_needed, remove_volumes
+    from monai_cl.data import remove_volumes, unneeded_volumes
     from monai_cl.data.store.shared_images import bytes_freed
 
-    if not lists:
-        raise UserError(
-            "store prune",
-            expected="the data lists whose volumes stay",
-            found="none",
-            remedy="name them behind the store",
-        )
-    opened, held = _held(store, lists, data_root, allow_outside)
-    chosen = not_needed(held)
+    opened, contents = _opened(store, lists, data_root, allow_outside)
+    chosen, count = unneeded_volumes(opened, contents), len(opened.all_keys())
     if not chosen:
-        echo(f"{store}: every one of its {len(held)} volumes is needed")
+        echo(f"{store}: every one of its {count} volumes is needed")
         return
     for one in chosen:
         echo(f"{size_in_words(one.bytes):>10}  {one.key}{'  (outdated)' if one.outdated else ''}")
     total = size_in_words(bytes_freed(opened.root / one.key for one in chosen))
-    if not yes and not agreed(f"delete these {len(chosen)} of {len(held)} volumes, {total}?"):
+    if not yes and not agreed(f"delete these {len(chosen)} of {count} volumes, {total}?"):
         echo("nothing was deleted")
         return
     echo(f"deleted {len(chosen)} volumes, {size_in_words(remove_volumes(opened, chosen))}")
 
 
-def _held(store: str, lists: tuple[str, ...], data_root: str | None, allow_outside: bool) -> tuple[Any, list[Any]]:
+def _opened(store: str, lists: tuple[str, ...], data_root: str | None, allow_outside: bool) -> tuple[Any, list[Any]]:
     from monai_cl.data import VolumeStore, load_data_list
-    from monai_cl.data.store.inventory import held_volumes
 
     contents = [load_data_list(str(path), data_root=data_root, allow_outside=allow_outside) for path in lists]
-    opened = VolumeStore.open(str(store))
-    return opened, held_volumes(opened, contents)
+    return VolumeStore.open(str(store)), contents

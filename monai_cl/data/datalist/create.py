@@ -14,11 +14,12 @@ from monai_cl.data.datalist.folders.description import OrganNames, described_val
 from monai_cl.data.datalist.folders.pairing import choose_layout, pair_files
 from monai_cl.data.datalist.folders.patterns import modality_of, paths_below
 from monai_cl.data.datalist.folders.published import PublishedLayout
+from monai_cl.data.datalist.folders.series import describe_series, is_series
 from monai_cl.data.datalist.folders.splits import add_folds, as_described, set_aside
 from monai_cl.data.datalist.folders.values import used_labels
 from monai_cl.data.datalist.items import default_ids
 from monai_cl.data.datalist.model import SPLITS
-from monai_cl.data.io.formats import format_named, is_picture
+from monai_cl.data.io.formats import FILE_ENDINGS, format_named, is_picture
 from monai_cl.data.io.modality import header_modality
 from monai_cl.errors import UserError
 
@@ -69,7 +70,8 @@ def create_data_list(
     of a ``dataset.json``, become the splits of the list.
 
     Args:
-        folder: the root that paths are relative to; or a single scan, a file or the folder of a DICOM series.
+        folder: the root that paths are relative to; or a single scan, a file or the folder of a DICOM series: then
+            the root is the folder that it lies in.
         name: name of the data set; default: the name of the folder.
         images: pattern such as ``"imagesTr/img{case}.nii.gz"``. ``{case}`` is the part shared with the label file,
             ``{patient}`` a part that names the patient, ``*`` anything within one name. It may match folders (DICOM).
@@ -79,6 +81,7 @@ def create_data_list(
             ``labels`` of a ``dataset.json`` in the folder; else the values that occur in the label files, under the
             names ``label 1``, ``label 2``, ...
         patient: regular expression searched in the image's path; its first group, or the whole match, is the patient.
+            Default: ``{patient}`` of a pattern, else of DICOM series the PatientID of their headers.
         validation: part of the patients with labels, in [0, 1), whose scans become the split ``validation``.
         splits: nnU-Net's ``splits_final.json``, whose validation parts become the folds.
         without: images to pass over, relative to the folder.
@@ -93,7 +96,7 @@ def create_data_list(
         UserError: no folder, nothing matches, two images for one case, a pattern or an expression that is wrong, a
             label value without a name, no organ in any label file, PNG or JPEG whose modality is not named.
     """
-    folder, images = _root(folder, images)
+    folder, images = list_root(folder, images)
     expression = _patient_expression(patient)
     _check_part(validation)
     paths = paths_below(folder)
@@ -127,9 +130,12 @@ def create_data_list(
         add_folds(document["training"], pairs.cases, splits)
     if validation:
         set_aside(document, validation)
+    modality = modality or (published.modality if published else None)
+    own = None
     if modality is None:
         first = [folder / item["image"] for item in items[:1]]
-        modality = published.modality if published else _modality(named.channels, named.images, first)
+        modality = own = _modality(named.channels, named.images, first)
+    describe_series(folder, items, modality=own)
     head = {"name": name or folder.name or "data", "modality": modality, **used.document}
     kept = {split: document[split] for split in SPLITS if document[split] or split == "training"}
     return FoundList(
@@ -144,11 +150,19 @@ def create_data_list(
     )
 
 
-def _root(folder: str | Path, images: str | None) -> tuple[Path, str | None]:
-    """The folder that paths start from, and the pattern of a single scan where that is what was named."""
+def list_root(folder: str | Path, images: str | None) -> tuple[Path, str | None]:
+    """The folder that paths start from, and the pattern of a single scan where that is what was named.
+
+    Args:
+        folder: of a data set, or a single scan.
+        images: pattern of the images, or None.
+
+    Raises:
+        UserError: nothing there, or a single scan whose name would be a pattern.
+    """
     path = Path(os.path.abspath(Path(folder).expanduser()))
     single = path.is_file() and format_named(path.name) is not None
-    single |= path.is_dir() and images is None and _is_series(path)
+    single |= path.is_dir() and images is None and _is_one_series(path)
     if single and images is None:
         if set("{}*") & set(path.name):
             raise UserError(path, expected="a name without {, } and *", found="one", remedy="rename it")
@@ -163,11 +177,12 @@ def _check_part(validation: object) -> None:
         raise UserError("validation", expected="a part of the patients in [0, 1), e.g. 0.2", found=f"{validation!r}")
 
 
-def _is_series(folder: Path) -> bool:
-    """Whether a folder holds DICOM files themselves and nothing below."""
-    with os.scandir(folder) as entries:
-        names = [entry.name if entry.is_file() else "" for entry in entries if not entry.name.startswith(".")]
-    return bool(names) and all((kind := format_named(name)) is not None and kind.is_series for name in names)
+def _is_one_series(folder: Path) -> bool:
+    """Whether a folder holds DICOM images itself, and no other scan in it or below it."""
+    return is_series(folder) and not any(
+        path.lower().endswith(FILE_ENDINGS) or ((folder / path).is_dir() and is_series(folder / path))
+        for path in paths_below(folder)
+    )
 
 
 def _patient_expression(patient: str | None) -> re.Pattern | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
+_ENDING = ".dcm"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # by the beginning of the class, the longest first
 _KINDS = {
@@ -52,6 +53,34 @@ def stored_class(file: Path) -> str:
         return ""
     length = int.from_bytes(start[at + 6 : at + 8], "little")
     return start[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file is DICOM by its content, whatever its name: archives export slices without ``.dcm``."""
+    if file.suffix.lower() == _ENDING:  # old files have no preamble
+        return True
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def look_for_images(folder: Path, *, without: Container[str] = ()) -> tuple[bool, list[tuple[Path, str]]]:
+    """Whether a folder itself holds DICOM images; where not, the other DICOM objects in it with their kinds.
+
+    Args:
+        folder: of files; those below it do not count.
+        without: names to pass over.
+    """
+    others: list[tuple[Path, str]] = []
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith(".") or file.name == "DICOMDIR" or file.name in without or not file.is_file():
+            continue
+        if not is_dicom(file):
+            continue
+        kind = other_kind(stored_class(file))
+        if kind in (None, SECONDARY_CAPTURE):  # a capture may have a place like a slice: reading it will tell
+            return True, []
+        others.append((file, kind))
+    return False, others
 
 
 def is_segmentation(path: Path) -> bool:

@@ -129,7 +129,7 @@ def series_modality(path: Path) -> str:
     Args:
         path: as for :func:`read_slices`; only as many files are opened as it takes.
     """
-    header = _first_image(path)
+    header = _first_image(files_of(path))
     if header is None:
         return ""
     is_ct = bool(header.sop_class) and stated.is_ct("", header.sop_class)
@@ -143,7 +143,7 @@ def series_contrast(path: Path) -> str:
     Args:
         path: as for :func:`read_slices`; only as many files are opened as it takes.
     """
-    header = _first_image(path)
+    header = _first_image(files_of(path))
     texts = {} if header is None else header.stated
     words = " ".join(texts.get(name, "") for name in ("SeriesDescription", "ProtocolName")).lower()
     if phase := next((phase for phase, pattern in _PHASES.items() if re.search(pattern, words)), ""):
@@ -151,8 +151,25 @@ def series_contrast(path: Path) -> str:
     return "contrast" if texts.get("ContrastBolusAgent") else ""
 
 
-def _first_image(path: Path) -> SliceHeader | None:
-    headers = (_read_header(file) for file in files_of(path))
+def series_patient(path: Path) -> str:
+    """The PatientID of a series, or "".
+
+    Args:
+        path: as for :func:`read_slices`; two images are looked at.
+
+    Raises:
+        UserError: the last image by name is of another series than the first.
+    """
+    first, last = (_first_image(files) for files in (files_of(path), files_of(path)[::-1]))
+    if first is None or last is None:
+        return ""
+    if first.series != last.series:
+        raise UserError(path, expected="one DICOM series", found="several", remedy="give each its own folder")
+    return first.stated.get("PatientID", "")
+
+
+def _first_image(files: Sequence[Path]) -> SliceHeader | None:
+    headers = (_read_header(file) for file in files)
     return next((one for one in headers if one is not None and kinds.other_kind(one.sop_class) is None), None)
 
 

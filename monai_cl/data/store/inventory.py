@@ -54,13 +54,26 @@ def held_volumes(store: VolumeStore, lists: Sequence[DataList]) -> list[HeldVolu
     return [_look_at(store, folder.name, size, items) for folder, size in sizes.items()]
 
 
-def not_needed(held: Iterable[HeldVolume]) -> list[HeldVolume]:
-    """The entries that no list has, or only with other content; damaged ones are left to a repair.
+def unneeded_volumes(store: VolumeStore, lists: Sequence[DataList]) -> list[HeldVolume]:
+    """The entries that none of the lists has, or only with other content; damaged ones are left to a repair.
 
     Args:
-        held: of `held_volumes`.
+        store: of prepared volumes.
+        lists: every data list that the store is for.
+
+    Raises:
+        UserError: no list: nothing would be needed.
     """
-    return [one for one in held if one.preparation != _DAMAGED and (not one.lists or one.outdated)]
+    if not lists:
+        raise UserError(
+            "store prune",
+            expected="the data lists whose volumes stay",
+            found="none",
+            remedy="name them behind the store",
+        )
+    return [
+        one for one in held_volumes(store, lists) if one.preparation != _DAMAGED and (not one.lists or one.outdated)
+    ]
 
 
 def remove_volumes(store: VolumeStore, held: Iterable[HeldVolume]) -> int:

@@ -101,11 +101,11 @@ def chosen_runs(runs: Iterable[RunFolder], **wanted: Any) -> list[RunFolder]:
     return [run for run in runs if all(str(getattr(run, name)) == value for name, value in given.items())]
 
 
-def remove_files(files: Mapping[Path, int]) -> int:
-    """Delete files and return the bytes that are free now.
+def remove_run_files(files: Mapping[Path, int]) -> int:
+    """Delete files of runs and return the bytes that are free now.
 
     Args:
-        files: with their bytes.
+        files: with their bytes, such as the ``superseded`` of a `RunFolder`.
 
     Raises:
         UserError: one that cannot be deleted; those before it are.

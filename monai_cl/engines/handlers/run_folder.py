@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,27 +66,39 @@ def write_readme(folder: Path, *, kind: str, bundle: str, name: str) -> None:
     write_atomically(folder / README, text.encode("utf-8", "surrogateescape"))
 
 
-def next_steps(folder: Path, *, kind: str, bundle: str) -> list[str]:
-    """Commands that use a finished run.
+def next_steps(folder: Path, *, kind: str, bundle: str, store: str | None = None) -> list[str]:
+    """Commands that use a finished run, with words in capitals, ``YOUR_...``, for paths that nobody here knows.
 
     Args:
         folder: of the run.
         kind: of the run.
         bundle: name of its bundle.
+        store: of its prepared volumes, which the next training uses too; None: one beside the run.
     """
+    folder = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
     model = shlex.quote(str(folder / "model.pt"))
+
+    def inside(name: str) -> str:
+        return shlex.quote(str(folder / name))
 
     def run(other: str, config: str, options: str) -> str:
         file = f'"$(python -m monai_cl bundle path {other})/configs/{config}.yaml"'
         return f"python -m monai.bundle run --config_file {file} {options}"
 
     if kind != "pretraining":
-        steps = [run(bundle, "inference", f"--checkpoint {model} --dataset_dir SCANS --output_dir RESULTS")]
+        steps = [
+            run(
+                bundle, "inference", f"--checkpoint {model} --dataset_dir YOUR_SCANS --output_dir {inside('inference')}"
+            )
+        ]
     else:
         target = _GOES_INTO.get(bundle)
-        steps = [run(target[0], "train", f"--{target[1]} {model}")] if target else []
-        steps.append(f"python -m monai_cl embed {model} SCANS --output embeddings.npz")
-    return [*steps, f"python -m monai_cl report {shlex.quote(str(folder))} --output report.html"]
+        new = shlex.quote(str(folder.with_name(f"{folder.name}_fine_tuned")))
+        kept = shlex.quote(store or str(folder.parent / "store"))
+        data = f"--{target[1]} {model} --data_list YOUR_LIST.json --dataset_dir YOUR_SCANS" if target else ""
+        steps = [run(target[0], "train", f"{data} --store_dir {kept} --output_dir {new}")] if target else []
+        steps.append(f"python -m monai_cl embed {model} YOUR_SCANS --output {inside('embeddings.npz')}")
+    return [*steps, f"python -m monai_cl report {shlex.quote(str(folder))} --output {inside('report.html')}"]
 
 
 def best_score(results: Mapping[str, Any]) -> str | None:
@@ -134,5 +147,7 @@ def describe_end(folder: Path, results: Mapping[str, Any], *, validation_seconds
         share = f"{validation_seconds / results['wall_seconds']:.0%} of it in validations (--val_interval)"
         lines.append(f"took {results['wall_seconds']:.0f} s, {share}")
     lines.append(f"results: {folder / 'results.json'}; what each file is: {folder / README}")
-    steps = next_steps(folder, kind=results["kind"], bundle=results["bundle"] or "")
-    return "\n".join([*lines, "next:", *(f"  {step}" for step in steps)])
+    store = str((results.get("config") or {}).get("store_dir") or "$")
+    store_dir = None if store.startswith(("$", "@", "%")) else store
+    steps = next_steps(folder, kind=results["kind"], bundle=results["bundle"] or "", store=store_dir)
+    return "\n".join([*lines, "next (YOUR_... stands for paths of your own):", *(f"  {step}" for step in steps)])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monai_cl.data.datalist.items import is_ct
+from monai_cl.data.datalist.statistics.quantities import HU
 from monai_cl.engines.planning.rules import (
     Triple,
     intensity_window,
@@ -22,6 +22,7 @@ from monai_cl.engines.planning.rules import (
 )
 from monai_cl.engines.planning.step import BundleStep, MeasuredStep
 from monai_cl.errors import UserError
+from monai_cl.files import size_in_words
 from monai_cl.networks.volume.backbones import find_backbone
 
 KEPT_FREE, PROCESS = 0.1, 1e9
@@ -96,11 +97,17 @@ class Plan:
         settings: keys of the bundle's config -> value.
         reasons: key -> where its value comes from, in words.
         estimates: memory, time, disk: in words, with how they were got.
+        data_list: name of the list.
+        memory: bytes of the device.
+        command: the training, for a shell; it goes to a folder that is not there yet.
     """
 
     settings: dict[str, Any]
     reasons: dict[str, str]
     estimates: dict[str, str]
+    data_list: str = ""
+    memory: float = 0.0
+    command: str = ""
 
     def options(self) -> list[str]:
         """The settings as options of a bundle's command line, for a shell."""
@@ -128,7 +135,6 @@ def make_plan(
     memory: float,
     hours: float | None = None,
     step_seconds: float | None = None,
-    in_words: Callable[[int], str] = str,
 ) -> Plan:
     """Settings by the rules of `monai_cl.engines.planning.rules`, from the scans that the bundle trains on.
 
@@ -139,7 +145,6 @@ def make_plan(
         memory: bytes of the device.
         hours: that the training may take; None: the bundle's own length.
         step_seconds: of a step on the device that it will run on; None: as measured on this CPU.
-        in_words: how bytes are written.
 
     Raises:
         UserError: no scan to train on, or too little memory for the smallest patch.
@@ -164,8 +169,9 @@ def make_plan(
         needed = math.ceil((cost.memory(patches[-1], least) + PROCESS) / (1 - KEPT_FREE))
         raise UserError(
             "--memory",
-            expected=f"{in_words(needed)} or more for a batch of {least} of the smallest patch {list(patches[-1])}",
-            found=in_words(int(memory)),
+            expected=f"{size_in_words(needed)} or more for a batch of {least} of the smallest patch "
+            f"{list(patches[-1])}",
+            found=size_in_words(int(memory)),
             remedy="choose a smaller network, such as --backbone dynunet, or a smaller --feature_size or --batch_size",
         )
     batch = largest_batch(
@@ -190,12 +196,12 @@ def make_plan(
         reasons["window"] = f"0.5th to 99.5th percentile of {what}, HU"
     settings["iterations"] = iterations
     reasons["iterations"] = "the bundle's own length" if iterations == own else f"what fits into {hours:g} h; own {own}"
-    return Plan(settings, reasons, _estimates(step, statistics, cost, settings, seconds, step_seconds, in_words))
+    return Plan(settings, reasons, _estimates(step, statistics, cost, settings, seconds, step_seconds))
 
 
 def _intensities(scans: list[Mapping[str, Any]]) -> tuple[list[Mapping[str, float]], str]:
     """Tables of percentiles of CT: of labelled voxels where there are any, else of the body."""
-    ct = [scan for scan in scans if is_ct(scan["modality"])]
+    ct = [scan for scan in scans if scan["unit"] == HU]
     tables = [scan["foreground"] for scan in ct if scan["foreground"]]
     return (
         (tables, f"the labelled voxels of {len(tables)} CT")
@@ -214,7 +220,6 @@ def _estimates(
     settings: Mapping[str, Any],
     seconds: float,
     given_seconds: float | None,
-    in_words: Callable[[int], str],
 ) -> dict[str, str]:
     patch, batch, spacing = settings["patch_size"], settings["batch_size"], settings["spacing"]
     precision = "bf16 autocast" if step.value("amp") else "float32"
@@ -234,18 +239,19 @@ def _estimates(
     kept = int(step.value("keep_checkpoints"))
     files = (kept + 1) * cost.checkpoint_bytes() + cost.large.parameters * _FLOAT
     found = {
-        "memory of a step": f"{in_words(cost.memory(tuple(patch), batch))} in {precision}: weights, optimiser, and "
-        "what autograd keeps, measured at two smaller patches",
+        "memory of a step": f"{size_in_words(cost.memory(tuple(patch), batch))} in {precision}: weights, optimiser, "
+        "and what autograd keeps, measured at two smaller patches",
         "time": f"{hours:.3g} h: {settings['iterations']} steps of {seconds:.1f} s, {source}; loading, validation and "
         "preparation of the scans not counted",
-        "store": f"at most {in_words(store)}: int16 and labels of {len(shapes)} scans at this spacing, uncompressed",
-        "checkpoints": f"{in_words(files)}: {kept} kept, one being written, and model.pt",
+        "store": f"at most {size_in_words(store)}: int16 and labels of {len(shapes)} scans at this spacing, "
+        "uncompressed",
+        "checkpoints": f"{size_in_words(files)}: {kept} kept, one being written, and model.pt",
     }
     if "organs" in step.config:
         classes = len(step.value("organs")) + 1
         copy = max(shapes.values()) * classes * _FLOAT
         found["memory of validation"] = (
-            f"{in_words(copy)} for each copy of the class scores of the largest scan at this spacing, of which there "
-            "are several; --invert_device cpu keeps some of them off the GPU"
+            f"{size_in_words(copy)} for each copy of the class scores of the largest scan at this spacing, of which "
+            "there are several; --invert_device cpu keeps some of them off the GPU"
         )
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_cl.data.dicom.kinds import SECONDARY_CAPTURE, listed_kinds, other_kind, stored_class
+from monai_cl.data.dicom.kinds import listed_kinds, look_for_images
 from monai_cl.data.dicom.source import open_source
-from monai_cl.data.io.formats import DICOM, FILE_ENDINGS
+from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.data.io.result_records import own_results
 from monai_cl.engines.segmentation.result_files import ResultFiles
 from monai_cl.errors import UserError, echo
@@ -100,24 +100,7 @@ def _require_series(paths: Sequence[str], series_part: str | None) -> None:
 
 
 def _holds_dicom(folder: Path) -> bool:
-    """Whether a folder holds DICOM images; says so where it holds other DICOM objects alone."""
-    own, others = own_results(folder), []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "DICOMDIR" or path.name in own or not path.is_file():
-            continue
-        if not _is_dicom(path):
-            continue
-        kind = other_kind(stored_class(path))
-        if kind in (None, SECONDARY_CAPTURE):  # a capture may have a place like a slice: reading it will tell
-            return True
-        others.append((path, kind))
+    found, others = look_for_images(folder, without=own_results(folder))
     if others:
         echo(f"{folder}: passed over {listed_kinds(others)}")
-    return False
-
-
-def _is_dicom(path: Path) -> bool:
-    if path.suffix.lower() == DICOM.endings[0]:  # old files have no preamble
-        return True
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+    return found

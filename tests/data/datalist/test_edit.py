@@ -266,7 +266,10 @@ def test_without_names_the_ids_in_the_files_stand(tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({}, r"expected one of the known layouts .* found x\.nii\.gz, y\.nii\.gz; name the files: --images"),
+        (
+            {},
+            r"one of the known layouts .* found x\.nii\.gz, y\.nii\.gz; name the scans: --images '\{case\}\.nii\.gz'",
+        ),
         ({"images": "ct/{case}.nii.gz"}, "expected images named 'ct/{case}.nii.gz', found none among 2 files"),
         ({"images": "*.nii.gz"}, "expected {case} where the names differ"),
         ({"images": "{scan}.nii.gz"}, r"expected \{case\}, \{patient\} or \*, found \{scan\}"),

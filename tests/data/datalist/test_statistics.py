@@ -19,7 +19,7 @@ from monai_cl.data.datalist.statistics.document import (
     statistics_json,
 )
 from monai_cl.data.datalist.statistics.outliers import find_outliers, robust_limits
-from monai_cl.data.datalist.statistics.quantities import quantities, summarise
+from monai_cl.data.datalist.statistics.quantities import group_summaries, quantities, summarise
 from monai_cl.data.datalist.statistics.scan import contrast_phase, measure_scan, oblique_degrees
 from monai_cl.data.grid import Grid
 from monai_cl.errors import UserError
@@ -54,6 +54,7 @@ def scan_of(**changes) -> dict:
         "patient": "a",
         "dataset": "d",
         "modality": "CT",
+        "unit": "HU",
         "phase": "",
         "shape": [100, 100, 50],
         "spacing": [1.0, 1.0, 3.0],
@@ -115,8 +116,11 @@ def test_a_scan_that_is_not_ct_is_measured_in_its_own_unit(tmp_path):
     image = np.where(ct_array(SHAPE) > -500, 900, 3).astype(np.int16)
     item["image"] = str(write_nifti(tmp_path / "mr.nii.gz", image, affine_of("RAS", (1.0, 2.0, 5.0))))
     found = measure_scan(item | {"modality": "MR"})
-    assert (found["modality"], found["fault"], found["body"]["50"]) == ("MR", "", 900)
-    assert "Hounsfield" in measure_scan(item)["fault"]  # nothing says that it is MR
+    assert (found["modality"], found["unit"], found["fault"], found["body"]["50"]) == ("MR", "", "", 900)
+    wrong = measure_scan(item)  # nothing says that it is MR
+    assert "Hounsfield" in wrong["fault"]
+    assert wrong["unit"] == ""
+    assert measure_scan(write_case(tmp_path, "b"))["unit"] == "HU"
 
 
 def test_nan_is_refused_and_tiny_voxels_have_a_volume(tmp_path):
@@ -223,6 +227,62 @@ def test_a_summary_counts_and_takes_medians():
     assert found["quantities"]["spacing_s"]["median"] == 3
 
 
+def mr(scan: dict, level: float) -> dict:
+    """The scan as an MR with its own unit."""
+    body = {"0": 0.0, "0.5": level / 10, "50": level, "99.5": 3 * level, "100": 4 * level}
+    labels = {name: label | {"mean": level} for name, label in scan["labels"].items()}
+    return scan | {"modality": "MR", "unit": "", "body": body, "intensity": body, "labels": labels}
+
+
+def mixed() -> list[dict]:
+    """Six CT and six MR of one data set, which differ in nothing but their intensities, and one MR of another."""
+    scans = [scan for one in cohort(6) for scan in (one, mr(one | {"id": f"mr_{one['id']}"}, 700.0))]
+    return [*scans, mr(scan_of(id="alone", dataset="other"), 40_000.0)]
+
+
+def test_each_data_set_and_modality_has_a_summary_and_units_are_never_mixed():
+    found = group_summaries(mixed())
+    assert [(one["dataset"], one["modality"], one["scans"]) for one in found] == [
+        ("d", "CT", 6),
+        ("d", "MR", 6),
+        ("other", "MR", 1),
+    ]
+    assert [one["unit"] for one in found] == ["HU", "", ""]
+    assert [one["quantities"]["body_50"]["median"] for one in found] == [40, 700, 40_000]
+    assert found[0]["quantities"]["liver mean"]["median"] == 102.5
+    assert found[1]["quantities"]["liver mean"] == {"count": 6, "median": 700, "lowest": 700, "highest": 700}
+    overall = summarise(mixed())
+    assert (overall["scans"], overall["modalities"]) == (13, {"CT": 6, "MR": 7})
+    assert overall["unit"] is None
+    assert set(overall["quantities"]) == {
+        *(f"{name}_{axis}" for name in ("size", "spacing", "extent") for axis in "ras"),
+        "body_ml",
+        "liver ml",
+    }
+
+
+def test_what_is_called_ct_but_not_in_hu_is_not_in_the_medians_of_hu():
+    faulty = mr(scan_of(id="faulty"), 5000.0) | {"modality": "CT", "fault": "expected HU, found others"}
+    found = summarise([*cohort(2), faulty])
+    assert (found["scans"], found["unit"]) == (3, "HU")
+    assert found["quantities"]["body_50"] == {"count": 2, "median": 40, "lowest": 40, "highest": 40}
+    alone = summarise([faulty])
+    assert (alone["unit"], alone["quantities"]["body_50"]["median"]) == ("", 5000)
+    assert summarise([scan_of(), scan_of(modality="CTA")])["unit"] == "HU"  # both in HU
+
+
+def test_scans_are_compared_within_their_modality():
+    scans = mixed()
+    assert find_outliers(scans[:-1]) == []
+    scans[0]["labels"] = {"liver": scans[0]["labels"]["liver"] | {"mean": 700.0}}  # a CT with the level of the MR
+    found = find_outliers(scans[:-1])
+    assert [(one["id"], one["what"]) for one in found] == [("c0", "liver mean")]
+    assert found[0]["reason"].startswith("700 HU; median of 6 scans 103.5")
+    grey = [scan_of(id=f"g{n}", unit="", clipped={"low": 0.5, "high": 0.5}, intensity={"0": 0.0, "100": 255.0} | {
+        "0.5": 0.0, "50": 90.0, "99.5": 250.0}) for n in range(6)]  # fmt: skip
+    assert find_outliers(grey) == []  # pictures of CT have grey values
+
+
 def test_a_label_called_body_does_not_hide_the_body():
     body = {"voxels": 1, "ml": 5.0, "mean": 1.0, "sd": 0.0, "cut": False}
     found = quantities(scan_of(labels={"body": body}))
@@ -269,6 +329,7 @@ def test_json_is_read_again_and_csv_has_a_row_for_each_scan(listed, tmp_path):
     assert read_statistics(path) == found
     rows = list(csv.DictReader(io.StringIO(statistics_csv(found))))
     assert [row["id"] for row in rows] == ["a", "c"]
+    assert [(row["modality"], row["unit"]) for row in rows] == [("CT", "HU")] * 2
     assert math.isclose(float(rows[0]["liver ml"]), 0.24)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,24 @@ def test_the_next_commands_exist_with_their_options(bundle):
             assert advice_faults(step.replace("'", ""), []) == []
             continue
         other, config, options = re.fullmatch(_BUNDLE, step).groups()
-        assert set(re.findall(r"--(\w+)", options)) <= set(known_options(f"{other} {config}"))
+        given = set(re.findall(r"--(\w+)", options))
+        assert given <= set(known_options(f"{other} {config}"))
+        # an installed bundle asks for both folders
+        more = {"data_list", "store_dir"} if config == "train" else set()
+        assert {"dataset_dir", "output_dir", *more} < given
+
+
+@pytest.mark.parametrize("bundle", sorted(KIND))
+@pytest.mark.parametrize("folder", ["runs/a b", ".", ".."])
+def test_a_command_is_whole_but_for_what_is_marked_as_the_readers_own(bundle, folder):
+    for step in next_steps(Path(folder), kind=KIND[bundle], bundle=bundle):
+        words = shlex.split(step.replace('"$(', "$(").replace('.yaml"', ".yaml"))
+        named = [word for word in words if re.search(r"[A-Z]{3}", word)]
+        assert set(named) <= {"YOUR_SCANS", "YOUR_LIST.json"}
+        options = dict(pairwise(words))
+        written = Path(options.get("--output_dir") or options["--output"])
+        assert written.name not in ("", ".", "..")
+        assert written != Path(folder)  # where a run would be gone on with
 
 
 def test_a_finished_run_says_its_score_its_place_and_what_follows():
@@ -37,7 +56,9 @@ def test_a_finished_run_says_its_score_its_place_and_what_follows():
     best = {**results, "best": {"iteration": 20, "mean_dice": 0.75}}
     text = describe_end(Path("run"), best)
     assert text.startswith("finished after 40 iterations, Dice 0.750 at 20\nresults: run/results.json; ")
-    assert "--checkpoint run/model.pt" in text
+    assert "\nnext (YOUR_... stands for paths of your own):\n" in text
+    assert "--checkpoint run/model.pt --dataset_dir YOUR_SCANS --output_dir run/inference\n" in text
+    assert text.endswith("python -m monai_cl report run --output run/report.html")
     auc = {"kind": "classification", "metrics": {"auc": 0.9}, "bundle": "head_ct_classification", "iterations": 4}
     assert ", AUC 0.900\n" in describe_end(Path("run"), auc)
     losses = {**results, "kind": "pretraining", "curves": {"loss": [[1, 3.0], [2, None], [3, 2.5], [4, None]]}}
@@ -72,3 +93,22 @@ def test_the_readme_names_the_files_of_the_kind_of_run(tmp_path):
     assert "roc.png" not in lines
     for command in re.findall(r"`(python -m monai_cl [^`]*)`", text):
         assert advice_faults(command, []) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "store"),
+    [
+        ({"store_dir": "my store"}, "'my store'"),
+        ({"store_dir": '$@bundle_root + "/store"'}, "runs/store"),
+        ({}, "runs/store"),
+    ],
+)
+def test_the_next_training_uses_the_store_of_the_run(config, store):
+    results = {
+        "kind": "pretraining",
+        "bundle": "mixcl_ct_pretraining",
+        "iterations": 4,
+        "metrics": {},
+        "config": config,
+    }
+    assert f" --store_dir {store} --output_dir runs/a_fine_tuned\n" in describe_end(Path("runs/a"), results)

@@ -131,7 +131,8 @@ def test_hours_shorten_the_training_and_seconds_may_be_those_of_another_device(s
 
 
 def test_without_ct_there_is_no_window_and_without_labels_it_is_the_bodys(step, cost):
-    assert "window" not in make_plan(step, statistics(modality="MR"), cost, memory=6e9).settings
+    assert "window" not in make_plan(step, statistics(modality="MR", unit=""), cost, memory=6e9).settings
+    assert "window" not in make_plan(step, statistics(unit="", fault="not in HU"), cost, memory=6e9).settings
     unlabelled = make_plan(step, statistics(labels=None, foreground=None), cost, memory=6e9)
     assert "none of which has a label" in unlabelled.reasons["window"]
 

@@ -11,6 +11,7 @@ from typing import Any
 from monai_cl.data.datalist.folders.description import channels_of
 from monai_cl.data.datalist.folders.patterns import best_layout, matches, split_pattern
 from monai_cl.data.datalist.folders.published import PublishedLayout, published_layout
+from monai_cl.data.datalist.folders.series import series_in
 from monai_cl.data.datalist.model import SPLITS
 from monai_cl.errors import UserError
 
@@ -21,6 +22,7 @@ class Layout:
 
     Attributes:
         images, labels: patterns.
+        series: DICOM series, which have no pattern in common.
         published: the data set whose layout it is.
         channels: channel -> modality, where the folder describes them.
     """
@@ -28,6 +30,7 @@ class Layout:
     images: str
     labels: str | None
     published: PublishedLayout | None = None
+    series: Sequence[str] = ()
     channels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,7 +58,8 @@ def choose_layout(
     labels: str | None,
     layout: str | None,
 ) -> Layout:
-    """The patterns that are given, those of a published layout, or else of the known layout that fits most files.
+    """The patterns that are given, those of a published layout, else of the known layout that fits most files, or else
+    DICOM series at any depth.
 
     Args:
         folder: of the data set.
@@ -73,7 +77,10 @@ def choose_layout(
         return Layout(images, labels, published)
     if images is not None:
         return Layout(images, labels)
-    images, labels = best_layout(folder, paths)
+    known = best_layout(folder, paths)
+    if known is None:
+        return Layout("DICOM series", None, series=series_in(folder, paths))
+    images, labels = known
     channels = channels_of(description)
     if images.rpartition(".nii")[0].endswith("_0000") and len(channels) > 1:
         listed = ", ".join(f"{channel} {modality}" for channel, modality in channels.items())
@@ -107,7 +114,7 @@ def pair_files(
         pattern = _of_split(layout.images, split)
         if pattern is None:
             continue
-        images = matches(folder, paths, pattern)
+        images = {path: (path, None) for path in layout.series} or matches(folder, paths, pattern)
         if split == "training" and not images:
             raise UserError(
                 folder,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from monai_cl.data.io.formats import FILE_ENDINGS, is_picture
+from monai_cl.data.io.formats import FILE_ENDINGS
 from monai_cl.errors import UserError
 
 ENDING = ".nii.gz"
@@ -57,15 +57,15 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
-def best_layout(folder: Path, paths: Sequence[str]) -> tuple[str, str]:
-    """The known layout, as patterns of images and labels, that pairs most scans.
+def best_layout(folder: Path, paths: Sequence[str]) -> tuple[str, str] | None:
+    """The known layout, as patterns of images and labels, that pairs most scans; None where none fits.
 
     Args:
         folder: for messages.
         paths: what lies below it.
 
     Raises:
-        UserError: no layout fits; for one mask file per organ it names the command that merges them.
+        UserError: there is one mask file per organ; it names the command that merges them.
     """
     counted = []
     for images, labels in _known(paths):
@@ -86,22 +86,7 @@ def best_layout(folder: Path, paths: Sequence[str]) -> tuple[str, str]:
                 found=f"one mask file per organ ({masks}, {len(organs)} organs)",
                 remedy=f"python -m monai_cl datalist merge_masks {shlex.quote(str(folder))}",
             )
-    some = ", ".join([path for path in paths if not (folder / path).is_dir()][:3]) or "no file"
-    if (picture := next(filter(is_picture, paths), None)) is not None:
-        raise UserError(
-            folder,
-            expected="one of the known layouts of volumes",
-            found=some,
-            remedy="for images in a folder of each class: --layout mednist --modality XR; for others: --images "
-            f"'{{case}}{Path(picture).suffix}' --modality XR",
-        )
-    raise UserError(
-        folder,
-        expected="one of the known layouts (Decathlon, nnU-Net, BIDS, BTCV, KiTS, ...)",
-        found=some,
-        remedy="name the files: --images 'imagesTr/{case}.nii.gz' --labels 'labelsTr/{case}.nii.gz' (without "
-        "--labels for scans alone)",
-    )
+    return None
 
 
 def _known(paths: Sequence[str]) -> Iterator[tuple[str, str]]:

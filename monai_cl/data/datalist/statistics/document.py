@@ -10,13 +10,13 @@ from typing import Any
 from monai_cl.data.datalist.items import describe_item
 from monai_cl.data.datalist.model import SPLITS, DataList
 from monai_cl.data.datalist.statistics.outliers import find_outliers
-from monai_cl.data.datalist.statistics.quantities import quantities, summarise
+from monai_cl.data.datalist.statistics.quantities import group_summaries, quantities, summarise
 from monai_cl.data.datalist.statistics.scan import measure_scan
 from monai_cl.data.records.csv_rows import csv_text
 from monai_cl.errors import UserError
 from monai_cl.jobs import for_each
 
-KIND, VERSION = "statistics of a data list", 1
+KIND, VERSION = "statistics of a data list", 2
 
 
 def list_statistics(
@@ -32,8 +32,8 @@ def list_statistics(
 
     Returns:
         ``kind``, ``version``, ``data_list`` (name, path, sha256), ``scans`` (of `measure_scan`, with their ``split``),
-        ``unreadable`` (id, dataset, image, reason), ``datasets`` and ``overall`` (of `summarise`), ``outliers`` (of
-        `find_outliers`). JSON can hold it.
+        ``unreadable`` (id, dataset, image, reason), ``groups`` (of `group_summaries`: one for each data set and
+        modality), ``overall`` (of `summarise`), ``outliers`` (of `find_outliers`). JSON can hold it.
 
     Raises:
         UserError: no scan in these splits.
@@ -57,14 +57,13 @@ def list_statistics(
             unreadable.append({**names, "reason": result})
         else:
             scans.append({**result, "split": split})
-    datasets = dict.fromkeys(scan["dataset"] for scan in scans)
     return {
         "kind": KIND,
         "version": VERSION,
         "data_list": {"name": data_list.name, "path": str(data_list.path), "sha256": data_list.sha256},
         "scans": scans,
         "unreadable": unreadable,
-        "datasets": {name: summarise([scan for scan in scans if scan["dataset"] == name]) for name in datasets},
+        "groups": group_summaries(scans),
         "overall": summarise(scans),
         "outliers": find_outliers(scans),
     }
@@ -78,13 +77,21 @@ def _measured(item: Mapping[str, Any]) -> dict[str, Any] | str:
 
 
 def statistics_json(document: Mapping[str, Any]) -> str:
-    """A document as JSON text."""
+    """Statistics as JSON text, which `read_statistics` and `plan` take.
+
+    Args:
+        document: of `list_statistics`.
+    """
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def statistics_csv(document: Mapping[str, Any]) -> str:
-    """A row for each scan: who it is, and its `quantities`; empty where it lacks a label."""
-    words = ("id", "patient", "dataset", "split", "image", "modality", "phase", "orientation", "oblique")
+    """Statistics as CSV, a row for each scan: who it is, and its `quantities`; empty where it lacks a label.
+
+    Args:
+        document: of `list_statistics`.
+    """
+    words = ("id", "patient", "dataset", "split", "image", "modality", "unit", "phase", "orientation", "oblique")
     rows = [{**{key: scan[key] for key in words}, **quantities(scan)} for scan in document["scans"]]
     return csv_text(list(dict.fromkeys([*words, *(key for row in rows for key in row)])), rows)
 
@@ -105,7 +112,7 @@ def read_statistics(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(path, expected=expected, cause=error, remedy=remedy) from error
     if not isinstance(document, dict) or (document.get("kind"), document.get("version")) != (KIND, VERSION):
-        raise UserError(path, expected=expected, found="another document", remedy=remedy)
+        raise UserError(path, expected=expected, found="another document, or that of another version", remedy=remedy)
     if not document.get("scans"):
         raise UserError(path, expected="at least one scan that could be read", found="none", remedy=remedy)
     return document

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from monai_cl.data.datalist.items import is_ct
-from monai_cl.data.datalist.statistics.quantities import quantities
+from monai_cl.data.datalist.statistics.quantities import HU, quantities
 
 FEWEST = 5  # values without which nothing is said to differ
 REACH = 3.5  # robust standard deviations; Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993
@@ -68,7 +67,7 @@ def _by_itself(scan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "intensity", scan["fault"]
     if scan["oblique"] > _OBLIQUE:
         yield "affine", f"rotated: an axis {scan['oblique']:g} degrees off the nearest of R, A and S"
-    if not is_ct(scan["modality"]) or scan["fault"]:
+    if scan["unit"] != HU:
         return
     lowest, highest = scan["intensity"]["0"], scan["intensity"]["100"]
     if lowest > _AIR_HU and (share := scan["clipped"]["low"]) > _CLIPPED:
@@ -124,5 +123,5 @@ def _rule(name: str, peers: Sequence[Mapping[str, Any]]) -> _Rule | None:
         return _Rule("mm", 1.1)
     if name.endswith(" ml"):
         return _Rule("ml", 1.5)
-    in_hu = is_ct(peers[0]["modality"]) and not any(peer["fault"] for peer in peers)
-    return _Rule("HU", 20.0, False) if in_hu and (name.endswith(" mean") or name in ("body_50", "body_99.5")) else None
+    in_hu = all(peer["unit"] == HU for peer in peers)
+    return _Rule(HU, 20.0, False) if in_hu and (name.endswith(" mean") or name in ("body_50", "body_99.5")) else None

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from monai_cl.data.datalist.items import holds_hounsfield, item_modality, reading_options
+from monai_cl.data.datalist.statistics.quantities import HU
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.formats import format_of
 from monai_cl.data.io.label_reading import read_label
@@ -32,12 +33,13 @@ def measure_scan(item: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``id``, ``patient``, ``dataset``, ``image`` (path), ``modality``, ``phase`` (of contrast, "" where nothing
-        states it); of the grid with its axes nearest to R, A, S: ``shape`` (voxels), ``spacing`` and ``extent`` (mm);
-        ``orientation`` of the file, such as ``"LAS"``, ``oblique`` (degrees from an axis to the nearest of R, A, S);
-        ``intensity``, ``body`` and ``foreground`` (labelled voxels, None without any): percentile -> HU of CT, else
-        the scan's own unit; ``body_ml``; ``clipped``: share of all voxels with the lowest value and of the body's with
-        the highest; ``labels``: name -> ``voxels``, ``ml``, ``mean`` and ``sd`` of intensity, ``cut`` (it touches the
-        edge of the scan), None for an item without label; ``fault``: why a CT is not in HU, "" where it is.
+        states it); ``unit`` of intensities: ``"HU"``, or ``""`` for the scan's own; of the grid with its axes nearest
+        to R, A, S: ``shape`` (voxels), ``spacing`` and ``extent`` (mm); ``orientation`` of the file, such as ``"LAS"``,
+        ``oblique`` (degrees from an axis to the nearest of R, A, S); ``intensity``, ``body`` and ``foreground``
+        (labelled voxels, None without any): percentile -> value; ``body_ml``; ``clipped``: share of all voxels with the
+        lowest value and of the body's with the highest; ``labels``: name -> ``voxels``, ``ml``, ``mean`` and ``sd`` of
+        intensity, ``cut`` (it touches the edge of the scan), None for an item without label; ``fault``: why a CT is not
+        in HU, "" where it is.
 
     Raises:
         UserError: as `read_volume` and `read_label`; a DICOM header that states another modality; NaN or infinity.
@@ -60,6 +62,7 @@ def measure_scan(item: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": str(item["dataset"]),
         "image": str(item["image"]),
         "modality": item_modality(item),
+        "unit": HU if ct and fault is None else "",
         "phase": contrast_phase(item),
         "shape": list(shape),
         "spacing": [_short(step) for step in spacing],
