@@ -52,7 +52,9 @@ def test_it_goes_from_scans_to_a_label_map(tmp_path):
     for results in (scratch, pretrained):
         assert len(results["data_list"]["training_cases"]) == 1
         assert f"Dice {results['metrics']['mean_dice']:.3f} on 1 case" in done.stdout
-    assert (folder / "report.html").stat().st_size > 10_000
+    assert all((folder / f"{page}.html").stat().st_size > 10_000 for page in ("preview", "report"))
+    assert "5 scans of 5 patients, 5 with label" in done.stdout
+    assert "(5, " in done.stdout  # vectors
     scan = nib.load(folder / "ct" / "synthetic_spleen" / "images" / "spleen_0001.nii.gz")
     labels = nib.load(folder / "labels" / "spleen_0001_seg.nii.gz")
     assert labels.shape == scan.shape
