@@ -107,7 +107,7 @@ RULES = (
         shown_by="tests/test_benchmarks.py::test_labels_from_scores_are_compared_on_a_scan",
     ),
     Rule(
-        r"^python benchmarks/start_time\.py",
+        r"python benchmarks/start_time\.py",
         "minutes",
         shown_by="tests/test_benchmarks.py::test_a_start_is_measured_by_the_processor_time_of_a_fresh_process",
     ),
