@@ -85,7 +85,7 @@ def test_a_grey_slice_has_the_response_it_has_in_the_original(file, channels):
     expected = standard_forward(weights(), grey.expand(-1, 3, -1, -1))
     assert expected.shape == (2, 512)
     assert expected.std() > 0.1
-    torch.testing.assert_close(net(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(net(grey.expand(-1, channels, -1, -1)), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_file_of_timm_or_torchvision_gives_their_features(library, given, own,
     assert torch.equal(net.layer3[1].conv2.weight, network.layer3[1].conv2.weight)
     grey = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     expected = network.eval()(grey.expand(-1, given, -1, -1))
-    torch.testing.assert_close(net(grey.expand(-1, own, -1, -1)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(net(grey.expand(-1, own, -1, -1)), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_names_behind_a_prefix_serve_as_well(tmp_path):

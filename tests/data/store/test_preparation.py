@@ -167,11 +167,11 @@ folder, name, stuck = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 items = json.loads((folder / "items.json").read_text(encoding="utf-8"))
 convert, save_entry = store.convert, store.save_entry
 
-def slow(item, preparation):
+def slow(item, preparation, **options):
     time.sleep(0.15)
     with open(folder / f"{name}.log", "a") as log:
         log.write(item["id"] + "\\n")
-    return convert(item, preparation)
+    return convert(item, preparation, **options)
 
 def never(path, content):
     if content["id"] == stuck:

@@ -37,7 +37,7 @@ from monai_cl.networks import MixCLNet
 from tests.engines.runs import TinyRun
 
 WORLD, SIDE, VOXELS, COUNTS = 2, 32, 24, [3, 2]
-PRESETS = ("paper", "balanced", "hybrid", "supervised", "clustering_hybrid", "identity", "label", "reconstruction")
+PRESETS = ("paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction")
 # (patient, class, logits of the slices): a patient with two scans, more scans for process 0 than for process 1
 SCANS = [("a", 0, [-1.0, 0.3]), ("b", 1, [2.0]), ("a", 0, [3.0, 0.1, -0.7]), ("c", 1, [0.5, 0.25]), ("d", 0, [-2.0])]
 
@@ -59,7 +59,6 @@ def mixcl(preset: str) -> tuple[MixCLNet, MixCLLoss]:
         label_level=weights["label_level"] if weights["label_weight"] else None,
         reconstruct=weights["reconstruction_weight"] > 0,
         classes=COUNTS if weights["supervised_weight"] else [],
-        clusters={"prototypes": 2, "embedding": 6} if weights["clustering_weight"] else None,
     )
     return network, MixCLLoss(**weights, class_counts=COUNTS)
 
