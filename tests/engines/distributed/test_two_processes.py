@@ -38,6 +38,7 @@ from tests.engines.runs import TinyRun
 
 WORLD, SIDE, VOXELS, COUNTS = 2, 32, 24, [3, 2]
 PRESETS = ("paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction")
+CLUSTERED = "clustering"  # whose codes are of the pairs of all processes together
 # (patient, class, logits of the slices): a patient with two scans, more scans for process 0 than for process 1
 SCANS = [("a", 0, [-1.0, 0.3]), ("b", 1, [2.0]), ("a", 0, [3.0, 0.1, -0.7]), ("c", 1, [0.5, 0.25]), ("d", 0, [-2.0])]
 
@@ -59,6 +60,7 @@ def mixcl(preset: str) -> tuple[MixCLNet, MixCLLoss]:
         label_level=weights["label_level"] if weights["label_weight"] else None,
         reconstruct=weights["reconstruction_weight"] > 0,
         classes=COUNTS if weights["supervised_weight"] else [],
+        clusters={"prototypes": 2, "embedding": 6} if weights["clustering_weight"] else None,
     )
     return network, MixCLLoss(**weights, class_counts=COUNTS)
 
@@ -142,7 +144,7 @@ def work(rank: int, folder: str) -> None:
     found: dict = metric_of(rank)
     found |= {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": shard_indices(len(SCANS))}
     found["share of one"] = shard_indices(1)
-    for preset in PRESETS:
+    for preset in (*PRESETS, CLUSTERED):
         network, loss = mixcl(preset)
         wrapped = distribute(network, torch.device("cpu"))
         images, targets = pair(rank)
@@ -208,6 +210,23 @@ def test_mixcls_gradient_is_the_mean_of_those_of_the_pairs(ranks, preset):
         mean = (first + alone[1][name]) / 2
         for rank in ranks:
             torch.testing.assert_close(rank[preset]["gradients"][name], mean, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_mixcls_clustering_of_two_processes_is_that_of_one_with_both_pairs(ranks):
+    network, loss = mixcl(CLUSTERED)
+    stacks = [pair(number)[0] for number in range(WORLD)]
+    images = torch.cat([stack[view : view + 1] for view in range(3) for stack in stacks])
+    value = loss(network(images), {})
+    value.backward()
+    alone = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    found = torch.stack([rank[CLUSTERED]["loss"] for rank in ranks])
+    torch.testing.assert_close(found.mean(), value.detach(), rtol=1e-6, atol=0)
+    scale = max(float(g.abs().max()) for g in alone.values())
+    assert scale > 0
+    for rank in ranks:
+        assert rank[CLUSTERED]["gradients"].keys() == alone.keys()
+        for name, gradient in alone.items():
+            torch.testing.assert_close(rank[CLUSTERED]["gradients"][name], gradient, rtol=1e-4, atol=1e-5 * scale)
 
 
 def test_cases_are_divided_completely_and_without_overlap(ranks):
