@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.spatial.transform import Rotation
 from torch import Tensor
+
+from monai_cl.transforms.warp_parameters import rotation_matrix
 
 
 class Movements(NamedTuple):
@@ -63,8 +64,7 @@ def draw_movement(
     matrix = np.eye(4)
     if moved:
         half = np.diag([n * mm / 2 for n, mm in zip(reversed(size), reversed(spacing))])  # mm, last axis first
-        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-        matrix[:3, :3] = np.linalg.inv(half) @ turn @ half / factor
+        matrix[:3, :3] = np.linalg.inv(half) @ rotation_matrix(np.deg2rad(angles)) @ half / factor
         matrix[:3, 3] = 2 * shift * offset
     return matrix
 

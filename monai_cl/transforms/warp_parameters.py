@@ -102,7 +102,7 @@ def random_warp(
 
     matrix = displacement = None
     if rng.random() < affine_probability:
-        matrix = _rotation(rng.uniform(-angles, angles)) * rng.uniform(1 - scale, 1 + scale)
+        matrix = rotation_matrix(rng.uniform(-angles, angles)) * rng.uniform(1 - scale, 1 + scale)
         matrix = matrix @ (np.eye(3) + rng.uniform(-shear, shear, (3, 3)) * (1 - np.eye(3)))
     if rng.random() < elastic_probability:
         displacement = _displacement(rng, size, spacing, displacement_rms, control_spacing)
@@ -140,7 +140,12 @@ def _validate(
     return size, steps, np.deg2rad(angles)
 
 
-def _rotation(angles: np.ndarray) -> np.ndarray:
+def rotation_matrix(angles: np.ndarray) -> np.ndarray:
+    """The rotation about the first, then the second, then the third axis, (3, 3).
+
+    Args:
+        angles: (3,) radians.
+    """
     (a, b, c), (sa, sb, sc) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, a, -sa], [0, sa, a]])
     about_y = np.array([[b, 0, sb], [0, 1, 0], [-sb, 0, b]])
