@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from monai_cl.cli.commands import main
 from monai_cl.data import read_embeddings
+from tests.cli.running import exit_status as run
 from tests.engines.embedding.encoders import write_encoder, write_scan
 
 
@@ -20,14 +20,6 @@ def folder(tmp_path):
     rows = "".join(f"s{number},{'ab'[number % 2]}\n" for number in range(6))
     (tmp_path / "stages.csv").write_text(f"id,stage\n{rows}", encoding="utf-8")
     return tmp_path
-
-
-def run(*words: object) -> int:
-    try:
-        main([str(word) for word in words])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_one_command_embeds_draws_searches_and_probes(folder, capsys):

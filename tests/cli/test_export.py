@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 
 import pytest
 import torch
 import yaml
 
-from monai_cl.cli.commands import main
 from monai_cl.engines import export_weights
 from monai_cl.errors import UserError
 from monai_cl.networks import (
@@ -23,6 +23,7 @@ from monai_cl.networks import (
     segmentation_network,
     slice_encoder,
 )
+from tests.cli.running import exit_status
 from tests.engines.embedding.encoders import write_encoder
 
 PATIENT, FOLDER = "Patient_0815", "/data/hospital"
@@ -67,12 +68,7 @@ def segmenter(backbone: str, **sizes) -> torch.nn.Module:
     return segmentation_network(backbone=backbone, img_size=(32, 32, 32), in_channels=1, out_channels=3, **sizes).eval()
 
 
-def run(*words: object) -> int:
-    try:
-        main(["export", *(str(word) for word in words)])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+run = partial(exit_status, "export")
 
 
 def card_of(path) -> tuple[dict, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from monai_cl.cli.commands import main
+from tests.cli.running import exit_status
 from tests.data.volume_files import affine_of, ct_array, label_array, write_nifti
 
 META = "meta_label_pretraining"
@@ -30,11 +31,7 @@ def folder(tmp_path) -> Path:
 
 def run(folder: Path, *words: object, config: str = META) -> int:
     where = ("--dataset_dir", folder, "--store_dir", folder / "store", "--output", folder / "page.html")
-    try:
-        main([str(word) for word in ("preview", config, *where, *SMALL, *words)])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+    return exit_status("preview", config, *where, *SMALL, *words)
 
 
 def test_a_page_is_written_and_it_is_said_what_was_prepared(folder, capsys):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from monai_cl.cli.commands import main
 from monai_cl.data import model_record, run_record, write_results
 from monai_cl.engines import find_run_folders, remove_run_files
 from monai_cl.engines.checkpoints.checkpoint_file import checkpoint_name
 from monai_cl.errors import UserError
 from monai_cl.locks import Lock
 from monai_cl.networks import save_weights
+from tests.cli.running import exit_status
 
 BUNDLE = "spleen_unetr_segmentation"
 
@@ -50,12 +51,7 @@ def runs(tmp_path) -> Path:
     return root
 
 
-def run(*words: object) -> int:
-    try:
-        main(["runs", *(str(word) for word in words)])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+run = partial(exit_status, "runs")
 
 
 def test_every_run_is_told_what_it_is_and_how_far(runs):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from monai_cl.cli.commands import main
 from monai_cl.data import (
     Preparation,
     VolumeStore,
@@ -20,6 +20,7 @@ from monai_cl.data import (
 )
 from monai_cl.errors import UserError
 from monai_cl.files import size_in_words
+from tests.cli.running import exit_status
 from tests.data.volume_files import affine_of, ct_array, label_array, write_nifti
 
 
@@ -47,12 +48,7 @@ def data(tmp_path) -> Path:
     return tmp_path
 
 
-def run(*words: object) -> int:
-    try:
-        main(["store", *(str(word) for word in words)])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+run = partial(exit_status, "store")
 
 
 def keys(data: Path) -> list[str]:

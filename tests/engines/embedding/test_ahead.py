@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from monai_cl.cli.commands import main
 from monai_cl.engines import embed
 from monai_cl.engines.embedding import run as module
 from monai_cl.errors import UserError
+from tests.cli.running import exit_status as run
 from tests.engines.embedding.encoders import write_encoder, write_scan
 
 
@@ -41,14 +41,6 @@ def folder(tmp_path):
         items.append({"image": f"scans/s{number}.nii.gz", **own})
     (tmp_path / "list.json").write_text(json.dumps({"name": "four", "training": items}), encoding="utf-8")
     return tmp_path
-
-
-def run(*words: object) -> int:
-    try:
-        main([str(word) for word in words])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_every_fault_that_the_options_and_the_list_tell_is_refused_before_the_first_scan(folder, embedded, capsys):
