@@ -54,7 +54,7 @@ INNER = {
         {"boxes"},
     ),
     "engines": (
-        {"recipes", "workflow_types"},
+        {"recipes", "training_options", "workflow_types"},
         {
             "launch",
             "probe",

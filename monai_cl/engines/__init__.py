@@ -84,6 +84,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "probe.run": ("describe_probe", "run_probe"),
         "recipes": ("clustering_preset", "fine_tuning_preset"),
         "schedule": ("cosine_schedule", "epochs_of"),
+        "training_options": ("check_training_options",),
         "scans.activation_map": ("volume_activation",),
         "scans.batch": ("ScanPrepareBatch",),
         "scans.data": ("ScanSeries", "describe_scans", "list_boxes", "scan_part", "with_class"),

@@ -30,6 +30,7 @@ from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.attaching import Stateful, Turn, kept_states, on_exception, take_turn
 from monai_cl.engines.handlers.randomness import random_states, set_random_states
 from monai_cl.engines.model_input import check_model
+from monai_cl.engines.training_options import check_training_options
 from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
@@ -82,8 +83,9 @@ class Checkpoints:
     ) -> None:
         if "network" not in save:
             raise ValueError(f"save must hold 'network', got {sorted(save)}")
-        if interval < 1 or keep < 1:
-            raise ValueError(f"interval and keep must be >= 1, got {interval} and {keep}")
+        if interval < 1:
+            raise ValueError(f"interval must be >= 1, got {interval}")
+        check_training_options(keep_checkpoints=keep)
         self.save, self.output_dir, self.resume = dict(save), Path(output_dir), resume
         self.evaluator, self.sampler = evaluator, sampler
         self.interval, self.keep, self.is_writer = interval, keep, writes(is_writer)

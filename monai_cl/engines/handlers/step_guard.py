@@ -18,12 +18,12 @@ from monai_cl.engines.distributed.collectives import gather, largest_of_processe
 from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.engines.handlers.unread import stack_scalars
+from monai_cl.engines.training_options import check_training_options
 from monai_cl.engines.workflow_types import parts_of, state_of
 from monai_cl.errors import UserError
 from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
-ACTIONS = ("stop", "skip")
 FILE = "non_finite.jsonl"
 _MOST = 10  # consecutive skipped steps after which a single sample is no longer the likely cause
 _TOLD = ("id", "id1", "id2", "patient", "slice", "dataset", "position")
@@ -57,7 +57,7 @@ class StepGuard:
         is_writer: whether this process writes; by default rank 0 does.
 
     Raises:
-        ValueError: an unknown action, a clip that is not > 0.
+        UserError: an unknown action, a clip that is not > 0.
     """
 
     def __init__(
@@ -71,10 +71,7 @@ class StepGuard:
         recorder: RunRecorder | None = None,
         is_writer: bool | None = None,
     ) -> None:
-        if non_finite not in ACTIONS:
-            raise ValueError(f"non_finite must be stop or skip, got {non_finite!r}")
-        if gradient_clip is not None and not 0 < gradient_clip < math.inf:
-            raise ValueError(f"gradient_clip must be > 0 or null, got {gradient_clip}")
+        check_training_options(non_finite=non_finite, gradient_clip=gradient_clip)
         self.network, self.optimizer, self.recorder = network, optimizer, recorder
         self.file, self.is_writer = Path(output_dir) / FILE, writes(is_writer)
         self.non_finite, self.gradient_clip = non_finite, gradient_clip

@@ -12,7 +12,7 @@ from torch import nn
 
 from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.attaching import Turn, keep_state, take_turn
-from monai_cl.errors import UserError
+from monai_cl.engines.training_options import check_training_options
 from monai_cl.networks.momentum import HostCount, follow
 
 
@@ -39,13 +39,7 @@ class WeightAverage:
     """To validate and to deploy."""
 
     def __init__(self, network: nn.Module, *, momentum: float) -> None:
-        if not 0 <= momentum < 1:
-            raise UserError(
-                "weight_average",
-                expected="a number from 0, no average, to below 1, such as 0.999",
-                found=repr(momentum),
-                remedy="an average over about n steps has 1 - 1/n",
-            )
+        check_training_options(weight_average=momentum)
         self.trained, self.momentum = unwrap_ddp(network), float(momentum)
         self.network = copy.deepcopy(self.trained).requires_grad_(False).eval() if momentum else self.trained
         self.steps, self._count = torch.tensor(0), HostCount()

@@ -320,9 +320,16 @@ def test_only_the_writer_writes(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("options", [{"keep": 0}, {"interval": 0}])
-def test_numbers_below_one_are_refused(tmp_path, options):
-    with pytest.raises(ValueError, match="interval and keep must be >= 1"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": 0}, "keep_checkpoints: expected a whole number from 1, found 0"),
+        ({"keep": 1.5}, "keep_checkpoints: expected a whole number from 1, found 1.5"),
+        ({"interval": 0}, "interval must be >= 1, got 0"),
+    ],
+)
+def test_numbers_below_one_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         TinyRun(tmp_path, **options)
 
 

@@ -291,15 +291,15 @@ def test_an_overflow_of_the_scale_is_the_scalers_to_handle_even_where_bad_steps_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"non_finite": "ignore"}, "non_finite must be stop or skip, got 'ignore'"),
-        ({"gradient_clip": 0}, "gradient_clip must be > 0 or null, got 0"),
-        ({"gradient_clip": -1.0}, "gradient_clip must be > 0 or null, got -1.0"),
-        ({"gradient_clip": math.nan}, "gradient_clip must be > 0 or null, got nan"),
+        ({"non_finite": "ignore"}, "non_finite: expected stop or skip, found 'ignore'"),
+        ({"gradient_clip": 0}, "gradient_clip: expected a number above 0, or null, found 0"),
+        ({"gradient_clip": -1.0}, "gradient_clip: expected a number above 0, or null, found -1.0"),
+        ({"gradient_clip": math.nan}, "gradient_clip: expected a number above 0, or null, found nan"),
     ],
 )
 def test_options_out_of_range_are_refused(tmp_path, options, message):
     network = torch.nn.Linear(1, 1)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         StepGuard(network=network, optimizer=torch.optim.SGD(network.parameters()), output_dir=tmp_path, **options)
 
 

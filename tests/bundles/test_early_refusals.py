@@ -1,0 +1,71 @@
+"""An option that needs no scan is refused before any scan is prepared, which takes hours of many."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bundles.conftest import PRETRAINING as MIXCL
+from tests.bundles.conftest import SPLEEN
+from tests.bundles.head_runs import CLUSTERING
+from tests.bundles.slice_runs import CLASSIFICATION
+from tests.bundles.slice_runs import PRETRAINING as WSP
+from tests.bundles.workflow import refusal, run_workflow
+
+# option -> a value that it does not take, and how the refusal names it; the others are asked beside non_finite
+OPTIONS = {
+    "views": ({"probability": 2.0}, "2.0"),
+    "non_finite": ("sometimes", "non_finite: expected stop or skip, found 'sometimes'"),
+}
+SCHEDULE = {"loss_schedule": ({"nonsense": [[0, 1.0]]}, "loss_schedule: expected terms of this loss")}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("bundle", [WSP, CLASSIFICATION])
+def test_of_graded_slices(slice_run, tmp_path, bundle, option):
+    _refused(slice_run, tmp_path, bundle, "train", option, **({"run_id": "finetune"} if bundle != WSP else {}))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_of_slices_with_meta_labels(cine_run, tmp_path, option):
+    _refused(cine_run, tmp_path, "meta_label_pretraining", "train", option)
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, *SCHEDULE])
+def test_of_few_labelled_scans(cine_run, tmp_path, option):
+    _refused(cine_run, tmp_path, "semi_supervised_segmentation", "train", option, method="self_paced")
+
+
+@pytest.mark.parametrize(
+    ("names", "option"),
+    [
+        *((("train",), option) for option in OPTIONS),
+        *((("train", "pretrain"), option) for option in [*OPTIONS, *SCHEDULE]),
+    ],
+)
+def test_of_head_ct(head_run, tmp_path, names, option):
+    _refused(head_run, tmp_path, *names, option, **(CLUSTERING if len(names) > 1 else {}))
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, *SCHEDULE])
+@pytest.mark.parametrize("bundle", [MIXCL, SPLEEN])
+def test_of_volumes(training_options, tmp_path, bundle, option):
+    if (bundle, option) != (SPLEEN, "views"):  # its crops are warped
+        _refused(
+            lambda *names, **more: run_workflow(*names, **training_options(bundle, **more)),
+            tmp_path,
+            bundle,
+            "train",
+            option,
+        )
+
+
+def _refused(run, tmp_path, *words: str, **options: object) -> None:
+    """The run ends with a refusal of the option, and neither its folder nor its store is there."""
+    *names, option = words
+    value, message = {**OPTIONS, **SCHEDULE}[option]
+    places = {"output_dir": str(tmp_path / "run"), "store_dir": str(tmp_path / "store")}
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        run(*names, **{**options, **places, option: value})
+    assert message in refusal(caught)
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "store").exists()
