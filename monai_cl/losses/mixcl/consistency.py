@@ -10,7 +10,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor
 
-from monai_cl.losses.correlation import identity_correlation, identity_penalty
+from monai_cl.losses.mixcl.correlation import identity_correlation, identity_penalty
 from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
 
 
