@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.correlation": ("aligned_features", "identity_correlation", "identity_penalty"),
         "segmentation": ("supervised_loss",),
         "mixcl.loss": ("MixCLLoss", "MixCLOptions", "mixcl_terms"),
+        "mixcl.organ_bank": ("NamedOrgans", "OrganBank", "organ_bank_loss"),
         "mixcl.presets": ("balance_interval", "mask_ratio", "mixcl_preset", "view_geometry"),
         "contrastive": (
             "weighted_contrastive_loss",

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from monai_cl.losses.clustering import SwappedPredictionLoss
 from monai_cl.losses.mixcl.consistency import reconstruction_loss, require_weight
+from monai_cl.losses.mixcl.organ_bank import OrganBank
 from monai_cl.losses.mixcl.terms import (
     all_views,
+    bank_term,
     batch_size,
     chosen_levels,
     identity_term,
@@ -23,8 +25,8 @@ from monai_cl.losses.mixcl.terms import (
 from monai_cl.mixcl_views import unstack
 
 TERMS = ("identity", "label", "reconstruction", "supervised")
-CLUSTERING = "clustering"
-"""A term that `MixCLLoss` has beside these, with a queue that outlives a step."""
+CLUSTERING, BANK = "clustering", "bank"
+"""Terms that `MixCLLoss` has beside these, with features that outlive a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +153,8 @@ class MixCLLoss(nn.Module):
         supervised_weight: γ, weight of the supervised term; 0 in the paper.
         clustering_weight: of the swapped prediction of V1 and V1'; 0 in the paper.
         codes: options of `SwappedPredictionLoss`, for that term.
+        bank_weight: of the label consistency across data sets, see `OrganBank`; 0 in the paper.
+        bank: options of `OrganBank`, for that term, its ``organs`` among them.
         options: those of `MixCLOptions`.
 
     Attributes:
@@ -160,8 +164,9 @@ class MixCLLoss(nn.Module):
         diagnostics: detached scalars of the last call.
 
     Raises:
-        ValueError: a negative weight, all weights 0, the supervised term without ``class_counts``; from a call, as
-            :func:`mixcl_terms`.
+        ValueError: a negative weight, all weights 0, the supervised term without ``class_counts``, the bank without
+            ``organs``; from a call, as :func:`mixcl_terms`.
+        UserError: an option of the bank that is out of range.
     """
 
     def __init__(
@@ -173,6 +178,8 @@ class MixCLLoss(nn.Module):
         supervised_weight: float = 0.0,
         clustering_weight: float = 0.0,
         codes: Mapping[str, Any] | None = None,
+        bank_weight: float = 0.0,
+        bank: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -182,6 +189,7 @@ class MixCLLoss(nn.Module):
             "reconstruction": reconstruction_weight,
             "supervised": supervised_weight,
             CLUSTERING: clustering_weight,
+            BANK: bank_weight,
         }
         for name, weight in self.weights.items():
             require_weight(f"{name}_weight", weight)
@@ -191,6 +199,9 @@ class MixCLLoss(nn.Module):
         if supervised_weight > 0 and self.options["class_counts"] is None:
             raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
         self.clustering = SwappedPredictionLoss(**(codes or {})) if clustering_weight > 0 else None
+        if bank_weight > 0 and (bank or {}).get("organs") is None:
+            raise ValueError("bank_weight > 0 needs bank with organs, what the label ids of every data set mean")
+        self.bank = OrganBank(**(bank or {})) if bank_weight > 0 else None
         self.factors = {name: 1.0 for name, weight in self.weights.items() if weight > 0}
         self.balance: dict[str, Tensor] = {}
         self.terms: dict[str, Tensor] = {}
@@ -201,6 +212,8 @@ class MixCLLoss(nn.Module):
         """What is not a mean over the pairs of a batch; "" where all is."""
         if self.clustering is not None:
             return "the codes of the clustering term are of the whole batch"
+        if self.bank is not None:
+            return "the bank takes the features of the whole batch"
         return "the identity term correlates channels over the whole batch" if self.weights["identity"] else ""
 
     def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
@@ -212,6 +225,11 @@ class MixCLLoss(nn.Module):
             parts = [needed_part(outputs, "outputs", name, CLUSTERING) for name in self.clustering.outputs]
             self.terms[CLUSTERING] = self.clustering(*parts)
             self.diagnostics |= self.clustering.diagnostics
+        if self.bank is not None:
+            level = self.options["label_level"]
+            features = chosen_levels(outputs, (level,), BANK)[level]
+            self.terms[BANK] = bank_term(features, targets, self.bank)
+            self.diagnostics |= self.bank.diagnostics
         weighted = []
         for name, term in self.terms.items():
             weight = self.weights[name] * self.factors[name] * self.balance.get(name, 1.0)
@@ -219,6 +237,7 @@ class MixCLLoss(nn.Module):
         return torch.stack(weighted).sum()
 
     def after_step(self) -> None:
-        """Let the queue of the clustering term take the step's embeddings."""
-        if self.clustering is not None:
-            self.clustering.after_step()
+        """Let the queue of the clustering term and the bank take the step's features."""
+        for part in (self.clustering, self.bank):
+            if part is not None:
+                part.after_step()

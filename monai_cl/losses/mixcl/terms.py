@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_cl.losses.mixcl.consistency import identity_terms, label_consistency_of_pairs
 from monai_cl.losses.mixcl.correlation import aligned_features
+from monai_cl.losses.mixcl.organ_bank import OrganBank
 from monai_cl.losses.segmentation import supervised_loss
 from monai_cl.mixcl_views import COUNT, NAMES, PairViews, unstack
 
@@ -65,6 +66,23 @@ def label_term(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, T
     )
     log["label_positive_share"] = has_positive.float().mean()
     return losses.mean()
+
+
+def bank_term(features: Tensor, targets: Mapping[str, Tensor], bank: OrganBank) -> Tensor:
+    """`OrganBank` of the drawn voxels of V1 and V2; ``features`` (3B, C, h, w, d)."""
+    voxels1, voxels2, labels1, labels2, datasets = (
+        needed_part(targets, "targets", name, "bank")
+        for name in ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2", "dataset")
+    )
+    views = all_views("the label level", features, pairs=voxels1.shape[0])
+
+    def patches(of_p1: Tensor, of_p2: Tensor) -> Tensor:
+        # pair by pair: the bank of one process then has the order of several
+        return torch.stack([of_p1, of_p2], dim=1).flatten(0, 1)
+
+    voxels = patches(voxels1, voxels2)
+    z = patches(features_at(views.v1, voxels1), features_at(views.v2, voxels2))
+    return bank(z, patches(labels1, labels2), patches(datasets, datasets), valid=voxels >= 0)
 
 
 def features_at(features: Tensor, voxels: Tensor) -> Tensor:
