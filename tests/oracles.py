@@ -57,6 +57,30 @@ def label_consistency_by_loops(z1, labels1, z2, labels2, *, temperature, backgro
     return sum(ratios) / len(ratios) if per_anchor else -math.log(positives / all_pairs)
 
 
+def organ_bank_by_loops(
+    means, present, datasets, bank, bank_datasets, *, temperature, same_dataset=False, different=None
+) -> list[float]:
+    """MixCL's Eq. 6 of each patch's organs against a bank; means: (N, K, D), bank: (K, M, D)."""
+    losses = []
+    for patch, own, dataset in zip(means, present, datasets):
+        ratios = []
+        for k in range(len(bank)):
+            positives, all_pairs = 0.0, 0.0
+            for q in range(len(bank)):
+                for entry, origin in zip(bank[q], bank_datasets[q]):
+                    if not own[k] or origin < 0:
+                        continue
+                    similarity = math.exp(cosine(patch[k], entry) / temperature)
+                    if q == k and (same_dataset or origin != dataset):
+                        positives, all_pairs = positives + similarity, all_pairs + similarity
+                    elif q != k and (different is None or different[k][q]):
+                        all_pairs += similarity
+            if positives:
+                ratios.append(-math.log(positives / all_pairs))
+        losses.append(sum(ratios) / len(ratios) if ratios else 0.0)
+    return losses
+
+
 def weighted_contrastive_by_loops(embeddings, weights, *, temperature: float, reduction: str = "mean") -> float:
     """The weighted contrastive loss; embeddings: (N, V, F), weights: (NV, NV)."""
     z = [view for slice_ in embeddings for view in slice_]

@@ -62,6 +62,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "mixcl.batch": ("MixCLPrepareBatch",),
         "mixcl.data": ("case_ids", "class_counts", "identity_levels", "mixcl_patches"),
         "mixcl.evaluation": ("evaluate_mixcl",),
+        "mixcl.organs": ("bank_organs",),
         "overlap": ("scored_overlap", "trained_scans", "training_scans"),
         "model_input": ("check_model", "from_model"),
         "planning.plan": ("Plan",),

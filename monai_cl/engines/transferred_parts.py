@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_cl.data.dicom.organ_codes import ABNORMAL, OrganCode, organ_code
+from monai_cl.data.dicom.organ_codes import organ_key
 from monai_cl.errors import UserError
 from monai_cl.names import names_of
 from monai_cl.networks.foreign.names import named_as
@@ -105,11 +105,11 @@ def load_heads(
     # a data set without labels has an untrained background
     learnt = {dataset: labels for dataset, labels in datasets.items() if len(labels) > 1}
     backgrounds = {dataset: rows[classes.index((dataset, labels[0]))] for dataset, labels in learnt.items()}
-    known: dict[OrganCode | str, dict[str, Tensor]] = {}
+    known: dict[str, dict[str, Tensor]] = {}
     for (dataset, label), row in zip(classes, rows, strict=True):
         if label != datasets[dataset][0]:
-            known.setdefault(_key(label), {})[dataset] = row - backgrounds[dataset]
-    starts = {organ: known.get(_key(organ)) or known.get(_key(_without_side(organ)), {}) for organ in organs}
+            known.setdefault(organ_key(label), {})[dataset] = row - backgrounds[dataset]
+    starts = {organ: known.get(organ_key(organ)) or known.get(organ_key(_without_side(organ)), {}) for organ in organs}
     if not any(starts.values()):
         names = ", ".join(dict.fromkeys(name for labels in learnt.values() for name in labels[1:]))
         raise UserError(
@@ -162,13 +162,6 @@ def _backbone(network: nn.Module, what: str) -> Backbone:
             remedy=f"leave {what} out of --transfer",
         )
     return backbone
-
-
-def _key(name: str) -> OrganCode | str:
-    code = organ_code(name)
-    # what is in no table has the code of its first 16 characters, or of any tumour
-    unknown = code.type.scheme.startswith("99") or (code.category == ABNORMAL and code.region is None)
-    return " ".join(name.lower().replace("_", " ").split()) if unknown else code
 
 
 def _without_side(name: str) -> str:

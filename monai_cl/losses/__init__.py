@@ -7,17 +7,18 @@ from monai_cl._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "mixcl": (
+        "mixcl.consistency": (
             "identity_consistency_loss",
             "identity_terms",
             "label_consistency_loss",
             "label_consistency_of_pairs",
             "reconstruction_loss",
         ),
-        "correlation": ("aligned_features", "identity_correlation", "identity_penalty"),
+        "mixcl.correlation": ("aligned_features", "identity_correlation", "identity_penalty"),
         "segmentation": ("supervised_loss",),
-        "mixcl_loss": ("MixCLLoss", "MixCLOptions", "mixcl_terms"),
-        "presets": ("balance_interval", "mask_ratio", "mixcl_preset", "view_geometry"),
+        "mixcl.loss": ("MixCLLoss", "MixCLOptions", "mixcl_terms"),
+        "mixcl.organ_bank": ("NamedOrgans", "OrganBank", "organ_bank_loss"),
+        "mixcl.presets": ("balance_interval", "mask_ratio", "mixcl_preset", "view_geometry"),
         "contrastive": (
             "weighted_contrastive_loss",
             "log_weighted_contrastive_loss",

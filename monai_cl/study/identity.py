@@ -14,7 +14,7 @@ import yaml
 from monai_cl.data.store.sources import fingerprint
 from monai_cl.engines.recipes import PRESETS as RECIPES
 from monai_cl.errors import UserError
-from monai_cl.losses.presets import mixcl_preset
+from monai_cl.losses.mixcl.presets import mixcl_preset
 from monai_cl.shipped import bundle_folder, list_file
 
 ABSENT = "absent"

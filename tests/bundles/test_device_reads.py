@@ -44,6 +44,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
        for bundle in (WSP, IMAGES, META, CINE) for name in sorted(method_files(BUNDLES / bundle))},
     f"{IMAGES}-heads": (IMAGES, (), {"heads": ["target", "findings"], "supervised_mean": "labelled"}),
     **{f"{MIXCL}-{preset}": (MIXCL, (), {"preset": preset}) for preset in ("paper", "masked_hybrid", "aligned")},
+    f"{MIXCL}-memory_bank": (MIXCL, (), {"preset": "memory_bank", "bank_same_dataset": True}),
     **{bundle: (bundle, (), {"overlay_cases": 0}) for bundle in (SPLEEN, ORGANS)},
     f"{ORGANS}-unlabelled": (ORGANS, (), {"overlay_cases": 0, "unlabelled_weight": 10.0, "unlabelled_batch": 1}),
     CLASSIFICATION: (CLASSIFICATION, (), {"run_id": "finetune"}),

@@ -169,6 +169,65 @@ def test_every_preset_trains_its_own_terms_alone(train, tmp_path, preset):
 
 
 @pytest.fixture(scope="module")
+def shared_organs(cohort, tmp_path_factory) -> Path:
+    """The scans with stomach and aorta as two data sets, with other label ids and other names of the same organs."""
+    first = json.loads((cohort / "pretraining.json").read_text(encoding="utf-8"))["datasets"][3]
+    assert first["labels"] == {"0": "background", "1": "stomach", "2": "aorta"}
+    second = {**first, "name": "more", "labels": {"0": "background", "1": "Aorta", "2": "Stomachs"}}
+    given = first.get("label_map") or {label: int(label) for label in first["labels"]}
+    second["label_map"] = {value: {1: 2, 2: 1}.get(label, label) for value, label in given.items()}
+    first["training"], second["training"] = first["training"][:3], first["training"][3:]
+    file = tmp_path_factory.mktemp("lists") / "abdomens.json"
+    file.write_text(json.dumps({"name": "abdomens", "datasets": [first, second]}), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ({}, "expected an organ that two of its data sets name alike"),
+        pytest.param({"bank_length": 0}, "bank_length: expected an integer >= 1", marks=pytest.mark.slow),
+    ],
+)
+def test_a_bank_that_cannot_be_filled_is_refused_before_anything_is_prepared(
+    train, shared_organs, tmp_path, option, text
+):
+    chosen = {**option, "data_list": str(shared_organs)} if option else {}
+    run = train(PRETRAINING, tmp_path / "run", preset="memory_bank", store_dir=str(tmp_path / "store"), **chosen)
+    assert run.status == 1
+    assert not (tmp_path / "store").exists()
+    assert text in run.err
+    assert "--bank_weight 0" in run.err
+    assert "Traceback" not in run.err
+
+
+def test_a_run_with_a_half_filled_bank_of_organs_resumes_to_the_last_bit(train, tmp_path, shared_organs):
+    options = {"preset": "memory_bank", "data_list": str(shared_organs), "balance": "datasets", "bank_length": 16}
+    run = train(PRETRAINING, tmp_path / "whole", **options).check()
+    assert "stomach is compared between synthetic_abdomen, more" in run.out + run.err
+    curves = read_results(tmp_path / "whole")["curves"]
+    assert {*TERMS, "bank", "bank_fill", "bank_positive_share"} <= curves.keys()
+    assert all(math.isfinite(value) for points in curves.values() for _, value in points)
+    assert curves["encoder_gradient/bank"][0][1] == 0  # nothing is in it yet
+    assert curves["bank"][-1][1] > 0
+    (tmp_path / "run").mkdir()
+    shutil.copy(tmp_path / "whole" / "checkpoint_iteration=2.pt", tmp_path / "run")
+    train(PRETRAINING, tmp_path / "run", **options).check()
+    whole, resumed = (
+        torch.load(tmp_path / name / "checkpoint_iteration=4.pt", weights_only=True) for name in ("whole", "run")
+    )
+    assert whole["loss"].pop("bank._extra_state") == resumed["loss"].pop("bank._extra_state")
+    for part in ("network", "loss"):
+        assert same(whole[part], resumed[part])
+    filled = whole["loss"]["bank.datasets"] >= 0
+    assert 0 < filled.sum() < filled.numel()
+    assert read_results(tmp_path / "run")["curves"] == curves
+    of_training = {"split": "training", "allow_overlap": True, "evaluation_patches": 1}
+    train(PRETRAINING, tmp_path / "run", "evaluate", **options, **of_training).check()
+    assert not {"bank", "bank_fill"} & read_results(tmp_path / "run" / "evaluation")["curves"].keys()
+
+
+@pytest.fixture(scope="module")
 def partly_labelled(cohort, tmp_path_factory):
     """``partly_labelled(every)``: the pre-training list without the labels of its first data set, or of all."""
 

@@ -55,7 +55,15 @@ ORGANS = {
     "spleen": Code("78961009", "SCT", "Spleen"),
     "stomach": Code("69695003", "SCT", "Stomach"),
 }
-_OTHER_WORDS = {"oesophagus": "esophagus", "pancreatic": "pancreas", "hepatic": "liver", "renal": "kidney"}
+_OTHER_WORDS = {
+    "oesophagus": "esophagus",
+    "pancreatic": "pancreas",
+    "hepatic": "liver",
+    "renal": "kidney",
+    "gall bladder": "gallbladder",
+    "postcava": "inferior vena cava",
+    "ivc": "inferior vena cava",
+}
 _TUMOUR = re.compile(r"^(?P<organ>.*?)\s*(tumou?rs?|lesions?|cancer|neoplasms?)$")
 
 
@@ -67,15 +75,48 @@ def organ_code(name: str) -> OrganCode:
     Args:
         name: such as ``spleen``, ``right kidney``, ``adrenal_gland_left``, ``liver tumour``.
     """
-    words = plain_words(name)
-    side = next((side for side in SIDES if side in words.split()), None)
-    plain = " ".join(word for word in words.split() if word != side)
-    tumour = _TUMOUR.match(plain)
-    organ = _organ(tumour["organ"] if tumour else plain)
+    side, words, tumour = _parts(name)
+    organ = ORGANS.get(words)
     modifier = SIDES[side] if side else None
     if tumour:
         return OrganCode(ABNORMAL, NEOPLASM, modifier, organ)
-    return OrganCode(ANATOMY, organ, modifier) if organ else OrganCode(ANATOMY, _own(words, name))
+    return OrganCode(ANATOMY, organ, modifier) if organ else OrganCode(ANATOMY, _own(plain_words(name), name))
+
+
+def organ_key(name: str) -> str:
+    """One text for all names of an organ or tumour that :func:`organ_code` understands as the same.
+
+    Args:
+        name: such as ``Kidneys_left`` (``left kidney``), ``hepatic lesion`` (``liver tumour``).
+    """
+    side, words, tumour = _parts(name)
+    if not words:  # of any organ: what one list calls lesion may not be what another calls cancer
+        return _words(name)
+    return " ".join(word for word in (side, words, "tumour" if tumour else "") if word)
+
+
+def names_organ(name: str) -> bool:
+    """Whether a name says which organ it is of: ``tumour`` alone does not.
+
+    Args:
+        name: of an organ or tumour.
+    """
+    return bool(_parts(name)[1])
+
+
+def may_overlap(first: str, second: str) -> bool:
+    """Whether two names may stand for the same tissue: where one says all that the other says, and more or as much.
+
+    So a part, a side or a tumour of an organ overlaps the organ, and two sides do not overlap.
+
+    Args:
+        first: name of an organ or tumour.
+        second: likewise.
+    """
+    (sides, words), (other_sides, other_words) = (_said(name) for name in (first, second))
+    if sides and other_sides and not sides & other_sides:
+        return False
+    return words <= other_words or other_words <= words
 
 
 def plain_words(name: str) -> str:
@@ -87,9 +128,27 @@ def plain_words(name: str) -> str:
     return " ".join(re.sub(r"[^a-z0-9]+", " ", name.lower()).split())
 
 
-def _organ(words: str) -> Code | None:
-    words = _OTHER_WORDS.get(words, words)
-    return ORGANS.get(words) or ORGANS.get(words.removesuffix("s"))
+def _parts(name: str) -> tuple[str, str, bool]:
+    """Side or "", organ as the table has it or in the name's own words, and whether a tumour of it is meant."""
+    words = _words(name).split()
+    side = next((side for side in SIDES if side in words), "")
+    plain = " ".join(word for word in words if word != side)
+    tumour = _TUMOUR.match(plain)
+    organ = tumour["organ"] if tumour else plain
+    organ = _OTHER_WORDS.get(organ, organ)
+    singular = organ.removesuffix("s")
+    return side, singular if singular in ORGANS else organ, bool(tumour)
+
+
+def _words(name: str) -> str:
+    """As `plain_words`, with the letters of every script: names of organs in one of them are not all the same."""
+    return " ".join(re.sub(r"[\W_]+", " ", name.lower()).split())
+
+
+def _said(name: str) -> tuple[set[str], set[str]]:
+    """The sides in a name, and its other words, each in one spelling and number."""
+    words = {part for word in organ_key(name).split() for part in _OTHER_WORDS.get(word, word).split()}
+    return words & SIDES.keys(), {word.removesuffix("s") for word in words - SIDES.keys() - {"and"}}
 
 
 def _own(words: str, name: str) -> Code:

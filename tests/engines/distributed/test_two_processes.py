@@ -32,13 +32,16 @@ from monai_cl.engines import (
 )
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes, on_rank_zero
 from monai_cl.errors import UserError
-from monai_cl.losses import MixCLLoss, mixcl_preset
+from monai_cl.losses import MixCLLoss, NamedOrgans, mixcl_preset
 from monai_cl.networks import MixCLNet
 from tests.engines.runs import TinyRun
 
 WORLD, SIDE, VOXELS, COUNTS = 2, 32, 24, [3, 2]
 PRESETS = ("paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction")
 CLUSTERED = "clustering"  # whose codes are of the pairs of all processes together
+BANKED = "memory_bank"  # whose bank holds the organs of all processes
+# what the labels of the two pairs' data sets mean
+BANK = {"organs": NamedOrgans([{1: "liver", 2: "spleen"}, {1: "liver"}]), "length": 5}
 # (patient, class, logits of the slices): a patient with two scans, more scans for process 0 than for process 1
 SCANS = [("a", 0, [-1.0, 0.3]), ("b", 1, [2.0]), ("a", 0, [3.0, 0.1, -0.7]), ("c", 1, [0.5, 0.25]), ("d", 0, [-2.0])]
 
@@ -62,7 +65,7 @@ def mixcl(preset: str) -> tuple[MixCLNet, MixCLLoss]:
         classes=COUNTS if weights["supervised_weight"] else [],
         clusters={"prototypes": 2, "embedding": 6} if weights["clustering_weight"] else None,
     )
-    return network, MixCLLoss(**weights, class_counts=COUNTS)
+    return network, MixCLLoss(**weights, class_counts=COUNTS, bank=BANK)
 
 
 def pair(number: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -144,11 +147,15 @@ def work(rank: int, folder: str) -> None:
     found: dict = metric_of(rank)
     found |= {"backend": dist.get_backend(), "gathered": gather([rank, "x"]), "share": shard_indices(len(SCANS))}
     found["share of one"] = shard_indices(1)
-    for preset in (*PRESETS, CLUSTERED):
+    for preset in (*PRESETS, CLUSTERED, BANKED):
         network, loss = mixcl(preset)
         wrapped = distribute(network, torch.device("cpu"))
         images, targets = pair(rank)
         value = loss(wrapped(images), targets)
+        if preset == BANKED:  # once more, with a bank that is no longer empty
+            loss.after_step()
+            value = loss(wrapped(images), targets)
+            found["bank"] = loss.bank.state_dict()
         value.backward()
         gradients = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
         found[preset] = {"loss": value.detach(), "gradients": gradients}
@@ -227,6 +234,45 @@ def test_mixcls_clustering_of_two_processes_is_that_of_one_with_both_pairs(ranks
         assert rank[CLUSTERED]["gradients"].keys() == alone.keys()
         for name, gradient in alone.items():
             torch.testing.assert_close(rank[CLUSTERED]["gradients"][name], gradient, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_mixcls_bank_of_two_processes_is_that_of_one_with_both_pairs(ranks):
+    network, loss = mixcl(BANKED)
+    (first, of_first), (second, of_second) = (pair(number) for number in range(WORLD))
+    images = torch.stack([first, second], dim=1).flatten(0, 1)
+    targets = {
+        name: torch.cat([of_first[name], of_second[name]])
+        if len(of_first[name]) == 1
+        else torch.stack([of_first[name], of_second[name]], dim=1).flatten(0, 1)
+        for name in of_first
+    }
+    loss.weights = {name: float(name == "bank") for name in loss.weights}
+    loss(network(images), targets)
+    loss.after_step()
+    for rank in ranks:
+        torch.testing.assert_close(rank["bank"]["features"], loss.bank.features, rtol=1e-5, atol=1e-6)
+        assert torch.equal(rank["bank"]["datasets"], loss.bank.datasets)
+    assert torch.equal(ranks[0]["bank"]["features"], ranks[1]["bank"]["features"])
+    assert loss.bank.datasets.tolist() == [[0, 0, 1, 1, -1], [0, 0, -1, -1, -1]]
+
+
+def test_mixcls_gradient_with_a_bank_is_the_mean_of_those_of_the_pairs(ranks):
+    alone = []
+    for number in range(WORLD):
+        network, loss = mixcl(BANKED)
+        images, targets = pair(number)
+        loss(network(images), targets)
+        loss.bank.load_state_dict(ranks[number]["bank"])
+        value = loss(network(images), targets)
+        value.backward()
+        assert loss.terms["bank"] > 0
+        torch.testing.assert_close(ranks[number][BANKED]["loss"], value.detach(), rtol=1e-6, atol=0)
+        alone.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
+    scale = max(float(g.abs().max()) for g in alone[0].values())
+    for name, first in alone[0].items():
+        for rank in ranks:
+            mean = (first + alone[1][name]) / 2
+            torch.testing.assert_close(rank[BANKED]["gradients"][name], mean, rtol=1e-4, atol=1e-5 * scale)
 
 
 def test_cases_are_divided_completely_and_without_overlap(ranks):

@@ -12,7 +12,7 @@ from tests.report.test_tables import runs
 RECORDED = (
     *("loss", "gradient_norm", "learning_rate", "skipped_steps", "mean_dice", "dice/spleen", "auc"),
     *("identity", "identity_diagonal/0", "identity_offdiagonal/3", "label", "label_positive_share", "reconstruction"),
-    *("common_voxels", "balance/label"),
+    *("common_voxels", "balance/label", "bank", "bank_fill", "bank_positive_share", "encoder_gradient/bank"),
     *("supervised", "encoder_gradient/label", "effective_rank/level2", "mean_cosine/embedding"),
     *("code_perplexity", "prototypes_in_use", "prototype_mass_min", "prototype_mass_max", "queue_fill"),
     *("loss_target", "labelled_target", "loss/ConsistencyLoss", "loss/supervised", "loss/consistency"),

@@ -7,18 +7,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from monai_cl.losses.clustering import SwappedPredictionLoss
-from monai_cl.losses.correlation import aligned_features
-from monai_cl.losses.mixcl import identity_terms, label_consistency_of_pairs, reconstruction_loss, require_weight
-from monai_cl.losses.segmentation import supervised_loss
-from monai_cl.mixcl_views import COUNT, NAMES, PairViews, unstack
+from monai_cl.losses.mixcl.consistency import reconstruction_loss, require_weight
+from monai_cl.losses.mixcl.organ_bank import OrganBank
+from monai_cl.losses.mixcl.terms import (
+    all_views,
+    bank_term,
+    batch_size,
+    chosen_levels,
+    identity_term,
+    label_term,
+    needed_part,
+    supervised_term,
+)
+from monai_cl.mixcl_views import unstack
 
 TERMS = ("identity", "label", "reconstruction", "supervised")
-CLUSTERING = "clustering"
-"""The term that `MixCLLoss` has beside these, with a queue that outlives a step."""
+CLUSTERING, BANK = "clustering", "bank"
+"""Terms that `MixCLLoss` has beside these, with features that outlive a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +106,10 @@ def mixcl_terms(
     log = {} if diagnostics is None else diagnostics
     computed: dict[str, Tensor] = {}
     if "identity" in terms:
-        levels = _levels(outputs, chosen.identity_levels, "identity")
-        batch = _batch_size(targets, levels, chosen.label_level)
+        levels = chosen_levels(outputs, chosen.identity_levels, "identity")
+        batch = batch_size(targets, levels, chosen.label_level)
         views = {index: unstack(z, batch) for index, z in levels.items()}
-        computed["identity"] = _identity(
+        computed["identity"] = identity_term(
             views,
             log,
             back=targets.get("back"),
@@ -110,8 +118,8 @@ def mixcl_terms(
             per_channel=chosen.identity_per_channel,
         )
     if "label" in terms:
-        features = _levels(outputs, (chosen.label_level,), "label")[chosen.label_level]
-        computed["label"] = _label(
+        features = chosen_levels(outputs, (chosen.label_level,), "label")[chosen.label_level]
+        computed["label"] = label_term(
             features,
             targets,
             log,
@@ -120,18 +128,18 @@ def mixcl_terms(
             per_anchor=chosen.per_anchor,
         )
     if "reconstruction" in terms:
-        prediction = _part(outputs, "outputs", "reconstruction", "reconstruction")
-        clean, hidden = _part(targets, "targets", "clean", "reconstruction"), targets.get("hidden")
+        prediction = needed_part(outputs, "outputs", "reconstruction", "reconstruction")
+        clean, hidden = needed_part(targets, "targets", "clean", "reconstruction"), targets.get("hidden")
         if hidden is None:
             computed["reconstruction"] = reconstruction_loss(prediction, clean)
         else:
             of_v1_prime = [
-                _all_views(what, x, pairs=hidden.shape[0]).v1_prime
+                all_views(what, x, pairs=hidden.shape[0]).v1_prime
                 for what, x in (("reconstruction", prediction), ("clean", clean))
             ]
             computed["reconstruction"] = reconstruction_loss(*of_v1_prime, where=hidden)
     if "supervised" in terms:
-        computed["supervised"] = _supervised(outputs, targets, chosen.class_counts)
+        computed["supervised"] = supervised_term(outputs, targets, chosen.class_counts)
     return computed
 
 
@@ -145,6 +153,8 @@ class MixCLLoss(nn.Module):
         supervised_weight: γ, weight of the supervised term; 0 in the paper.
         clustering_weight: of the swapped prediction of V1 and V1'; 0 in the paper.
         codes: options of `SwappedPredictionLoss`, for that term.
+        bank_weight: of the label consistency across data sets, see `OrganBank`; 0 in the paper.
+        bank: options of `OrganBank`, for that term, its ``organs`` among them.
         options: those of `MixCLOptions`.
 
     Attributes:
@@ -154,8 +164,9 @@ class MixCLLoss(nn.Module):
         diagnostics: detached scalars of the last call.
 
     Raises:
-        ValueError: a negative weight, all weights 0, the supervised term without ``class_counts``; from a call, as
-            :func:`mixcl_terms`.
+        ValueError: a negative weight, all weights 0, the supervised term without ``class_counts``, the bank without
+            ``organs``; from a call, as :func:`mixcl_terms`.
+        UserError: an option of the bank that is out of range.
     """
 
     def __init__(
@@ -167,6 +178,8 @@ class MixCLLoss(nn.Module):
         supervised_weight: float = 0.0,
         clustering_weight: float = 0.0,
         codes: Mapping[str, Any] | None = None,
+        bank_weight: float = 0.0,
+        bank: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -176,6 +189,7 @@ class MixCLLoss(nn.Module):
             "reconstruction": reconstruction_weight,
             "supervised": supervised_weight,
             CLUSTERING: clustering_weight,
+            BANK: bank_weight,
         }
         for name, weight in self.weights.items():
             require_weight(f"{name}_weight", weight)
@@ -185,6 +199,9 @@ class MixCLLoss(nn.Module):
         if supervised_weight > 0 and self.options["class_counts"] is None:
             raise ValueError("supervised_weight > 0 needs class_counts, the number of classes of every data set")
         self.clustering = SwappedPredictionLoss(**(codes or {})) if clustering_weight > 0 else None
+        if bank_weight > 0 and (bank or {}).get("organs") is None:
+            raise ValueError("bank_weight > 0 needs bank with organs, what the label ids of every data set mean")
+        self.bank = OrganBank(**(bank or {})) if bank_weight > 0 else None
         self.factors = {name: 1.0 for name, weight in self.weights.items() if weight > 0}
         self.balance: dict[str, Tensor] = {}
         self.terms: dict[str, Tensor] = {}
@@ -195,6 +212,8 @@ class MixCLLoss(nn.Module):
         """What is not a mean over the pairs of a batch; "" where all is."""
         if self.clustering is not None:
             return "the codes of the clustering term are of the whole batch"
+        if self.bank is not None:
+            return "the bank takes the features of the whole batch"
         return "the identity term correlates channels over the whole batch" if self.weights["identity"] else ""
 
     def forward(self, outputs: Mapping[str, Tensor | Sequence[Tensor]], targets: Mapping[str, Tensor]) -> Tensor:
@@ -203,9 +222,14 @@ class MixCLLoss(nn.Module):
         self.diagnostics = {}
         self.terms = mixcl_terms(outputs, targets, terms=named, diagnostics=self.diagnostics, **self.options)
         if self.clustering is not None:
-            parts = [_part(outputs, "outputs", name, CLUSTERING) for name in self.clustering.outputs]
+            parts = [needed_part(outputs, "outputs", name, CLUSTERING) for name in self.clustering.outputs]
             self.terms[CLUSTERING] = self.clustering(*parts)
             self.diagnostics |= self.clustering.diagnostics
+        if self.bank is not None:
+            level = self.options["label_level"]
+            features = chosen_levels(outputs, (level,), BANK)[level]
+            self.terms[BANK] = bank_term(features, targets, self.bank)
+            self.diagnostics |= self.bank.diagnostics
         weighted = []
         for name, term in self.terms.items():
             weight = self.weights[name] * self.factors[name] * self.balance.get(name, 1.0)
@@ -213,115 +237,7 @@ class MixCLLoss(nn.Module):
         return torch.stack(weighted).sum()
 
     def after_step(self) -> None:
-        """Let the queue of the clustering term take the step's embeddings."""
-        if self.clustering is not None:
-            self.clustering.after_step()
-
-
-def _identity(views: Mapping[int, PairViews], log: dict[str, Tensor], *, back: Tensor | None, **options: Any) -> Tensor:
-    first, second = [v.v1 for v in views.values()], [v.v1_prime for v in views.values()]
-    where: list[Tensor] | None = None
-    if back is not None:  # V1' shows P1 moved: onto common voxels before Eq. 5
-        brought = [aligned_features(z, back) for z in second]
-        second, where = [z for z, _ in brought], [inside for _, inside in brought]
-        log["common_voxels"] = torch.stack([inside.float().mean() for inside in where]).mean()
-    per_level = identity_terms(first, second, where=where, **options)
-    for index, level in zip(views, per_level):
-        if level.term is None or level.correlation is None:
-            continue
-        correlation = level.correlation.detach()
-        size, diagonal = correlation.shape[0], torch.diagonal(correlation)
-        log[f"identity/{index}"] = level.term.detach()
-        log[f"identity_diagonal/{index}"] = diagonal.mean()
-        # One channel has no off-diagonal.
-        off_diagonal = (correlation.abs().sum() - diagonal.abs().sum()) / max(size * (size - 1), 1)
-        log[f"identity_offdiagonal/{index}"] = off_diagonal
-    kept = [level.term for level in per_level if level.term is not None]
-    if not kept:
-        shapes = [tuple(v.v1.shape) for v in views.values()]
-        raise ValueError(f"every level has fewer voxels than channels, so no identity term is left: {shapes}")
-    # a level that is left out stays attached, with gradient 0: DDP fails on parameters without one
-    left_out = [
-        v.v1.flatten()[:0].sum().to(kept[0].dtype) for v, level in zip(views.values(), per_level) if level.term is None
-    ]
-    return torch.stack([*kept, *left_out]).sum()
-
-
-def _label(features: Tensor, targets: Mapping[str, Tensor], log: dict[str, Tensor], **options: Any) -> Tensor:
-    voxels1, voxels2, labels1, labels2 = (
-        _part(targets, "targets", name, "label") for name in ("voxels1", "voxels2", "voxel_labels1", "voxel_labels2")
-    )
-    views = _all_views("the label level", features, pairs=voxels1.shape[0])
-    losses, has_positive = label_consistency_of_pairs(
-        _gather(views.v1, voxels1),
-        labels1,
-        _gather(views.v2, voxels2),
-        labels2,
-        valid1=voxels1 >= 0,
-        valid2=voxels2 >= 0,
-        **options,
-    )
-    log["label_positive_share"] = has_positive.float().mean()
-    return losses.mean()
-
-
-def _gather(features: Tensor, voxels: Tensor) -> Tensor:
-    """Features (B, C, h, w, d) at flat indices (B, K) -> (B, K, C); padding yields voxel 0, to be masked."""
-    flat = rearrange(features, "b c ... -> b c (...)")
-    indices = rearrange(voxels.clamp(min=0), "b k -> b 1 k").expand(-1, flat.shape[1], -1)
-    return rearrange(flat.gather(2, indices), "b c k -> b k c")
-
-
-def _supervised(
-    outputs: Mapping[str, Tensor | Sequence[Tensor]],
-    targets: Mapping[str, Tensor],
-    class_counts: Sequence[int] | None,
-) -> Tensor:
-    if class_counts is None:
-        raise ValueError("the supervised term needs class_counts, the number of classes of every data set")
-    logits = _part(outputs, "outputs", "segmentation", "supervised")
-    labels, dataset = (_part(targets, "targets", name, "supervised") for name in ("labels", "dataset"))
-    views = _all_views("segmentation", logits, pairs=dataset.shape[0])
-    both = torch.cat([views.v1, views.v2])
-    return supervised_loss(both, labels, 2 * dataset.tolist(), class_counts=class_counts)
-
-
-def _all_views(what: str, stacked: Tensor, *, pairs: int) -> PairViews:
-    """The views of something that has the rows of V2 too."""
-    if stacked.shape[0] != COUNT * pairs:
-        raise ValueError(f"{what} must have {COUNT} rows per pair ({NAMES}), {COUNT * pairs}, got {stacked.shape[0]}")
-    return unstack(stacked, pairs)
-
-
-def _levels(outputs: Mapping[str, Any], wanted: Sequence[int] | None, term: str) -> dict[int, Tensor]:
-    """Index -> features of the levels a term takes."""
-    levels = _part(outputs, "outputs", "levels", term)
-    indices = range(len(levels)) if wanted is None else wanted
-    for index in indices:
-        if not 0 <= index < len(levels) or levels[index] is None:
-            raise ValueError(f"the {term} term needs level {index}, and outputs['levels'] has {len(levels)} levels")
-    return {index: levels[index] for index in indices}
-
-
-def _batch_size(targets: Mapping[str, Tensor], levels: Mapping[int, Tensor], label_level: int) -> int:
-    """B, from whichever target is present; otherwise from a level that has V1 and V1' only."""
-    for name, rows in (("dataset", 1), ("voxels1", 1), ("labels", 2), ("clean", 3)):
-        if targets.get(name) is not None:
-            batch, source = targets[name].shape[0] // rows, f"targets['{name}']"
-            break
-    else:
-        others = [z.shape[0] for index, z in levels.items() if index != label_level]
-        if not others:
-            raise ValueError("targets must give the batch size by one of dataset, voxels1, labels, clean")
-        batch, source = others[0] // 2, "the other levels"
-    for index, z in levels.items():
-        # A level may have the rows of V2 too; the identity term ignores them.
-        if z.shape[0] not in (2 * batch, 3 * batch):
-            raise ValueError(f"level {index} must have {2 * batch} or {3 * batch} rows ({source}), got {z.shape[0]}")
-    return batch
-
-
-def _part(parts: Mapping[str, Any], kind: str, name: str, term: str) -> Any:
-    if parts.get(name) is None:
-        raise ValueError(f"the {term} term needs {kind}['{name}'], which is missing")
-    return parts[name]
+        """Let the queue of the clustering term and the bank take the step's features."""
+        for part in (self.clustering, self.bank):
+            if part is not None:
+                part.after_step()

@@ -7,6 +7,8 @@ import torch
 
 from monai_cl.losses import (
     MixCLLoss,
+    NamedOrgans,
+    OrganBank,
     identity_consistency_loss,
     label_consistency_loss,
     mixcl_preset,
@@ -134,6 +136,34 @@ def test_the_clustering_term_is_swapped_prediction_with_a_queue_of_the_steps_tak
     assert "codes of the clustering term" in loss.batchwise
     with pytest.raises(ValueError, match=r"the clustering term needs outputs\['scores'\], which is missing"):
         loss({}, {})
+
+
+def test_the_bank_term_takes_the_drawn_voxels_of_both_patches_and_the_steps_taken(outputs, targets):
+    organs = NamedOrgans([{1: "liver", 2: "spleen"}, {1: "spleen", 2: "liver"}])
+    options = {"organs": organs, "length": 3, "temperature": 0.2}
+    loss = MixCLLoss(identity_weight=0, label_weight=0, reconstruction_weight=0, bank_weight=0.5, bank=options)
+    reference, level = OrganBank(**options), outputs["levels"][1]
+    patches = []
+    for b in range(B):  # pair by pair, V1 of P1 and V2 of P2
+        for patch, row in ((1, b), (2, 2 * B + b)):
+            voxels, labels = targets[f"voxels{patch}"][b], targets[f"voxel_labels{patch}"][b]
+            patches.append((level[row].flatten(1).T[voxels], torch.where(voxels >= 0, labels, -1)))
+    z, labels = (torch.stack(parts) for parts in zip(*patches))
+    for step in range(3):
+        expected = reference(z, labels, targets["dataset"].repeat_interleave(2))
+        assert torch.isclose(loss(outputs, targets), 0.5 * expected)
+        assert (loss.terms["bank"] > 0) == (step > 0)
+        reference.after_step()
+        loss.after_step()
+    assert torch.equal(loss.state_dict()["bank.datasets"], reference.datasets)
+    assert loss.diagnostics.keys() == {"bank_fill", "bank_positive_share"}
+    assert "the bank takes the features" in loss.batchwise
+    loss(outputs, targets).backward()
+    assert level.grad[:B].abs().max() > 0
+    assert level.grad[B : 2 * B].abs().max() == 0
+    assert level.grad[2 * B :].abs().max() > 0
+    with pytest.raises(ValueError, match=r"the bank term needs targets\['dataset'\], which is missing"):
+        loss(outputs, {**targets, "dataset": None})
 
 
 def test_a_pair_without_a_positive_counts_as_zero(outputs, targets):

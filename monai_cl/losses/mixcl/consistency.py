@@ -10,7 +10,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor
 
-from monai_cl.losses.correlation import identity_correlation, identity_penalty
+from monai_cl.losses.mixcl.correlation import identity_correlation, identity_penalty
 from monai_cl.losses.unit_vectors import at_least_float32, l2_normalize, no_autocast
 
 
@@ -191,10 +191,10 @@ def label_consistency_of_pairs(
         has_positive = positive.flatten(1).any(dim=1)
         if per_anchor:
             anchors = positive.any(dim=2)
-            ratios = _log_ratio(logits, positive, counted, anchors)
+            ratios = log_ratio(logits, positive, counted, anchors)
             return ratios.sum(dim=1) / anchors.sum(dim=1).clamp(min=1), has_positive
         logits, positive, counted = (rearrange(x, "b i j -> b (i j)") for x in (logits, positive, counted))
-        return _log_ratio(logits, positive, counted, has_positive), has_positive
+        return log_ratio(logits, positive, counted, has_positive), has_positive
 
 
 def reconstruction_loss(prediction: Tensor, clean: Tensor, *, where: Tensor | None = None) -> Tensor:
@@ -221,7 +221,7 @@ def reconstruction_loss(prediction: Tensor, clean: Tensor, *, where: Tensor | No
         return torch.where(where, difference.square(), 0).sum() / where.sum()
 
 
-def _log_ratio(logits: Tensor, positive: Tensor, counted: Tensor, has_positive: Tensor) -> Tensor:
+def log_ratio(logits: Tensor, positive: Tensor, counted: Tensor, has_positive: Tensor) -> Tensor:
     """logsumexp(counted) − logsumexp(positive) over the last axis, 0 where there is no positive."""
     sums = []
     for members in (counted, positive):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monai_cl.errors import UserError
-from monai_cl.losses import MixCLLoss, balance_interval, mask_ratio, mixcl_preset, view_geometry
+from monai_cl.losses import MixCLLoss, NamedOrgans, balance_interval, mask_ratio, mixcl_preset, view_geometry
 from monai_cl.transforms import draw_movement
 
 NAMES = [
@@ -17,6 +17,7 @@ NAMES = [
     "hybrid",
     "measured",
     "aligned",
+    "memory_bank",
     "supervised",
     "masked",
     "masked_hybrid",
@@ -59,7 +60,7 @@ def test_ablations_switch_one_term_of_the_paper_on(position):
 def test_every_preset_makes_a_loss_and_survives_json(name):
     preset = json.loads(json.dumps(mixcl_preset(name)))
     assert preset == mixcl_preset(name)
-    MixCLLoss(**preset, class_counts=[2, 3])
+    MixCLLoss(**preset, class_counts=[2, 3], bank={"organs": NamedOrgans([{1: "liver"}, {2: "liver"}])})
 
 
 def test_masked_presets_hide_and_reconstruct_and_the_others_hide_nothing():
@@ -75,6 +76,12 @@ def test_aligned_is_hybrid_with_a_moved_view():
     options = view_geometry("aligned")
     assert options["probability"] == 1
     draw_movement(np.random.default_rng(0), size=(8, 8, 8), spacing=(1, 1, 1), **options)
+
+
+def test_memory_bank_is_hybrid_with_the_bank_which_weighs_as_the_label_term():
+    preset = mixcl_preset("memory_bank")
+    assert preset == {**mixcl_preset("hybrid"), "bank_weight": preset["label_weight"]}
+    assert [name for name in NAMES if mixcl_preset(name)["bank_weight"]] == ["memory_bank"]
 
 
 def test_measured_balances_the_terms_of_hybrid():

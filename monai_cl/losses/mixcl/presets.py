@@ -25,6 +25,7 @@ _OFF = {
     "reconstruction_weight": 0.0,
     "supervised_weight": 0.0,
     "clustering_weight": 0.0,
+    "bank_weight": 0.0,
 }
 _BALANCED = {
     **_COMMON,
@@ -33,6 +34,7 @@ _BALANCED = {
     "reconstruction_weight": 1.0,
     "supervised_weight": 0.0,
     "clustering_weight": 0.0,
+    "bank_weight": 0.0,
     "identity_levels": [0, 1, 2, 3],  # the convolutional ones: the ViT level has fewer voxels than channels
     "identity_per_channel": True,
 }
@@ -45,6 +47,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "reconstruction_weight": 0.01,
         "supervised_weight": 0.0,
         "clustering_weight": 0.0,
+        "bank_weight": 0.0,
     },
     # Terms whose gradients on the encoder have the same order of magnitude.
     "balanced": _BALANCED,
@@ -53,6 +56,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "measured": {**_BALANCED, "label_weight": 1.0, "supervised_weight": 1.0},
     # As hybrid, with views that differ in geometry too, see `view_geometry`.
     "aligned": {**_BALANCED, "supervised_weight": 1.0},
+    # As hybrid, with a term that compares the organs of different data sets by name, see `OrganBank`.
+    "memory_bank": {**_BALANCED, "supervised_weight": 1.0, "bank_weight": 0.01},
     # The positive control: if it does not improve, the set-up is wrong.
     "supervised": {**_COMMON, **_OFF, "supervised_weight": 1.0},
     # What public comparisons favour for segmentation: hidden cubes are reconstructed, see `mask_ratio`.
@@ -103,12 +108,12 @@ def balance_interval(name: str) -> int:
 
 
 def mixcl_preset(name: str, **overrides: Any) -> dict[str, Any]:
-    """Keyword arguments of :class:`monai_cl.losses.MixCLLoss` (all but ``class_counts``) by name.
+    """Keyword arguments of :class:`monai_cl.losses.MixCLLoss` (all but ``class_counts`` and ``bank``) by name.
 
     Args:
-        name: ``paper``, ``balanced``, ``hybrid``, ``measured``, ``aligned``, ``supervised``, ``masked``,
-            ``masked_hybrid``, ``clustering``, ``clustering_hybrid``, or an ablation: ``identity``, ``label``,
-            ``reconstruction``.
+        name: ``paper``, ``balanced``, ``hybrid``, ``measured``, ``aligned``, ``memory_bank``, ``supervised``,
+            ``masked``, ``masked_hybrid``, ``clustering``, ``clustering_hybrid``, or an ablation: ``identity``,
+            ``label``, ``reconstruction``.
         overrides: values that replace the preset's; ``class_counts`` may be among them.
 
     Returns:

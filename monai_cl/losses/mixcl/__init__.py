@@ -1,0 +1,1 @@
+"""MixCL: its terms, their sum and its presets."""
