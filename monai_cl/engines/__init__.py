@@ -112,6 +112,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slices.batch": ("SlicePrepareBatch",),
         "slices.clustering": (
             "check_queue",
+            "clustering_energies",
             "clustering_views",
             "label_head_sizes",
             "measure_standardisation",

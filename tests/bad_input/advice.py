@@ -86,7 +86,7 @@ def _command_faults(words: str) -> list[str]:
 
 @cache
 def known_options(place: str) -> dict[str, Any]:
-    """Option -> its default, of a command or of a bundle's config (an evaluation has those of the training too)."""
+    """Option -> its default, of a command or of a bundle's config (an overlay has those of the training too)."""
     if not place:
         return {}
     place = {"inference": "spleen_unetr_segmentation inference", "reading the store": "mixcl_ct_pretraining train"}.get(
@@ -94,7 +94,7 @@ def known_options(place: str) -> dict[str, Any]:
     )
     bundle, _, config = place.partition(" ")
     if bundle in bundle_names():
-        names = ["train", config] if config == "evaluate" else [config]
+        names = ["train", config] if config in ("evaluate", "pretrain") else [config]
         files = [str(shipped_folder("bundles") / bundle / "configs" / f"{name}.yaml") for name in names]
         return dict(ConfigParser.load_config_files(files))
     named, command = find_command(Commands(), place.split())

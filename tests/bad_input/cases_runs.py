@@ -35,7 +35,7 @@ SPLEEN, MIXCL, WSP, CIRRHOSIS = (
     "wsp_ct_pretraining train",
     "cirrhosis_classification train",
 )
-CLUSTERED = "clustering_pretraining train"
+CLUSTERED, BOXED = "clustering_pretraining train", "head_ct_classification pretrain"
 PACED, FEW = "meta_label_pretraining train", "semi_supervised_segmentation train"
 SEGMENT, CLASSIFY = "spleen_unetr_segmentation inference", "cirrhosis_classification inference"
 
@@ -250,7 +250,7 @@ RUNS = [
     ),
     _options_row(
         "a reference of energies that is not there",
-        (CLUSTERED,),
+        (CLUSTERED, BOXED),
         options(energy="energy.json"),
         ("energy.json", "expected a reference file of energies", "found no such file", "reference_energy"),
         slow=True,
@@ -260,6 +260,13 @@ RUNS = [
         (CLUSTERED,),
         _other_energies,
         ("energy.json", "expected energies of slices with image_size 32", "found 512", "reference_energy"),
+        slow=True,
+    ),
+    _options_row(
+        "a reference of energies of images for volumes",
+        (BOXED,),
+        _other_energies,
+        ("energy.json", "expected energies of 3-D boxes", "found those of 2-D slices", "--box_size=8,32,32"),
         slow=True,
     ),
     _options_row(

@@ -18,6 +18,7 @@ SMALL = {"num_workers": 0, "prepare_workers": 1, "iterations": 4, "epoch_length"
 VOLUMES = {**NETWORK, "spacing": [3.0, 3.0, 3.0]}
 SLICES = {"image_size": 160, "width": 0.125, "batch_size": 2}
 FEW_LABELS = {"image_size": 32, "features": [4, 4, 8, 8, 16, 4], "scans_per_batch": 2}
+BOXES = {"box_size": [8, 32, 32], "batch_size": 2}
 IMAGES = {"preset": "small", "image_size": 32, "batch_size": 4, "prototypes": 2, "queue_length": 0}
 ROWS = [
     # one bundle of several is enough of a run for the fast tests
@@ -45,6 +46,7 @@ def _options(door: str, world: World, checkpoints: dict[str, str]) -> dict[str, 
     network = SLICES if bundle.startswith(("wsp", "cirrhosis")) else VOLUMES
     network = FEW_LABELS if bundle.startswith(("meta_label", "semi_supervised")) else network
     network = IMAGES if bundle.startswith("clustering") else network
+    network = BOXES if bundle.startswith("head") else network
     if config == "inference":
         sizes = {key: value for key, value in network.items() if key != "batch_size"}
         return {**sizes, "checkpoint": checkpoints[bundle.split("_")[0]], "output_dir": str(world.out)}
@@ -67,9 +69,11 @@ def test_a_run_is_refused_in_one_line_before_it_writes(case: Case, door: str, la
             entry.pop("fold", None)
     options = {**_options(door, world, checkpoints), **given}
     bundle, config = door.split()
-    file = config_files(bundle, config)[0]
+    names = ("train", config) if config == "pretrain" else (config,)
     (tmp_path / "cwd").mkdir()
-    finished = launcher.run("monai.bundle", "run", "--config_file", file, *words(options), cwd=tmp_path / "cwd")
+    finished = launcher.run(
+        "monai.bundle", "run", "--config_file", str(config_files(bundle, *names)), *words(options), cwd=tmp_path / "cwd"
+    )
     assert finished.status != 0, finished.out[-2000:]
     assert finished.last_error_line.startswith("error: "), finished.err[-3000:]
     for part in case.names:

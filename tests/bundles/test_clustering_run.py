@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,12 @@ from PIL import Image
 
 from monai_cl.cli.reference_energy import reference_energy_command
 from monai_cl.data import read_features, read_results
+from monai_cl.data.slices.energy_reference import FORMAT
 from monai_cl.engines import embed
 from monai_cl.engines.launch.method_parts import method_files
 from monai_cl.errors import UserError
 from monai_cl.networks import UNetEncoder, load_slice_encoder, slice_encoder
+from tests.bad_input.doors import command
 from tests.bundles.workflow import (
     BUNDLES,
     assert_equal,
@@ -158,12 +161,34 @@ def test_energies_of_training_images_are_taken_from_their_file(run, images, opti
     assert not torch.equal(
         weights(tmp_path / "run")["prototypes.weight"], weights(trained("per_modality"))["prototypes.weight"]
     )
-    content = json.loads(file.read_text())
-    content["preparation"]["image_size"] = 64
+
+
+@pytest.mark.parametrize(
+    ("preparation", "message"),
+    [
+        ({"image_size": 64}, "expected energies of slices with image_size 32, found 64"),
+        ({"image_size": 32, "pixel_size": 0.5}, "expected energies of slices with pixel_size None, found 0.5"),
+        (None, "expected energies of 2-D slices, found those of 3-D boxes"),
+    ],
+)
+def test_energies_of_other_images_are_refused_before_one_is_prepared(run, images, tmp_path, preparation, message):
+    file, flat = tmp_path / "energy.json", {"pixel_size": None, "window": [-100.0, 400.0]}
+    bands = {"mean": [0.1] * 5, "std": [0.01] * 5, "images": 20}
+    made = {"box_size": [4, 32, 32], "find_head": True} if preparation is None else {**flat, **preparation}
+    content = {"format": FORMAT, "sigmas": [1, 2, 4, 8], "modalities": {"US": bands}, "preparation": made}
     file.write_text(json.dumps(content))
+    options = {"output_dir": str(tmp_path / "run"), "store_dir": str(tmp_path / "store"), "modalities": ["US"]}
     with pytest.raises(RuntimeError) as caught:
-        run("train", output_dir=str(tmp_path / "other"), energy=str(file))
-    assert "expected energies of slices with image_size 32, found 64" in refusal(caught)
+        run("train", energy=str(file), **options)
+    assert message in refusal(caught)
+    assert not (tmp_path / "store").exists()
+    # what the message advises makes a file that is taken
+    line, new = re.search("make one with `python -m monai_cl (.*)` and pass --energy (.*)$", refusal(caught)).groups()
+    outcome = command(*shlex.split(line))
+    assert outcome.error is None, outcome.error
+    assert json.loads(file.read_text()) == content
+    assert list(json.loads(Path(new).read_text())["modalities"]) == ["US"]
+    run("train", energy=new, **options)
 
 
 @pytest.mark.parametrize(

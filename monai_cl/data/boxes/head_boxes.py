@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from monai_cl.data.datalist.items import reading_options
+from monai_cl.data.datalist.items import CT, reading_options
 from monai_cl.data.grid import Grid
 from monai_cl.data.io.reading import read_grid, read_volume
+from monai_cl.data.patches.crops import hu_window
 from monai_cl.data.slices.pixels import window_slices
 from monai_cl.data.store.volume_store import VolumeStore
 from monai_cl.errors import UserError
@@ -52,13 +53,14 @@ class HeadBoxes(Dataset):
         window: (lower, upper) HU, clipped and scaled to [0, 1].
 
     Raises:
+        ValueError: a window that is not two increasing numbers.
         UserError: no scan.
     """
 
     def __init__(self, store: VolumeStore, volumes: Sequence[BoxedScan], *, window: Sequence[float] = WINDOW) -> None:
         if not volumes:
             raise UserError("scans", expected="at least one", found="none", remedy="choose another split or list")
-        self.store, self.volumes, self.window = store, tuple(volumes), (float(window[0]), float(window[1]))
+        self.store, self.volumes, self.window = store, tuple(volumes), hu_window(window)
 
     def of(self, volumes: Sequence[BoxedScan]) -> HeadBoxes:
         """The same of other scans of the store."""
@@ -76,6 +78,21 @@ class HeadBoxes(Dataset):
     def targets(self) -> list[int | None]:
         """The class of every scan, None where it is not known."""
         return [volume.target for volume in self.volumes]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """CT alone."""
+        return (CT,)
+
+    @property
+    def prepared_as(self) -> dict[str, Any]:
+        """Options of `monai_cl.data.slices.energy_reference.preparation_of`."""
+        made = self.store.preparation
+        return {"size": made.head_box, "window": self.window, "find_head": made.find_head}
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Modality of every scan, and what tells it from the others, whatever else is in the list."""
+        return [(CT, f"{volume.patient}/{volume.id}") for volume in self.volumes]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A sample.

@@ -216,6 +216,19 @@ class CTSlices(Dataset):
         """(len,) depth of every slice."""
         return np.concatenate([volume.depths for volume in self.volumes])
 
+    @property
+    def prepared_as(self) -> dict[str, Any]:
+        """Options of `monai_cl.data.slices.energy_reference.preparation_of`."""
+        return {"size": self.size, "window": self.window, "pixel_size": self.pixel_size}
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Modality of every slice, and what tells it from the others, whatever else is in the list."""
+        return [
+            (volume.modality, f"{volume.patient}/{volume.id}/{int(middle)}")
+            for volume in self.volumes
+            for middle in volume.slices
+        ]
+
     def locate(self, index: int) -> tuple[int, int]:
         """The volume of a slice and its place among the volume's kept slices."""
         if not 0 <= index < len(self):

@@ -6,27 +6,45 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
 
-from monai_cl.data.slices.ct_slices import CTSlices
 from monai_cl.errors import UserError
 from monai_cl.files import write_atomically
 from monai_cl.transforms import BandEnergies, EnergyReference, band_sigmas, spectrum
 
 FORMAT = "monai_cl energy reference 1"
 LEAST_IMAGES = 20
+REMEDY = "make one with `python -m monai_cl reference_energy LIST --output energy.json` and the options of this run"
 
 
-def measure_energies(slices: CTSlices, *, images: int = 1000, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Energies of the bands of each modality's images; σ of the bands go by the size of the slices, see `band_sigmas`.
+class EnergyImages(Protocol):
+    """What energies are measured of: `CTSlices`, or `HeadBoxes`, each box as one image of many slices."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names, in the order of their numbers."""
+
+    @property
+    def prepared_as(self) -> dict[str, Any]:
+        """How the images are prepared, as options of `preparation_of`."""
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Modality of each image, and what tells it from the others, whatever else is in the list."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """A sample with its ``image`` (…, H, W)."""
+
+
+def measure_energies(training: EnergyImages, *, images: int = 1000, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Energies of the bands of each modality's images; σ of the bands go by their size, see `band_sigmas`.
 
     Args:
-        slices: of training images.
-        images: R, those of a modality that are measured, chosen by the hash of (seed, item, slice); all where there
-            are fewer.
+        training: the training images; an energy of a volume is that of all its slices together.
+        images: R, those of a modality that are measured, chosen by the hash of (seed, address); all where there are
+            fewer.
         seed: of the choice.
 
     Returns:
@@ -37,14 +55,9 @@ def measure_energies(slices: CTSlices, *, images: int = 1000, seed: int = 0) -> 
     """
     if images < LEAST_IMAGES:
         raise UserError("--images", expected=f"{LEAST_IMAGES} or more", found=images)
-    sigmas = band_sigmas((slices.size, slices.size))
-    chosen: dict[str, list[tuple[str, int]]] = {name: [] for name in slices.modalities}
-    index = 0
-    for volume in slices.volumes:
-        for middle in volume.slices:
-            address = f"{seed}/{volume.patient}/{volume.id}/{int(middle)}".encode()
-            chosen[volume.modality].append((hashlib.sha256(address).hexdigest(), index))
-            index += 1
+    chosen: dict[str, list[tuple[str, int]]] = {name: [] for name in training.modalities}
+    for index, (name, address) in enumerate(training.addresses()):
+        chosen[name].append((hashlib.sha256(f"{seed}/{address}".encode()).hexdigest(), index))
     few = {name: len(members) for name, members in chosen.items() if len(members) < LEAST_IMAGES}
     if few:
         name = next(iter(few))
@@ -52,37 +65,40 @@ def measure_energies(slices: CTSlices, *, images: int = 1000, seed: int = 0) -> 
             f"modality {name}",
             expected=f"{LEAST_IMAGES} training images or more",
             found=few[name],
-            remedy="add images, or leave it out with --modalities",
+            remedy="add images" + (", or leave it out with --modalities" if len(chosen) > 1 else ""),
         )
+    sigmas = band_sigmas(_shape(training.prepared_as["size"]))
     found = {}
     for name, members in chosen.items():
         taken = sorted(index for _, index in sorted(members)[:images])
-        energies = torch.stack(
-            [spectrum(slices[i]["image"].double(), sigmas).energies for i in tqdm(taken, desc=name, leave=False)]
-        )
+        energies = []
+        for index in tqdm(taken, desc=name, leave=False):
+            image = training[index]["image"].double()
+            energies.append(spectrum(image.reshape(-1, *image.shape[-2:]), sigmas).energies)
+        each = torch.stack(energies)
         found[name] = {
-            "mean": energies.mean(dim=0).tolist(),
-            "std": energies.std(dim=0, correction=0).tolist(),
+            "mean": each.mean(dim=0).tolist(),
+            "std": each.std(dim=0, correction=0).tolist(),
             "images": len(taken),
         }
     return found
 
 
 def write_energy_reference(
-    path: str | Path, slices: CTSlices, modalities: dict[str, dict[str, Any]], **about: Any
+    path: str | Path, training: EnergyImages, modalities: dict[str, dict[str, Any]], **about: Any
 ) -> Path:
     """Write what `measure_energies` found, whole or not at all.
 
     Args:
         path: of the JSON file.
-        slices: that were measured; how they are prepared goes into the file.
+        training: the images that were measured; how they are prepared goes into the file.
         modalities: see `measure_energies`.
         about: more about them, such as the hash of the list.
     """
     content = {
         "format": FORMAT,
-        "preparation": preparation_of(slices.size, window=slices.window, pixel_size=slices.pixel_size),
-        "sigmas": list(band_sigmas((slices.size, slices.size))),
+        "preparation": preparation_of(**training.prepared_as),
+        "sigmas": list(band_sigmas(_shape(training.prepared_as["size"]))),
         "modalities": modalities,
         **about,
     }
@@ -91,32 +107,44 @@ def write_energy_reference(
 
 
 def preparation_of(
-    size: int, *, window: Sequence[float], pixel_size: float | None = None
-) -> dict[str, int | float | list[float] | None]:
-    """What the energies of prepared slices depend on: two of them can be compared."""
-    return {"image_size": int(size), "pixel_size": pixel_size, "window": [float(bound) for bound in window]}
+    size: int | Sequence[int],
+    *,
+    window: Sequence[float],
+    pixel_size: float | None = None,
+    find_head: bool = True,
+) -> dict[str, Any]:
+    """What the energies of prepared images depend on: two of them can be compared.
+
+    Args:
+        size: pixels of the side of slices, or (D, H, W) of boxes.
+        window: of CT, HU.
+        pixel_size: of slices, mm.
+        find_head: of boxes.
+    """
+    bounds = [float(bound) for bound in window]
+    if isinstance(size, int):
+        return {"image_size": size, "pixel_size": pixel_size, "window": bounds}
+    return {"box_size": [int(edge) for edge in size], "find_head": bool(find_head), "window": bounds}
 
 
 def read_energy_reference(
-    path: str | Path, *, modalities: Sequence[str], size: int, window: Sequence[float], pixel_size: float | None = None
+    path: str | Path, *, modalities: Sequence[str], remedy: str = REMEDY, **prepared_as: Any
 ) -> EnergyReference:
     """Read a reference file for a run.
 
     Args:
         path: of the file.
         modalities: of the run.
-        size: pixels of the side of the run's slices.
-        window: of its CT, HU.
-        pixel_size: of the run's slices, mm.
+        remedy: how such a file is made.
+        **prepared_as: how the run prepares its images, see `preparation_of`.
 
     Raises:
-        UserError: no such file, another or a damaged one; slices of another size or another preparation, other σ, a
-            modality that is not in it.
+        UserError: no such file, another or a damaged one; images of another kind, another size or another preparation,
+            other σ, a modality that is not in it.
     """
     path = Path(path)
-    again = "make one with `python -m monai_cl reference_energy LIST --output energy.json` and the options of this run"
     if not path.is_file():
-        raise UserError(path, expected="a reference file of energies", found="no such file", remedy=again)
+        raise UserError(path, expected="a reference file of energies", found="no such file", remedy=remedy)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
@@ -131,20 +159,29 @@ def read_energy_reference(
             raise ValueError(f"{counts} energies for {len(own_sigmas)} sigmas")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            path, expected="a reference file of energies", found="another or a damaged file", remedy=again
+            path, expected="a reference file of energies", found="another or a damaged file", remedy=remedy
         ) from error
-    expected = preparation_of(size, window=window, pixel_size=pixel_size)
+    expected, shape = preparation_of(**prepared_as), _shape(prepared_as["size"])
+    kinds = {"image_size": "2-D slices", "box_size": "3-D boxes"}
+    own, other = (next((kinds[key] for key in kinds if key in options), None) for options in (expected, stored))
+    if own != other:
+        raise UserError(path, expected=f"energies of {own}", found=f"those of {other}", remedy=remedy)
     wrong = [name for name, value in expected.items() if stored.get(name) != value]
     if wrong:
-        name = wrong[0]
-        raise UserError(
-            path, expected=f"energies of slices with {name} {expected[name]}", found=stored.get(name), remedy=again
-        )
-    wanted = band_sigmas((size, size))
+        name, what = wrong[0], "slices" if "image_size" in expected else "boxes"
+        asked, found = f"energies of {what} with {name} {expected[name]}", str(stored.get(name))
+        raise UserError(path, expected=asked, found=found, remedy=remedy)
+    wanted = band_sigmas(shape)
     if own_sigmas != wanted:
-        raise UserError(path, expected=f"bands of sigma {list(wanted)}", found=list(own_sigmas), remedy=again)
+        raise UserError(path, expected=f"bands of sigma {list(wanted)}", found=list(own_sigmas), remedy=remedy)
     absent = [name for name in modalities if name not in energies]
     if absent:
         there = ", ".join(energies)
-        raise UserError(path, expected=f"energies of the modality {absent[0]}", found=f"those of {there}", remedy=again)
-    return EnergyReference((size, size), own_sigmas, energies)
+        raise UserError(
+            path, expected=f"energies of the modality {absent[0]}", found=f"those of {there}", remedy=remedy
+        )
+    return EnergyReference(shape, own_sigmas, energies)
+
+
+def _shape(size: int | Sequence[int]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else tuple(int(edge) for edge in size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ import torch
 
 from monai_cl.data import CTSlices, DataList, read_energy_reference
 from monai_cl.data.sampling.modalities import check_batch
+from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.engines.distributed.collectives import world_size
 from monai_cl.engines.slices.data import class_count
+from monai_cl.engines.slices.modalities import list_modalities
 from monai_cl.errors import UserError
 from monai_cl.losses.hybrid import LABELS
 from monai_cl.networks import ClusteringNet
-from monai_cl.transforms import MultiCrop
+from monai_cl.transforms import EnergyReference, MultiCrop
 
 logger = logging.getLogger(__name__)
+# of the command that measures energies
+_DEFAULTS = {"fraction": 1.0, "find_head": True, "allow_outside": False, "uneven_slices": "error"}
 
 
 def prototype_counts(modalities: Sequence[str], prototypes: int | Sequence[int]) -> dict[str, int]:
@@ -43,13 +48,61 @@ def prototype_counts(modalities: Sequence[str], prototypes: int | Sequence[int])
     return dict(zip(modalities, map(int, each)))
 
 
+def clustering_energies(
+    file: str | Path | None,
+    data_list: DataList,
+    *,
+    size: int | Sequence[int],
+    window: Sequence[float] | None = None,
+    modalities: Sequence[str] | None = None,
+    command: Mapping[str, Any] | None = None,
+    **prepared_as: Any,
+) -> EnergyReference | None:
+    """The energies of frequency bands that a run draws from; nothing has to be prepared for it.
+
+    Args:
+        file: of ``python -m monai_cl reference_energy``; None: energies stay.
+        data_list: of the run.
+        size: pixels of the side of its slices, or (D, H, W) of its boxes.
+        window: of CT, HU; None: that of slices.
+        modalities: of the run; None: those of the list.
+        command: further options with which the command would prepare the run's images, for the message.
+        **prepared_as: see `read_energy_reference`.
+
+    Raises:
+        UserError: a file that is missing, or of images that are prepared in another way, see `read_energy_reference`.
+    """
+    if file is None:
+        return None
+    file, prepared_as = Path(file), {**prepared_as, "window": WINDOW if window is None else window}
+    edges = [size] if isinstance(size, int) else list(size)
+    made = file  # a file that is there may be another run's
+    if file.exists():
+        made = file.with_name(f"{file.stem}_{'x'.join(map(str, edges))}{file.suffix}")
+    kind = {"image_size": size, "modalities": modalities} if isinstance(size, int) else {"box_size": size}
+    options = {"output": made, **kind, **prepared_as, **(command or {})}
+    words = [f"--{name}={_word(value)}" for name, value in options.items() if value != _DEFAULTS.get(name)]
+    line = shlex.join(["python", "-m", "monai_cl", "reference_energy", str(data_list.path), *words])
+    return read_energy_reference(
+        file,
+        modalities=list_modalities(data_list, modalities=modalities),
+        remedy=f"make one with `{line}` and pass --energy {shlex.quote(str(made))}",
+        size=size,
+        **prepared_as,
+    )
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def clustering_views(
     slices: CTSlices,
     *,
     seed: int,
     crops: Mapping[str, Any],
     rescale: Mapping[str, Any],
-    energy: str | Path | None = None,
+    energy: EnergyReference | None = None,
     energy_probability: float = 0.5,
     intensity: Mapping[str, Any] | None = None,
     whole: bool = False,
@@ -57,34 +110,22 @@ def clustering_views(
     """The crops of a run.
 
     Args:
-        slices: that are trained on: a reference of energies must be of such.
+        slices: that are trained on.
         seed: the run's seed.
         crops: ``count`` and ``size`` of large and small ones.
         rescale: ``size``, least and greatest shorter side after it, and ``scale``, least and greatest factor.
-        energy: reference file of ``python -m monai_cl reference_energy``; None: energies stay.
+        energy: see `clustering_energies`; None: energies stay.
         energy_probability: of a crop with other energies.
         intensity: ``gamma``, ``slope``, ``offset`` and ``probability`` of `draw_crop`.
         whole: see `MultiCrop`.
-
-    Raises:
-        UserError: a reference file of another preparation, see `read_energy_reference`.
     """
-    reference = None
-    if energy is not None:
-        reference = read_energy_reference(
-            energy,
-            modalities=slices.modalities,
-            size=slices.size,
-            window=slices.window,
-            pixel_size=slices.pixel_size,
-        )
     return MultiCrop(
         seed=seed,
         count=crops["count"],
         size=crops["size"],
         scale=tuple(rescale["scale"]),
         rescaled_side=rescale.get("size"),
-        energy=reference,
+        energy=energy,
         energy_probability=energy_probability,
         modalities=slices.modalities,
         whole=whole,

@@ -32,9 +32,9 @@ def band_sigmas(size: Sequence[int]) -> tuple[float, ...]:
     """σ of the bands in pixels, by the size of the image: 1, 2, 4, 8, 16, without the last below 192 pixels.
 
     Args:
-        size: (H, W).
+        size: (H, W), or (D, H, W) of a volume, whose bands lie within its slices.
     """
-    return SIGMAS if min(size) >= 192 else SIGMAS[:-1]
+    return SIGMAS if min(size[-2:]) >= 192 else SIGMAS[:-1]
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class EnergyReference:
     """What energies the images of each modality have; made by ``python -m monai_cl reference_energy``.
 
     Attributes:
-        size: (H, W) of the images, pixels.
+        size: (H, W) of the images, or (D, H, W) of the volumes, pixels.
         sigmas: σ of the bands, pixels.
         modalities: modality -> energies of its images.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     sigmas: tuple[float, ...]
     modalities: Mapping[str, BandEnergies]
 

@@ -141,10 +141,11 @@ class MultiCrop(nn.Module):
 
     Raises:
         ValueError: fewer than two crops in all, no large one, an option out of its range, a reference without one of
-            the modalities; from a call: slices of another size than the reference's.
+            the modalities, or of volumes; from a call: slices of another size than the reference's.
     """
 
     least_crops = 2  # of a sample: one is predicted from the other
+    axes = 2  # of what energies are measured over
 
     def __init__(
         self,
@@ -169,6 +170,8 @@ class MultiCrop(nn.Module):
         if absent or not modalities:
             known = ", ".join(energy.modalities) if energy is not None else ""
             raise ValueError(f"energy must have the modalities {', '.join(modalities) or '(none)'}, got {known}")
+        if energy is not None and len(energy.size) != self.axes:
+            raise ValueError(f"energy must be of images of {self.axes} axes, got of {energy.size}")
         for side in self.size:  # errors now, not at the first batch
             draw_crop(np.random.default_rng(0), image_size=(64, 64), size=side, **self.options)
 
@@ -188,8 +191,9 @@ class MultiCrop(nn.Module):
         if positions is None or len(positions) != len(images):
             number = "none" if positions is None else len(positions)
             raise ValueError(f"positions must be given, one for each of {len(images)} slices, got {number}")
-        if self.energy is not None and images.shape[-2:] != self.energy.size:
-            raise ValueError(f"slices must be of {self.energy.size}, as the energies', got {tuple(images.shape[-2:])}")
+        if self.energy is not None and images.shape[-self.axes :] != self.energy.size:
+            found = tuple(images.shape[-self.axes :])
+            raise ValueError(f"slices must be of {self.energy.size}, as the energies', got {found}")
         samples = [self._crops(image, int(position)) for image, position in zip(images, positions)]
         sizes = [torch.stack(crops) for crops in zip(*samples)]
         if self.whole:

@@ -15,11 +15,14 @@ from monai_cl.transforms.crops.multi_crop import MultiCrop
 class VolumeCrops(MultiCrop):
     """`MultiCrop` of volumes: every slice of a crop is rescaled, cut and shaded alike, and none is left out.
 
+    Frequency bands lie within the slices; the energy of a band is its standard deviation over the whole volume, and the
+    low-pass is scaled about the mean of the whole volume.
+
     Args:
         seed: the run's seed.
         flip: probability that left and right of a crop are exchanged.
-        **options: of `MultiCrop`; ``size`` is (H, W), and ``rescaled_side`` the least and greatest (H, W) of the
-            whole volume's slices after rescaling.
+        **options: of `MultiCrop`; ``size`` is (H, W), ``rescaled_side`` the least and greatest (H, W) of the whole
+            volume's slices after rescaling, and ``energy`` of volumes.
 
     Raises:
         ValueError: ``flip`` outside [0, 1], or as `MultiCrop`.
@@ -28,6 +31,7 @@ class VolumeCrops(MultiCrop):
     """
 
     least_crops = 1  # a supervised training takes one
+    axes = 3
 
     def __init__(self, *, seed: int, flip: float = 0.0, **options: Any) -> None:
         if not 0 <= flip <= 1:

@@ -58,6 +58,12 @@ def test_what_is_not_known_is_minus_one(cohort):
         made.of([])
 
 
+def test_a_window_that_is_upside_down_is_refused(cohort):
+    made = boxes(cohort)
+    with pytest.raises(ValueError, match=r"window must be \(lower, upper\) HU with lower < upper, got \(155, -45\)"):
+        HeadBoxes(made.store, made.volumes, window=(155, -45))
+
+
 def test_boxes_are_entries_of_their_own_and_other_entries_keep_their_names():
     plain = Preparation(spacing=None, layout="slices")
     assert "head_box" not in plain.parameters

@@ -62,6 +62,14 @@ def test_data_set_is_flat_over_the_kept_slices(two):
     np.testing.assert_allclose(two.depths[:2], [5.5 / 20, 6.5 / 20])
 
 
+def test_addresses_are_those_of_its_slices_in_their_order(two):
+    samples = [two[index] for index in range(len(two))]
+    named = [("CT", f"{sample['patient']}/{sample['id']}/{sample['slice']}") for sample in samples]
+    assert two.addresses() == named
+    assert len(set(named)) == len(two)
+    assert two.prepared_as == {"size": two.size, "window": two.window, "pixel_size": None}
+
+
 @pytest.mark.parametrize("index", [-1, 14])
 def test_a_slice_that_is_not_there_is_an_index_error(two, index):
     with pytest.raises(IndexError, match="of 14"):

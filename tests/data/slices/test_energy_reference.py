@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,15 +21,19 @@ RUN = {"modalities": ["CT", "MR"], "size": SIZE, "window": WINDOW}
 class Slices:
     """Stands for `CTSlices`: 30 slices of CT in three scans, 20 of MR in one."""
 
-    size, window, pixel_size, modalities = SIZE, WINDOW, None, ("CT", "MR")
+    modalities, prepared_as = ("CT", "MR"), {"size": SIZE, "window": WINDOW, "pixel_size": None}
 
     def __init__(self, counts: dict[str, tuple[int, ...]] | None = None) -> None:
         counts = {"CT": (10, 10, 10), "MR": (20,)} if counts is None else counts
-        self.volumes = [
-            SimpleNamespace(modality=name, patient=f"{name}{k}", id=f"{name}{k}", slices=np.arange(count))
+        self._addresses = [
+            (name, f"{name}{k}/{name}{k}/{middle}")
             for name, parts in counts.items()
             for k, count in enumerate(parts)
+            for middle in range(count)
         ]
+
+    def addresses(self) -> list[tuple[str, str]]:
+        return self._addresses
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return {"image": torch.rand(1, SIZE, SIZE, generator=torch.Generator().manual_seed(index))}
@@ -71,7 +74,7 @@ def test_too_few_images_are_refused():
     [
         ({"size": 32}, "expected energies of slices with image_size 32, found 16"),
         ({"window": (0, 100)}, r"expected energies of slices with window \[0.0, 100.0\], found \[-100.0, 400.0\]"),
-        ({"pixel_size": 0.5}, "expected energies of slices with pixel_size 0.5"),
+        ({"pixel_size": 0.5}, "expected energies of slices with pixel_size 0.5, found None"),
         ({"modalities": ["CT", "US"]}, "expected energies of the modality US, found those of CT, MR"),
     ],
 )
