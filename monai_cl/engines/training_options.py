@@ -1,4 +1,4 @@
-"""Options that every training has: their limits, asked before any scan is prepared and by the handlers that use them."""
+"""Options of every training: their limits, asked before any scan is prepared and by the handlers that use them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def check_training_options(
         raise UserError("gradient_clip", expected="a number above 0, or null", found=repr(gradient_clip))
     if isinstance(keep_checkpoints, bool) or not isinstance(keep_checkpoints, int) or keep_checkpoints < 1:
         remedy = "with 1 the newest alone stays; model.pt stays in any case"
-        raise UserError("keep_checkpoints", expected="a whole number from 1", found=repr(keep_checkpoints), remedy=remedy)
+        found = repr(keep_checkpoints)
+        raise UserError("keep_checkpoints", expected="a whole number from 1", found=found, remedy=remedy)
     if not (_is_number(weight_average) and 0 <= weight_average < 1):
         raise UserError(
             "weight_average",
