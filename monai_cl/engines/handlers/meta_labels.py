@@ -112,7 +112,7 @@ class MetaLabelDiagnostics:
 
     def _warn(self, engine: Engine, loss: MetaLabelLoss) -> None:
         for name, dead in self._dead.items():
-            if name not in self._warned and rank() == 0 and bool(dead):
+            if name not in self._warned and loss.weights[name] and rank() == 0 and bool(dead):
                 self._warned.add(name)
                 told = loss.diagnostics
                 logger.warning(

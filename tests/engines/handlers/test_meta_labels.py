@@ -98,6 +98,12 @@ def test_every_label_is_recorded_and_so_is_whether_they_agree(tmp_path):
     assert curves["gradient_cosine/position,patient"][0][1] == pytest.approx(float(cosine), abs=1e-4)
 
 
+def test_a_label_that_is_switched_off_is_not_warned_of(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        train(tmp_path, {"position": {"gamma": [1e-3, 2e-3 + 50], "weight": 0}, "patient": {}}, epochs=1)
+    assert not [record.message for record in caplog.records if "no pair had a weight above 0" in record.message]
+
+
 def test_a_label_without_a_pair_that_counts_is_warned_of_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         train(tmp_path, {"position": {"gamma": [1e-3, 2e-3 + 50]}, "patient": {}}, epochs=1)
