@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,7 @@ from tests.bundles.workflow import (
     refusal,
     run_files,
     weights,
+    words,
 )
 
 BUNDLE = "meta_label_pretraining"
@@ -176,3 +178,20 @@ def test_two_processes_with_two_scans_each_learn_what_one_with_four_does(run, op
         "dead_pairs/phase",
     ):
         assert curves[0][name][0][1] == pytest.approx(curves[1][name][0][1], abs=1e-3), name
+
+
+@pytest.mark.slow
+def test_right_and_wrong_pairs_of_a_run_are_told_apart(launcher, cine_options, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+    pair_weights = importlib.import_module("pair_weights").weights_of
+    for name, more in {"right": {}, "shuffled": {"meta_labels#position#shuffled": 1.0}}.items():
+        options = words({**cine_options, **more, "output_dir": str(tmp_path / name)})
+        file = config_files(BUNDLE, "train")[0]
+        launcher.run("monai.bundle", "run", "--config_file", file, *options, cwd=tmp_path).check()
+    with pytest.raises(SystemExit, match="no pair is known to be wrong"):
+        pair_weights(tmp_path / "right", batches=1, gamma=None)
+    found = pair_weights(tmp_path / "shuffled", batches=3, gamma=[4.0, 8.0])
+    assert (found["shuffled"], found["gamma"]) == (1.0, [4.0, 8.0])
+    assert min(found["pairs"].values()) > 0
+    for kind in ("right", "wrong"):  # at the end no pair's loss is above 8
+        assert found["weights"]["1.0"][kind] == pytest.approx(1 - found["mean_loss"][kind] / 8, abs=1e-3)
