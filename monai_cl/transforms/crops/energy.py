@@ -4,8 +4,7 @@ After Philipsen et al., "Localized energy-based normalization of medical images"
 arXiv 2201.01283, section 3.4, draw from it: ``L_0 = I``, ``L_i = G(σ_i) * L_{i-1}``, bands ``I_i = L_{i-1} - L_i`` and
 the low-pass that is left. The image goes on in half-sample symmetry beyond its border, the kernel is cut at 4σ. Such a
 smoothing multiplies the image's coefficients of the cosine transform (DCT-II), each by a number: all bands take one
-transform, at any size of image and kernel. Means are taken off before and put back: the
-image's brightness stays.
+transform, at any size of image and kernel. Means are taken off before and put back: the image's brightness stays.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from statistics import NormalDist
 
 import torch
 from torch import Tensor
+
+from monai_cl.transforms.crops.cosines import cosine_axis, cosine_coefficients, cosine_images
 
 SIGMAS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _TRUNCATED = 4.0  # σ
@@ -85,11 +86,13 @@ class Spectrum:
     """Cosine transform of an image without its mean, and how strong its bands are.
 
     Attributes:
-        coefficients: (C, H, W).
+        size: (H, W) of the image.
+        coefficients: of its C slices, see `cosine_coefficients`.
         mean: of the whole image, ().
         energies: (B,) standard deviations (÷ n) of the bands.
     """
 
+    size: tuple[int, int]
     coefficients: Tensor
     mean: Tensor
     energies: Tensor
@@ -105,13 +108,11 @@ def spectrum(image: Tensor, sigmas: Sequence[float] = SIGMAS) -> Spectrum:
     """
     height, width = image.shape[-2:]
     mean = image.mean()
-    coefficients = cosine_basis(height, image) @ (image - mean) @ cosine_basis(width, image).T
-    rows, columns = (_low_responses(size, tuple(sigmas)).to(image.device) for size in (height, width))
-    power = coefficients.double().square().sum(dim=0)
-    same = ((rows**2 @ power) * columns**2).sum(dim=1)
-    crossed = (((rows[:-1] * rows[1:]) @ power) * (columns[:-1] * columns[1:])).sum(dim=1)
-    squares = torch.cat([same[:-1] - 2 * crossed + same[1:], same[-1:]])  # of the difference of two levels
-    return Spectrum(coefficients, mean, (squares.clamp(min=0) / image.numel()).sqrt().to(image.dtype))
+    coefficients = cosine_coefficients(image - mean)
+    rows, columns = _energy_weights((height, width), tuple(sigmas), image.dtype, image.device)
+    parts = ((columns @ coefficients.square()) * rows).sum(dim=(0, 2))
+    squares = torch.cat([parts[1:].reshape(3, -1).sum(dim=0), parts[:1]])
+    return Spectrum((height, width), coefficients, mean, (squares.clamp(min=0) / len(image)).sqrt())
 
 
 def band_factors(energies: Tensor, wanted: Tensor) -> Tensor:
@@ -125,46 +126,64 @@ def band_factors(energies: Tensor, wanted: Tensor) -> Tensor:
     return torch.where(energies < _LEAST_ENERGY, torch.ones_like(factors), factors)
 
 
-def scaled_coefficients(found: Spectrum, factors: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
-    """Coefficients of ``Σ λ_i I_i``, without the mean.
+def scaled_images(
+    found: Spectrum,
+    factors: Tensor,
+    sigmas: Sequence[float] = SIGMAS,
+    *,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> Tensor:
+    """Images ``Σ λ_i I_i``, the low-pass scaled about the image's mean, or the same part of each.
 
     Args:
         found: of the image.
         factors: λ for each of V variants, (V, B).
         sigmas: σ of the bands, pixels.
+        rows: that are wanted.
+        columns: likewise.
 
     Returns:
-        (V, C, H, W).
+        (V, C, h, w).
     """
-    height, width = found.coefficients.shape[-2:]
-    rows, columns = (_low_responses(size, tuple(sigmas)).to(found.coefficients) for size in (height, width))
+    like = found.coefficients
+    vertical, horizontal = (_levels(size, tuple(sigmas), like.dtype, like.device) for size in found.size)
     # Σ λ_i (L_{i-1} - L_i), by the levels L
-    weights = torch.diff(factors.to(rows), dim=1, prepend=torch.zeros(len(factors), 1).to(rows))
-    gains = (weights[:, :, None] * rows).mT @ columns
-    return gains[:, None] * found.coefficients
-
-
-def cosine_basis(size: int, like: Tensor) -> Tensor:
-    """Orthonormal DCT-II: row k is the k-th cosine, (size, size), of the type and on the device of ``like``."""
-    return _cosine_basis(size, like.dtype, like.device)
+    weights = factors.to(like)
+    weights = torch.cat([weights[:, :1], weights.diff(dim=1)], dim=1)
+    gains = ((weights[:, None] * horizontal.T).flatten(0, 1) @ vertical).unflatten(0, (len(weights), 1, -1))
+    scaled = gains.mul_(like) if len(like) == 1 else gains * like
+    return cosine_images(scaled, found.size, rows, columns).add_(found.mean)
 
 
 @lru_cache(maxsize=8)
-def _cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    k, x = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64) + 0.5
-    basis = torch.cos(math.pi / size * k * x) * math.sqrt(2 / size)
-    basis[0] /= math.sqrt(2)
-    return basis.to(device, dtype)
+def _energy_weights(
+    size: tuple[int, int], sigmas: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Of squares of coefficients, rows (3 B - 2, L) and columns (3 B - 2, M): of the low-pass, then three of each band.
+
+    The response of a band is ``r c - r' c'`` by the levels above and below it. As ``r (c - c') + (r - r') c'`` no part
+    of its square cancels another.
+    """
+    weighted, axes = [], []
+    for length in size:
+        levels = _levels(length, sigmas, torch.float64, torch.device("cpu"))
+        axes.append((levels[:-1], levels[1:], levels[:-1] - levels[1:], levels[-1:]))
+        weighted.append(cosine_axis(length, torch.float64, torch.device("cpu")).weights / length)
+    (above, _, fall, low), (_, below, drop, least) = axes
+    rows = torch.cat([low.square(), above.square(), 2 * above * fall, fall.square()]) * weighted[0]
+    columns = torch.cat([least.square(), drop.square(), drop * below, below.square()]) * weighted[1]
+    return rows.to(device, dtype), columns.to(device, dtype)
 
 
 @lru_cache(maxsize=8)
-def _low_responses(size: int, sigmas: tuple[float, ...]) -> Tensor:
-    """What is left of each cosine in L_0, L_1, …, (B, size) float64: 1 in the first row."""
+def _levels(size: int, sigmas: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What is left of each cosine coefficient of an axis in L_0, L_1, …, (B, M): 1 in the first row."""
     if not sigmas or min(sigmas) <= 0:
         raise ValueError(f"sigmas must be at least one number > 0, got {list(sigmas)}")
-    return torch.stack([torch.ones(size, dtype=torch.float64), *(_gaussian_response(size, s) for s in sigmas)]).cumprod(
-        dim=0
-    )
+    ones = torch.ones(size, dtype=torch.float64)
+    responses = torch.stack([ones, *(_gaussian_response(size, sigma) for sigma in sigmas)]).cumprod(dim=0)
+    return responses[:, cosine_axis(size, dtype, device).frequencies].to(device, dtype)
 
 
 def _gaussian_response(size: int, sigma: float) -> Tensor:

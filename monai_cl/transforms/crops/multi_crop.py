@@ -7,6 +7,7 @@ as products of matrices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,7 @@ from monai_cl.transforms.crops.energy import (
     EnergyReference,
     Spectrum,
     band_factors,
-    cosine_basis,
-    scaled_coefficients,
+    scaled_images,
     spectrum,
 )
 from monai_cl.transforms.crops.resampling import axis_spans, resampling_matrices
@@ -52,6 +52,8 @@ def apply_crops(
         (V, C, h, w).
     """
     height, width = crops[0].size
+    dense = image.device.type != "cpu" if dense is None else dense
+    spans = None if dense else [_spans(crop, image) for crop in crops]
     rows, columns = (
         resampling_matrices(
             [crop.rescaled[axis] for crop in crops],
@@ -59,28 +61,31 @@ def apply_crops(
             length=image.shape[1 + axis],
             size=(height, width)[axis],
             like=image,
+            windows=None if spans is None else [own[axis][1] for own in spans],
         )
         for axis in range(2)
     )
-    dense = image.device.type != "cpu" if dense is None else dense
-    spans = None if dense else [_spans(crop, image) for crop in crops]
-    cut = image.new_zeros(len(crops), len(image), height, width)
-    for energies in (False, True):
-        chosen = [number for number, crop in enumerate(crops) if bool(crop.energies) == energies]
-        if not chosen:
-            continue
-        left, right = rows[chosen], columns[chosen]
-        own = None if spans is None else [spans[number] for number in chosen]
-        if not energies:
-            cut[chosen] = _products(left, image[None].expand(len(chosen), -1, -1, -1), right, own)
-            continue
+    varied = [number for number, crop in enumerate(crops) if crop.energies]
+    if varied:
         found = spectrum(image, sigmas) if found is None else found
-        factors = band_factors(found.energies, torch.tensor([crops[number].energies for number in chosen]).to(image))
-        inside = left.sum(dim=2)[:, None, :, None] * right.sum(dim=2)[:, None, None]
-        left = _on_cosines(left, image.shape[1], None if own is None else [axes[0] for axes in own])
-        right = _on_cosines(right, image.shape[2], None if own is None else [axes[1] for axes in own])
-        own = None if own is None else [[(crop, slice(None)) for crop, _ in axes] for axes in own]
-        cut[chosen] = _products(left, scaled_coefficients(found, factors, sigmas), right, own) + found.mean * inside
+        wanted = torch.tensor([crops[number].energies for number in varied], dtype=torch.float64)
+        change = partial(scaled_images, found, sigmas=sigmas)
+        factors = band_factors(found.energies, wanted.to(found.energies))
+    if spans is None:
+        images = image.expand(len(crops), *image.shape)
+        if varied:
+            images = images.clone()
+            images[varied] = change(factors)
+        cut = rows[:, None] @ images @ columns.mT[:, None]
+    else:
+        cut = image.new_zeros(len(crops), len(image), height, width)
+        for number, ((top, above), (side, beside)) in enumerate(spans):
+            part = image[:, above, beside]
+            if number in varied:
+                own = varied.index(number)
+                (part,) = change(factors[own : own + 1], rows=above, columns=beside)
+            left, right = rows[number, top, : part.shape[1]], columns[number, side, : part.shape[2]]
+            cut[number, :, top, side] = _product(left, part, right)
     if air:
         cut = cut + air * (1 - rows.sum(dim=2)[:, None, :, None] * columns.sum(dim=2)[:, None, None])
     if bent := [number for number, crop in enumerate(crops) if crop.gamma != 1]:
@@ -101,25 +106,10 @@ def _spans(crop: Crop, image: Tensor) -> Spans:
     ]
 
 
-def _products(rows: Tensor, images: Tensor, columns: Tensor, spans: Sequence[Spans] | None) -> Tensor:
-    """``rows · image · columnsᵀ`` of V crops, (V, C, h, w); on a processor only of what is not empty."""
-    if spans is None:
-        return rows[:, None] @ images @ columns.mT[:, None]
-    result = images.new_zeros(len(rows), images.shape[1], rows.shape[1], columns.shape[1])
-    for crop, left, image, right, ((top, above), (side, beside)) in zip(result, rows, images, columns, spans):
-        crop[:, top, side] = left[top, above] @ image[:, above, beside] @ right[side, beside].T
-    return result
-
-
-def _on_cosines(matrices: Tensor, length: int, spans: Spans | None) -> Tensor:
-    """(V, h, length) matrices that act on coefficients of the cosine transform, in place of pixels."""
-    basis = cosine_basis(length, matrices)
-    if spans is None:
-        return matrices @ basis.T
-    result = torch.zeros_like(matrices)
-    for to, matrix, (inside, source) in zip(result, matrices, spans):
-        to[inside] = matrix[inside, source] @ basis[:, source].T
-    return result
+def _product(left: Tensor, image: Tensor, right: Tensor) -> Tensor:
+    """``left · image · rightᵀ`` of C slices as two products of matrices, (C, h, w)."""
+    above = left @ image.transpose(0, 1).flatten(1)
+    return (above.reshape(-1, image.shape[2]) @ right.T).unflatten(0, (len(left), -1)).transpose(0, 1)
 
 
 def _each(values: Sequence[float], like: Tensor) -> Tensor:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 def resampling_matrices(
-    rescaled: Sequence[int], start: Sequence[int], *, length: int, size: int, like: Tensor
+    rescaled: Sequence[int],
+    start: Sequence[int],
+    *,
+    length: int,
+    size: int,
+    like: Tensor,
+    windows: Sequence[slice] | None = None,
 ) -> Tensor:
     """``size`` pixels of an axis that is rescaled, linearly and with antialiasing, for each of V crops.
 
@@ -22,22 +29,29 @@ def resampling_matrices(
         length: of the axis before.
         size: pixels of a crop.
         like: gives type and device.
+        windows: for each crop the pixels of the axis that it is made of, see `axis_spans`; None: all.
 
     Returns:
-        (V, size, length): rows that sum to 1, or to 0 where the crop reaches beyond the image.
+        (V, size, length), or with windows (V, size, w) from the first pixel of each, w the length of the longest: rows
+        that sum to 1, or to 0 where the crop reaches beyond the image.
     """
-    after = torch.tensor(rescaled, dtype=torch.float64)[:, None]
-    place = torch.tensor(start)[:, None] + torch.arange(size)
+    # in NumPy, whose overhead on small arrays is a fraction of torch's
+    after = np.array(rescaled, dtype=float)[:, None]
+    place = np.array(start)[:, None] + np.arange(size)
     step = length / after
-    reach = step.clamp(min=1)
+    reach = np.maximum(step, 1)
     centre = (place + 0.5) * step - 0.5  # in pixels of the axis before
-    first = (centre - reach).floor().long()
-    taps = first[..., None] + torch.arange(int(2 * reach.max()) + 3)
-    weights = (1 - (taps - centre[..., None]).abs() / reach[..., None]).clamp(min=0)
-    weights *= (taps >= 0) & (taps < length) & (place >= 0)[..., None] & (place < after)[..., None]
-    weights /= weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+    first = np.floor(centre - reach).astype(np.int64)
+    taps = first[..., None] + np.arange(int(2 * reach.max()) + 3)
+    weights = np.maximum(1 - np.abs(taps - centre[..., None]) / reach[..., None], 0)
+    weights *= (taps >= 0) & (taps < length) & ((place >= 0) & (place < after))[..., None]
+    weights /= np.maximum(weights.sum(axis=-1, keepdims=True), np.finfo(float).tiny)
+    if windows is not None:
+        taps -= np.array([window.start for window in windows])[:, None, None]
+        length = max(window.stop - window.start for window in windows)
     matrices = torch.zeros(len(rescaled), size, length, dtype=like.dtype)
-    matrices.scatter_add_(2, taps.clamp(0, length - 1), weights.to(like.dtype))
+    # what is clipped has the weight 0
+    matrices.scatter_add_(2, torch.from_numpy(taps.clip(0, length - 1)), torch.from_numpy(weights).to(like.dtype))
     return matrices.to(like.device)
 
 

@@ -20,6 +20,7 @@ from monai_cl.transforms import (
     spectrum,
 )
 from monai_cl.transforms.crops.crop import Crop
+from monai_cl.transforms.crops.resampling import axis_spans, resampling_matrices
 from tests.transforms.crops.bands import scale_bands
 
 RAMP = torch.arange(30.0).reshape(1, 5, 6) / 30
@@ -198,3 +199,16 @@ def test_the_whole_slice_may_come_beside_its_crops():
     assert [tuple(part.shape) for part in crops] == [(2, 1, 1, 16, 16), (2, 2, 1, 8, 8)]
     torch.testing.assert_close(whole[:, 0, :, :, 1:-1], images.reshape(2, 1, 16, 2, 16, 2).mean((3, 5))[..., 1:-1])
     assert whole.shape == (2, 1, 1, 16, 16)
+
+
+def test_matrices_of_windows_are_the_parts_of_the_whole_ones_that_are_not_empty():
+    rescaled, start, options = [30, 61, 90], [-3, 20, 70], {"length": 60, "size": 25, "like": torch.zeros(1)}
+    spans = [axis_spans(r, s, length=60, size=25) for r, s in zip(rescaled, start)]
+    windows = [source for _, source in spans]
+    whole = resampling_matrices(rescaled, start, **options)
+    parts = resampling_matrices(rescaled, start, windows=windows, **options)
+    assert parts.shape[2] == max(window.stop - window.start for window in windows) < 60
+    for full, part, window in zip(whole, parts, windows):
+        assert torch.equal(part[:, : window.stop - window.start], full[:, window])
+        assert not part[:, window.stop - window.start :].any()
+        assert torch.equal(part.sum(dim=1), full.sum(dim=1))
