@@ -6,7 +6,7 @@ import pytest
 
 from monai_cl.engines import recipes
 from monai_cl.errors import UserError
-from monai_cl.losses import presets
+from monai_cl.losses.mixcl import presets
 from monai_cl.shipped import bundle_folder
 from monai_cl.study import Point, expand, load_study
 from monai_cl.study.identity import ABSENT, config_digest, digest, input_digest
