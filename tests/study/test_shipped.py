@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 import yaml
@@ -44,12 +45,16 @@ def test_a_study_is_counted_without_its_data(name, tmp_path, capsys):
     assert f"{PLACES[name]} places" in capsys.readouterr().out
 
 
+@cache
+def _keys(bundle: str, config: str) -> set[str]:
+    return set(yaml.safe_load((bundle_folder(bundle) / "configs" / f"{config}.yaml").read_text(encoding="utf-8")))
+
+
 @pytest.mark.parametrize("name", PLACES)
 def test_the_options_of_a_study_are_keys_of_its_bundles(name):
     for cell in expand(load_study(study_file(name))).cells.values():
         if cell.kind == "bundle":
-            files = [bundle_folder(cell.words[0]) / "configs" / f"{config}.yaml" for config in cell.configs]
-            known = {key for file in files for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
+            known = set().union(*(_keys(cell.words[0], config) for config in cell.configs))
             assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= known
 
 

@@ -137,7 +137,7 @@ def augmented() -> SegmentationPatches:
         (mixcl, "fork", 1),
         (mixcl, "fork", 2),
         (augmented, "fork", 2),
-        (mixcl, "spawn", 1),
+        pytest.param(mixcl, "spawn", 1, marks=pytest.mark.slow),
         pytest.param(mixcl, "spawn", 2, marks=pytest.mark.slow),
         pytest.param(augmented, "spawn", 2, marks=pytest.mark.slow),
     ],

@@ -223,7 +223,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_worker_that_hangs_does_not_keep_a_run_from_leaving(tmp_path, start):
     (tmp_path / "hanging.py").write_text(HANGING, encoding="utf-8")
     command = [sys.executable, str(tmp_path / "hanging.py"), str(tmp_path / "stalled"), start]
