@@ -52,7 +52,8 @@ class Invocation:
         parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
         known = set(parser.get()) | self._tracking_keys()
         for key, value in self.overrides.items():
-            head = key.replace("#", ID_SEP_KEY).split(ID_SEP_KEY)[0]
+            parts = key.replace("#", ID_SEP_KEY).split(ID_SEP_KEY)
+            head = parts[0]
             if head not in known and not head.startswith("_"):
                 near = difflib.get_close_matches(head, sorted(known), n=1)
                 hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(sorted(known))}"
@@ -75,8 +76,9 @@ class Invocation:
                 default = presets["paper"][named[1]]
             if key in self.without_value and not _is_switch(head, default):
                 raise UserError(f"--{key}", expected="its value behind it", found="none", remedy=f"write --{key} VALUE")
-            word = head in SWITCHES and str(value).lower() in WORDS
-            if value is not None and not word and (expected := type_fault(default, value)):
+            allowed = value is None or (head in SWITCHES and str(value).lower() in WORDS)
+            allowed |= parts[-1] in _ONE_OR_SEVERAL and isinstance(value, (list, tuple))
+            if not allowed and (expected := type_fault(default, value)):
                 raise UserError(
                     f"--{key}",
                     expected=f"{expected} as in {self.config_files[-1]} ({default!r})",
@@ -166,6 +168,8 @@ _EXPRESSIONS = ("$", "@", "%")
 _FROM_MODEL = re.compile(r"\$monai_cl\.engines\.from_model\(@\w+, [\"']\w+[\"'], (.*)\)")
 
 
+# a number in the configs, which may be several values as well: ids of scans, a range
+_ONE_OR_SEVERAL = ("labelled_scans", "crop_area")
 # words that mean "not set", where an option accepts them
 _UNSET = ("none", "null")
 

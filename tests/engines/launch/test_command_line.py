@@ -199,3 +199,18 @@ def test_words_are_refused_for_switches_whose_readers_take_them_for_texts():
     file = str(bundle_folder("spleen_unetr_segmentation") / "configs" / "train.yaml")
     with pytest.raises(UserError, match=r"--allow_outside: expected True or False as in .*, found 'false'"):
         call("--config_file", file, "--allow_outside", "false").check_overrides()
+
+
+@pytest.mark.parametrize(
+    ("bundle", "words"),
+    [
+        ("semi_supervised_segmentation", ("--labelled_scans", "['scan_a','scan_b']")),
+        ("semi_supervised_segmentation", ("--labelled_views#crop_area", "[0.7, 1.0]")),
+        ("wsp_ct_pretraining", ("--views::crop_area", "(0.5, 0.9)")),
+    ],
+)
+def test_what_takes_a_number_or_several_values_is_given_either(bundle, words):
+    file = str(bundle_folder(bundle) / "configs" / "train.yaml")
+    call("--config_file", file, *words).check_overrides()
+    with pytest.raises(UserError, match=r"expected .* found 'several'"):
+        call("--config_file", file, words[0], "several").check_overrides()
