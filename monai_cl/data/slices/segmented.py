@@ -92,7 +92,7 @@ class SemiSupervisedSlices(Dataset):
         return {**item, "mask": torch.zeros(item["image"].shape[1:], dtype=torch.int64)}
 
 
-def labelled_items(items: Sequence[Mapping[str, Any]], chosen: int | Sequence[str], *, seed: int) -> list[dict]:
+def labelled_items(items: Sequence[Mapping[str, Any]], chosen: float | Sequence[str], *, seed: int) -> list[dict]:
     """The items whose masks a training may read, the same for every method.
 
     Args:
@@ -105,7 +105,7 @@ def labelled_items(items: Sequence[Mapping[str, Any]], chosen: int | Sequence[st
         UserError: more scans than have a label, an id that does not exist or has no label.
     """
     able = [dict(item) for item in items if item.get("label")]
-    if not isinstance(chosen, int):
+    if not isinstance(chosen, (int, float)):
         of_id = {str(item["id"]): item for item in able}
         unknown = [name for name in chosen if str(name) not in of_id]
         if unknown or not chosen:
@@ -113,10 +113,10 @@ def labelled_items(items: Sequence[Mapping[str, Any]], chosen: int | Sequence[st
                 "labelled_scans",
                 expected="ids of training scans with a label",
                 found=unknown[0] if unknown else "none",
-                remedy=f"there are {', '.join(sorted(of_id)[:5])}, …",
+                remedy=f"there are {', '.join(sorted(of_id)[:5])}{', …' if len(of_id) > 5 else ''}",
             )
-        return [of_id[str(name)] for name in chosen]
-    if not 1 <= chosen <= len(able):
+        return [of_id[name] for name in dict.fromkeys(map(str, chosen))]
+    if not 1 <= chosen <= len(able) or chosen != int(chosen):  # 2.0 is 2
         raise UserError("labelled_scans", expected=f"1 to {len(able)}, the training scans with a label", found=chosen)
 
     def order(*words: object) -> str:
@@ -130,4 +130,4 @@ def labelled_items(items: Sequence[Mapping[str, Any]], chosen: int | Sequence[st
         turn[patient] = turn.get(patient, -1) + 1
         ranked.append((turn[patient], order(*patient), item))
     ranked.sort(key=lambda one: one[:2])
-    return [item for _, _, item in ranked[:chosen]]
+    return [item for _, _, item in ranked[: int(chosen)]]

@@ -98,6 +98,8 @@ def test_labelled_scans_are_nested_of_different_patients_first_and_named_if_wish
         item["id"] for item in labelled_items(items(6), 2, seed=4)
     ]
     assert [item["id"] for item in labelled_items(items(6), ["p3_ED"], seed=0)] == ["p3_ED"]
+    assert [item["id"] for item in labelled_items(items(6), ["p3_ED", "p1_ED", "p3_ED"], seed=0)] == ["p3_ED", "p1_ED"]
+    assert labelled_items(items(6), 2.0, seed=3) == labelled_items(items(6), 2, seed=3)  # as a command line may say it
     with pytest.raises(UserError, match="labelled_scans: expected 1 to 10, the training scans with a label, found 11"):
         labelled_items(items(6), 11, seed=0)
     with pytest.raises(UserError, match="expected ids of training scans with a label, found p0_ED"):
