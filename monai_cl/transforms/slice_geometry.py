@@ -42,6 +42,7 @@ def draw_slice_view(
     rng: np.random.Generator,
     *,
     probability: float = 0.5,
+    flip: float | None = None,
     crop_area: float | tuple[float, float] = 0.7,
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
     shift: float = 0.2,
@@ -52,6 +53,7 @@ def draw_slice_view(
     Args:
         rng: where every draw comes from.
         probability: of each of the five operations, independently.
+        flip: of either mirroring, if not the same; 0 where sides differ, as the organs of an abdomen do.
         crop_area: share of the slice's area that a crop keeps, or a range it is uniform in.
         crop_ratio: range of the crop's width over its height, relative to the slice's own, the logarithm uniform; a
             side that would come out longer than the slice's is cut to it.
@@ -64,6 +66,9 @@ def draw_slice_view(
     areas = (crop_area, crop_area) if isinstance(crop_area, (int, float)) else tuple(crop_area)
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must be in [0, 1], got {probability}")
+    mirrored = probability if flip is None else flip
+    if not 0 <= mirrored <= 1:
+        raise ValueError(f"flip must be in [0, 1], got {flip}")
     if len(areas) != 2 or not 0 < areas[0] <= areas[1] <= 1:
         raise ValueError(f"crop_area must be in (0, 1], a number or a range, got {crop_area}")
     if len(crop_ratio) != 2 or not 0 < crop_ratio[0] <= crop_ratio[1]:
@@ -73,7 +78,7 @@ def draw_slice_view(
     if not 0 <= angle <= 180:
         raise ValueError(f"angle must be in [0, 180] degrees, got {angle}")
     # All draws are always made: leaving one operation out does not change another.
-    applied = rng.random(5) < probability
+    applied = rng.random(5) < np.array([mirrored] * 2 + [probability] * 3)
     area, ratio = rng.uniform(*areas), math.exp(rng.uniform(*np.log(crop_ratio)))
     width, height = min(math.sqrt(area * ratio), 1.0), min(math.sqrt(area / ratio), 1.0)
     left, top = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)

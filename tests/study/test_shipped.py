@@ -17,7 +17,6 @@ PLACES = {
     "demo_slices": 3,
     "few_labels_cine": 8 * 2 * 3,
     "few_labels_noise": 2 * 3 * 3,
-    "few_labels_abdomen": 3 * 3 * 3,
     "few_labels_all": 2 * 3,
     "low_label_synthetic": 6 * 5,
     "mixcl_table_1_btcv": 2 * 4 * 5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib import metadata
 
 import kornia.geometry.transform as kornia
@@ -208,6 +209,16 @@ def test_leaving_operations_out_does_not_change_the_others():
     assert draw_slice_view(np.random.default_rng(3), probability=0).is_identity
 
 
+def test_mirrorings_have_a_probability_of_their_own_and_all_else_stays():
+    for k in range(50):
+        as_all, never, always = (
+            draw_slice_view(np.random.default_rng(k), probability=0.5, flip=flip) for flip in (None, 0.0, 1.0)
+        )
+        assert as_all == draw_slice_view(np.random.default_rng(k), probability=0.5, flip=0.5)
+        assert never == replace(as_all, horizontal_flip=False, vertical_flip=False)
+        assert always == replace(as_all, horizontal_flip=True, vertical_flip=True)
+
+
 def test_a_view_is_the_same_picture_at_another_resolution():
     view = SliceView(True, False, (0.1, 0.05, 0.8, 0.875), (0.1, -0.15), 20.0)
     small = view_matrix(view, height=64, width=64)
@@ -245,6 +256,7 @@ class TestSliceViews:
     ("options", "message"),
     [
         ({"probability": 1.5}, r"probability must be in \[0, 1\], got 1\.5"),
+        ({"flip": -0.1}, r"flip must be in \[0, 1\], got -0\.1"),
         ({"crop_area": 0}, r"crop_area must be in \(0, 1\], a number or a range, got 0"),
         ({"crop_area": (0.9, 0.5)}, r"crop_area must be in .* got \(0\.9, 0\.5\)"),
         ({"crop_ratio": (2, 1)}, r"crop_ratio must be a range of numbers > 0, got \(2, 1\)"),
