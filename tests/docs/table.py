@@ -86,6 +86,12 @@ RULES = (
     ),
     # ---- studies ------------------------------------------------------------------------------------------------
     Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
+    Rule(r"monai_cl study run few_labels_\w+$", "hours", shown_by="tests/study/test_shipped.py"),
+    Rule(
+        r"^python benchmarks/pair_weights\.py",
+        "finished runs with shuffled positions",
+        shown_by="tests/bundles/test_meta_label_run.py::test_right_and_wrong_pairs_of_a_run_are_told_apart",
+    ),
     Rule(
         r"^python benchmarks/low_label_gain\.py tune \| run \| table ",
         "hours; three commands in one",
