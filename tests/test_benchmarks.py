@@ -161,3 +161,25 @@ def test_a_start_is_measured_by_the_processor_time_of_a_fresh_process(load, monk
     assert list(found) == ["nothing", "busy", "asleep"]
     assert found["busy"] >= found["nothing"] + 0.2
     assert found["asleep"] < 0.2
+
+
+def test_changes_of_settings_and_their_differences_are_paired(load, tmp_path):
+    module = load("setting_change")
+    values = {
+        ("one", "0 %"): (0.5, 0.6),
+        ("one", "50 %"): (0.3, 0.5),
+        ("two", "0 %"): (0.4, 0.4),
+        ("two", "50 %"): (0.4, 0.5),
+    }
+    lines = [
+        {"arm": arm, "setting": setting, "seed": seed, "per_case": [{"id": "a", "dice": {"x": value, "y": None}}]}
+        for (arm, setting), found in values.items()
+        for seed, value in enumerate(found)
+    ]
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = module.changes(module.read_places(tmp_path / "table.jsonl"), start="0 %", control="one")
+    assert {name: (pytest.approx(its.mean), its.wins, its.losses) for name, its in found.items()} == {
+        "one, 50 % over 0 %": (-15, 0, 2),
+        "two, 50 % over 0 %": (5, 1, 0),
+        "that change, two over one, 50 %": (20, 2, 0),
+    }

@@ -76,7 +76,7 @@ class StudyCommands:
     def table(
         self, study: str, output: str | None = None, *, inputs: dict | None = None, to: str | None = None
     ) -> None:
-        """Print the table of the cells that are done, and write it as Markdown, CSV and HTML.
+        """Print the table of the cells that are done, and write it: Markdown, CSV, HTML, and each case as JSON lines.
 
         Example:
             python -m monai_cl study table low_label_synthetic --output runs/low_label
@@ -90,15 +90,16 @@ class StudyCommands:
         from pathlib import Path
 
         from monai_cl.files import write_atomically
-        from monai_cl.study import summarise
+        from monai_cl.study import place_lines, summarise
 
         definition, folder, expansion = _open(study, output, inputs)
         found = summarise(definition, expansion, folder)
         echo(found.markdown())
         target = folder.path / "table" if to is None else Path(str(to))
-        for ending, text in ((".md", found.markdown()), (".csv", found.csv()), (".html", found.html())):
+        texts = {".md": found.markdown(), ".csv": found.csv(), ".html": found.html()}
+        for ending, text in {**texts, ".jsonl": place_lines(definition, expansion, folder)}.items():
             write_atomically(target.with_name(target.name + ending), text.encode())
-        echo(f"wrote {target}.md, .csv and .html")
+        echo(f"wrote {target}.md, .csv, .html and .jsonl")
 
     def status(self, study: str, output: str | None = None, *, inputs: dict | None = None) -> None:
         """Print how many cells are done, running, failed, killed and open, what failed, and what the others warned of.

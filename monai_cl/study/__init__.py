@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "definition": ("StudyDefinition", "load_study"),
         "expansion": ("Cell", "Expansion", "Point", "expand"),
         "folder": ("StudyFolder",),
+        "places": ("place_lines",),
         "running": ("Runner",),
         "slurm": ("slurm_script",),
         "summary": ("summarise",),

@@ -210,6 +210,20 @@ def test_wrong_options_are_named(run, tmp_path, given, message):
     assert re.search(message, refusal(caught))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"intensity": {"probability": 2.0}}, "probabilities in [0, 1]"),
+        ({"non_finite": "sometimes"}, "non_finite: expected stop or skip, found 'sometimes'"),
+    ],
+)
+def test_options_that_need_no_image_are_refused_before_one_is_prepared(run, tmp_path, given, message):
+    with pytest.raises(RuntimeError) as caught:
+        run("train", output_dir=str(tmp_path / "run"), store_dir=str(tmp_path / "store"), **given)
+    assert message in refusal(caught)
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_queue_longer_than_the_data_set_is_warned_of(run, tmp_path, caplog):
     run("train", output_dir=str(tmp_path), queue_length=64, epochs=1)
     assert "queue_length 64 holds 32 embeddings of each modality, US has 21 slices" in caplog.text

@@ -88,6 +88,11 @@ RULES = (
     Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
     Rule(r"monai_cl study run few_labels_\w+$", "hours", shown_by="tests/study/test_shipped.py"),
     Rule(
+        r"^python benchmarks/setting_change\.py",
+        "its paths are the project's",
+        replace={r"^python (\S+) (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 $ROOT/\2"},
+    ),
+    Rule(
         r"^python benchmarks/pair_weights\.py",
         "finished runs with shuffled positions",
         shown_by="tests/bundles/test_meta_label_run.py::test_right_and_wrong_pairs_of_a_run_are_told_apart",

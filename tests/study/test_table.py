@@ -11,7 +11,7 @@ import pytest
 
 from monai_cl.errors import UserError
 from monai_cl.report.statistics import nested_interval
-from monai_cl.study import summarise
+from monai_cl.study import place_lines, summarise
 from monai_cl.study.definition import Measure
 from monai_cl.study.measures import read_measure
 from monai_cl.study.table import Mean, difference_of, mean_of, pooled
@@ -78,6 +78,11 @@ VALUES = {("scratch", 3): (0.1, 0.2), ("scratch", 4): (0.3, 0.4), ("hybrid", 3):
 
 
 def finished(tmp_path, without=()):
+    """The table of `made`."""
+    return summarise(*made(tmp_path, without))
+
+
+def made(tmp_path, without=()):
     """A study of two arms, two folds and two seeds whose cells hold `VALUES`."""
     study, expansion, folder = opened(
         tmp_path,
@@ -96,7 +101,7 @@ def finished(tmp_path, without=()):
         value = VALUES[point.arm, point.seed][point.fold]
         (place.output / "results.json").write_text(json.dumps({"metrics": {"auc": value}, "git_commit": "abc"}))
         place.finish(seconds=1)
-    return summarise(study, expansion, folder)
+    return study, expansion, folder
 
 
 def test_the_table_says_mean_deviation_difference_wins_and_what_was_published(tmp_path):
@@ -138,3 +143,18 @@ def test_cells_of_several_commits_are_told(tmp_path):
     output = folder.of(expansion.cells[next(iter(expansion.points.values()))]).output
     (output / "results.json").write_text(json.dumps({"metrics": {"auc": 0.5}, "git_commit": "def"}))
     assert "Cells were run with the code of several commits: abc, def." in summarise(study, expansion, folder).notes
+
+
+def test_every_measured_place_is_a_line_with_its_cases(tmp_path):
+    study, expansion, folder = made(tmp_path, without=[("hybrid", "all", 1, 4)])
+    dice = [{"id": "a", "dice": {"liver": 0.5, "spleen": None}}]
+    for point, identity in expansion.points.items():
+        if (point.arm, point.fold, point.seed) == ("scratch", 0, 3):
+            results = {"metrics": {"mean_dice": 0.5, "per_case": dice, "other": 1}, "git_commit": "abc"}
+            (folder.of(expansion.cells[identity]).output / "results.json").write_text(json.dumps(results))
+    lines = [json.loads(line) for line in place_lines(study, expansion, folder).splitlines()]
+    assert len(lines) == 7  # of 8, one has failed
+    first = {"arm": "scratch", "setting": "all", "fold": 0, "seed": 3, "mean_dice": 0.5, "per_case": dice}
+    assert first | {"git_commit": "abc", "versions": None} in lines
+    other = {"arm": "scratch", "setting": "all", "fold": 1, "seed": 3, "metrics": {"auc": 0.2}}
+    assert other | {"git_commit": "abc", "versions": None} in lines

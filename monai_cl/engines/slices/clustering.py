@@ -97,7 +97,7 @@ def _word(value: Any) -> str:
 
 
 def clustering_views(
-    slices: CTSlices,
+    slices: CTSlices | None,
     *,
     seed: int,
     crops: Mapping[str, Any],
@@ -110,7 +110,7 @@ def clustering_views(
     """The crops of a run.
 
     Args:
-        slices: that are trained on.
+        slices: that are trained on; None: not known yet, which tells whether the other options can be used.
         seed: the run's seed.
         crops: ``count`` and ``size`` of large and small ones.
         rescale: ``size``, least and greatest shorter side after it, and ``scale``, least and greatest factor.
@@ -125,9 +125,9 @@ def clustering_views(
         size=crops["size"],
         scale=tuple(rescale["scale"]),
         rescaled_side=rescale.get("size"),
-        energy=energy,
+        energy=energy if slices is not None else None,
         energy_probability=energy_probability,
-        modalities=slices.modalities,
+        modalities=("",) if slices is None else slices.modalities,
         whole=whole,
         **(intensity or {}),
     )
