@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from monai_cl._version import __version__
 from monai_cl.cli.ahead.preview import preview_command
 from monai_cl.cli.bundle import BundleCommands, datalist_path_command
 from monai_cl.cli.completion import completion_script
@@ -116,8 +117,9 @@ class Commands:
     Training and inference run as MONAI bundles:
     python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
 
-    Switches stand alone (--overwrite, --nooverwrite) or take true or false; other words are refused. The exit status is
-    0 when done, 2 for a mistake that is reported in one line; docs/exit_codes.md lists all of them.
+    --version tells the package's version. Switches stand alone (--overwrite, --nooverwrite) or take true or false; other
+    words are refused. The exit status is 0 when done, 2 for a mistake that is reported in one line; docs/exit_codes.md
+    lists all of them.
     """
 
     doctor = staticmethod(doctor_command)
@@ -157,6 +159,8 @@ def main(arguments: list[str] | None = None) -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a character that the terminal's encoding lacks
     words, commands = sys.argv[1:] if arguments is None else arguments, Commands()
+    if list(words) == ["--version"]:
+        return echo(__version__)
     try:
         shown = help_words(commands, words)
         if shown is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_cl._version import __version__
 from monai_cl.cli import commands as cli
 from monai_cl.engines.checkpoints.termination import EXIT_SAVED
 
@@ -44,6 +45,11 @@ def test_help_names_the_page(capsys):
     assert status_of("--help") == 0
     captured = capsys.readouterr()
     assert "docs/exit_codes.md" in captured.out + captured.err
+
+
+def test_the_version_is_told(capsys):
+    assert cli.main(["--version"]) is None
+    assert capsys.readouterr().out == f"{__version__}\n"
 
 
 def test_the_slurm_jobs_know_the_status_of_a_saved_run():
