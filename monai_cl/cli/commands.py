@@ -117,7 +117,7 @@ class Commands:
     Training and inference run as MONAI bundles:
     python -m monai.bundle run --config_file "$(python -m monai_cl bundle path NAME)/configs/train.yaml"
 
-    --version tells the package's version. Switches stand alone (--overwrite, --nooverwrite) or take true or false; other
+    --version tells the version. Switches stand alone (--overwrite, --nooverwrite) or take true or false; other
     words are refused. The exit status is 0 when done, 2 for a mistake that is reported in one line; docs/exit_codes.md
     lists all of them.
     """
