@@ -15,6 +15,7 @@ from monai_cl.study import expand, load_study
 PLACES = {
     "demo_organs": 2 * 2 * 3,
     "demo_slices": 3,
+    "few_labels_abdomen": 4 * 3 * 3,
     "few_labels_cine": 8 * 2 * 3,
     "few_labels_noise": 2 * 3 * 3,
     "few_labels_all": 2 * 3,
