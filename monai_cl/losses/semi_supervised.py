@@ -18,19 +18,13 @@ from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 _SMOOTH = 1e-5
 
 
-def slice_segmentation_loss(
-    logits: Tensor, mask: Tensor, *, dice_weight: float = 0.0, class_balance: float = 0.0
-) -> Tensor:
+def slice_segmentation_loss(logits: Tensor, mask: Tensor, *, dice_weight: float = 0.0) -> Tensor:
     """Cross-entropy, and the soft Dice loss over the whole batch, of all classes, times ``dice_weight``.
-
-    In the cross-entropy ``Σ w e / Σ w`` a pixel weighs ``w = s^-b``, with s the share of its class of the annotated
-    pixels of the batch and b the ``class_balance``: 0 is the mean over pixels, 1 that over the classes of the batch.
 
     Args:
         logits: (B, C, H, W).
         mask: (B, H, W) integers in [0, C), or -100 for pixels that were not annotated: they take no part.
         dice_weight: weight of the soft Dice loss.
-        class_balance: b, in [0, 1].
 
     Raises:
         ValueError: shapes that do not fit.
@@ -42,14 +36,10 @@ def slice_segmentation_loss(
         annotated = mask != NOT_ANNOTATED
         mask = torch.where(annotated, mask, 0).long()
         errors = nn.functional.cross_entropy(logits, mask, reduction="none")
-        truth = nn.functional.one_hot(mask, logits.shape[1]).movedim(-1, 1).to(logits.dtype) * annotated[:, None]
-        weights = annotated.to(logits.dtype)
-        if class_balance:
-            share = truth.sum((0, 2, 3)) / annotated.sum().clamp(min=1)
-            weights = weights * share.clamp(min=1 / mask.numel()).pow(-class_balance)[mask]
-        total = torch.where(annotated, weights * errors, 0).sum() / weights.sum().clamp(min=1)
+        total = torch.where(annotated, errors, 0).sum() / annotated.sum().clamp(min=1)
         if dice_weight:
             p = logits.softmax(dim=1) * annotated[:, None]
+            truth = nn.functional.one_hot(mask, logits.shape[1]).movedim(-1, 1).to(p.dtype) * annotated[:, None]
             overlap, size = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
             total = total + dice_weight * (1 - (2 * overlap + _SMOOTH) / (size + _SMOOTH)).mean()
         return total
@@ -115,22 +105,18 @@ class SliceSegmentationLoss(nn.Module):
 
     Args:
         dice_weight: weight of the soft Dice loss; 0: cross-entropy alone.
-        class_balance: power of the share of a class, by whose inverse it weighs in the cross-entropy, in [0, 1].
     """
 
     outputs, targets, gathers = ("logits",), ("mask",), False
 
-    def __init__(self, *, dice_weight: float = 0.0, class_balance: float = 0.0) -> None:
+    def __init__(self, *, dice_weight: float = 0.0) -> None:
         super().__init__()
         if not dice_weight >= 0:
             raise ValueError(f"dice_weight must be >= 0, got {dice_weight}")
-        if not 0 <= class_balance <= 1:
-            raise ValueError(f"class_balance must be in [0, 1], got {class_balance}")
-        self.dice_weight, self.class_balance = float(dice_weight), float(class_balance)
+        self.dice_weight = float(dice_weight)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        options = {"dice_weight": self.dice_weight, "class_balance": self.class_balance}
-        return slice_segmentation_loss(logits, mask, **options)
+        return slice_segmentation_loss(logits, mask, dice_weight=self.dice_weight)
 
 
 class EntropyLoss(nn.Module):

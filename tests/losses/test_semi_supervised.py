@@ -37,28 +37,11 @@ def test_supervised_is_cross_entropy_and_dice_as_monai_has_it():
         slice_segmentation_loss(LOGITS, MASK[:2])
 
 
-def test_a_class_weighs_by_a_power_of_its_share():
-    mask = torch.where(MASK == 3, 2, MASK)  # class 3 is in no slice
-    share = torch.bincount(mask.flatten(), minlength=4) / mask.numel()
-    weight = torch.where(share > 0, share**-0.5, 0).double()
-    expected = torch.nn.functional.cross_entropy(LOGITS, mask, weight=weight)
-    torch.testing.assert_close(slice_segmentation_loss(LOGITS, mask, class_balance=0.5), expected, rtol=1e-6, atol=0)
-    errors = torch.nn.functional.cross_entropy(LOGITS, mask, reduction="none")
-    of_classes = torch.stack([errors[mask == c].mean() for c in range(3)])
-    torch.testing.assert_close(slice_segmentation_loss(LOGITS, mask, class_balance=1), of_classes.mean())
-
-
 def test_pixels_that_were_not_annotated_take_no_part():
     mask = MASK.clone()
     mask[:, 2:] = -100
-    logits = LOGITS.clone()
-    logits[:, :, 2:] = math.nan
-    for options in ({"dice_weight": 0}, {"class_balance": 0.5}):
-        found = slice_segmentation_loss(logits, mask, **options)
-        torch.testing.assert_close(found, slice_segmentation_loss(LOGITS[:, :, :2], MASK[:, :2], **options))
-    found = slice_segmentation_loss(LOGITS, mask, dice_weight=1, class_balance=0.5)
-    cut = slice_segmentation_loss(LOGITS[:, :, :2], MASK[:, :2], dice_weight=1, class_balance=0.5)
-    torch.testing.assert_close(found, cut)
+    found = slice_segmentation_loss(LOGITS, mask, dice_weight=1)
+    torch.testing.assert_close(found, slice_segmentation_loss(LOGITS[:, :, :2], MASK[:, :2], dice_weight=1))
     nothing = slice_segmentation_loss(LOGITS.clone().requires_grad_(), torch.full_like(MASK, -100), dice_weight=1)
     nothing.backward()
     assert torch.isfinite(nothing)
@@ -100,7 +83,7 @@ def test_half_precision_is_finite(dtype):
     logits = (30 * LOGITS).to(dtype).requires_grad_()
     p = logits.float().softmax(1)
     total = (
-        slice_segmentation_loss(logits, MASK, dice_weight=1, class_balance=0.5)
+        slice_segmentation_loss(logits, MASK, dice_weight=1)
         + prediction_entropy(logits)
         + mix_up_loss(logits, MASK, OTHER, torch.full((3,), 0.5))
         + consistency_loss(p, p.flip(0))
@@ -115,7 +98,7 @@ def test_gradients_are_those_of_finite_differences():
     z = LOGITS[:2, :, :2, :2].clone().requires_grad_()
     y, other, share = MASK[:2, :2, :2], OTHER[:2, :2, :2], torch.tensor([0.2, 0.7], dtype=torch.float64)
     for function in (
-        lambda x: slice_segmentation_loss(x, y, dice_weight=1, class_balance=0.5),
+        lambda x: slice_segmentation_loss(x, y, dice_weight=1),
         prediction_entropy,
         lambda x: mix_up_loss(x, y, other, share),
         lambda x: consistency_loss(x.softmax(1), x.flip(0).softmax(1)),
@@ -143,6 +126,4 @@ def test_wrong_sums_are_named():
         SummedLoss([EntropyLoss()], [-1])
     with pytest.raises(ValueError, match="dice_weight must be >= 0, got -1"):
         SliceSegmentationLoss(dice_weight=-1)
-    with pytest.raises(ValueError, match=r"class_balance must be in \[0, 1\], got 2"):
-        SliceSegmentationLoss(class_balance=2)
     assert ConsistencyLoss().outputs == ("probabilities", "expected")
