@@ -101,13 +101,13 @@ def mutual_information(one: Tensor, other: Tensor) -> Tensor:
 
 
 class SliceSegmentationLoss(nn.Module):
-    """:func:`slice_segmentation_loss` of the labelled slices (L_sup).
+    """:func:`slice_segmentation_loss` of the labelled slices (L_sup) of all processes: Dice is no mean over slices.
 
     Args:
         dice_weight: weight of the soft Dice loss; 0: cross-entropy alone.
     """
 
-    outputs, targets, gathers = ("logits",), ("mask",), False
+    outputs, targets, gathers = ("logits",), ("mask",), True
 
     def __init__(self, *, dice_weight: float = 0.0) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from monai_cl.losses import (
     DepthAwareLoss,
     GatheredLoss,
     SimCLRLoss,
+    SliceSegmentationLoss,
     SupConLoss,
     WSPLoss,
     gather_with_gradient,
@@ -23,7 +24,20 @@ from monai_cl.losses import (
 
 WORLD, B, V, PIXELS = 2, 4, 2, 12
 LABELS = torch.tensor([0, 1, 1, 0, 2, 1, 0, 2])
+MASK = torch.tensor([[0, 1], [2, 2], [4, -100], [-100, -100], [1, 0], [3, 0], [0, 0], [4, 2]])
 POSITIONS = torch.tensor([0.1, 0.15, 0.3, 0.4, 0.42, 0.6, 0.8, 0.95], dtype=torch.float64)
+
+
+class OfSlices(nn.Module):
+    """The supervised loss of slices on vectors (B, V, C): Dice is not a mean over slices, and pixels may be unknown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = SliceSegmentationLoss(dice_weight=1)
+        self.gathers = self.loss.gathers
+
+    def forward(self, z: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.loss(z.mT[..., None], mask[..., None])
 
 
 def images() -> torch.Tensor:
@@ -41,6 +55,7 @@ def losses() -> dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]]:
         "supcon": (SupConLoss(), (LABELS,)),
         "depth": (DepthAwareLoss(sigma=0.1), (POSITIONS,)),
         "wsp": (WSPLoss(sigma=0.1, temperature=0.1), (LABELS, POSITIONS)),
+        "slices": (OfSlices(), (MASK,)),
     }
 
 
@@ -58,7 +73,8 @@ def work(rank: int, folder: str) -> None:
     found: dict = {}
     for name, (loss, targets) in losses().items():
         model = DistributedDataParallel(network())
-        value = GatheredLoss(loss)(model(own(images(), rank)), *(own(t, rank) for t in targets))
+        gathered = GatheredLoss(loss) if loss.gathers else loss
+        value = gathered(model(own(images(), rank)), *(own(t, rank) for t in targets))
         value.backward()
         found[name] = (value.detach(), gradients(model.module))
     # A loss that differs from rank to rank: each gets the gradient of the sum.
