@@ -125,6 +125,7 @@ class Launcher:
         """As `run`, without waiting for the end; wait for it before the next start.
 
         Args:
+            module: ``-`` for none but the prelude.
             prelude: Python code that the process runs first.
         """
         folder = tempfile.TemporaryDirectory()
@@ -176,8 +177,11 @@ def _run(job: dict) -> None:
     sys.argv = [job["module"], *job["arguments"]]
     status = 0
     try:
-        exec(job["prelude"], {"__name__": "prelude"})
-        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        if job["module"] == "-":
+            exec(compile(job["prelude"], "<stdin>", "exec"), {"__name__": "__main__"})
+        else:
+            exec(job["prelude"], {"__name__": "prelude"})
+            runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
