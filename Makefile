@@ -11,6 +11,8 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
+# tests rewritten by pytest are compiled once, not by every process of every suite
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help install demo test test-slow test-gpu check format docs bench bench-study soak clean
 .PHONY: monailabel test-monailabel test-install

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import network
+from tests.bundles.launcher import Launcher
 
 # in the tests' own process; the launcher's commands have it too
 network.forbid_network()
@@ -29,6 +30,14 @@ def real_data() -> Path:
     if not (folder / "ct_organs").is_dir():
         pytest.skip(f"no real CT at {folder} (set MONAI_CL_REAL_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """See `Launcher`."""
+    server = Launcher()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

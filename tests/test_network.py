@@ -17,7 +17,7 @@ import sys
 import pytest
 
 from monai_cl.data import read_results, write_cohort
-from tests.bundles.conftest import SPLEEN, TINY, config_files, launcher, words  # noqa: F401
+from tests.bundles.conftest import SPLEEN, TINY, config_files, words
 from tests.bundles.launcher import USED_THE_NETWORK
 
 ELSEWHERE = ("192.0.2.1", 9)  # an address for documentation, which nobody has
@@ -44,7 +44,7 @@ def test_this_machine_may_be_spoken_to():
         assert socket.getaddrinfo("localhost", 80)
 
 
-def test_a_command_that_hides_its_attempt_is_found_out(launcher, tmp_path):  # noqa: F811
+def test_a_command_that_hides_its_attempt_is_found_out(launcher, tmp_path):
     (tmp_path / "knocking.py").write_text(
         "import urllib.request\n"
         "try:\n    urllib.request.urlopen('http://example.org')\nexcept OSError:\n    print('went on')\n"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +17,7 @@ from monai.networks.nets import UNETR
 from benchmarks.real_lists import STRUCTURES, organ_groups, write_lists
 from monai_cl.data import Preparation, VolumeStore, load_data_list, read_volume, to_ras, validate_data_list
 from monai_cl.data.records.results import read_results
+from tests.bundles.launcher import Finished
 
 pytestmark = pytest.mark.real_data
 
@@ -164,33 +165,38 @@ def test_a_dicom_series_lies_where_its_nifti_labels_lie(real_data):
 
 
 # ---- bundles, as a user runs them -----------------------------------------------------------------------------------
-def bundle(name: str, config: str, **options: object) -> None:
-    """``python -m monai.bundle run`` of a bundle's config with the small network."""
-    configs = BUNDLES / name / "configs"
-    files = [configs / f"{part}.yaml" for part in (("train", config) if config == "evaluate" else (config,))]
-    options = {"spacing": [4.0] * 3, "patch_size": [PATCH] * 3, **NETWORK, **options}
-    words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str([str(file) for file in files])]
-    words += [word for key, value in options.items() for word in (f"--{key}", _text(value))]
-    run(words)
+Run = Callable[..., Finished]
 
 
-def run(words: list[str]) -> None:
-    """A command that must succeed."""
-    done = subprocess.run(
-        words,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
+@pytest.fixture
+def run(launcher, tmp_path) -> Run:
+    """``run(module, *words)``: a command that must succeed, as a process of its own."""
+
+    def start(module: str, *words: object) -> Finished:
+        return launcher.run(module, *words, cwd=tmp_path).check()
+
+    return start
+
+
+@pytest.fixture
+def bundle(run) -> Run:
+    """``bundle(name, config, **options)``: ``python -m monai.bundle run`` of a config with the small network."""
+
+    def start(name: str, config: str, **options: object) -> Finished:
+        configs = BUNDLES / name / "configs"
+        files = [configs / f"{part}.yaml" for part in (("train", config) if config == "evaluate" else (config,))]
+        options = {"spacing": [4.0] * 3, "patch_size": [PATCH] * 3, **NETWORK, **options}
+        words = [word for key, value in options.items() for word in (f"--{key}", _text(value))]
+        return run("monai.bundle", "run", "--config_file", str([str(file) for file in files]), *words)
+
+    return start
 
 
 def _text(value: object) -> str:
     return str(value) if isinstance(value, (str, Path)) else json.dumps(value)
 
 
-def test_a_dicom_series_is_segmented_in_its_own_geometry(real_data, tmp_path):
+def test_a_dicom_series_is_segmented_in_its_own_geometry(bundle, real_data, tmp_path):
     torch.manual_seed(0)
     torch.save(UNETR(1, 14, img_size=PATCH, **NETWORK).state_dict(), tmp_path / "model.pt")
     series = real_data / "dicom" / "totalseg_upper_abdomen"
@@ -209,7 +215,7 @@ def test_a_dicom_series_is_segmented_in_its_own_geometry(real_data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_pretraining_on_three_label_sets_to_dice_of_thirteen_organs(lists, real_data, tmp_path):
+def test_pretraining_on_three_label_sets_to_dice_of_thirteen_organs(bundle, run, lists, real_data, tmp_path):
     training = {
         "dataset_dir": real_data, "store_dir": tmp_path / "store", "iterations": 2, "epoch_length": 2,
         "num_workers": 0, "prepare_workers": 1,
@@ -221,7 +227,7 @@ def test_pretraining_on_three_label_sets_to_dice_of_thirteen_organs(lists, real_
     )  # fmt: skip
     results = read_results(pretraining)
     assert set(results["data_list"]["datasets"]) == {"lidc", "totalseg", "sarcoma"}
-    run([sys.executable, "-m", "monai_cl", "export_encoder", str(pretraining / "model.pt"), "--output", str(encoder)])
+    run("monai_cl", "export_encoder", pretraining / "model.pt", "--output", encoder)
 
     fine, target = tmp_path / "fine", {**training, "data_list": lists["target"], "fold": 0}
     bundle("btcv_unetr_segmentation", "train", **target, output_dir=fine, pretrained_encoder=encoder)
@@ -269,7 +275,7 @@ def test_depth_is_predicted_for_unseen_patients(tmp_path, real_data):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_slices_of_real_ct_are_pretrained_and_segmented_by_position_and_patient(lists, real_data, tmp_path):
+def test_slices_of_real_ct_are_pretrained_and_segmented_by_position_and_patient(run, lists, real_data, tmp_path):
     """One labelled scan, one without, one to validate on: the calls that the cine has."""
     document = json.loads(lists["target"].read_text(encoding="utf-8"))
     for item in document["training"]:
@@ -285,15 +291,7 @@ def test_slices_of_real_ct_are_pretrained_and_segmented_by_position_and_patient(
     for bundle, own in (("meta_label_pretraining", {}), ("semi_supervised_segmentation", more)):
         words = [str(w) for key, value in {**options, **own}.items() for w in (f"--{key}", value)]
         config = BUNDLES / bundle / "configs" / "train.yaml"
-        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(config), *words]
-        done = subprocess.run(
-            [*command, "--output_dir", str(tmp_path / bundle)],
-            capture_output=True,
-            encoding="utf-8",
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            timeout=900,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        run("monai.bundle", "run", "--config_file", config, *words, "--output_dir", tmp_path / bundle)
     results = read_results(tmp_path / "semi_supervised_segmentation")
     assert (results["data_list"]["scans"], len(results["data_list"]["training_cases"])) == (2, 1)
     assert len(results["metrics"]["dice"]) == 13

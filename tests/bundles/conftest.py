@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from monai_cl.data import read_results, write_cohort
 # fixtures
 from tests.bundles.cine_runs import cine, cine_options, cine_run  # noqa: F401
 from tests.bundles.head_runs import head_options, head_pretrained, head_run, head_trained, heads  # noqa: F401
-from tests.bundles.launcher import Finished, Launcher
+from tests.bundles.launcher import Finished
 from tests.bundles.modality_runs import both_list, both_spleen, mr_list, mr_spleen  # noqa: F401
 from tests.bundles.slice_runs import probe, scans, slice_cohort, slice_options, slice_run, wsp  # noqa: F401
 from tests.bundles.workflow import BUNDLES, config_files, words
@@ -36,14 +36,6 @@ def without_model(value: object) -> object:
         r'\$monai_cl\.engines\.from_model\(@\w+, "\w+", (.*)\)', value if isinstance(value, str) else ""
     )
     return ast.literal_eval(match[1]) if match else value
-
-
-@pytest.fixture(scope="session")
-def launcher() -> Iterator[Launcher]:
-    """See `Launcher`."""
-    server = Launcher()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO
 
 # this file is a program too, and then its folder is not a package
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests import network
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tests import network  # noqa: E402
 
 sys.path.pop(0)
 
@@ -124,6 +125,7 @@ class Launcher:
         """As `run`, without waiting for the end; wait for it before the next start.
 
         Args:
+            module: ``-`` for none but the prelude.
             prelude: Python code that the process runs first.
         """
         folder = tempfile.TemporaryDirectory()
@@ -141,19 +143,9 @@ class Launcher:
 
 
 def _serve() -> None:
-    # what every bundle imports sooner or later
-    import monai.bundle.scripts  # noqa: F401
-    import torch.utils.tensorboard  # noqa: F401
+    sys.path[0] = str(ROOT)  # a command puts its current folder here
+    import tests.imported  # noqa: F401
 
-    import monai_cl.engines
-    import monai_cl.losses
-    import monai_cl.networks
-    import monai_cl.report
-
-    for package in (monai_cl.engines, monai_cl.losses, monai_cl.networks, monai_cl.report):
-        for name in package.__all__:
-            with contextlib.suppress(Exception):  # whoever needs it will tell
-                getattr(package, name)
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()
@@ -185,8 +177,11 @@ def _run(job: dict) -> None:
     sys.argv = [job["module"], *job["arguments"]]
     status = 0
     try:
-        exec(job["prelude"], {"__name__": "prelude"})
-        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        if job["module"] == "-":
+            exec(compile(job["prelude"], "<stdin>", "exec"), {"__name__": "__main__"})
+        else:
+            exec(job["prelude"], {"__name__": "prelude"})
+            runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):

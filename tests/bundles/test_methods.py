@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import yaml
 from torch import nn
 
@@ -25,6 +24,7 @@ from monai_cl.networks import load_slice_encoder, slice_encoder, slice_represent
 from tests.bundles.slice_runs import PRETRAINING, SLICE_NETWORK
 from tests.bundles.workflow import BUNDLES, assert_equal, config_files, made_once, weights, words
 from tests.networks.test_projected import earlier
+from tests.ranks import run_ranks
 
 FILES = method_files(BUNDLES / PRETRAINING)
 METHODS = sorted(FILES)
@@ -218,7 +218,7 @@ def divided(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory) -> list[dict]:
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(divided, args=(str(folder),), nprocs=WORLD, join=True)
+    run_ranks(divided, str(folder))
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 

@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,25 +21,52 @@ from tests.bundles.torchrun import Agents
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.fixture
-def agents(training_options, free_port, tmp_path):
-    """``agents(bundle, folder, *overlays, machines=1, **options)``: two processes, started."""
-    started = []
+Start = Callable[..., Agents]
+
+
+@pytest.fixture(scope="module")
+def start_agents(training_options, free_port) -> Start:
+    """``start_agents(place, bundle, folder, *overlays, **options)``: two processes, started below a place."""
 
     def start(
-        bundle: str, folder: str, *overlays: str, machines: int = 1, joined: bool = True, **options: object
+        place: Path, bundle: str, folder: str, *overlays: str, machines: int = 1, joined: bool = True, **options: object
     ) -> Agents:
         names = ("train", "multi_gpu_train") if joined else ("train",)
         files = "['" + "','".join(config_files(bundle, *names, *overlays)) + "']"
-        chosen = words({**training_options(bundle, **options), "output_dir": str(tmp_path / folder)})
+        chosen = words({**training_options(bundle, **options), "output_dir": str(place / folder)})
         arguments = ["--config_file", files, *chosen]
-        cwd, processes = tmp_path / "cwd" / folder, 2 // machines
-        started.append(Agents(arguments, cwd, free_port(), machines=machines, processes=processes))
+        return Agents(arguments, place / "cwd" / folder, free_port(), machines=machines, processes=2 // machines)
+
+    return start
+
+
+@pytest.fixture
+def agents(start_agents, tmp_path):
+    """``agents(bundle, folder, *overlays, machines=1, **options)``: two processes, started."""
+    started = []
+
+    def start(bundle: str, folder: str, *overlays: str, **options: object) -> Agents:
+        started.append(start_agents(tmp_path, bundle, folder, *overlays, **options))
         return started[-1]
 
     yield start
     for one in started:
         one.kill()
+
+
+@pytest.fixture(scope="module")
+def pretrained_by_two(start_agents, tmp_path_factory) -> Callable[[int], Path]:
+    """``pretrained_by_two(machines)``: the run of `pretraining` by two processes, made once. Look, do not touch."""
+    place, made = tmp_path_factory.mktemp("pretrained"), {}
+
+    def run(machines: int) -> Path:
+        if machines not in made:
+            for done in start_agents(place, PRETRAINING, str(machines), machines=machines, preset="hybrid").wait():
+                done.check()
+            made[machines] = place / str(machines)
+        return made[machines]
+
+    return run
 
 
 @pytest.fixture
@@ -51,32 +80,25 @@ def torchrun(agents, tmp_path):
     return run
 
 
-def test_pretraining_in_two_processes_writes_once_and_is_repeatable(torchrun):
-    found = []
-    for folder in ("one", "two"):
-        done, run = torchrun(PRETRAINING, folder, preset="hybrid")
-        assert done.status == 0, done.err[-4000:]
-        names = sorted(path.name for path in run.iterdir())
-        assert names == [
-            "README.txt",
-            "checkpoint_iteration=2.pt",
-            "checkpoint_iteration=4.pt",
-            "model.pt",
-            "results.json",
-            "tensorboard",
-        ]
-        assert len(list((run / "tensorboard").iterdir())) == 1
-        assert read_results(run)["iterations"] == 4
-        found.append(weights(run / "model.pt"))
-    assert same(*found)
-    assert not any(name.startswith("module.") for name in found[0])
+@pytest.mark.parametrize("machines", [1, 2])
+def test_pretraining_in_two_processes_writes_once(pretrained_by_two, machines):
+    run = pretrained_by_two(machines)
+    names = sorted(path.name for path in run.iterdir())
+    assert names == [
+        "README.txt",
+        "checkpoint_iteration=2.pt",
+        "checkpoint_iteration=4.pt",
+        "model.pt",
+        "results.json",
+        "tensorboard",
+    ]
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    assert read_results(run)["iterations"] == 4
+    assert not any(name.startswith("module.") for name in weights(run / "model.pt"))
 
 
-def test_two_processes_see_two_different_samples_a_step(torchrun, train, tmp_path):
-    done, run = torchrun(PRETRAINING, "two", iterations=2)
-    assert done.status == 0, done.err[-4000:]
-    train(PRETRAINING, tmp_path / "one", iterations=2).check()
-    assert not same(weights(run / "model.pt"), weights(tmp_path / "one" / "model.pt"))
+def test_two_processes_see_two_different_samples_a_step(pretrained_by_two, pretraining):
+    assert not same(weights(pretrained_by_two(1) / "model.pt"), weights(pretraining / "model.pt"))
 
 
 def test_a_batch_over_two_processes_is_that_batch_in_one(torchrun, train, tmp_path):
@@ -89,15 +111,6 @@ def test_a_batch_over_two_processes_is_that_batch_in_one(torchrun, train, tmp_pa
     assert one.keys() == two.keys()
     for name in one:
         assert torch.allclose(one[name], two[name], atol=3e-5), name
-
-
-def test_fine_tuning_in_two_processes_measures_every_case_once(torchrun):
-    # four cases in two halves, one with the fifth: both ways of sharing
-    done, run = torchrun(ORGANS, "run", iterations=2, batch_size=1, fold=0)
-    assert done.status == 0, done.err[-4000:]
-    results = read_results(run)
-    assert [case["id"] for case in results["metrics"]["per_case"]] == ["target_0000"]
-    assert list(results["metrics"]["dice"]) == results["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
 
 
 def test_a_fine_tuning_of_one_process_continues_in_two(torchrun, train, tmp_path):
@@ -135,15 +148,11 @@ def test_a_users_error_in_several_processes_ends_all_of_them(torchrun):
     assert not run.exists()
 
 
-def test_two_machines_learn_what_two_processes_on_one_do(agents, tmp_path):
-    options = {"preset": "hybrid", "iterations": 2}
-    one = agents(PRETRAINING, "one", **options).wait()
-    two = agents(PRETRAINING, "two", machines=2, **options).wait()
-    for done in [*one, *two]:
-        done.check()
-    assert same(weights(tmp_path / "one" / "model.pt"), weights(tmp_path / "two" / "model.pt"))
-    curves = [read_results(tmp_path / name)["curves"] for name in ("one", "two")]
-    assert curves[0] == curves[1]
+def test_two_machines_learn_what_two_processes_on_one_do(pretrained_by_two):
+    # so do two runs of one command: these are two runs
+    one, two = pretrained_by_two(1), pretrained_by_two(2)
+    assert same(weights(one / "model.pt"), weights(two / "model.pt"))
+    assert read_results(one)["curves"] == read_results(two)["curves"]
 
 
 def test_processes_of_different_configs_are_refused(training_options, free_port, tmp_path):
@@ -233,6 +242,10 @@ def test_fine_tuning_over_two_processes_is_that_of_one(torchrun, train, tmp_path
     assert metrics[0]["mean_dice"] == pytest.approx(metrics[1]["mean_dice"], abs=1e-3)
     losses = [read_results(folder)["curves"]["loss"][-1] for folder in (tmp_path / "one", run)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    # four cases in two halves, one with the fifth: both ways of sharing, and every case is measured once
+    results = read_results(run)
+    assert [case["id"] for case in results["metrics"]["per_case"]] == ["target_0000"]
+    assert list(results["metrics"]["dice"]) == results["data_list"]["datasets"]["synthetic_target"]["labels"][1:]
 
 
 def test_an_evaluation_over_two_processes_is_that_of_one(agents, train, organs, cohort, tmp_path):

@@ -9,19 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.launcher import Launcher
 from tests.docs.shell import Shell
 
 
 @pytest.fixture(scope="session")
-def shell() -> Iterator[Shell]:
+def shell(launcher) -> Iterator[Shell]:
     """See `Shell`."""
     # a socket's path must be short, which pytest's folders are not
-    folder, launcher = Path(tempfile.mkdtemp(prefix="docs")), Launcher()
+    folder = Path(tempfile.mkdtemp(prefix="docs"))
     made = Shell(launcher, folder)
     yield made
     made.close()
-    launcher.close()
     shutil.rmtree(folder)
 
 

@@ -1,7 +1,8 @@
-"""A real shell for the commands of the documentation, in which ``python -m`` starts without the seconds of its imports.
+"""A real shell for the commands of the documentation, in which ``python`` starts without the seconds of its imports.
 
-``python`` on its PATH is a small program that hands ``-m`` over a socket to a `Launcher`, and everything else to the
-real interpreter. Quoting, variables, pipes and continuation lines are the shell's own business.
+``python`` on its PATH is a small program that hands ``-m``, and the code of ``python -``, over a socket to a `Launcher`
+and everything else to the real interpreter. Quoting, variables, pipes and continuation lines are the shell's own
+business.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from tests.bundles.launcher import Finished, Launcher
 
 _CLIENT = """#!{python} -IS
 import json, os, socket, sys
-if sys.argv[1:2] != ["-m"]:
+if sys.argv[1:2] != ["-m"] and sys.argv[1:] != ["-"]:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
-    job = {{"words": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+    code = sys.stdin.read() if sys.argv[1] == "-" else ""
+    job = {{"words": sys.argv[2:] or ["-"], "code": code, "cwd": os.getcwd(), "env": dict(os.environ)}}
     line.sendall(json.dumps(job).encode() + b"\\n")
     answer = json.loads(line.makefile().readline())
 sys.stdout.write(answer["out"]); sys.stdout.flush()
@@ -81,5 +83,6 @@ class Shell:
             with line, line.makefile("rw") as stream:
                 job = json.loads(stream.readline())
                 module, *words = job["words"]
-                done = self._launcher.run(module, *words, cwd=job["cwd"], env=job["env"])
+                start = self._launcher.start
+                done = start(module, *words, cwd=job["cwd"], env=job["env"], prelude=job["code"]).wait()
                 stream.write(json.dumps({"status": done.status, "out": done.out, "err": done.err}) + "\n")

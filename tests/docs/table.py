@@ -93,6 +93,16 @@ RULES = (
         replace={r"^python (\S+) (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 $ROOT/\2"},
     ),
     Rule(
+        r"phantom cine .*--patients 40",
+        "more patients than a run of few steps sees",
+        replace={r"--patients 40 --validation 2 --test 15": "--patients 4 --validation 2 --test 1"},
+    ),
+    Rule(
+        r"--iterations 400 --epoch_length 20",
+        "minutes",
+        replace={r"--iterations 400 --epoch_length 20": "--iterations 4 --epoch_length 2"},
+    ),
+    Rule(
         r"^python benchmarks/pair_weights\.py",
         "finished runs with shuffled positions",
         shown_by="tests/bundles/test_meta_label_run.py::test_right_and_wrong_pairs_of_a_run_are_told_apart",

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache, cached_property
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -61,18 +62,23 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
-    @property
+    @cached_property
     def ids(self) -> set[str]:
         return {attributes["id"] for _, attributes in self.tags if attributes.get("id")}
 
 
+@cache
+def page(path: Path) -> Page:
+    return Page(path)
+
+
 def pages(site: Path) -> dict[Path, Page]:
-    return {path: Page(path) for path in sorted(site.rglob("*.html"))}
+    return {path: page(path) for path in sorted(site.rglob("*.html"))}
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
-    for path, page in pages(site).items():
-        for tag, attributes in page.tags:
+    for path, shown in pages(site).items():
+        for tag, attributes in shown.tags:
             if tag in FETCHING and "canonical" not in (attributes.get("rel") or ""):
                 target = attributes.get(FETCHING[tag]) or ""
                 assert not re.match(r"(https?:)?//", target), f"{path}: <{tag}> of {target}"
@@ -81,7 +87,7 @@ def test_nothing_is_fetched_from_elsewhere(site):
 
 
 def test_every_page_of_the_folder_and_of_the_bundles_is_in_the_menu(site):
-    front = Page(site / "index.html")
+    front = page(site / "index.html")
     menu = {attributes["href"] for tag, attributes in front.tags if tag == "a" and attributes.get("href")}
     wanted = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")} - {"index.html"}
     wanted |= {f"bundles/{path.parent.parent.name}.html" for path in ROOT.glob("bundles/*/docs/README.md")}
@@ -90,7 +96,7 @@ def test_every_page_of_the_folder_and_of_the_bundles_is_in_the_menu(site):
 
 
 def test_the_menu_begins_with_what_a_newcomer_needs(site):
-    links = [attributes.get("href") for tag, attributes in Page(site / "exit_codes.html").tags if tag == "a"]
+    links = [attributes.get("href") for tag, attributes in page(site / "exit_codes.html").tags if tag == "a"]
     order = ("index", "tutorial", "data_lists", "bundles", "bundles/mixcl_ct_pretraining", "fine_tuning", "studies")
     order += ("several_gpus", "api/losses", "architecture", "development")
     places = [links.index(f"{name}.html") for name in order]
@@ -98,16 +104,16 @@ def test_the_menu_begins_with_what_a_newcomer_needs(site):
 
 
 def test_blocks_of_code_can_be_reached_by_keyboard_and_links_are_underlined(site):
-    for path, page in pages(site).items():
-        tags = [tag for tag, _ in page.tags]
+    for path, shown in pages(site).items():
+        tags = [tag for tag, _ in shown.tags]
         blocks = [
             attributes
-            for number, (tag, attributes) in enumerate(page.tags)
+            for number, (tag, attributes) in enumerate(shown.tags)
             if tag == "code" and "pre" in tags[max(0, number - 2) : number]
         ]
         assert all(attributes.get("tabindex") == "0" for attributes in blocks), path
     assert "text-decoration: underline" in (site / "site.css").read_text(encoding="utf-8")
-    assert ("link", "site.css") in [(tag, attributes.get("href")) for tag, attributes in Page(site / "index.html").tags]
+    assert ("link", "site.css") in [(tag, attributes.get("href")) for tag, attributes in page(site / "index.html").tags]
 
 
 @pytest.mark.slow
@@ -134,7 +140,7 @@ def test_in_a_browser_long_code_scrolls_has_a_tab_stop_and_nothing_else_is_wider
 def test_each_bundle_has_a_small_picture_of_what_goes_in_and_out(site):
     for readme in ROOT.glob("bundles/*/docs/README.md"):
         name = readme.parent.parent.name
-        shown = [attributes.get("src") for tag, attributes in Page(site / f"bundles/{name}.html").tags if tag == "img"]
+        shown = [attributes.get("src") for tag, attributes in page(site / f"bundles/{name}.html").tags if tag == "img"]
         assert f"../pictures/{name}.webp" in shown
         assert (site / "pictures" / f"{name}.webp").stat().st_size < 60_000
 
@@ -143,17 +149,17 @@ def test_each_bundle_has_a_small_picture_of_what_goes_in_and_out(site):
 def test_every_public_name_has_its_docstring_on_the_page_of_its_layer(site, layer):
     package = importlib.import_module(f"monai_cl.{layer}")
     shown = {
-        name.rpartition(".")[2] for name in Page(site / "api" / f"{layer}.html").ids if name.startswith("monai_cl.")
+        name.rpartition(".")[2] for name in page(site / "api" / f"{layer}.html").ids if name.startswith("monai_cl.")
     }
     assert set(package.__all__) <= shown
 
 
 def test_links_between_pages_lead_somewhere(site):
     found = pages(site)
-    for path, page in found.items():
+    for path, shown in found.items():
         if path.name == "404.html":  # its links start at the root of a server
             continue
-        for tag, attributes in page.tags:
+        for tag, attributes in shown.tags:
             target = attributes.get("href") or ""
             if tag != "a" or not target or re.match(r"\w+:", target):
                 continue

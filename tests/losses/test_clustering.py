@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from monai_cl.losses import sinkhorn, swapped_prediction_loss
 from tests.oracles import sinkhorn_by_loops, swapped_prediction_by_loops
+from tests.ranks import run_ranks
 
 B, K, F = 6, 4, 5
 
@@ -198,7 +198,7 @@ def work(rank: int, folder: str) -> None:
 
 
 def test_two_ranks_are_one_process_in_value_and_gradient(tmp_path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=WORLD, join=True)
+    run_ranks(work, str(tmp_path))
     ranks = [torch.load(Path(tmp_path) / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
     c = unit_rows(K, 99).requires_grad_()
     queue = [cosines(20 + i, rows=QUEUED) for i in range(2)]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,6 +20,7 @@ from monai_cl.losses import (
     gather_with_gradient,
     simclr_loss,
 )
+from tests.ranks import run_ranks
 
 WORLD, B, V, PIXELS = 2, 4, 2, 12
 LABELS = torch.tensor([0, 1, 1, 0, 2, 1, 0, 2])
@@ -94,7 +94,7 @@ def work(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory) -> list[dict]:
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(work, args=(str(folder),), nprocs=WORLD, join=True)
+    run_ranks(work, str(folder))
     return [torch.load(Path(folder) / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 

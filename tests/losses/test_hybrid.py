@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from monai_cl.losses import HybridLoss, MethodLoss, known_label_losses
+from tests.ranks import run_ranks
 
 WORLD = 2
 
@@ -122,7 +122,7 @@ def divided(rank: int, folder: str) -> None:
 
 
 def test_the_mean_over_the_labelled_is_that_of_all_processes(tmp_path):
-    mp.spawn(divided, args=(str(tmp_path),), nprocs=WORLD, join=True)
+    run_ranks(divided, str(tmp_path))
     ranks = [torch.load(Path(tmp_path) / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
     z = logits(1, rows=8).requires_grad_()
     expected = HybridLoss(Clustering(), supervised_mean="labelled")(torch.zeros(8, 1), z, torch.zeros(8), LABELS)

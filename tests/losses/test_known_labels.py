@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from monai_cl.losses import KnownLabelsLoss
+from tests.ranks import run_ranks
 
 Batch = dict[str, torch.Tensor]
 
@@ -150,7 +150,7 @@ def on_a_rank(rank: int, folder: str, parts: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("parts", [1, 2])
 def test_two_processes_are_one_in_value_and_gradient(tmp_path, parts):
-    mp.spawn(on_a_rank, args=(str(tmp_path), parts), nprocs=2)
+    run_ranks(on_a_rank, str(tmp_path), parts)
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
     logits, labels = draw()
     whole = {name: x.clone().requires_grad_() for name, x in logits.items()}

@@ -8,11 +8,11 @@ import math
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from monai_cl.errors import UserError
 from monai_cl.losses import MetaLabelLoss, MethodLoss, self_paced_loss, self_paced_minimum, supcon_loss
 from monai_cl.losses.self_paced import pace
+from tests.ranks import run_ranks
 
 N, V, F = 6, 2, 5
 LABELS = {"position": torch.tensor([0, 0, 1, 1, 2, 0]), "patient": torch.tensor([0, 1, 2, 0, 1, 2])}
@@ -138,7 +138,7 @@ def _rank(rank: int, init_file: str, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_are_one(tmp_path):
-    mp.spawn(_rank, args=(str(tmp_path / "init"), str(tmp_path)), nprocs=2)
+    run_ranks(_rank, str(tmp_path / "init"), str(tmp_path))
     whole, loss = {name: z.requires_grad_() for name, z in embed().items()}, MetaLabelLoss(META, temperature=0.1)
     loss.progress = 0.25
     expected = MethodLoss(loss)(whole, targets())

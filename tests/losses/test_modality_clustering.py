@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from monai_cl.losses import MethodLoss, ModalityClusteringLoss, SwappedPredictionLoss
 from tests.losses.test_clustering import unit_rows
+from tests.ranks import run_ranks
 
 N, V, F, WORLD = 8, 3, 6, 2
 K = {"CT": 4, "MR": 3}
@@ -128,7 +128,7 @@ def test_two_ranks_continue_the_run_of_one_with_half_filled_queues(tmp_path):
     go(one.loss, range(2))
     assert not one.loss.members[0].queue.full
     torch.save(one.state_dict(), tmp_path / "state.pt")
-    mp.spawn(divided, args=(str(tmp_path),), nprocs=WORLD, join=True)
+    run_ranks(divided, str(tmp_path))
     expected = go(one.loss, range(2, 6))
     ranks = [torch.load(Path(tmp_path) / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
     torch.testing.assert_close((ranks[0][0] + ranks[1][0]) / WORLD, expected, rtol=0, atol=1e-6)

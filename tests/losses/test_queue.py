@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from monai_cl.losses import EmbeddingQueue, MethodLoss, SwappedPredictionLoss, swapped_prediction_loss
 from tests.losses.test_clustering import unit_rows
+from tests.ranks import run_ranks
 
 B, V, K, F, WORLD = 4, 3, 4, 6, 2
 
@@ -122,7 +122,7 @@ def divided(rank: int, folder: str) -> None:
 
 
 def test_two_ranks_hold_one_queue_and_have_the_loss_of_one_process(tmp_path):
-    mp.spawn(divided, args=(str(tmp_path),), nprocs=WORLD, join=True)
+    run_ranks(divided, str(tmp_path))
     ranks = [torch.load(Path(tmp_path) / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
     one = SwappedPredictionLoss(queue_length=2 * WORLD * B)
     expected = torch.stack(go(one, range(4), rows=WORLD * B))

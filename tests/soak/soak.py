@@ -55,16 +55,18 @@ class Soak:
     Args:
         folder: everything is in it; runs in it are made again, the synthetic CT and its stores are kept.
         seed: of what is drawn.
+        launcher: that starts the trainings; one of its own otherwise.
     """
 
-    def __init__(self, folder: Path, *, seed: int = 0) -> None:
+    def __init__(self, folder: Path, *, seed: int = 0, launcher: Launcher | None = None) -> None:
         self.folder, self.draw, self.seed = folder, random.Random(seed), seed
         self.counts: Counter[str] = Counter()
         self.lost: list[str] = []
         for name in ("whole", "cut"):
             shutil.rmtree(folder / name, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        self.launcher = Launcher()
+        self.launcher = launcher or Launcher()
+        self._closes = launcher is None
         self.cases = make_cases(folder / "data")
         self.seconds: dict[str, float] = {}
 
@@ -80,7 +82,8 @@ class Soak:
             self._training(case, self.folder / "cut" / case.name, until=began + 60 * minutes)
             number += 1
             self._report(time.monotonic() - began)
-        self.launcher.close()
+        if self._closes:
+            self.launcher.close()
         return self._report(time.monotonic() - began)
 
     def _report(self, seconds: float) -> dict[str, Any]:

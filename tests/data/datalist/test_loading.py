@@ -310,7 +310,7 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 
@@ -324,7 +324,10 @@ def test_format_json_is_json(value):
     st.dictionaries(
         st.sampled_from(["name", "labels", "label_map", "training", "test", "datasets", "root", "targets", "numTest"]),
         json_values
-        | st.lists(st.dictionaries(st.sampled_from(["image", "label", "fold", "patient", "id", "list"]), json_values)),
+        | st.lists(
+            st.dictionaries(st.sampled_from(["image", "label", "fold", "patient", "id", "list"]), json_values),
+            max_size=3,
+        ),
     )
 )
 def test_any_json_either_loads_or_is_a_user_error(tmp_path_factory, document):

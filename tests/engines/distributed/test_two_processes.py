@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from ignite.engine import Engine
 from monai.utils import evenly_divisible_all_gather
 from torch import nn
@@ -35,6 +34,7 @@ from monai_cl.errors import UserError
 from monai_cl.losses import MixCLLoss, NamedOrgans, mixcl_preset
 from monai_cl.networks import MixCLNet
 from tests.engines.runs import TinyRun
+from tests.ranks import run_ranks
 
 WORLD, SIDE, VOXELS, COUNTS = 2, 32, 24, [3, 2]
 PRESETS = ("paper", "balanced", "hybrid", "supervised", "identity", "label", "reconstruction")
@@ -189,7 +189,7 @@ def folder(tmp_path_factory, free_port) -> Path:
     (folder / "port").write_text(str(free_port()))
     TinyRun(folder / "machine0" / "run").go(epochs=1)
     (folder / "machine1").mkdir()
-    mp.spawn(work, args=(str(folder),), nprocs=WORLD, join=True)
+    run_ranks(work, str(folder))
     return folder
 
 

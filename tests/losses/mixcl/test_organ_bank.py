@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from monai_cl.errors import UserError
 from monai_cl.losses import MixCLLoss, NamedOrgans, OrganBank, label_consistency_loss, organ_bank_loss
 from tests.oracles import organ_bank_by_loops
+from tests.ranks import run_ranks
 
 N, K, M, D, SETS, WORLD = 6, 4, 5, 7, 3, 2
 # liver and kidney of two sets under other ids, and a kidney whose side one of them knows
@@ -282,7 +282,7 @@ def divided(rank: int, folder: str) -> None:
 
 
 def test_two_ranks_hold_one_bank_and_have_the_loss_of_one_process(tmp_path):
-    mp.spawn(divided, args=(str(tmp_path),), nprocs=WORLD, join=True)
+    run_ranks(divided, str(tmp_path))
     ranks = [torch.load(Path(tmp_path) / f"rank{rank}.pt", weights_only=True) for rank in range(WORLD)]
     one = OrganBank(organs=ORGANS, length=9)
     expected = go(one, range(4), patches=WORLD * 4)
