@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from tests.bundles.conftest import BUNDLES, ORGANS, SPLEEN
 from tests.bundles.conftest import PRETRAINING as MIXCL
-from tests.bundles.conftest import SPLEEN
 from tests.bundles.head_runs import CLUSTERING
 from tests.bundles.slice_runs import CLASSIFICATION
 from tests.bundles.slice_runs import PRETRAINING as WSP
-from tests.bundles.workflow import refusal, run_workflow
+from tests.bundles.workflow import initialised, refusal, run_workflow
 
 # option -> a value that it does not take, and how the refusal names it; the others are asked beside non_finite
 OPTIONS = {
@@ -57,6 +59,31 @@ def test_of_volumes(training_options, tmp_path, bundle, option):
             "train",
             option,
         )
+
+
+@pytest.mark.parametrize("bundle", [ORGANS, SPLEEN])
+def test_a_mean_teachers_schedule(training_options, tmp_path, bundle):
+    """The handler's loss is asked: the term that it has is taken, another is refused; no scan is prepared for it."""
+    taught = {"unlabelled_weight": 1.0, "label_fraction": 0.5}
+    _refused(
+        lambda *names, **more: run_workflow(*names, **training_options(bundle, **more)),
+        tmp_path,
+        bundle,
+        "train",
+        "loss_schedule",
+        **taught,
+    )
+    ramp = {"unlabelled": [[0, 0.0], [500, 1.0]]}
+    places = {"output_dir": str(tmp_path / "run"), "store_dir": str(tmp_path / "store")}
+    initialised(bundle, "train", **training_options(bundle, **taught, **places, loss_schedule=ramp))
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_schedule_is_asked_of_the_loss_that_it_changes():
+    for file in BUNDLES.glob("*/configs/*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        changed = re.findall(r"_target_: monai_cl.engines.LossSchedule\n +loss: \"(@\w+)\"", text)
+        assert re.findall(r"engines.LossSchedule\(loss=(@\w+),", text) == changed, file
 
 
 def _refused(run, tmp_path, *words: str, **options: object) -> None:
