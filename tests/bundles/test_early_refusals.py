@@ -18,6 +18,16 @@ OPTIONS = {
     "views": ({"probability": 2.0}, "2.0"),
     "non_finite": ("sometimes", "non_finite: expected stop or skip, found 'sometimes'"),
 }
+# asked also where the method does not use them
+LABELS = {
+    "meta_labels": (
+        {"position": {"weight": 1, "gama": [5, 60]}},
+        "meta_labels.position: expected of weight, gamma, parts, field, shuffled, found 'gama'; did you mean gamma?",
+    ),
+    "meta_labels#position": (None, "meta_labels.position: expected its options, such as {weight: 0.1}"),
+    "temperature": ("0.07 of the paper", "temperature: expected a number above 0, found '0.07 of the paper'"),
+    "labelled_scans": (True, "labelled_scans: expected a number of scans, or a list of their ids, found True"),
+}
 SCHEDULE = {"loss_schedule": ({"nonsense": [[0, 1.0]]}, "loss_schedule: expected terms of this loss")}
 
 
@@ -27,7 +37,7 @@ def test_of_graded_slices(slice_run, tmp_path, bundle, option):
     _refused(slice_run, tmp_path, bundle, "train", option, **({"run_id": "finetune"} if bundle != WSP else {}))
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", [*OPTIONS, *LABELS][:-1])
 def test_of_slices_with_meta_labels(cine_run, tmp_path, option):
     _refused(cine_run, tmp_path, "meta_label_pretraining", "train", option)
 
@@ -35,6 +45,17 @@ def test_of_slices_with_meta_labels(cine_run, tmp_path, option):
 @pytest.mark.parametrize("option", [*OPTIONS, *SCHEDULE])
 def test_of_few_labelled_scans(cine_run, tmp_path, option):
     _refused(cine_run, tmp_path, "semi_supervised_segmentation", "train", option, method="self_paced")
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("self_paced", "temperature"),
+        *((method, option) for method in ("self_paced", "entropy") for option in LABELS if option != "temperature"),
+    ],
+)
+def test_of_meta_labels_by_every_method(cine_run, tmp_path, method, option):
+    _refused(cine_run, tmp_path, "semi_supervised_segmentation", "train", option, method=method)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +110,7 @@ def test_the_schedule_is_asked_of_the_loss_that_it_changes():
 def _refused(run, tmp_path, *words: str, **options: object) -> None:
     """The run ends with a refusal of the option, and neither its folder nor its store is there."""
     *names, option = words
-    value, message = {**OPTIONS, **SCHEDULE}[option]
+    value, message = {**OPTIONS, **LABELS, **SCHEDULE}[option]
     places = {"output_dir": str(tmp_path / "run"), "store_dir": str(tmp_path / "store")}
     with pytest.raises((RuntimeError, ValueError)) as caught:
         run(*names, **{**options, **places, option: value})
