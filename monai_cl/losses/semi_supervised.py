@@ -183,7 +183,7 @@ class SummedLoss(nn.Module):
         if not terms or len(terms) != len(weights):
             raise ValueError(f"terms and weights must be as many, at least one, got {len(terms)} and {len(weights)}")
         self.members = nn.ModuleList([MethodLoss(term) for term in terms])
-        self.weights = [check_number("unlabelled_weight", weight, zero=True) for weight in weights]
+        self.weights = [check_number("weights, unlabelled_weight", weight, zero=True) for weight in weights]
         self.factors = {"unlabelled": 1.0} if any(self.weights[1:]) else {}
         self.outputs = tuple(dict.fromkeys(name for term in terms for name in term.outputs))
         self.targets = tuple(dict.fromkeys(name for term in terms for name in term.targets))
