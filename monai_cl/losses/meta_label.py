@@ -102,7 +102,8 @@ class MetaLabelLoss(nn.Module):
         """The loss, a scalar; see the class for its arguments.
 
         Raises:
-            UserError: a pace that ends below log|P|, where no pair of a perfect cluster counts.
+            UserError: a pace that ends below log|P| of every class of several slices, where no pair of a perfect
+                cluster counts; asked of the first batch.
             ValueError: another number of tensors, and as `self_paced_loss`.
         """
         if len(tensors) != 2 * len(self._terms):
@@ -118,7 +119,7 @@ class MetaLabelLoss(nn.Module):
             found = _statistics(pairs, gamma, self.mode)
             if name not in self._checked and term.gamma is not None and term.weight:
                 self._checked.add(name)
-                _check_floor(name, [unit * value for value in term.gamma], floor=float(found["floor"]))
+                _check_floor(name, [unit * value for value in term.gamma], pairs, views=z.shape[1])
             self.diagnostics |= {f"{quantity}/{name}": value for quantity, value in found.items()}
         return torch.stack([self.weights[name] * term for name, term in self.terms.items()]).sum()
 
@@ -141,18 +142,27 @@ def _statistics(pairs: PositivePairs, gamma: float, mode: str) -> dict[str, floa
     return found
 
 
-def _check_floor(name: str, gamma: Sequence[float], *, floor: float) -> None:
-    """Refuse a γ1, and warn of a γ0, at which no pair of a perfect cluster counts."""
-    where, need = f"meta_labels.{name}.gamma", f"above log|P| = {floor:.2f}, the least loss of a perfect cluster"
-    if gamma[1] <= floor:
+def _check_floor(name: str, gamma: Sequence[float], pairs: PositivePairs, *, views: int) -> None:
+    """Refuse a γ1 at which no pair of a perfect cluster counts in any class; warn of a γ0 or γ1 that is so for one."""
+    counts = pairs.positive.sum(dim=1).tolist()
+    counts = [count for count in counts if count >= views]  # classes of several slices: the others hold no such pair
+    if not counts:
+        return
+    least, most = math.log(min(counts)), math.log(max(counts))
+    where, need = f"meta_labels.{name}.gamma", "above log|P| = {:.2f}, the least loss of a perfect cluster"
+    if gamma[1] <= least:
         raise UserError(
             where,
-            expected=f"a last value {need}",
+            expected=f"a last value {need.format(least)}",
             found=f"{gamma[1]:g}",
             remedy="raise it: the better a cluster, the fewer of its pairs would count",
         )
-    if gamma[0] <= floor and writes(None):
-        logger.warning("%s: starts at %g, which is not %s: few pairs count at first", where, gamma[0], need)
+    for verb, value, when in (("ends", gamma[1], "in the end"), ("starts", gamma[0], "at first")):
+        if value <= most:
+            if writes(None):
+                told = need.format(most) + (" of the largest class" if least < most else "")
+                logger.warning("%s: %s at %g, which is not %s: few pairs count %s", where, verb, value, told, when)
+            return
 
 
 def _term(entry: Mapping[str, Any]) -> _Term:
