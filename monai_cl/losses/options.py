@@ -1,4 +1,4 @@
-"""Options of a loss as a config hands them on, asked before any scan is prepared: numbers, and what meta-labels take."""
+"""Options of a loss as a config gives them, asked before a scan is prepared: numbers, and what meta-labels take."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 from monai_cl.errors import UserError
 
 
-def check_number(name: str, value: object, *, zero: bool = False) -> float:
+def check_number(name: str, value: Any, *, zero: bool = False) -> float:
     """A finite number above 0, or from 0; a text, null or a truth value is none.
 
     Args:
@@ -22,9 +22,9 @@ def check_number(name: str, value: object, *, zero: bool = False) -> float:
     Raises:
         UserError: anything else.
     """
-    if not (_is_number(value) and (value > 0 or zero and value == 0)):
+    if not (_is_number(value) and (value > 0 or (zero and value == 0))):
         _refuse(name, f"a number {'from' if zero else 'above'} 0", value)
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def check_meta_labels(meta_labels: object, *, targets: Sequence[str] = ()) -> None:
@@ -70,7 +70,7 @@ def _is_pace(value: Any) -> bool:
     return pair and all(map(_is_number, value)) and 0 < value[0] <= value[1]
 
 
-def _refuse(where: str, expected: str, found: object) -> None:
+def _refuse(where: str, expected: str, found: object) -> NoReturn:
     remedy = None
     for value in found if isinstance(found, (list, tuple)) else [found]:
         try:
