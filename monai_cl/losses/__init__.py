@@ -54,6 +54,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "prediction_entropy",
             "slice_segmentation_loss",
         ),
+        "options": ("check_meta_labels",),
         "gather": ("GatheredLoss", "gather_with_gradient"),
         "kernels": (
             "log_gaussian_kernel",

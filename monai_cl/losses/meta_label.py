@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.errors import UserError
+from monai_cl.losses.options import check_meta_labels, check_number
 from monai_cl.losses.self_paced import MODES, PositivePairs, pace, positive_pairs, self_paced_minimum
 from monai_cl.processes import writes
+from monai_cl.switches import is_switched_on
 
 logger = logging.getLogger(__name__)
 UNITS = ("absolute", "log_pairs")
@@ -40,8 +42,8 @@ class MetaLabelLoss(nn.Module):
     sets from its iteration, so that a resumed run goes on at the pace of an uninterrupted one.
 
     Args:
-        meta_labels: name -> ``weight`` λ (1) and ``gamma``: (γ0, γ1), or None for no self-pacing (γ = ∞). Other entries
-            say where the label comes from and are not looked at.
+        meta_labels: name -> ``weight`` λ (1) and ``gamma``: (γ0, γ1), or None for no self-pacing (γ = ∞). The other
+            keys, which say where the label comes from, are those of `monai_cl.data.meta_labels_of`.
         mode: ``linear`` or ``hard``, see `self_paced_weight`.
         pace_power: p, see `pace`.
         temperature: τ.
@@ -59,7 +61,8 @@ class MetaLabelLoss(nn.Module):
             anchor, ``dead_pairs`` (share with w = 0).
 
     Raises:
-        ValueError: no meta-label, all weights 0, an option out of its range.
+        UserError: a key that no meta-label has, a value of another kind or out of its range.
+        ValueError: no meta-label, all weights 0, an unknown mode or unit.
     """
 
     gathers = True
@@ -79,17 +82,17 @@ class MetaLabelLoss(nn.Module):
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         if gamma_unit not in UNITS:
             raise ValueError(f"gamma_unit must be one of {', '.join(UNITS)}, got {gamma_unit!r}")
-        for name, value in (("pace_power", pace_power), ("temperature", temperature)):
-            if not value > 0:
-                raise ValueError(f"{name} must be > 0, got {value}")
-        self._terms = {name: _term(name, **dict(entry)) for name, entry in meta_labels.items()}
+        check_meta_labels(meta_labels)
+        self._terms = {name: _term(entry) for name, entry in meta_labels.items()}
         if not any(term.weight for term in self._terms.values()):
             raise ValueError(f"meta_labels must have one with a weight > 0, got {dict(meta_labels)}")
         self.outputs = tuple(f"embedding_{name}" for name in self._terms)
         self.targets = tuple(f"label_{name}" for name in self._terms)
         self.weights = {name: term.weight for name, term in self._terms.items()}
-        self.mode, self.pace_power, self.temperature = mode, float(pace_power), float(temperature)
-        self.rescale, self.gamma_unit = bool(rescale), gamma_unit
+        self.mode, self.gamma_unit = mode, gamma_unit
+        self.pace_power = check_number("pace_power", pace_power)
+        self.temperature = check_number("temperature", temperature)
+        self.rescale = is_switched_on("rescale", rescale)
         self.progress = 0.0
         self.terms: dict[str, Tensor] = {}
         self.diagnostics: dict[str, float | Tensor] = {}
@@ -99,7 +102,8 @@ class MetaLabelLoss(nn.Module):
         """The loss, a scalar; see the class for its arguments.
 
         Raises:
-            UserError: a pace that ends below log|P|, where no pair of a perfect cluster counts.
+            UserError: a pace that ends below log|P| of every class of several slices, where no pair of a perfect
+                cluster counts; asked of the first batch.
             ValueError: another number of tensors, and as `self_paced_loss`.
         """
         if len(tensors) != 2 * len(self._terms):
@@ -115,7 +119,7 @@ class MetaLabelLoss(nn.Module):
             found = _statistics(pairs, gamma, self.mode)
             if name not in self._checked and term.gamma is not None and term.weight:
                 self._checked.add(name)
-                _check_floor(name, [unit * value for value in term.gamma], floor=float(found["floor"]))
+                _check_floor(name, [unit * value for value in term.gamma], pairs, views=z.shape[1])
             self.diagnostics |= {f"{quantity}/{name}": value for quantity, value in found.items()}
         return torch.stack([self.weights[name] * term for name, term in self.terms.items()]).sum()
 
@@ -138,25 +142,29 @@ def _statistics(pairs: PositivePairs, gamma: float, mode: str) -> dict[str, floa
     return found
 
 
-def _check_floor(name: str, gamma: Sequence[float], *, floor: float) -> None:
-    """Refuse a γ1, and warn of a γ0, at which no pair of a perfect cluster counts."""
-    where, need = f"meta_labels.{name}.gamma", f"above log|P| = {floor:.2f}, the least loss of a perfect cluster"
-    if gamma[1] <= floor:
+def _check_floor(name: str, gamma: Sequence[float], pairs: PositivePairs, *, views: int) -> None:
+    """Refuse a γ1 at which no pair of a perfect cluster counts in any class; warn of a γ0 or γ1 that is so for one."""
+    counts = pairs.positive.sum(dim=1).tolist()
+    counts = [count for count in counts if count >= views]  # classes of several slices: the others hold no such pair
+    if not counts:
+        return
+    least, most = math.log(min(counts)), math.log(max(counts))
+    where, need = f"meta_labels.{name}.gamma", "above log|P| = {:.2f}, the least loss of a perfect cluster"
+    if gamma[1] <= least:
         raise UserError(
             where,
-            expected=f"a last value {need}",
+            expected=f"a last value {need.format(least)}",
             found=f"{gamma[1]:g}",
             remedy="raise it: the better a cluster, the fewer of its pairs would count",
         )
-    if gamma[0] <= floor and writes(None):
-        logger.warning("%s: starts at %g, which is not %s: few pairs count at first", where, gamma[0], need)
+    for verb, value, when in (("ends", gamma[1], "in the end"), ("starts", gamma[0], "at first")):
+        if value <= most:
+            if writes(None):
+                told = need.format(most) + (" of the largest class" if least < most else "")
+                logger.warning("%s: %s at %g, which is not %s: few pairs count %s", where, verb, value, told, when)
+            return
 
 
-def _term(name: str, *, weight: float = 1.0, gamma: Sequence[float] | None = None, **_: Any) -> _Term:
-    if not weight >= 0 or math.isinf(weight):
-        raise ValueError(f"meta_labels.{name}.weight must be >= 0, got {weight}")
-    if gamma is None:
-        return _Term(float(weight), None)
-    if isinstance(gamma, str) or not isinstance(gamma, Sequence) or len(gamma) != 2 or not all(g > 0 for g in gamma):
-        raise ValueError(f"meta_labels.{name}.gamma must be two numbers > 0 or null, got {gamma!r}")
-    return _Term(float(weight), (float(gamma[0]), float(gamma[1])))
+def _term(entry: Mapping[str, Any]) -> _Term:
+    gamma = entry.get("gamma")
+    return _Term(float(entry.get("weight", 1.0)), None if gamma is None else (float(gamma[0]), float(gamma[1])))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.losses.method_loss import DeclaredLoss, MethodLoss
+from monai_cl.losses.options import check_number
 from monai_cl.losses.segmentation import NOT_ANNOTATED
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 
@@ -105,15 +106,16 @@ class SliceSegmentationLoss(nn.Module):
 
     Args:
         dice_weight: weight of the soft Dice loss; 0: cross-entropy alone.
+
+    Raises:
+        UserError: a weight below 0, or that is no finite number.
     """
 
     outputs, targets, gathers = ("logits",), ("mask",), True
 
     def __init__(self, *, dice_weight: float = 0.0) -> None:
         super().__init__()
-        if not dice_weight >= 0:
-            raise ValueError(f"dice_weight must be >= 0, got {dice_weight}")
-        self.dice_weight = float(dice_weight)
+        self.dice_weight = check_number("dice_weight", dice_weight, zero=True)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         return slice_segmentation_loss(logits, mask, dice_weight=self.dice_weight)
@@ -170,7 +172,8 @@ class SummedLoss(nn.Module):
         terms: name of the loss's class -> its value in the last call, before its weight.
 
     Raises:
-        ValueError: no term, other numbers of terms and weights, a negative weight.
+        UserError: a weight below 0, or that is no finite number.
+        ValueError: no term, other numbers of terms and weights.
     """
 
     gathers = False
@@ -179,10 +182,8 @@ class SummedLoss(nn.Module):
         super().__init__()
         if not terms or len(terms) != len(weights):
             raise ValueError(f"terms and weights must be as many, at least one, got {len(terms)} and {len(weights)}")
-        if not all(weight >= 0 for weight in weights):
-            raise ValueError(f"weights must be >= 0, got {list(weights)}")
         self.members = nn.ModuleList([MethodLoss(term) for term in terms])
-        self.weights = [float(weight) for weight in weights]
+        self.weights = [check_number("weights, unlabelled_weight", weight, zero=True) for weight in weights]
         self.factors = {"unlabelled": 1.0} if any(self.weights[1:]) else {}
         self.outputs = tuple(dict.fromkeys(name for term in terms for name in term.outputs))
         self.targets = tuple(dict.fromkeys(name for term in terms for name in term.targets))

@@ -17,7 +17,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_cl.cli.commands import main
 from monai_cl.data import read_dicom_seg, read_results
-from monai_cl.engines import embed
+from monai_cl.engines import MethodParts, embed
 from monai_cl.engines.launch.method_parts import method_files
 from tests.bundles.cine_runs import NETWORK
 from tests.bundles.workflow import (
@@ -40,6 +40,15 @@ METHODS = sorted(FILES)
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_weight_of_0_leaves_supervision_alone(method):
+    given = {"temperature": 0.1, "mode": "linear", "pace_power": 0.5, "gamma_unit": "absolute", "rescale": False}
+    given |= {"meta_labels": {"patient": {}}, "dice_weight": 0.0, "unlabelled_weight": 0}
+    loss = MethodParts(method, bundle_root=BUNDLES / BUNDLE, given=given)["criterion"]
+    assert loss.weights == [1.0] + [0.0] * (len(loss.members) - 1)
+    assert not loss.factors
 
 
 @pytest.fixture(scope="module")

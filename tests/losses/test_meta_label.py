@@ -91,6 +91,29 @@ def test_a_pace_below_the_floor_is_refused_or_told(caplog):
     assert loss.diagnostics["dead_pairs/phase"] == 1
 
 
+@pytest.mark.parametrize(
+    ("labels", "gamma", "message"),
+    [
+        ([0] * 15 + [*range(1, 16)], [2.9, 3.0], "expected a last value above log|P| = 3.37"),  # log 29; single ones
+        ([0] * 15 + [-1] * 15, [2.9, 3.0], "expected a last value above log|P| = 3.37"),
+        ([0] * 15 + [1] * 2, [2.9, 3.0], "ends at 3, which is not above log|P| = 3.37, the least loss of a perfect cl"),
+        ([0] * 15 + [1] * 2, [2.9, 9], "starts at 2.9, which is not above log|P| = 3.37, the least loss of a perfect"),
+        ([0] * 15 + [1] * 2, [3.5, 9], None),
+        ([*range(17)], [0.1, 0.2], None),
+    ],
+)
+def test_the_floor_is_that_of_the_classes_not_of_their_mean(labels, gamma, message, caplog):
+    loss, found = MetaLabelLoss({"site": {"gamma": gamma}}), []
+    with caplog.at_level(logging.WARNING):
+        try:
+            loss(torch.ones(len(labels), V, F), torch.tensor(labels))
+        except UserError as error:
+            found.append(str(error))
+    found += [record.message for record in caplog.records]
+    assert len(found) == (message is not None)
+    assert all(message in text for text in found)
+
+
 def test_a_pace_in_units_of_the_batch_is_the_papers_for_the_papers_batch():
     z, labels = torch.randn(30, 2, 4), torch.arange(30) % 3
     for unit in ("absolute", "log_pairs"):
@@ -106,12 +129,9 @@ def test_a_pace_in_units_of_the_batch_is_the_papers_for_the_papers_batch():
     [
         ({"meta_labels": {}}, "meta_labels must have one with a weight > 0"),
         ({"meta_labels": {"patient": {"weight": 0}}}, "meta_labels must have one with a weight > 0"),
-        ({"meta_labels": {"patient": {"weight": -1}}}, "meta_labels.patient.weight must be >= 0, got -1"),
-        ({"meta_labels": {"patient": {"gamma": 5}}}, "meta_labels.patient.gamma must be two numbers > 0 or null"),
-        ({"meta_labels": {"patient": {"gamma": [0, 5]}}}, "meta_labels.patient.gamma must be two numbers > 0 or null"),
         ({"mode": "soft"}, "mode must be one of linear, hard, got 'soft'"),
-        ({"temperature": 0}, "temperature must be > 0, got 0"),
-        ({"pace_power": 0}, "pace_power must be > 0, got 0"),
+        ({"temperature": 0}, "temperature: expected a number above 0, found 0"),
+        ({"pace_power": 0}, "pace_power: expected a number above 0, found 0"),
         ({"gamma_unit": "nats"}, "gamma_unit must be one of absolute, log_pairs, got 'nats'"),
     ],
 )

@@ -122,8 +122,8 @@ def test_a_sum_feeds_its_terms_by_name():
 def test_wrong_sums_are_named():
     with pytest.raises(ValueError, match="terms and weights must be as many, at least one, got 1 and 2"):
         SummedLoss([EntropyLoss()], [1, 2])
-    with pytest.raises(ValueError, match="weights must be >= 0"):
+    with pytest.raises(ValueError, match="unlabelled_weight: expected a number from 0, found -1"):
         SummedLoss([EntropyLoss()], [-1])
-    with pytest.raises(ValueError, match="dice_weight must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="dice_weight: expected a number from 0, found -1"):
         SliceSegmentationLoss(dice_weight=-1)
     assert ConsistencyLoss().outputs == ("probabilities", "expected")

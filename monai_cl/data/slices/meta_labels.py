@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def meta_labels_of(
         seed: of what is shuffled.
 
     Returns:
-        name -> (len(slices),) int64; -1 where an item lacks the field or has null.
+        name -> (len(slices),) int64; -1 where an item lacks the field, or has null, nan or an empty text.
 
     Raises:
         UserError: a field that no item has, or whose values are lists or objects; as `slice_parts`.
@@ -162,10 +163,18 @@ def _value(volume: SliceVolume, item: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def _numbers(values: Sequence[Any], field: str) -> np.ndarray:
-    """0, 1, … by the order of the values' texts, -1 for None."""
-    known = sorted({str(value) for value in values if value is not None})
-    absent = sum(value is None for value in values)
+def _text(value: Any) -> str | None:
+    """What values are compared by: 1, 1.0 and "1 " are one; None of null, nan and an empty text."""
+    if isinstance(value, float):
+        value = None if math.isnan(value) else int(value) if value.is_integer() else value
+    return None if value is None else str(value).strip() or None
+
+
+def _numbers(given: Sequence[Any], field: str) -> np.ndarray:
+    """0, 1, … by the order of the values' texts, -1 for what is missing."""
+    values = [_text(value) for value in given]
+    known = sorted({value for value in values if value is not None})
+    absent = values.count(None)
     if not known:
         raise UserError(
             f"meta-label {field}",
@@ -175,7 +184,10 @@ def _numbers(values: Sequence[Any], field: str) -> np.ndarray:
         )
     if absent:
         logger.warning(
-            "meta-label %s: %d of %d scans have none: each is a class of its own", field, absent, len(values)
+            "meta-label %s: %d of %d scans have none: each of their slices is a class of its own",
+            field,
+            absent,
+            len(values),
         )
     number = {value: i for i, value in enumerate(known)}
-    return np.array([UNKNOWN if value is None else number[str(value)] for value in values], dtype=np.int64)
+    return np.array([UNKNOWN if value is None else number[value] for value in values], dtype=np.int64)

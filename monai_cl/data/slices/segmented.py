@@ -102,9 +102,11 @@ def labelled_items(items: Sequence[Mapping[str, Any]], chosen: float | Sequence[
         seed: of the choice.
 
     Raises:
-        UserError: more scans than have a label, an id that does not exist or has no label.
+        UserError: neither a number nor a list, more scans than have a label, an id that does not exist or has no label.
     """
     able = [dict(item) for item in items if item.get("label")]
+    if isinstance(chosen, bool) or not isinstance(chosen, (int, float, list, tuple)):
+        raise UserError("labelled_scans", expected="a number of scans, or a list of their ids", found=f"{chosen!r}")
     if not isinstance(chosen, (int, float)):
         of_id = {str(item["id"]): item for item in able}
         unknown = [name for name in chosen if str(name) not in of_id]

@@ -9,6 +9,7 @@ import numpy as np
 
 from monai_cl.data import CTSlices, DataList, MetaLabelledSlices, PartSampler, meta_labels_of, slice_parts
 from monai_cl.engines.slices.data import PatientSlices
+from monai_cl.losses import check_meta_labels
 
 _LABEL = "label_"
 
@@ -41,13 +42,10 @@ def part_slices(
         world_size: processes; None: of this run.
 
     Raises:
-        UserError: a field that no scan has, a part that no scan has.
-        ValueError: a target that is no meta-label.
+        UserError: as `check_meta_labels`; a field that no scan has, a part that no scan has.
     """
     names = [target.removeprefix(_LABEL) for target in targets]
-    unknown = [name for name in names if name not in meta_labels]
-    if unknown:
-        raise ValueError(f"meta_labels must have {unknown[0]}, which the method takes, got {', '.join(meta_labels)}")
+    check_meta_labels(meta_labels, targets=targets)
     wanted = {name: meta_labels[name] for name in names}
     labels = meta_labels_of(slices, data_list.items(split), wanted, seed=seed)
     parts = int(meta_labels.get("position", {}).get("parts", 3)) if parts is None else parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from monai.networks.nets.basic_unet import Down, TwoConv
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from monai_cl.networks.transfer import TransferReport, compare_weights
 FEATURES = (16, 32, 64, 128, 256, 16)
 ACTIVATION = ("relu", {"inplace": True})
 _BACKBONE = "backbone."
+_ESCAPED = "label:"
 
 
 class UNetEncoder(nn.Module):
@@ -64,6 +66,38 @@ def projector(features: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(features, features), nn.LeakyReLU(0.01), nn.Linear(features, features))
 
 
+def projectors(names: Sequence[str], features: int) -> nn.ModuleDict:
+    """A `projector` for each meta-label, whatever its name, see `embeddings`.
+
+    Torch refuses a dot and the names of its own methods, such as ``type``; in the state dict these, and these alone, so
+    that earlier files load, are written ``label:type``.
+
+    Args:
+        names: of the meta-labels.
+        features: F of the representation.
+    """
+    return nn.ModuleDict({_key(name): projector(features) for name in names})
+
+
+def embeddings(heads: nn.ModuleDict, representation: Tensor) -> dict[str, Tensor]:
+    """``embedding_<name>`` (…, F) of a representation (…, F) for each meta-label.
+
+    Args:
+        heads: from `projectors`.
+        representation: of slices or of their views.
+    """
+    return {f"embedding_{_name(key)}": in_full_precision(head, representation) for key, head in heads.items()}
+
+
+def _key(name: str) -> str:
+    taken = "." in name or hasattr(nn.ModuleDict(), name) or name.startswith(_ESCAPED)
+    return _ESCAPED + name.replace("%", "%25").replace(".", "%2E") if taken else name
+
+
+def _name(key: str) -> str:
+    return unquote(key.removeprefix(_ESCAPED)) if key.startswith(_ESCAPED) else key
+
+
 class MetaLabelNet(ProjectedEncoder):
     """An encoder and one `projector` for each meta-label.
 
@@ -81,7 +115,7 @@ class MetaLabelNet(ProjectedEncoder):
     def __init__(self, encoder: SliceEncoder, names: Sequence[str]) -> None:
         if not names:
             raise ValueError("names must hold at least one meta-label")
-        super().__init__(encoder, nn.ModuleDict({name: projector(encoder.representation_size) for name in names}))
+        super().__init__(encoder, projectors(names, encoder.representation_size))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Encode slices.
@@ -92,10 +126,9 @@ class MetaLabelNet(ProjectedEncoder):
         Returns:
             ``representation`` (…, F), and ``embedding_<name>`` (…, F) for each meta-label.
         """
-        found = {"representation": self.represent(images)}
-        for name, head in self.head.named_children():
-            found[f"embedding_{name}"] = in_full_precision(head, found["representation"])
-        return found
+        representation = self.represent(images)
+        assert isinstance(self.head, nn.ModuleDict)  # as the constructor made it
+        return {"representation": representation, **embeddings(self.head, representation)}
 
 
 def load_unet_encoder(network: nn.Module, path: str | Path) -> TransferReport:

@@ -15,7 +15,7 @@ from monai_cl.errors import UserError
 from monai_cl.networks.momentum import HostCount, follow
 from monai_cl.networks.projected import in_full_precision
 from monai_cl.networks.transfer import compare_weights, read_weights
-from monai_cl.networks.unet.encoder import ACTIVATION, FEATURES, load_unet_encoder, projector
+from monai_cl.networks.unet.encoder import ACTIVATION, FEATURES, embeddings, load_unet_encoder, projectors
 
 _UNET = "unet."
 
@@ -124,7 +124,7 @@ class SemiSupervisedUNet(nn.Module):
         super().__init__()
         self.unet = unet
         features = unet.representation_size
-        self.projectors = nn.ModuleDict({name: projector(features) for name in meta_labels})
+        self.projectors = projectors(meta_labels, features)
         self.clusters = nn.ModuleList(
             [nn.Linear(features, clusters[1]) for _ in range(clusters[0])] if clusters else []
         )
@@ -168,8 +168,7 @@ class SemiSupervisedUNet(nn.Module):
                 found[key] = torch.stack([in_full_precision(h, pooled[name]).softmax(-1) for h in self.clusters], dim=1)
         if "views" in parts:
             found["representation"] = pooled["views"].unflatten(0, inputs["views"].shape[:2])
-            for name, head in self.projectors.items():
-                found[f"embedding_{name}"] = in_full_precision(head, found["representation"])
+            found |= embeddings(self.projectors, found["representation"])
         return found
 
     def _expected(self, inputs: Mapping[str, Tensor], logits: Mapping[str, Tensor]) -> Tensor:

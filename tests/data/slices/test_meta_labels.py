@@ -90,10 +90,19 @@ def test_fields_of_items_and_of_their_meta_are_numbered_by_value_and_unknown_one
         "phase": [1, -1, 0],
         "grade": [-1, 1, 0],
     }
-    assert "meta-label phase: 1 of 3 scans have none: each is a class of its own" in caplog.text
+    assert "meta-label phase: 1 of 3 scans have none: each of their slices is a class of its own" in caplog.text
     item = MetaLabelledSlices(slices, found)[12]
     assert (item["label_position"].item(), item["label_phase"].item(), item["label_grade"].item()) == (0, 0, 0)
     assert item["image"].shape == (1, 24, 24)
+
+
+def test_equal_values_are_one_class_however_written_and_empty_ones_are_missing(tmp_path):
+    sites = [1, 1.0, "1 ", "", "  ", float("nan"), None, "A", "a", " a"]
+    slices, items = scans(tmp_path, *({"meta": {"site": site}} for site in sites))
+    found = meta_labels_of(slices, items, {"site": {}})["site"]
+    assert found[::6].tolist() == [0, 0, 0, -1, -1, -1, -1, 1, 2, 2]
+    with pytest.raises(UserError, match=r"meta-label name: expected items with 'name'.* found none among 10"):
+        meta_labels_of(slices, [{**item, "name": " "} for item in items], {"name": {}})
 
 
 def test_parts_are_counted_over_the_whole_scan_also_where_few_slices_are_kept(tmp_path):

@@ -102,5 +102,10 @@ def test_labelled_scans_are_nested_of_different_patients_first_and_named_if_wish
     assert labelled_items(items(6), 2.0, seed=3) == labelled_items(items(6), 2, seed=3)  # as a command line may say it
     with pytest.raises(UserError, match="labelled_scans: expected 1 to 10, the training scans with a label, found 11"):
         labelled_items(items(6), 11, seed=0)
+    for chosen in (None, True, "p3_ED"):
+        with pytest.raises(
+            UserError, match=f"labelled_scans: expected a number of scans, or a list .* found {chosen!r}"
+        ):
+            labelled_items(items(6), chosen, seed=0)
     with pytest.raises(UserError, match="expected ids of training scans with a label, found p0_ED"):
         labelled_items(items(6), ["p0_ED"], seed=0)

@@ -56,6 +56,20 @@ def test_views_go_through_a_projector_for_each_label():
     torch.testing.assert_close(found["embedding_position"][:, 0], alone["embedding_position"])
 
 
+def test_any_field_of_a_list_names_a_meta_label_and_plain_names_stay_as_earlier_files_have_them():
+    names = ("type", "half", "values", "training", "a.b", "a%2Eb", "label:type", "phase")
+    network = net(names).eval()
+    with torch.no_grad():
+        found = network(torch.rand(1, 1, 32, 32))
+    assert found.keys() == {"representation", *(f"embedding_{name}" for name in names)}
+    again = net(names)
+    again.load_state_dict(network.state_dict())
+    assert len(network.head) == len(names)
+    assert "head.phase.0.weight" in network.state_dict()
+    assert "head.a%2Eb.0.weight" in network.state_dict()
+    assert "head.label:a%2Eb.0.weight" in network.state_dict()
+
+
 def test_the_encoder_goes_into_a_unet_and_the_way_up_stays(tmp_path):
     network, target = net(), unet()
     torch.save(network.state_dict(), tmp_path / "model.pt")

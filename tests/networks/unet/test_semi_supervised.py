@@ -46,6 +46,12 @@ def test_slices_in_a_tensor_give_logits_and_a_batch_what_its_losses_take():
     assert found["embedding_position"].shape == found["representation"].shape == (3, 2, 16)
 
 
+def test_any_field_of_a_list_names_a_meta_label():
+    names = ("type", "half", "a.b", "position")
+    found = net(meta_labels=names)({"labelled": X, "views": torch.rand(2, 2, 1, 32, 32)})
+    assert {f"embedding_{name}" for name in names} <= found.keys()
+
+
 def test_in_training_all_slices_share_the_statistics_of_one_pass():
     network = net().train()
     network({"labelled": X, "plain": U})
