@@ -18,8 +18,6 @@ from monai_cl.errors import UserError
 logger = logging.getLogger(__name__)
 POSITION, PATIENT = "position", "patient"
 UNKNOWN = -1
-# slices this much further apart than their pixels are the scan's own direction
-_THICK = 1.5
 
 
 def position_parts(affine: np.ndarray, count: int, parts: int) -> np.ndarray:
@@ -52,9 +50,6 @@ def slice_parts(slices: CTSlices, parts: int) -> np.ndarray:
 
     Returns:
         (len(slices),) int64.
-
-    Raises:
-        UserError: a scan whose slices lie along another axis than the body's.
     """
     return np.concatenate([_parts(slices, volume, parts) for volume in slices.volumes])
 
@@ -80,7 +75,7 @@ def meta_labels_of(
         name -> (len(slices),) int64; -1 where an item lacks the field or has null.
 
     Raises:
-        UserError: a field that no item has, or whose values are lists or objects; as `slice_parts`.
+        UserError: a field that no item has, or whose values are lists or objects.
         ValueError: ``parts`` below 1, ``shuffled`` outside [0, 1].
     """
     if len(items) != len(slices.volumes):
@@ -140,14 +135,6 @@ class MetaLabelledSlices(Dataset):
 
 def _parts(slices: CTSlices, volume: SliceVolume, parts: int) -> np.ndarray:
     entry = slices.store.entry(volume.key)
-    thickest = int(np.argmax(entry.spacing))
-    if entry.spacing[thickest] > _THICK * entry.spacing[2]:
-        raise UserError(
-            f"patient {volume.patient}: {volume.id}",
-            expected="slices along the body axis (third axis in RAS)",
-            found=f"slices along axis {'xyz'[thickest]}: spacing {tuple(round(s, 2) for s in entry.spacing)} mm",
-            remedy="write the scan with its slices along z, its short axis as z for a stack through the heart",
-        )
     return position_parts(entry.affine, entry.shape[2], parts)[volume.slices]
 
 

@@ -104,3 +104,12 @@ def test_labelled_scans_are_nested_of_different_patients_first_and_named_if_wish
         labelled_items(items(6), 11, seed=0)
     with pytest.raises(UserError, match="expected ids of training scans with a label, found p0_ED"):
         labelled_items(items(6), ["p0_ED"], seed=0)
+
+
+def test_a_stack_along_another_axis_is_refused_by_the_inferer_which_names_the_scan():
+    """Validation, evaluation, inference and serving go through it."""
+    scan = volume()
+    scan.affine = torch.diag(torch.tensor([8.0, 1.0, 1.0, 1.0], dtype=torch.float64))[None]
+    scan.meta["filename_or_obj"] = ["/data/stack.nii.gz"]
+    with pytest.raises(UserError, match=r"^/data/stack.nii.gz: expected slices along .* found slices along x, "):
+        SliceWiseInferer(size=16)(scan, lambda x: x)
