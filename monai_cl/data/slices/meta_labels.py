@@ -17,6 +17,7 @@ from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
 POSITION, PATIENT = "position", "patient"
+PARTS = 3
 UNKNOWN = -1
 
 
@@ -82,15 +83,37 @@ def meta_labels_of(
         raise ValueError(f"items must be those of {len(slices.volumes)} volumes, got {len(items)}")
     found = {}
     for name, entry in meta_labels.items():
-        field = entry.get("field") or name
+        field = _field(name, entry)
         if field == POSITION:
-            found[name] = slice_parts(slices, int(entry.get("parts", 3)))
+            found[name] = slice_parts(slices, int(entry.get("parts", PARTS)))
         else:
             of_scan = _numbers([_value(volume, item, field) for volume, item in zip(slices.volumes, items)], field)
             found[name] = np.repeat(of_scan, [len(volume.slices) for volume in slices.volumes])
         if shuffled := float(entry.get("shuffled") or 0):
             found[name] = shuffle_labels(found[name], shuffled, seed=seed)
     return found
+
+
+def position_count(meta_labels: Mapping[str, Mapping[str, Any]]) -> int:
+    """Parts of a scan that the meta-labels of the position have, whatever their names; 3 where there is none.
+
+    Args:
+        meta_labels: see `meta_labels_of`.
+
+    Raises:
+        UserError: two of them with different numbers of parts.
+    """
+    parts = {
+        name: int(entry.get("parts", PARTS)) for name, entry in meta_labels.items() if _field(name, entry) == POSITION
+    }
+    if len(set(parts.values())) > 1:
+        raise UserError(
+            "meta_labels",
+            expected="one number of parts for all labels of the position: a batch has a slice of each",
+            found=", ".join(f"{name}: {count}" for name, count in parts.items()),
+            remedy="give both the same parts, or leave one out",
+        )
+    return next(iter(parts.values()), PARTS)
 
 
 def shuffle_labels(labels: np.ndarray, share: float, *, seed: int) -> np.ndarray:
@@ -131,6 +154,10 @@ class MetaLabelledSlices(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """As `CTSlices`, with the meta-labels."""
         return {**self.slices[index], **{key: own[index] for key, own in self.labels.items()}}
+
+
+def _field(name: str, entry: Mapping[str, Any]) -> str:
+    return str(entry.get("field") or name)
 
 
 def _parts(slices: CTSlices, volume: SliceVolume, parts: int) -> np.ndarray:
