@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import permutations
 
 import nibabel
 import numpy as np
@@ -36,7 +35,7 @@ def test_axial_slices_of_any_distance_are_taken(spacing, tmp_path):
     assert slice_parts(slices, 3).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("spacing", sorted(set(permutations((1.0, 1.0, 8.0))) - {(1.0, 1.0, 8.0)}) + [(3.0, 0.9, 1.1)])
+@pytest.mark.parametrize("spacing", [(8.0, 1.0, 1.0), (1.0, 8.0, 1.0), (3.0, 0.9, 1.1)])
 def test_a_stack_along_another_axis_is_refused_wherever_slices_are_chosen(spacing, tmp_path):
     affine = np.diag([*spacing, 1.0])
     axis = "xyz"[int(np.argmax(spacing))]
