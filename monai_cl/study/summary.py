@@ -6,7 +6,7 @@ import csv
 import functools
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -138,11 +138,9 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
     measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
     means, differences = {}, {}
     patients, drawn = _patients(measured, study, expansion, folder)
-    mean, difference = (
-        (auc_mean, auc_gain)
-        if study.measure.metric == AUC
-        else (mean_of, functools.partial(difference_of, patients=patients))
-    )
+    is_auc = study.measure.metric == AUC
+    mean: Callable[..., Mean] = auc_mean if is_auc else mean_of
+    difference: Callable[..., Difference] = auc_gain if is_auc else functools.partial(difference_of, patients=patients)
     for label, column in study.columns.items():
         values = {arm: _values(arm, column, measured, study, expansion, folder) for arm in study.arms}
         means |= {(arm, label): mean(found) for arm, found in values.items()}

@@ -62,7 +62,7 @@ def mean_of(values: Values) -> Mean:
     return Mean(float(np.mean(means)), deviation, len(means), len(cases))
 
 
-def difference_of(arm: Values, control: Values, patients: Mapping[Hashable, Hashable] | None = None) -> Difference:
+def difference_of(arm: Values, control: Values, patients: Mapping[Any, Hashable] | None = None) -> Difference:
     """Paired difference of two arms.
 
     Args:
