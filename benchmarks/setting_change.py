@@ -2,7 +2,8 @@
 
     python benchmarks/setting_change.py table.jsonl --start "0 %" --control "gamma = infinity"
 
-Pairs are of the same seed and case; intervals are the studies' own (95 % bootstrap over seeds and cases); in brackets
+Pairs are of the same seed and case; intervals are the studies' own (95 % bootstrap over seeds and
+patients, or cases where the file does not say the patients); in brackets
 wins and losses. The file is that of ``python -m monai_cl study table``.
 """
 
@@ -24,7 +25,8 @@ def main() -> None:
     parser.add_argument("--start", required=True, help="the setting that changes are counted from")
     parser.add_argument("--control", required=True, help="the arm whose change the others' are compared with")
     options = parser.parse_args()
-    for text, found in changes(read_places(options.file), start=options.start, control=options.control).items():
+    places, patients = read_places(options.file), patients_of(options.file)
+    for text, found in changes(places, start=options.start, control=options.control, patients=patients).items():
         low, high = found.interval or (np.nan, np.nan)
         print(f"{text}: {found.mean:+.1f} [{low:+.1f}, {high:+.1f}] ({found.wins} : {found.losses})")
 
@@ -42,16 +44,25 @@ def read_places(file: Path) -> dict[tuple[str, str], Values]:
     return places
 
 
-def changes(places: dict[tuple[str, str], Values], *, start: str, control: str) -> dict[str, Difference]:
+def patients_of(file: Path) -> dict[str, str] | None:
+    """Case -> patient; None where they are not all known."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    found = {case["id"]: case.get("patient") for row in rows for case in row["per_case"]}
+    return None if None in found.values() else found
+
+
+def changes(
+    places: dict[tuple[str, str], Values], *, start: str, control: str, patients: dict[str, str] | None = None
+) -> dict[str, Difference]:
     """Change of every arm from one setting to each other, and that change over the control's."""
     found = {}
     for arm, setting in places:
         if setting == start:
             continue
-        found[f"{arm}, {setting} over {start}"] = difference_of(places[arm, setting], places[arm, start])
+        found[f"{arm}, {setting} over {start}"] = difference_of(places[arm, setting], places[arm, start], patients)
         if arm != control:
             own, other = (_minus(places[name, setting], places[name, start]) for name in (arm, control))
-            found[f"that change, {arm} over {control}, {setting}"] = difference_of(own, other)
+            found[f"that change, {arm} over {control}, {setting}"] = difference_of(own, other, patients)
     return found
 
 

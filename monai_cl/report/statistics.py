@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,28 +120,41 @@ def _wilcoxon(differences: np.ndarray) -> float:
     return float(wilcoxon(np.round(differences, 12)).pvalue)
 
 
-def nested_interval(differences: np.ndarray) -> tuple[float, float] | None:
-    """95 % percentile bootstrap interval of the mean of paired differences: seeds are resampled, and cases within them.
+def nested_interval(differences: np.ndarray, patients: Sequence[Hashable] | None = None) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of the mean of paired differences: seeds are resampled, and patients in them.
 
     Args:
         differences: (seeds, cases); nan where a case has no pair for a seed.
+        patients: of each case; all cases of a drawn patient come along. None: each case is a patient of its own.
 
     Returns:
-        the interval; None with fewer than `MINIMUM_PAIRS` pairs.
+        the interval; None with fewer than `MINIMUM_PAIRS` pairs of a seed and a patient.
+
+    Raises:
+        ValueError: not a patient for each case.
     """
-    if np.isfinite(differences).sum() < MINIMUM_PAIRS:
+    seeds, cases = differences.shape
+    patients = range(cases) if patients is None else patients
+    if len(patients) != cases:
+        raise ValueError(f"expected a patient of each of {cases} cases, got {len(patients)}")
+    number = {patient: i for i, patient in enumerate(dict.fromkeys(patients))}
+    columns_of = np.array([number[patient] for patient in patients])
+    sums, counts = np.zeros((2, seeds, len(number)))
+    known = np.isfinite(differences)
+    for found, values in ((sums, np.where(known, differences, 0.0)), (counts, known)):
+        np.add.at(found, (slice(None), columns_of), values)
+    if (counts > 0).sum() < MINIMUM_PAIRS:
         return None
     rng = np.random.default_rng(0)
-    seeds, cases = differences.shape
-    drawn = [(rng.integers(seeds, size=seeds), rng.integers(cases, size=cases)) for _ in range(_RESAMPLES)]
+    drawn = [(rng.integers(seeds, size=seeds), rng.integers(len(number), size=len(number))) for _ in range(_RESAMPLES)]
     means = np.full(len(drawn), np.nan)
-    # all at once would need an array of resamples x seeds x cases
-    batch = max(1, 2_000_000 // differences.size)
+    # all at once would need an array of resamples x seeds x patients
+    batch = max(1, 2_000_000 // sums.size)
     for start in range(0, len(drawn), batch):
         rows, columns = (np.stack(indices) for indices in zip(*drawn[start : start + batch]))
-        values = differences[rows[:, :, None], columns[:, None, :]]
-        count = np.isfinite(values).sum(axis=(1, 2))
+        place = (rows[:, :, None], columns[:, None, :])
+        count = counts[place].sum(axis=(1, 2))
         hit = count > 0  # a resample may hit no pair
-        means[start : start + batch][hit] = np.nansum(values, axis=(1, 2))[hit] / count[hit]
+        means[start : start + batch][hit] = sums[place].sum(axis=(1, 2))[hit] / count[hit]
     low, high = np.nanquantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return float(low), float(high)

@@ -37,6 +37,19 @@ def read_measure(folder: Path, measure: Measure, *, organs: Sequence[str] = ()) 
     return {"": float(value)}
 
 
+def read_patients(folder: Path, measure: Measure) -> dict[str, str | None]:
+    """Case -> its patient, None where the results do not say; empty for a number without cases.
+
+    Args:
+        folder: output of a cell.
+        measure: what is read of it.
+    """
+    if measure.metric != "dice":
+        return {}
+    metrics = read_results_file(folder / measure.file).get("metrics") or {}
+    return {str(case["id"]): case.get("patient") for case in metrics.get("per_case") or ()}
+
+
 def read_predictions(folder: Path, measure: Measure) -> dict[str, tuple[int, float]]:
     """Patient -> label (0 or 1) and probability of class 1, for the metric ``auc``.
 

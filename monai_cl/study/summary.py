@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,7 +17,7 @@ from monai_cl.study.auc import auc_gain, auc_mean
 from monai_cl.study.definition import Column, StudyDefinition
 from monai_cl.study.expansion import Expansion, Point
 from monai_cl.study.folder import StudyFolder
-from monai_cl.study.measures import read_measure, read_predictions, read_results_file
+from monai_cl.study.measures import read_measure, read_patients, read_predictions, read_results_file
 from monai_cl.study.table import Difference, Mean, difference_of, mean_of, pooled
 
 AUC = "auc"
@@ -32,12 +33,14 @@ class Summary:
         means: (arm, column) -> what was measured.
         differences: (control, arm, column) -> likewise.
         notes: what a reader has to know: what is missing, and why.
+        drawn: what the intervals draw beside the seeds.
     """
 
     study: StudyDefinition
     means: dict[tuple[str, str], Mean]
     differences: dict[tuple[str, str, str], Difference]
     notes: tuple[str, ...]
+    drawn: str = "patients"
 
     def tables(self) -> list[Table]:
         """Means first, then a table of differences for each control."""
@@ -51,8 +54,8 @@ class Summary:
         for control in self.study.controls:
             others = [arm for arm in self.study.arms if arm != control]
             rows = [(arm, *(self._difference(control, arm, column) for column in columns)) for arm in others]
-            pair, drawn = ("seed", "patients") if self.study.measure.metric == AUC else ("seed and case", "cases")
-            note = f"Pairs of the same {pair}; 95 % bootstrap over seeds and {drawn}; in brackets wins and losses."
+            pair = "seed" if self.study.measure.metric == AUC else "seed and case"
+            note = f"Pairs of the same {pair}; 95 % bootstrap over seeds and {self.drawn}; in brackets wins and losses."
             found.append(Table(f"Difference to {control}", ("arm", *columns), tuple(rows), (note,)))
         return found
 
@@ -134,18 +137,39 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
     """
     measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
     means, differences = {}, {}
-    mean, difference = (auc_mean, auc_gain) if study.measure.metric == AUC else (mean_of, difference_of)
+    patients, drawn = _patients(measured, study, expansion, folder)
+    is_auc = study.measure.metric == AUC
+    mean: Callable[..., Mean] = auc_mean if is_auc else mean_of
+    difference: Callable[..., Difference] = auc_gain if is_auc else functools.partial(difference_of, patients=patients)
     for label, column in study.columns.items():
         values = {arm: _values(arm, column, measured, study, expansion, folder) for arm in study.arms}
         means |= {(arm, label): mean(found) for arm, found in values.items()}
         for control, arm in itertools.product(study.controls, study.arms):
             if arm != control:
                 differences[control, arm, label] = difference(values[arm], values[control])
-    return Summary(study, means, differences, tuple(_notes(study, expansion, folder, measured)))
+    return Summary(study, means, differences, tuple(_notes(study, expansion, folder, measured)), drawn)
 
 
 def _is_done(identity: str, expansion: Expansion, folder: StudyFolder) -> bool:
     return folder.of(expansion.cells[identity]).is_done()
+
+
+def _patients(
+    measured: Sequence[Point], study: StudyDefinition, expansion: Expansion, folder: StudyFolder
+) -> tuple[dict[Any, Any] | None, str]:
+    """Case of a place -> patient, or None where they are not all known; and what is drawn, in words."""
+    if study.measure.metric == AUC:
+        return None, "patients"
+    found: dict[Any, Any] = {}
+    for point in measured:
+        output = folder.of(expansion.cells[expansion.points[point]]).output
+        for case, patient in read_patients(output, study.measure).items():
+            key = ((point.setting, point.fold), case)
+            # the same patient in another setting is no other patient
+            found[key] = found.get(key) if patient is None else str(patient)
+    if not found:
+        return None, "cases"
+    return (None, "cases, as results do not say the patients") if None in found.values() else (found, "patients")
 
 
 def _values(

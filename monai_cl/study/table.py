@@ -36,7 +36,7 @@ class Difference:
 
     Attributes:
         mean: None without a pair.
-        interval: 95 % bootstrap over seeds and cases; None with too few pairs.
+        interval: 95 % bootstrap over seeds and patients; None with too few pairs.
         wins, losses: pairs in which the arm is higher, or lower.
         pairs: how many.
     """
@@ -62,12 +62,13 @@ def mean_of(values: Values) -> Mean:
     return Mean(float(np.mean(means)), deviation, len(means), len(cases))
 
 
-def difference_of(arm: Values, control: Values) -> Difference:
+def difference_of(arm: Values, control: Values, patients: Mapping[Any, Hashable] | None = None) -> Difference:
     """Paired difference of two arms.
 
     Args:
         arm: seed -> case -> value.
         control: likewise; pairs are those of the same seed and case.
+        patients: case -> its patient, who is drawn with all his cases; None: each case is a patient of its own.
     """
     seeds = [seed for seed in arm if seed in control and arm[seed].keys() & control[seed].keys()]
     cases = sorted({case for seed in seeds for case in arm[seed].keys() & control[seed].keys()}, key=repr)
@@ -81,7 +82,7 @@ def difference_of(arm: Values, control: Values) -> Difference:
     known = pairs[np.isfinite(pairs)]
     return Difference(
         mean=float(known.mean()),
-        interval=nested_interval(pairs),
+        interval=nested_interval(pairs, None if patients is None else [patients[case] for case in cases]),
         wins=int((known > 0).sum()),
         losses=int((known < 0).sum()),
         pairs=len(known),

@@ -22,7 +22,7 @@ from tests.bad_input.cases_bytes import itk
 from tests.bad_input.cases_lists import EXPRESSION
 from tests.bad_input.cases_tables import _in_list
 from tests.bad_input.world import AFFINE, Maker, World, content, cut, document, image, item, label
-from tests.data.volume_files import ct_array
+from tests.data.volume_files import affine_of, ct_array
 
 _options_row = partial(Case, "options")
 _tables_row = partial(Case, "tables")
@@ -140,6 +140,9 @@ def _scan(maker: Maker) -> Callable[[World], dict[str, Any]]:
 
     return make
 
+
+_STACK = affine_of("RAS", spacing=(9.0, 1.5, 1.5))
+_SIDEWAYS = (image(lambda array: array, _STACK), label(lambda array: array, _STACK))
 
 RUNS = [
     # options, whatever the data
@@ -452,6 +455,21 @@ RUNS = [
         _validation(label(lambda array: array[..., :-1])),
         ("bad_label.nii.gz", "expected the grid of", "resample the label to its image"),
         slow=True,
+    ),
+    Case(
+        "geometry",
+        "slices along another axis than the body's (a stack of 9 mm along x), in training",
+        (PACED, WSP, CIRRHOSIS, CLUSTERED),
+        data(*_SIDEWAYS),
+        ("bad.nii.gz", "expected slices along the body axis", "found slices along x", "diag(1.5, 1.5, 9, 1)"),
+        slow=True,
+    ),
+    Case(
+        "geometry",
+        "the same, with a method that needs no order of the slices",
+        (FEW,),
+        data(*_SIDEWAYS, method="mixup"),
+        ("bad.nii.gz", "expected slices along the body axis", "found slices along x", "diag(1.5, 1.5, 9, 1)"),
     ),
     _bytes_row(
         "a scan cut in the middle, in training",

@@ -49,6 +49,62 @@ def test_seeds_are_resampled_as_wholes():
     assert (low, high) == (pytest.approx(0.451, abs=0.01), pytest.approx(0.549, abs=0.01))
 
 
+def test_patients_are_drawn_with_all_their_scans():
+    rng = np.random.default_rng(3)
+    one = rng.normal(0.05, 0.1, (3, 9))
+    twice, patients = np.repeat(one, 2, axis=1), [f"p{n // 2}" for n in range(18)]
+    assert nested_interval(twice, patients) == nested_interval(one, range(9)) == nested_interval(one)
+    low, high = nested_interval(twice)
+    wide_low, wide_high = nested_interval(twice, patients)
+    assert high - low < 0.98 * (wide_high - wide_low)  # as if the scans of a patient were independent
+    # three patients of two scans and one seed are three pairs, not six
+    assert nested_interval(twice[:1, :6], patients[:6]) is None
+    # a scan that one seed lacks: the patient's other one counts alone
+    twice[0, ::2] = np.nan
+    assert nested_interval(twice, patients)[0] < one.mean() < nested_interval(twice, patients)[1]
+    with pytest.raises(ValueError, match="a patient of each of 18 cases, got 17"):
+        nested_interval(twice, patients[1:])
+
+
+def scored(tmp_path, *, patients):
+    """A study of two arms whose cells hold Dice of six patients at two phases; ``patients``: whether they say whose."""
+    study, expansion, folder = opened(
+        tmp_path,
+        arms={"scratch": {}, "hybrid": {"last": {"start": "x"}}},
+        measure={"step": "last", "metric": "dice"},
+        table={"controls": ["scratch"]},
+    )
+    phases = {"ED", "ES"} if patients is not None else {"ED"}
+    for point, identity in expansion.points.items():
+        place, gain = folder.of(expansion.cells[identity]), 0.03 if point.arm == "hybrid" else 0.0
+        cases = [
+            {
+                "id": f"f{point.fold}p{n}_{phase}",
+                **({"patient": f"f{point.fold}p{n}"} if patients in (None, True) else {}),
+                "dice": {"liver": 0.5 + n * gain},
+            }
+            for n in range(6)
+            for phase in sorted(phases)
+        ]
+        place.output.mkdir(parents=True)
+        (place.output / "results.json").write_text(json.dumps({"metrics": {"per_case": cases}, "git_commit": "abc"}))
+        place.finish(seconds=1)
+    return summarise(study, expansion, folder)
+
+
+def test_a_table_draws_patients_where_the_results_say_whose_a_case_is(tmp_path):
+    single = scored(tmp_path / "single", patients=None)
+    double = scored(tmp_path / "double", patients=True)
+    unknown = scored(tmp_path / "unknown", patients=False)
+    key = ("scratch", "hybrid", "all")
+    assert double.differences[key].interval == single.differences[key].interval
+    low, high = unknown.differences[key].interval
+    assert high - low < 0.9 * np.diff(double.differences[key].interval)[0]
+    assert double.differences[key].pairs == unknown.differences[key].pairs == 2 * single.differences[key].pairs
+    assert "95 % bootstrap over seeds and patients;" in double.markdown()
+    assert "95 % bootstrap over seeds and cases, as results do not say the patients;" in unknown.markdown()
+
+
 def test_pairs_that_are_absent_do_not_count_in_the_interval():
     differences = np.full((2, 6), 0.5)
     differences[0, 2:] = np.nan

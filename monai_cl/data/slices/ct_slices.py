@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from monai_cl.data.datalist.items import CT, item_modality
 from monai_cl.data.patches.crops import hu_window
 from monai_cl.data.slices.choice import choose_slices, slice_depths
+from monai_cl.data.slices.direction import require_axial
 from monai_cl.data.slices.pixels import SliceSamples, fit_slices, window_slices
 from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import SCALE
@@ -89,7 +90,8 @@ def slice_volumes(
         progress: show a progress bar; masks are read once and then remembered.
 
     Raises:
-        UserError: masks without liver (all of them in one message), or nothing to choose from.
+        UserError: masks without liver (all of them in one message), nothing to choose from, or a stack along another
+            axis than the body's.
     """
     if len(keys) != len(items):
         raise ValueError(f"keys and items must be of one length, got {len(keys)} and {len(items)}")
@@ -103,6 +105,8 @@ def slice_volumes(
         list(zip(keys, items)), desc="Choosing slices", unit="volume", disable=not progress, leave=False
     ):
         entry = store.entry(key)
+        source = entry.source.get("image", {}).get("path", entry.folder)
+        require_axial(entry.affine, where=f"patient {entry.patient}: {source}")
         label = liver.get(str(item.get("dataset", ""))) if isinstance(liver, Mapping) else liver
         try:
             chosen = choose_slices(store, key, label=label, fraction=fraction)

@@ -18,9 +18,8 @@ from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
 POSITION, PATIENT = "position", "patient"
+PARTS = 3
 UNKNOWN = -1
-# slices this much further apart than their pixels are the scan's own direction
-_THICK = 1.5
 
 
 def position_parts(affine: np.ndarray, count: int, parts: int) -> np.ndarray:
@@ -53,9 +52,6 @@ def slice_parts(slices: CTSlices, parts: int) -> np.ndarray:
 
     Returns:
         (len(slices),) int64.
-
-    Raises:
-        UserError: a scan whose slices lie along another axis than the body's.
     """
     return np.concatenate([_parts(slices, volume, parts) for volume in slices.volumes])
 
@@ -81,22 +77,44 @@ def meta_labels_of(
         name -> (len(slices),) int64; -1 where an item lacks the field, or has null, nan or an empty text.
 
     Raises:
-        UserError: a field that no item has, or whose values are lists or objects; as `slice_parts`.
+        UserError: a field that no item has, or whose values are lists or objects.
         ValueError: ``parts`` below 1, ``shuffled`` outside [0, 1].
     """
     if len(items) != len(slices.volumes):
         raise ValueError(f"items must be those of {len(slices.volumes)} volumes, got {len(items)}")
     found = {}
     for name, entry in meta_labels.items():
-        field = entry.get("field") or name
+        field = _field(name, entry)
         if field == POSITION:
-            found[name] = slice_parts(slices, int(entry.get("parts", 3)))
+            found[name] = slice_parts(slices, int(entry.get("parts", PARTS)))
         else:
             of_scan = _numbers([_value(volume, item, field) for volume, item in zip(slices.volumes, items)], field)
             found[name] = np.repeat(of_scan, [len(volume.slices) for volume in slices.volumes])
         if shuffled := float(entry.get("shuffled") or 0):
             found[name] = shuffle_labels(found[name], shuffled, seed=seed)
     return found
+
+
+def position_count(meta_labels: Mapping[str, Mapping[str, Any]]) -> int:
+    """Parts of a scan that the meta-labels of the position have, whatever their names; 3 where there is none.
+
+    Args:
+        meta_labels: see `meta_labels_of`.
+
+    Raises:
+        UserError: two of them with different numbers of parts.
+    """
+    parts = {
+        name: int(entry.get("parts", PARTS)) for name, entry in meta_labels.items() if _field(name, entry) == POSITION
+    }
+    if len(set(parts.values())) > 1:
+        raise UserError(
+            "meta_labels",
+            expected="one number of parts for all labels of the position: a batch has a slice of each",
+            found=", ".join(f"{name}: {count}" for name, count in parts.items()),
+            remedy="give both the same parts, or leave one out",
+        )
+    return next(iter(parts.values()), PARTS)
 
 
 def shuffle_labels(labels: np.ndarray, share: float, *, seed: int) -> np.ndarray:
@@ -139,16 +157,12 @@ class MetaLabelledSlices(Dataset):
         return {**self.slices[index], **{key: own[index] for key, own in self.labels.items()}}
 
 
+def _field(name: str, entry: Mapping[str, Any]) -> str:
+    return str(entry.get("field") or name)
+
+
 def _parts(slices: CTSlices, volume: SliceVolume, parts: int) -> np.ndarray:
     entry = slices.store.entry(volume.key)
-    thickest = int(np.argmax(entry.spacing))
-    if entry.spacing[thickest] > _THICK * entry.spacing[2]:
-        raise UserError(
-            f"patient {volume.patient}: {volume.id}",
-            expected="slices along the body axis (third axis in RAS)",
-            found=f"slices along axis {'xyz'[thickest]}: spacing {tuple(round(s, 2) for s in entry.spacing)} mm",
-            remedy="write the scan with its slices along z, its short axis as z for a stack through the heart",
-        )
     return position_parts(entry.affine, entry.shape[2], parts)[volume.slices]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from monai_cl.data import CTSlices, Preparation, SliceVolume, choose_slices, slice_depths
 from monai_cl.data.datalist.items import item_id
+from monai_cl.data.slices.direction import require_axial
 from monai_cl.data.store.conversion import Converted, convert
 from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import SCALE
@@ -118,10 +119,12 @@ def loaded_slices(
         options: of `CTSlices`.
 
     Raises:
-        UserError: see `LoadedVolume`; a mask that is empty, or of several classes.
+        UserError: see `LoadedVolume`; a mask that is empty, or of several classes; a stack along another axis than the
+            body's.
     """
     volume = LoadedVolume(item, intensity=intensity)
     entry = volume.entry()
+    require_axial(entry.affine, where=item["image"])
     if len(entry.classes) > 1:
         raise several_organs(item["label"], entry.classes, option=option)
     label = entry.classes[0] if entry.classes else 1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monai_cl.data import CTSlices, DataList, MetaLabelledSlices, PartSampler, meta_labels_of, slice_parts
+from monai_cl.data.slices.meta_labels import position_count
 from monai_cl.engines.slices.data import PatientSlices
 from monai_cl.losses import check_meta_labels
 
@@ -38,17 +39,17 @@ def part_slices(
         scans_per_batch: scans per process and iteration.
         seed: of the run.
         split: of the list.
-        parts: S; None: the ``parts`` of the meta-label ``position``, 3 where there is none.
+        parts: S; None: the ``parts`` of the meta-labels whose field is the position, see `position_count`.
         world_size: processes; None: of this run.
 
     Raises:
-        UserError: as `check_meta_labels`; a field that no scan has, a part that no scan has.
+        UserError: as `check_meta_labels`; a field that no scan has, a part that no scan has, two numbers of parts.
     """
     names = [target.removeprefix(_LABEL) for target in targets]
     check_meta_labels(meta_labels, targets=targets)
     wanted = {name: meta_labels[name] for name in names}
     labels = meta_labels_of(slices, data_list.items(split), wanted, seed=seed)
-    parts = int(meta_labels.get("position", {}).get("parts", 3)) if parts is None else parts
+    parts = position_count(meta_labels) if parts is None else parts
     scans = np.repeat(np.arange(len(slices.volumes)), [len(volume.slices) for volume in slices.volumes])
     sampler = PartSampler(
         scans,

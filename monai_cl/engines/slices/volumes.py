@@ -22,6 +22,7 @@ from monai.transforms import (
 from torch import Tensor
 
 from monai_cl.data import LoadLabeld, LoadScand
+from monai_cl.data.slices.direction import require_axial
 from monai_cl.data.slices.pixels import fit_slices, unfit_slices
 from monai_cl.engines.slices.data import slice_window
 from monai_cl.transforms import CheckHounsfieldd
@@ -84,8 +85,13 @@ class SliceWiseInferer(Inferer):
         self.size, self.pixel_size, self.batch_size = int(size), pixel_size, int(batch_size)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Logits (1, C, X, Y, Z) of one scan (1, 1, X, Y, Z) in RAS, in [0, 1]; 0 where its slices were cut."""
+        """Logits (1, C, X, Y, Z) of one scan (1, 1, X, Y, Z) in RAS, in [0, 1]; 0 where its slices were cut.
+
+        Raises:
+            UserError: a stack along another axis than the body's; names the file.
+        """
         affine = torch.as_tensor(cast(MetaTensor, inputs).affine).reshape(-1, 4, 4)[0]
+        require_axial(affine.cpu().numpy(), where=_file(cast(MetaTensor, inputs)))
         across, down = torch.linalg.norm(affine[:3, :3].double(), dim=0)[[1, 0]].tolist()
         spacing = (across, down)
         # turned as in training: front up, the patient's right on the left
@@ -100,3 +106,8 @@ class SliceWiseInferer(Inferer):
             ]
         )
         return found.flip(2, 3).permute(1, 3, 2, 0)[None].contiguous()
+
+
+def _file(scan: MetaTensor) -> str:
+    file = scan.meta.get("filename_or_obj", "the scan")
+    return str(file[0] if isinstance(file, (list, tuple)) else file)  # of a batch: a list

@@ -123,14 +123,6 @@ def test_what_no_scan_has_and_what_is_no_value_are_refused(tmp_path):
         meta_labels_of(slices, items[:1], {"patient": {}})
 
 
-def test_a_stack_along_another_axis_is_refused(tmp_path):
-    slices, items = scans(tmp_path, {"patient": "p"}, spacing=(8.0, 1.0, 1.0))
-    with pytest.raises(
-        UserError, match=r"patient p: s0: expected slices along the body axis .* found slices along axis x"
-    ):
-        meta_labels_of(slices, items, {"position": {}})
-
-
 def test_shuffled_labels_keep_their_numbers_and_a_smaller_share_lies_in_a_larger_one():
     labels = np.arange(3000)  # hardly any slice draws its own again
     wrong = {share: shuffle_labels(labels, share, seed=1) != labels for share in (0.0, 0.2, 0.5, 1.0)}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor
 
 from monai_cl.data import CTSlices, Preparation, labelled_items, prepare, slice_volumes
 from monai_cl.data.slices.pixels import fit_masks, fit_slices, unfit_slices
 from monai_cl.data.slices.segmented import SegmentedSlices
-from monai_cl.engines import SliceWiseInferer
+from monai_cl.engines import SliceWiseInferer, volume_preprocessing
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, write_nifti
 
@@ -109,3 +110,26 @@ def test_labelled_scans_are_nested_of_different_patients_first_and_named_if_wish
             labelled_items(items(6), chosen, seed=0)
     with pytest.raises(UserError, match="expected ids of training scans with a label, found p0_ED"):
         labelled_items(items(6), ["p0_ED"], seed=0)
+
+
+def test_a_stack_along_another_axis_is_refused_by_the_inferer_which_names_the_scan():
+    """All segmentation of slices goes through it."""
+    scan = volume()
+    scan.affine = torch.diag(torch.tensor([8.0, 1.0, 1.0, 1.0], dtype=torch.float64))[None]
+    scan.meta["filename_or_obj"] = ["/data/stack.nii.gz"]
+    with pytest.raises(UserError, match=r"^/data/stack.nii.gz: expected slices along .* found slices along x, "):
+        SliceWiseInferer(size=16)(scan, lambda x: x)
+
+
+@pytest.mark.parametrize("spacing", [(8.0, 1.0, 1.0), (1.0, 8.0, 1.0), (0.977, 0.977, 0.6)])
+def test_validation_and_inference_refuse_a_stack_along_another_axis_and_take_thin_slices(spacing, tmp_path):
+    file = write_nifti(tmp_path / "i.nii.gz", ct_array((12, 12, 12)), affine_of("LPS", spacing))
+    data = Dataset([{"image": str(file), "id": "i", "patient": "p"}], volume_preprocessing(intensity="hounsfield"))
+    (batch,) = DataLoader(data, batch_size=1)
+    if spacing[2] < 0.9:
+        assert SliceWiseInferer(size=16)(batch["image"], lambda x: x).shape == (1, 1, 12, 12, 12)
+        return
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(str(file))}: expected slices along .* found slices along [xy], "
+    ):
+        SliceWiseInferer(size=16)(batch["image"], lambda x: x)
