@@ -22,6 +22,25 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+MISSING = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note which tests, those not run now as well, ask for a fixture that does not exist."""
+    missing = config.stash.setdefault(MISSING, [])
+    for item in items:
+        if found := getattr(item, "_fixtureinfo", None):
+            names = set(found.names_closure) - set(found.name2fixturedefs) - {"request"}
+            missing += [f"{item.nodeid}: {name}" for name in sorted(names)]
+
+
+@pytest.fixture
+def missing_fixtures(request: pytest.FixtureRequest) -> list[str]:
+    """What tests of this session ask for and nobody has."""
+    return request.config.stash[MISSING]
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real CT (``MONAI_CL_REAL_DATA``, or ``../shared/data`` beside the checkout); skips without it."""

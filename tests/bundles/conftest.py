@@ -17,6 +17,7 @@ from monai_cl.data import read_results, write_cohort
 # fixtures
 from tests.bundles.cine_runs import cine, cine_options, cine_run  # noqa: F401
 from tests.bundles.head_runs import head_options, head_pretrained, head_run, head_trained, heads  # noqa: F401
+from tests.bundles.joined_runs import agents, start_agents, torchrun  # noqa: F401
 from tests.bundles.launcher import Finished
 from tests.bundles.modality_runs import both_list, both_spleen, mr_list, mr_spleen  # noqa: F401
 from tests.bundles.slice_runs import probe, scans, slice_cohort, slice_options, slice_run, wsp  # noqa: F401

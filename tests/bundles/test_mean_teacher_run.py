@@ -11,7 +11,6 @@ from monai_cl.data import read_results
 from monai_cl.networks import read_about
 from tests.bundles.conftest import BUNDLES, ORGANS, SPLEEN
 from tests.bundles.test_pretraining_run import same, weights
-from tests.bundles.test_several_processes import agents, torchrun  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 OPTIONS = {"unlabelled_weight": 10.0, "label_fraction": 0.2, "learning_rate": 0.003, "overlay_cases": 0}
@@ -65,7 +64,7 @@ def test_a_teacher_without_momentum_is_the_student(train, tmp_path):
     assert same(teacher, state["network"])
 
 
-def test_two_processes_with_half_a_batch_each_learn_what_one_does(torchrun, train, tmp_path):  # noqa: F811
+def test_two_processes_with_half_a_batch_each_learn_what_one_does(torchrun, train, tmp_path):
     options = {**OPTIONS, "iterations": 2, "learning_rate": 0.01, "optimizer#_target_": "torch.optim.SGD"}
     done, run = torchrun(ORGANS, "two", **options, batch_size=1, unlabelled_batch=1)
     done.check()
