@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, stdev
@@ -84,9 +84,10 @@ def column_difference(reference: Column, column: Column, organ: str = MEAN) -> P
         column: the other one, of the same comparison.
         organ: one of its organs, or `MEAN`.
     """
+    patients = patients_of((*reference.runs, *column.runs))
     seeds = [number for number in reference.seed_dice if number in column.seed_dice]
     if len(seeds) < 2:
-        return paired_difference(reference.dice[organ], column.dice[organ])
+        return paired_difference(reference.dice[organ], column.dice[organ], patients)
     before, after = ([part.seed_dice[number][organ] for number in seeds] for part in (reference, column))
     cases = sorted({case for first, second in zip(before, after) for case in first.keys() & second.keys()})
     pairs = np.array(
@@ -95,7 +96,12 @@ def column_difference(reference: Column, column: Column, organ: str = MEAN) -> P
             for first, second in zip(before, after, strict=True)
         ]
     )
-    return seed_difference(pairs)
+    return seed_difference(pairs, [patients[case] for case in cases])
+
+
+def patients_of(runs: Iterable[Run]) -> dict[str, str]:
+    """Case -> its patient; the case itself where a run does not say."""
+    return {case["id"]: case.get("patient") or case["id"] for run in runs for case in run.per_case}
 
 
 def case_dice(runs: Sequence[Run], organs: Sequence[str], mean_over: Sequence[str]) -> dict[str, dict[str, float]]:

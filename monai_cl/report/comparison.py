@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monai_cl.report.columns import Column, organs_of
+from monai_cl.report.columns import Column, organs_of, patients_of
 from monai_cl.report.runs import SCRATCH, Run
 from monai_cl.report.settings import differing_settings, differing_text, settings_text
 from monai_cl.report.starts import start_keys, start_labels
@@ -183,11 +183,10 @@ def _notes(columns: Sequence[Column], organs: Sequence[str], shared: Sequence[st
     if len(shared) < len(organs):
         missing = ", ".join(organ for organ in organs if organ not in shared)
         notes.append(f"Not in every column, and so not in the mean: {missing}.")
-    patients = {case["id"]: case.get("patient") for run in runs for case in run.per_case}
-    known = [patient for patient in patients.values() if patient is not None]
-    if len(set(known)) < len(known):
+    patients = patients_of(runs)
+    if len(set(patients.values())) < len(patients):
         notes.append(
-            f"{len(patients)} cases of {len(set(known))} patients: cases of one patient are not independent, "
-            "so intervals and p values are too optimistic."
+            f"{len(patients)} cases of {len(set(patients.values()))} patients: the interval draws patients with all "
+            "their cases, the test takes each patient's mean."
         )
     return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,8 @@ class PairedDifference:
     Attributes:
         pairs: number of cases, or of seeds and cases, with both values.
         mean: mean difference, None without pairs.
-        low, high: bootstrap interval of the mean, None with fewer than ``MINIMUM_PAIRS`` pairs.
-        p_value: Wilcoxon signed-rank, two-sided, None with fewer than ``MINIMUM_PAIRS`` pairs that differ.
+        low, high: bootstrap interval of the mean, None with fewer than ``MINIMUM_PAIRS`` pairs of a seed and a patient.
+        p_value: Wilcoxon signed-rank, two-sided, None with fewer than ``MINIMUM_PAIRS`` patients that differ.
         note: why something is None, else empty.
         seeds: number of seeds, 1 where the values are paired by case only.
         differences: of each case, mean over seeds.
@@ -38,79 +39,67 @@ class PairedDifference:
     differences: tuple[float, ...] = ()
 
 
-def paired_difference(a: Mapping[str, float], b: Mapping[str, float]) -> PairedDifference:
+def paired_difference(
+    a: Mapping[str, float], b: Mapping[str, float], patients: Mapping[str, Hashable] | None = None
+) -> PairedDifference:
     """Compare two sets of values paired by case id; ids that only one of them has are left out.
 
-    The interval is a percentile bootstrap of 95 % over the cases (not seeds: the runs are taken as given), whose order
-    does not matter.
+    The interval is a percentile bootstrap of 95 % over the patients (not seeds: the runs are taken as given), whose
+    order does not matter.
 
     Args:
         a: case id -> value of the first set.
         b: case id -> value of the second set.
+        patients: case id -> its patient, see `seed_difference`.
     """
     ids = sorted(a.keys() & b.keys())
-    differences = np.array([b[case] - a[case] for case in ids], dtype=np.float64)
-    n = len(ids)
-    if n == 0:
-        return PairedDifference(0, None, None, None, None, "no case has both values")
-    mean, shown = float(differences.mean()), tuple(differences.tolist())
-    if n < MINIMUM_PAIRS:
-        note = f"{n} pair{'s' if n > 1 else ''}: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
-        return PairedDifference(n, mean, None, None, None, note, differences=shown)
-    low, high = _bootstrap_interval(differences)
-    return PairedDifference(n, mean, low, high, *_test(differences), differences=shown)
+    return seed_difference(np.array([[b[case] - a[case] for case in ids]]), [(patients or {}).get(i, i) for i in ids])
 
 
-def seed_difference(differences: np.ndarray) -> PairedDifference:
-    """Paired differences of several seeds: the interval is over seeds and cases, the test over each case's mean.
+def seed_difference(differences: np.ndarray, patients: Sequence[Hashable] | None = None) -> PairedDifference:
+    """Paired differences of several seeds: the interval is over seeds and patients, the test over each patient's mean.
 
     Args:
         differences: (seeds, cases), nan where a case has no pair for a seed.
+        patients: of each case: two scans of one patient say little more than one. None: each case is a patient.
     """
     known = np.isfinite(differences)
     seeds, pairs = int(known.any(axis=1).sum()), int(known.sum())
     if pairs == 0:
         return PairedDifference(0, None, None, None, None, "no case has both values")
-    cases = np.nanmean(differences[:, known.any(axis=0)], axis=0)
-    interval = _seed_interval(differences.tobytes(), differences.shape)
-    low, high = interval or (None, None)
-    if interval is None:
-        p_value, note = None, f"{pairs} pairs: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
+    seen, keys = known.any(axis=0), tuple(range(differences.shape[1]) if patients is None else patients)
+    cases = np.nanmean(differences[:, seen], axis=0)
+    of_patient: dict[Hashable, list[float]] = defaultdict(list)
+    for place, value in zip(np.flatnonzero(seen), cases):
+        of_patient[keys[place]].append(value)
+    unit = "patients" if len(of_patient) < len(cases) else "cases"
+    low, high = _seed_interval(differences.tobytes(), differences.shape, keys) or (None, None)
+    if low is None:
+        found = f"{pairs} pair{'s' if pairs > 1 else ''}" + (
+            f" of {len(of_patient)} patients" if unit == "patients" else ""
+        )
+        p_value, note = None, f"{found}: too few for an interval or a test ({MINIMUM_PAIRS} needed)"
     else:
-        p_value, note = _test(cases)
+        p_value, note = _test(np.array([np.mean(values) for values in of_patient.values()]), unit)
     mean = float(differences[known].mean())
     return PairedDifference(pairs, mean, low, high, p_value, note, seeds=seeds, differences=tuple(cases.tolist()))
 
 
 @functools.lru_cache(maxsize=256)  # table and figure of a report ask for the same
-def _seed_interval(content: bytes, shape: tuple[int, int]) -> tuple[float, float] | None:
-    return nested_interval(np.frombuffer(content).reshape(shape))
+def _seed_interval(
+    content: bytes, shape: tuple[int, int], patients: tuple[Hashable, ...]
+) -> tuple[float, float] | None:
+    return nested_interval(np.frombuffer(content).reshape(shape), patients)
 
 
-def _test(differences: np.ndarray) -> tuple[float | None, str]:
+def _test(differences: np.ndarray, unit: str) -> tuple[float | None, str]:
     """Wilcoxon's p, or None and why there is none."""
     # Differences that are only rounding of equal values (a mean over seeds) have no sign.
     moved = differences[np.abs(differences) > 1e-12]
     if len(moved) < MINIMUM_PAIRS:
         of = f"{len(moved)} of {len(differences)} pairs differ" if len(differences) >= MINIMUM_PAIRS else ""
-        return None, f"{of or f'{len(differences)} cases'}: too few for a test ({MINIMUM_PAIRS} needed)"
+        return None, f"{of or f'{len(differences)} {unit}'}: too few for a test ({MINIMUM_PAIRS} needed)"
     return _wilcoxon(moved), ""
-
-
-def _bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
-    interval = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        # so that thousands of cases do not need an array of resamples x cases
-        batch=max(1, 2_000_000 // len(values)),
-        confidence_level=_CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
 
 
 def _wilcoxon(differences: np.ndarray) -> float:
@@ -146,12 +135,13 @@ def nested_interval(differences: np.ndarray, patients: Sequence[Hashable] | None
     if (counts > 0).sum() < MINIMUM_PAIRS:
         return None
     rng = np.random.default_rng(0)
-    drawn = [(rng.integers(seeds, size=seeds), rng.integers(len(number), size=len(number))) for _ in range(_RESAMPLES)]
-    means = np.full(len(drawn), np.nan)
+    means = np.full(_RESAMPLES, np.nan)
     # all at once would need an array of resamples x seeds x patients
     batch = max(1, 2_000_000 // sums.size)
-    for start in range(0, len(drawn), batch):
-        rows, columns = (np.stack(indices) for indices in zip(*drawn[start : start + batch]))
+    for start in range(0, _RESAMPLES, batch):
+        sizes = [(seeds, len(number))] * min(batch, _RESAMPLES - start)
+        drawn = [[rng.integers(size, size=size) for size in both] for both in sizes]
+        rows, columns = (np.stack(indices) for indices in zip(*drawn))
         place = (rows[:, :, None], columns[:, None, :])
         count = counts[place].sum(axis=(1, 2))
         hit = count > 0  # a resample may hit no pair

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from monai_cl.report import paired_difference
+from monai_cl.report.statistics import seed_difference
 
 
 def values(*numbers: float) -> dict[str, float]:
@@ -77,3 +78,36 @@ def test_equal_values_give_a_zero_interval_and_no_test():
 def test_differences_of_rounding_do_not_count_as_differences():
     a = values(*[0.1 + 0.2] * 8)
     assert paired_difference(a, values(*[0.3] * 8)).p_value is None
+
+
+def test_two_scans_of_a_patient_count_as_one_in_interval_and_test():
+    rng = np.random.default_rng(1)
+    one = rng.normal(0.05, 0.1, 12)
+    scans = {f"{i}{phase}": value for i, value in enumerate(one) for phase in ("ED", "ES")}
+    patients = {name: name[:-2] for name in scans}
+    none = dict.fromkeys(scans, 0.0)
+    alone = paired_difference(values(*np.zeros(12)), values(*one))
+    twice, wrong = paired_difference(none, scans, patients), paired_difference(none, scans)
+    assert (twice.pairs, len(twice.differences), twice.mean) == (24, 24, pytest.approx(alone.mean))
+    assert twice.p_value == pytest.approx(alone.p_value)
+    assert wrong.p_value < twice.p_value
+    # copies of a scan add nothing: the interval is as wide as with one, without patients too narrow by the root of two
+    assert twice.high - twice.low == pytest.approx(alone.high - alone.low, rel=0.03)
+    assert twice.high - twice.low == pytest.approx(np.sqrt(2) * (wrong.high - wrong.low), rel=0.05)
+
+
+def test_scans_of_few_patients_are_too_few():
+    scans = values(*np.linspace(0.1, 0.2, 8))
+    found = paired_difference(dict.fromkeys(scans, 0.0), scans, {name: str(i // 4) for i, name in enumerate(scans)})
+    assert (found.low, found.p_value) == (None, None)
+    assert found.note == "8 pairs of 2 patients: too few for an interval or a test (6 needed)"
+
+
+def test_seeds_and_patients_with_missing_pairs_are_paired_by_value():
+    differences = np.array([[0.1, 0.3, np.nan, 0.2, 0.5, 0.4], [0.1, 0.1, np.nan, np.nan, 0.3, 0.2]])
+    found = seed_difference(differences, ["a", "a", "a", "b", "c", "d"])
+    assert (found.pairs, found.seeds) == (9, 2)
+    assert found.differences == pytest.approx((0.1, 0.2, 0.2, 0.4, 0.3))
+    assert found.mean == pytest.approx(2.2 / 9)
+    assert found.low < found.mean < found.high
+    assert found.note == "4 patients: too few for a test (6 needed)"

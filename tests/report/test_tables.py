@@ -149,6 +149,29 @@ def test_several_cases_of_one_patient_are_pointed_out():
     assert any("3 cases of 2 patients" in note for note in dice_table(comparison).notes)
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_intervals_draw_patients_where_they_are_known(seeds):
+    def dice(gain: float) -> dict[str, dict[str, float]]:
+        return {f"{i}{phase}": {"spleen": 0.5 + gain * i} for i in range(8) for phase in ("ED", "ES")}
+
+    def interval(patients: dict[str, str] | None) -> tuple[str, str, str]:
+        records = [
+            segmentation(dice(gain), seed=seed, initialisation=start, patients=patients)
+            for seed in range(seeds)
+            for start, gain in ((None, 0.0), (ENCODER, 0.01))
+        ]
+        table = dice_table(compare_runs(runs(*records))[0])
+        return table.rows[0][4:7]
+
+    change, wide, p = interval({case: case[:-2] for case in dice(0)})
+    same, narrow, smaller = interval(None)
+    low, high, narrow_low, narrow_high = (float(end) for text in (wide, narrow) for end in text.split(" to "))
+    assert change == same == "+0.035"
+    assert low < narrow_low < narrow_high < high
+    assert float(p) == pytest.approx(2 / 2**7, abs=6e-4)  # seven patients that differ
+    assert smaller == "< 0.001"
+
+
 def test_the_same_seed_and_fold_twice_is_pointed_out():
     record = segmentation({"a": {"spleen": 0.5}})
     (comparison,) = compare_runs(runs(record, record))
