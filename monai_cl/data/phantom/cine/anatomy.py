@@ -11,7 +11,7 @@ KINDS = {"normal": 0.5, "dilated": 0.2, "hypertrophic": 0.2, "small": 0.1}
 PHASES = ("ED", "ES")
 CAVITY_END, RV_END = 0.93, 0.88
 """Where along the axis (0 base, 1 apex) the left cavity and the right ventricle end."""
-_SHORTENING = 0.16  # of the axis in systole; the base comes down, the apex stays
+SHORTENING = 0.16  # of the axis in systole; the base comes down, the apex stays
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,12 @@ def draw_patient(rng: np.random.Generator) -> HeartPatient:
         axis, radius = axis * 0.88, radius * 0.85
     axis, radius, wall = np.clip(axis, 65, 110), np.clip(radius, 16, 36), np.clip(wall, 5, 17)
     ejection = float(np.clip(ejection, 0.15, 0.75))
-    end = float(radius * math.sqrt((1 - ejection) / (1 - _SHORTENING)))
+    end = float(radius * math.sqrt((1 - ejection) / (1 - SHORTENING)))
     # the area of the wall's cross-section stays
     thick = math.sqrt((radius + wall) ** 2 - radius**2 + end**2) - end
     phases = {
         "ED": HeartPhase(float(axis), float(radius), float(wall), 1.0, rng.uniform(2.5, 3.5)),
-        "ES": HeartPhase(
-            float(axis * (1 - _SHORTENING)), end, thick, math.sqrt(1 - 0.68 * ejection), rng.uniform(4, 5)
-        ),
+        "ES": HeartPhase(float(axis * (1 - SHORTENING)), end, thick, math.sqrt(1 - 0.68 * ejection), rng.uniform(4, 5)),
     }
     angle = rng.uniform(0, 2 * np.pi, 6)
     distance = rng.uniform(66, 115, 6)

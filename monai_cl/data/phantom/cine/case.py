@@ -30,13 +30,17 @@ class CineScan:
     positions: np.ndarray
 
 
-def cine_patient(seed: int, index: int, *, size: int = 96) -> tuple[HeartPatient, dict[str, CineScan]]:
-    """Make one synthetic patient; up to two slices lie beyond either end of the heart.
+def cine_patient(
+    seed: int, index: int, *, size: int = 96, position_noise: int = 1
+) -> tuple[HeartPatient, dict[str, CineScan]]:
+    """Make one synthetic patient.
 
     Args:
         seed: of the cohort, >= 0.
         index: of the patient, >= 0; the patient depends on (seed, index) and the options alone.
         size: pixels per side; the field of view is 192 mm (205 mm from 128 pixels on).
+        position_noise: 1: the stack starts anywhere in a gap, with up to two slices beyond either end of the heart. 0:
+            the slices of end-diastole divide the heart's axis evenly, and none lies beyond.
 
     Returns:
         the patient's anatomy, and "ED" and "ES" -> scan.
@@ -55,7 +59,10 @@ def cine_patient(seed: int, index: int, *, size: int = 96) -> tuple[HeartPatient
     planning.random(2)  # not used any more: the patients of earlier versions stay
     centre, turn = tuple(planning.uniform(-7, 7, 2).tolist()), float(planning.uniform(-0.3, 0.3))
     base_first = planning.random() < 0.5
-    count = int(np.ceil(patient.phases["ED"].axis / gap - start)) + int(extra.sum())
+    axis = patient.phases["ED"].axis
+    if not position_noise:
+        start, extra, gap = 0.5, np.zeros(2), axis / round(axis / gap)
+    count = int(np.ceil(axis / gap - start)) + int(extra.sum())
     heights = (start - int(extra[0]) + np.arange(count)) * gap
     step, pixel = float(heights[1] - heights[0]), (192 if size < 128 else 205) / size
     stack = Stack(heights, size, pixel, centre, turn)

@@ -11,11 +11,12 @@ from monai_cl.data.phantom.cohort_folder import (
     require_whole_numbers,
     write_synthetic_case,
 )
+from monai_cl.errors import UserError
 from monai_cl.jobs import for_each
 
 _FOLDER = "synthetic_cine"
 _LISTS = {"cine": "cine.json"}
-_LEAST = {"patients": 1, "validation": 0, "test": 0, "seed": 0, "size": 16, "workers": 1}
+_LEAST = {"patients": 1, "validation": 0, "test": 0, "seed": 0, "size": 16, "position_noise": 0, "workers": 1}
 
 
 def write_cine_cohort(
@@ -26,6 +27,7 @@ def write_cine_cohort(
     test: int = 15,
     seed: int = 0,
     size: int = 96,
+    position_noise: int = 1,
     workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
@@ -42,6 +44,8 @@ def write_cine_cohort(
         test: further patients, of that split.
         seed: of the whole cohort.
         size: pixels per side.
+        position_noise: 0 for stacks that span the heart at end-diastole and nothing else, so that a slice's share of
+            the stack is its place along the heart; 1 as they are recorded, with up to two slices beyond either end.
         workers: processes; the files do not depend on it.
         overwrite: replace a cohort that is there (other files of the folder stay).
         progress: show a progress bar.
@@ -57,12 +61,21 @@ def write_cine_cohort(
     counts = {"training": patients, "validation": validation, "test": test}
     require_whole_numbers(
         _LEAST,
-        {"patients": patients, "validation": validation, "test": test, "seed": seed, "size": size, "workers": workers},
+        {
+            **{"patients": patients, "validation": validation, "test": test, "seed": seed, "size": size},
+            **{"position_noise": position_noise, "workers": workers},
+        },
     )
+    if position_noise > 1:
+        raise UserError(f"position_noise must be 0 or 1, got {position_noise}")
     output = Path(output).expanduser().absolute()
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
         # each split has its own seeds, so that its patients do not depend on the number of the others
-        jobs = [(building, split, number, seed, size) for split, count in counts.items() for number in range(count)]
+        jobs = [
+            (building, split, number, seed, size, position_noise)
+            for split, count in counts.items()
+            for number in range(count)
+        ]
         bar: dict[str, Any] = {"what": "synthetic cine" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {split: [] for split in counts}
         for (_, split, *_), scans in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
@@ -81,11 +94,22 @@ def write_cine_cohort(
     return {name: output / file for name, file in _LISTS.items()}
 
 
-def _write_patient(root: Path, split: str, number: int, seed: int, size: int) -> list[dict[str, Any]]:
+def patient_index(split: str, number: int) -> int:
+    """Index by which `cine_patient` makes a patient of a cohort, so that a split does not depend on the others' sizes.
+
+    Args:
+        split: training, validation or test.
+        number: of the patient in it.
+    """
+    return number + 100_000 * ("training", "validation", "test").index(split)
+
+
+def _write_patient(
+    root: Path, split: str, number: int, seed: int, size: int, position_noise: int
+) -> list[dict[str, Any]]:
     from monai_cl.data.phantom.cine.case import cine_patient
 
-    index = number + 100_000 * ("training", "validation", "test").index(split)
-    patient, scans = cine_patient(seed, index, size=size)
+    patient, scans = cine_patient(seed, patient_index(split, number), size=size, position_noise=position_noise)
     name, made_by = f"{split}_{number:03d}", f"monai_cl phantom cine seed {seed}"
     return [
         {

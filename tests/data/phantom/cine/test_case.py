@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monai_cl.data import cine_patient, position_parts
-from monai_cl.data.phantom.cine.anatomy import KINDS
+from monai_cl.data.phantom.cine.anatomy import KINDS, SHORTENING
 from monai_cl.data.phantom.cine.render import LV, MYOCARDIUM, RV
 
 
@@ -51,6 +51,19 @@ def test_positions_follow_the_affine_and_say_where_the_heart_is():
             shown = scan.label.any((0, 1))
             assert (shown == ((scan.positions >= 0) & (scan.positions <= 1))).all()
     assert directions == {-1, 1}
+
+
+def test_without_noise_a_slice_s_share_of_the_stack_is_its_place_along_the_heart():
+    for (_, scans), (_, noisy) in zip(many(6, size=32, position_noise=0), many(6, size=32)):
+        count = len(scans["ED"].positions)
+        assert np.sort(scans["ED"].positions) == pytest.approx((np.arange(count) + 0.5) / count)
+        assert len(noisy["ED"].positions) >= count
+        # systole: the base comes down to the apex, in slices that stay
+        assert scans["ES"].positions.max() == pytest.approx(1 - 0.5 / count / (1 - SHORTENING))
+    shares = [
+        (np.arange(n := len(s["ED"].positions)) + 0.5) / n - np.sort(s["ED"].positions) for _, s in many(6, size=32)
+    ]
+    assert np.abs(np.concatenate(shares)).max() > 0.1
 
 
 def test_wrong_options_are_named():

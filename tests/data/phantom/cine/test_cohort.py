@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -29,6 +30,23 @@ def test_more_patients_are_the_same_and_more(cohort, tmp_path):
     other = write_cine_cohort(tmp_path / "c", patients=1, validation=2, test=0, size=32, progress=False)["cine"]
     name = "synthetic_cine/images/validation_000_ED.nii.gz"
     assert (other.parent / name).read_bytes() == (cohort.parent / name).read_bytes()
+
+
+def test_a_cohort_without_noise_of_position_has_shorter_stacks(cohort, tmp_path):
+    exact = write_cine_cohort(
+        tmp_path / "c", patients=2, validation=0, test=0, size=32, position_noise=0, progress=False
+    )
+    one, other = (
+        [
+            nib.load(path.parent / "synthetic_cine" / item["image"]).shape[2]
+            for item in load_data_list(path).items("training")
+        ]
+        for path in (cohort, exact["cine"])
+    )
+    assert sum(other) < sum(one)
+    with pytest.raises(UserError, match="position_noise must be 0 or 1, got 2"):
+        write_cine_cohort(tmp_path / "d", position_noise=2, progress=False)
+    assert not (tmp_path / "d").exists()
 
 
 def test_the_store_takes_a_scan_by_its_percentiles_and_not_as_ct(cohort, tmp_path):
