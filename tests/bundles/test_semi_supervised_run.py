@@ -244,8 +244,14 @@ def test_abdominal_ct_pretrains_the_encoder_it_is_segmented_with(run, cine_run, 
 def test_a_dicom_series_gets_a_dicom_seg_of_what_the_nifti_holds(run, trained, tmp_path):
     pytest.importorskip("highdicom", reason='the extra "dicom" is not installed')
     array = ct_array((40, 36, 12))
-    series = write_dicom(tmp_path / "in" / "scan", array, 5.0 * np.arange(array.shape[2]))
+    places = 5.0 * np.arange(array.shape[2])
+    series = write_dicom(tmp_path / "in" / "scan", array, places, modality="MR")
     given = {"checkpoint": str(trained("self_paced") / "model.pt"), "output_dir": str(tmp_path / "out")}
+    write_dicom(tmp_path / "ct" / "scan", array, places)
+    with pytest.raises(RuntimeError) as caught:
+        run("inference", dataset_dir=str(tmp_path / "ct"), dicom_seg=True, **given)
+    assert "found CT in the DICOM header; use a network that was trained on CT" in refusal(caught)
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
     run("inference", dataset_dir=str(tmp_path / "in"), dicom_seg=True, **given)
     nifti = nib.load(tmp_path / "out" / "scan_seg.nii.gz")
     labels, affine, names = read_dicom_seg(tmp_path / "out" / "scan_seg.dcm", source=series)

@@ -112,8 +112,9 @@ def write_dicom(
     directions: Sequence[float] = (1, 0, 0, 0, 1, 0),
     gap: float = 1.0,
     patient: str = "",
+    modality: str = "CT",
 ) -> Path:
-    """CT slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted.
+    """CT (or MR) slices array[..., k] at z = positions[k], even HU (stored with slope 2); y moves with z if tilted.
 
     Positions may be whole ones (3,) in LPS. The rescale intercepts are taken in turn.
     """
@@ -127,17 +128,17 @@ def write_dicom(
         image.SetSpacing([*spacing, gap])
         origin = position if np.ndim(position) else (-5.0, 4.0 + shift_per_mm * position, position)
         tags: dict[str, Any] = {
-            "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
+            "0008|0016": {"CT": "1.2.840.10008.5.1.4.1.1.2", "MR": "1.2.840.10008.5.1.4.1.1.4"}[modality],
             "0008|0018": f"{uid}.{number + 1}",
-            "0008|0060": "CT",
+            "0008|0060": modality,
             "0008|103e": description,
             "0020|000d": "1.2.3",
             "0020|000e": uid,
             "0020|0032": "\\".join(f"{value:.12g}" for value in origin),
             "0020|0037": "\\".join(f"{value:.10g}" for value in directions),
-            "0028|1052": str(intercepts[number % len(intercepts)]),
-            "0028|1053": "2",
         }
+        if modality == "CT":  # an MR with a slope becomes an enhanced one
+            tags |= {"0028|1052": str(intercepts[number % len(intercepts)]), "0028|1053": "2"}
         if patient:
             tags["0010|0020"] = patient
         if frame_of_reference is not None:

@@ -61,3 +61,24 @@ def modality_fault(stated: str | None, header: str) -> tuple[str, str, str, str]
     said = f"{stated}, as the list or the command says" if stated else "CT, for nothing says another modality"
     remedy = f'state what the header does, {header} ("modality" in a data list)'
     return "modality", said, f"{header} in the DICOM header", remedy
+
+
+def intensity_fault(intensity: str, stated: str | None, header: str) -> tuple[str, str, str, str] | None:
+    """How a DICOM header contradicts the scale on which a network takes a scan, in the form of `modality_fault`.
+
+    Args:
+        intensity: ``hounsfield``, or a scale of scans that are no CT.
+        stated: modality of the scan by a list or a user; None: nothing says one.
+        header: of `header_modality`.
+    """
+    if stated or intensity == HOUNSFIELD:
+        return modality_fault(stated, header)
+    if header != CT:
+        return None
+    remedy = "use a network that was trained on CT"
+    return (
+        "modality",
+        "a scan that is no CT, as those that the network was trained on",
+        "CT in the DICOM header",
+        remedy,
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from monai_cl.data.datalist.items import holds_hounsfield, reading_options
 from monai_cl.data.io.fingerprint import rounded, scan_fingerprint
 from monai_cl.data.io.label_reading import read_label
-from monai_cl.data.io.modality import HOUNSFIELD, header_modality, modality_fault
+from monai_cl.data.io.modality import HOUNSFIELD, header_modality, intensity_fault
 from monai_cl.data.io.reading import Volume, read_volume, to_ras
 from monai_cl.data.store.resampling import resample
 from monai_cl.transforms.hounsfield import hounsfield_fault, refuse
@@ -148,15 +148,15 @@ def convert(item: Mapping[str, Any], preparation: Preparation, *, stored: Conver
 
     Raises:
         UserError: as :func:`read_volume` and :func:`read_label`; what is no CT in HU (see :func:`hounsfield_fault`);
-            a DICOM header that states another modality.
+            a DICOM header that states another modality, or CT where scans are not scaled as CT.
     """
     preparation = preparation.of(item)
     options = {"uneven_slices": preparation.uneven_slices} | reading_options(item)
     labelled = bool(item.get("label")) and preparation.head_box is None
     if stored is None or labelled:
         volume = read_volume(item["image"], **options)
-    if item.get("modality") or preparation.intensity == HOUNSFIELD:
-        refuse(modality_fault(item.get("modality"), header_modality(item["image"])), item["image"])
+    header = header_modality(item["image"])
+    refuse(intensity_fault(preparation.intensity, item.get("modality"), header), item["image"])
     converted = _image(volume, preparation) if stored is None else stored
     if not labelled:
         return converted

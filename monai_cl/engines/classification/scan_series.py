@@ -67,13 +67,15 @@ class LoadSlices(Transform):
         fraction: central part of the scan (or of the organ, with a mask) whose slices are kept, in (0, 1].
         **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``; and
             ``intensity``, of scans that are no CT ``percentiles``.
+        modality: of the scans; None: nothing says one. A DICOM header that states another is refused.
     """
 
-    def __init__(self, *, fraction: float = 0.7, **options: Any) -> None:
+    def __init__(self, *, fraction: float = 0.7, modality: str | None = None, **options: Any) -> None:
         self.fraction, self.options = fraction, options
+        self.more = {} if modality is None else {"modality": modality}
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        slices = loaded_slices(item, fraction=self.fraction, **self.options)
+        slices = loaded_slices({**item, **self.more}, fraction=self.fraction, **self.options)
         entry = slices.store.entry()
         series = slice_series(slices, 0)
         return {

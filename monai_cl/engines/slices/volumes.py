@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import (
@@ -22,28 +23,44 @@ from monai.transforms import (
 from torch import Tensor
 
 from monai_cl.data import LoadLabeld, LoadScand
+from monai_cl.data.io.modality import HOUNSFIELD, header_modality, intensity_fault
 from monai_cl.data.slices.direction import require_axial
 from monai_cl.data.slices.pixels import fit_slices, unfit_slices
 from monai_cl.engines.slices.data import slice_window
 from monai_cl.transforms import CheckHounsfieldd
+from monai_cl.transforms.hounsfield import refuse
 from monai_cl.transforms.scan_scale import scale_range, scaled
 
 
-class ScaleByPercentilesd(MapTransform):
-    """Transform: scans of other modalities than CT on the scale of the store, see `Preparation`; ``keys``: images."""
+class SliceIntensityd(MapTransform):
+    """Transform: whole scans on the scale of the store, see `Preparation`: a CT as it is, any other scan by itself.
+
+    Args:
+        keys: of the images, with metadata.
+        intensity: ``hounsfield`` or ``percentiles``; the latter is rounded as the store rounds it.
+
+    Raises:
+        UserError: when called: an image that is no CT in HU, or not finite, or of one value; a DICOM header that states
+            another modality; names the file.
+    """
+
+    def __init__(self, keys: KeysCollection, *, intensity: str) -> None:
+        super().__init__(keys)
+        self.intensity = intensity
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its images scaled, rounded as the store rounds them.
-
-        Raises:
-            UserError: an image that is not finite or is one value; names the file.
-        """
+        """The item with its images checked or scaled."""
         item = dict(data)
         for key in self.keys:
             image = item[key]
-            where = getattr(image, "meta", {}).get("filename_or_obj", key)
+            file = getattr(image, "meta", {}).get("filename_or_obj")
+            where, header = file or key, header_modality(file) if file else ""
+            refuse(intensity_fault(self.intensity, item.get("modality"), header), where)
+            if self.intensity == HOUNSFIELD:
+                CheckHounsfieldd([key])(item)
+                continue
             array = np.asarray(image).astype(np.float32)
-            found = np.rint(scaled(array, scale_range(array, "percentiles", where=where)))
+            found = np.rint(scaled(array, scale_range(array, self.intensity, where=where)))
             image[...] = torch.from_numpy(found)
         return item
 
@@ -58,7 +75,7 @@ def volume_preprocessing(*, intensity: str, window: Sequence[float] | None = Non
     """
     keys = ["image", "label"] if label else ["image"]
     low, high = slice_window(window if intensity == "hounsfield" else None, intensity)
-    check = CheckHounsfieldd(keys=["image"]) if intensity == "hounsfield" else ScaleByPercentilesd(keys=["image"])
+    check = SliceIntensityd(keys=["image"], intensity=intensity)
     steps: list[Transform] = [LoadScand(keys=["image"]), check, EnsureChannelFirstd(keys=["image"])]
     if label:
         steps.append(LoadLabeld(keys=["label"]))

@@ -13,9 +13,9 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai_cl.data import CTSlices, Preparation, labelled_items, prepare, slice_volumes
 from monai_cl.data.slices.pixels import fit_masks, fit_slices, unfit_slices
 from monai_cl.data.slices.segmented import SegmentedSlices
-from monai_cl.engines import SliceWiseInferer, volume_preprocessing
+from monai_cl.engines import LoadSlices, SliceWiseInferer, volume_preprocessing
 from monai_cl.errors import UserError
-from tests.data.volume_files import affine_of, ct_array, write_nifti
+from tests.data.volume_files import affine_of, ct_array, write_dicom, write_nifti
 
 SPACING = (1.5, 2.0, 8.0)
 
@@ -119,6 +119,35 @@ def test_a_stack_along_another_axis_is_refused_by_the_inferer_which_names_the_sc
     scan.meta["filename_or_obj"] = ["/data/stack.nii.gz"]
     with pytest.raises(UserError, match=r"^/data/stack.nii.gz: expected slices along .* found slices along x, "):
         SliceWiseInferer(size=16)(scan, lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("intensity", "modality", "header", "message"),
+    [
+        ("hounsfield", None, "MR", "expected CT, for nothing says another modality, found MR in the DICOM header"),
+        ("hounsfield", None, "CT", None),
+        (
+            "percentiles",
+            None,
+            "CT",
+            "expected a scan that is no CT, .* found CT in the DICOM header; use a network that",
+        ),
+        ("percentiles", None, "MR", None),
+        ("percentiles", "PT", "MR", "expected PT, as the list or the command says, found MR in the DICOM header"),
+    ],
+)
+def test_a_header_that_contradicts_the_scale_is_refused_in_every_path(tmp_path, intensity, modality, header, message):
+    series = write_dicom(tmp_path / "s", ct_array(), 2.0 * np.arange(12), modality=header)
+    item = {"image": str(series), "id": "s", "patient": "s"} | ({"modality": modality} if modality else {})
+    whole = volume_preprocessing(intensity=intensity)
+    slices = LoadSlices(intensity=intensity, modality=modality, size=16)
+    for load, given in ((whole, item), (slices, {key: item[key] for key in ("image", "id", "patient")})):
+        if message is None:
+            assert torch.isfinite(torch.as_tensor(load(given)["image"])).all()
+            continue
+        with pytest.raises((RuntimeError, UserError)) as caught:
+            load(given)
+        assert re.search(message, str(caught.value.__cause__ or caught.value))
 
 
 @pytest.mark.parametrize("spacing", [(8.0, 1.0, 1.0), (1.0, 8.0, 1.0), (0.977, 0.977, 0.6)])

@@ -61,7 +61,7 @@ def cine_patient(
     base_first = planning.random() < 0.5
     axis = patient.phases["ED"].axis
     if not position_noise:
-        start, extra, gap = 0.5, np.zeros(2), axis / round(axis / gap)
+        start, extra, gap = 0.5, np.zeros(2, dtype=np.int64), axis / round(axis / gap)
     count = int(np.ceil(axis / gap - start)) + int(extra.sum())
     heights = (start - int(extra[0]) + np.arange(count)) * gap
     step, pixel = float(heights[1] - heights[0]), (192 if size < 128 else 205) / size
