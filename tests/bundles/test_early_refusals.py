@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.bundles.head_runs import CLUSTERING
 from tests.bundles.slice_runs import CLASSIFICATION
 from tests.bundles.slice_runs import PRETRAINING as WSP
 from tests.bundles.workflow import initialised, refusal, run_workflow
+from tests.data.volume_files import affine_of, ct_array, write_nifti
 
 # option -> a value that it does not take, and how the refusal names it; the others are asked beside non_finite
 OPTIONS = {
@@ -45,6 +48,20 @@ def test_of_slices_with_meta_labels(cine_run, tmp_path, option):
 @pytest.mark.parametrize("option", [*OPTIONS, *SCHEDULE])
 def test_of_few_labelled_scans(cine_run, tmp_path, option):
     _refused(cine_run, tmp_path, "semi_supervised_segmentation", "train", option, method="self_paced")
+
+
+def test_of_a_validation_scan_whose_slices_are_not_axial(cine_run, cine, tmp_path):
+    turned = tmp_path / "turned.nii.gz"
+    write_nifti(turned, ct_array((12, 12, 12)), affine_of("LPS", (8.0, 1.0, 1.0)))
+    document = json.loads((cine / "cine.json").read_text(encoding="utf-8"))
+    document["validation"][0] |= {"image": str(turned), "label": str(shutil.copy(turned, tmp_path / "label.nii.gz"))}
+    (tmp_path / "list.json").write_text(json.dumps(document), encoding="utf-8")
+    given = {"data_list": str(tmp_path / "list.json"), "store_dir": str(tmp_path / "store"), "allow_outside": True}
+    with pytest.raises(RuntimeError) as caught:
+        cine_run("semi_supervised_segmentation", "train", **given, output_dir=str(tmp_path / "run"))
+    assert f"{turned}: expected slices along the body axis" in refusal(caught)
+    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

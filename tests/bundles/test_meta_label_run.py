@@ -162,12 +162,14 @@ def test_ct_without_a_phase_trains_by_position_and_patient(run, slice_cohort, tm
 
 
 @pytest.mark.slow
-def test_two_processes_with_two_scans_each_learn_what_one_with_four_does(run, options, cine, free_port, tmp_path):
+def test_two_processes_with_two_scans_each_learn_in_two_sittings_what_one_does(run, options, cine, free_port, tmp_path):
     # plain gradient descent and a norm within a slice: neither magnifies rounding, nor sees the other slices
-    more = {"iterations": 2, "norm": "instance", "learning_rate": 0.01}
+    more = {"iterations": 2, "epoch_length": 1, "norm": "instance", "learning_rate": 0.01}
     file = plain_descent(BUNDLE, tmp_path)
     files = [file, *config_files(BUNDLE, "multi_gpu_train")]
-    two = learnt_by_two(files, {**options, **more, "scans_per_batch": 2}, tmp_path / "two", free_port())
+    half = {**options, **more, "scans_per_batch": 2}
+    learnt_by_two(files, {**half, "train#trainer#max_epochs": 1}, tmp_path / "two", free_port())
+    two = learnt_by_two(files, half, tmp_path / "two", free_port())  # goes on
     run_files(file, **{**options, **more, "scans_per_batch": 4, "output_dir": str(tmp_path / "one")})
     assert_equal(weights(tmp_path / "one"), two, atol=1e-5, rtol=1e-5)
     curves = [json.loads((tmp_path / name / "results.json").read_text())["curves"] for name in ("one", "two")]
@@ -188,8 +190,13 @@ def test_right_and_wrong_pairs_of_a_run_are_told_apart(launcher, cine_options, t
         options = words({**cine_options, **more, "output_dir": str(tmp_path / name)})
         file = config_files(BUNDLE, "train")[0]
         launcher.run("monai.bundle", "run", "--config_file", file, *options, cwd=tmp_path).check()
-    with pytest.raises(SystemExit, match="no pair is known to be wrong"):
-        pair_weights(tmp_path / "right", batches=1, gamma=None)
+    known = pair_weights(tmp_path / "right", batches=3, gamma=[4.0, 8.0], every=True)["checkpoints"]
+    assert list(known) == ["0.5", "1.0"]
+    at_end = known["1.0"]["weights"]["1.0"]
+    near, far = (known["1.0"]["pairs"][kind] for kind in ("right", "wrong"))
+    assert min(near, far) > 0
+    mean = (near * at_end["right"] + far * at_end["wrong"]) / (near + far)
+    assert min(at_end["by_distance"].values()) <= mean <= max(at_end["by_distance"].values())
     found = pair_weights(tmp_path / "shuffled", batches=3, gamma=[4.0, 8.0])
     assert (found["shuffled"], found["gamma"]) == (1.0, [4.0, 8.0])
     assert min(found["pairs"].values()) > 0

@@ -11,12 +11,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 
 from monai_cl.cli.commands import main
-from monai_cl.data import read_dicom_seg, read_results
+from monai_cl.data import read_dicom_seg, read_results, read_volume
 from monai_cl.engines import MethodParts, embed
 from monai_cl.engines.launch.method_parts import method_files
 from tests.bundles.cine_runs import NETWORK
@@ -185,13 +186,15 @@ def test_a_patient_in_training_and_validation_is_refused(run, cine, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["self_paced", "discrete_mi"])
-def test_two_processes_with_half_a_batch_each_learn_what_one_does(options, method, free_port, tmp_path):
+def test_two_processes_with_half_a_batch_each_learn_in_two_sittings_what_one_does(options, method, free_port, tmp_path):
     # plain gradient descent and a norm within a slice: neither magnifies rounding, nor sees the other slices
-    more = {"iterations": 2, "norm": "instance", "learning_rate": 0.01, "method": method}
+    more = {"iterations": 2, "epoch_length": 1, "norm": "instance", "learning_rate": 0.01, "method": method}
     file = plain_descent(BUNDLE, tmp_path)
     files = [file, *config_files(BUNDLE, "multi_gpu_train")]
     half, whole = ({"scans_per_batch": size, "labelled_batch": size} for size in (2, 4))
-    two = learnt_by_two(files, {**options, **more, **half}, tmp_path / "two", free_port())
+    given = {**options, **more, **half}
+    learnt_by_two(files, {**given, "train#trainer#max_epochs": 1}, tmp_path / "two", free_port())
+    two = learnt_by_two(files, given, tmp_path / "two", free_port())  # goes on
     run_files(file, **{**options, **more, **whole, "output_dir": str(tmp_path / "one")})
     assert_equal(weights(tmp_path / "one"), two, atol=2e-5, rtol=1e-5)
     dice = [read_results(tmp_path / name)["metrics"]["per_case"] for name in ("one", "two")]
@@ -208,6 +211,30 @@ def test_ct_is_segmented_by_the_same_call(run, slice_cohort, tmp_path):
     results = read_results(tmp_path)
     assert set(results["metrics"]["dice"]) == {"liver", "spleen"}
     assert results["data_list"]["labelled_scans"] == 2
+
+
+def test_promise12_as_it_is_published_is_segmented_by_the_same_call(run, cine, tmp_path):
+    folder, labels = tmp_path / "TrainingData_Part1", {"position": {"parts": 4, "gamma": [5, 60]}}
+    folder.mkdir()
+    for number in range(4):
+        name = f"training_{number:03d}_ED.nii.gz"
+        image, label = (sitk.ReadImage(str(cine / "synthetic_cine" / kind / name)) for kind in ("images", "labels"))
+        sitk.WriteImage(image, str(folder / f"Case{number:02d}.mhd"))  # and its .raw
+        sitk.WriteImage(label > 0, str(folder / f"Case{number:02d}_segmentation.mhd"))
+    created, folds = str(tmp_path / "list.json"), str(tmp_path / "folds.json")
+    main(["datalist", "create", str(tmp_path), "--layout", "promise12", "--output", created])
+    main(["datalist", "split", created, folds, "--folds", "4"])
+    main(["datalist", "subset", folds, str(tmp_path / "lists"), "--fraction", "1", "--fold", "0"])
+    (data_list,) = (tmp_path / "lists").glob("*.json")
+    work = {"dataset_dir": str(tmp_path), "data_list": str(data_list), "store_dir": str(tmp_path / "store")}
+    run("train", **work, meta_labels=labels, output_dir=str(tmp_path / "run"), iterations=2)
+    results = read_results(tmp_path / "run")
+    assert set(results["metrics"]["dice"]) == {"prostate"}
+    scan = str(folder / "Case03.mhd")
+    run("inference", datalist=[scan], checkpoint=str(tmp_path / "run" / "model.pt"), output_dir=str(tmp_path / "out"))
+    found, image = read_volume(tmp_path / "out" / "Case03_seg.nii.gz"), read_volume(scan)
+    assert found.array.shape == image.array.shape
+    assert np.allclose(found.affine, image.affine, atol=1e-4)
 
 
 ABDOMEN = {"position": {"parts": 4, "gamma": [5, 60]}, "patient": {"weight": 0.1, "gamma": [3.5, 50]}}

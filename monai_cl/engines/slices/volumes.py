@@ -24,6 +24,7 @@ from torch import Tensor
 
 from monai_cl.data import LoadLabeld, LoadScand
 from monai_cl.data.io.modality import HOUNSFIELD, header_modality, intensity_fault
+from monai_cl.data.io.reading import read_grid
 from monai_cl.data.slices.direction import require_axial
 from monai_cl.data.slices.pixels import fit_slices, unfit_slices
 from monai_cl.engines.slices.data import slice_window
@@ -85,6 +86,20 @@ def volume_preprocessing(*, intensity: str, window: Sequence[float] | None = Non
         EnsureTyped(keys=keys),
     ]
     return Compose([*steps, SelectItemsd(keys=[*keys, "id", "patient"])] if label else steps)
+
+
+def require_axial_scans(items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse scans that `SliceWiseInferer` will not take before a training starts, by their headers.
+
+    Args:
+        items: of a data list. A DICOM series is left to the inferer, for its grid is in all of its files.
+
+    Raises:
+        UserError: a stack along another axis than the body's, or a file that cannot be read; names it.
+    """
+    for item in items:
+        if (grid := read_grid(item["image"])) is not None:
+            require_axial(grid.to_ras().affine, where=item["image"])
 
 
 class SliceWiseInferer(Inferer):
