@@ -31,6 +31,7 @@ PLACES = {
     "tiny_synthetic": 2 * 2,
     "wsp_resnet18": 7 * 3 * 3,
     "wsp_sigma": 5 * 3 * 3,
+    "wsp_signs": 4 * 2 * 3,
     "wsp_tinynet": 7 * 3 * 3,
 }
 

@@ -17,12 +17,15 @@ from monai_cl.data.phantom.shapes import CosineSum, Ellipsoid, Loops, Part, Shap
 PHASE_PROBABILITIES = {"native": 0.2, "arterial": 0.25, "portal": 0.55}
 
 
-def sample_patient(rng: np.random.Generator, scanner: np.random.Generator, shape: CirrhosisShape) -> CirrhosisPatient:
+def sample_patient(
+    rng: np.random.Generator, scanner: np.random.Generator, course: np.random.Generator, shape: CirrhosisShape
+) -> CirrhosisPatient:
     """Draw a patient around a liver and spleen of a given shape.
 
     Args:
         rng: of the patient; nothing but ``shape`` depends on the stage.
         scanner: draws the contrast phase, which belongs to the examination.
+        course: draws the way of the umbilical vein.
         shape: of liver and spleen.
     """
     phase = str(scanner.choice(list(PHASE_PROBABILITIES), p=list(PHASE_PROBABILITIES.values())))
@@ -43,6 +46,7 @@ def sample_patient(rng: np.random.Generator, scanner: np.random.Generator, shape
         *_spleen(draw, hu, shape),
         *_liver(draw, hu, shape),
         *_vessels(draw, hu),
+        *_umbilical_vein(Draw(course, draw.scale), hu, shape),
     )
     pitch = 30 * draw.scale
     ribs = (pitch, 0.45, float(rng.uniform(0, pitch)), float(rng.uniform(250, 400)))
@@ -188,3 +192,12 @@ def _vessels(draw: Draw, hu: dict[str, float]) -> tuple[Coat, ...]:
         Coat(aorta, hu["aorta"], 0.5),
         Coat(trunk, hu["portal"], 0.5, label=None),
     )
+
+
+def _umbilical_vein(draw: Draw, hu: dict[str, float], shape: CirrhosisShape) -> tuple[Coat, ...]:
+    """From the left portal vein to the wall in front of the liver, and down behind it."""
+    if shape.vein <= 0:
+        return ()
+    way = ((16, 30, 32), (10, 58, 14), (6, 72, -15), (4, 74, -60))
+    tube = draw.tube(*((*point, shape.vein) for point in way), sd=3)
+    return (Coat(tube, hu["portal"], 0.5, label=None, region="abdomen", gap=2),)

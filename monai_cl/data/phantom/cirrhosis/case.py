@@ -10,6 +10,7 @@ from monai_cl.data.phantom.cirrhosis.anatomy import sample_patient
 from monai_cl.data.phantom.cirrhosis.lattice import AxialLattice
 from monai_cl.data.phantom.cirrhosis.render import render_slices
 from monai_cl.data.phantom.cirrhosis.shape import (
+    SIGNS,
     STAGE_PROBABILITIES,
     CirrhosisShape,
     draw_shape,
@@ -55,7 +56,13 @@ class CirrhosisCase:
 
 
 def cirrhosis_case(
-    seed: int, index: int, *, cohort: str = "grades", size: int = 176, stage: int | None = None
+    seed: int,
+    index: int,
+    *,
+    cohort: str = "grades",
+    size: int = 176,
+    stage: int | None = None,
+    signs: str = "everywhere",
 ) -> CirrhosisCase:
     """Make one synthetic patient: 12 to 16 slices, from the kidneys to above the diaphragm.
 
@@ -66,6 +73,8 @@ def cirrhosis_case(
             cohorts have no patient in common.
         size: pixels per side; the field of view does not depend on it.
         stage: ask for a stage; the same patient otherwise.
+        signs: "everywhere": a nodular liver of other proportions, in every slice; "local": a large caudate lobe, a
+            large spleen and an open umbilical vein, each in the slices that show it.
 
     Raises:
         ValueError: an option out of its range.
@@ -78,15 +87,17 @@ def cirrhosis_case(
         raise ValueError(f"size must be >= 16 pixels, got {size}")
     if stage is not None and stage not in range(5):
         raise ValueError(f"stage must be 0 to 4 or None, got {stage}")
+    if signs not in SIGNS:
+        raise ValueError(f"signs must be one of {', '.join(SIGNS)}, got {signs!r}")
     # separate streams: asking for another stage must not change the body, nor another size the noise's seed
-    disease, body, scanner, noise, reading = (
-        np.random.default_rng([seed, COHORTS.index(cohort), index, stream]) for stream in range(5)
+    disease, body, scanner, noise, reading, course = (
+        np.random.default_rng([seed, COHORTS.index(cohort), index, stream]) for stream in range(6)
     )
     drawn, severity = draw_stage(disease, cohort)
     if stage is not None:
         drawn, severity = stage, severity - drawn + stage
-    shape = draw_shape(disease, severity)
-    patient = sample_patient(body, scanner, shape)
+    shape = draw_shape(disease, severity, signs=signs)
+    patient = sample_patient(body, scanner, course, shape)
     count = int(scanner.integers(12, 17))
     heights = np.linspace(-scanner.uniform(62, 92), scanner.uniform(92, 120), count)
     pixel = float(scanner.uniform(330, 400)) / size

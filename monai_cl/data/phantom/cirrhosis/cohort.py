@@ -7,11 +7,13 @@ from typing import Any
 
 from monai_cl.data.datalist.folds import split_folds
 from monai_cl.data.datalist.json_files import format_json
+from monai_cl.data.phantom.cirrhosis.shape import SIGNS
 from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
     write_synthetic_case,
 )
+from monai_cl.errors import UserError
 from monai_cl.jobs import for_each
 
 _FOLDERS = {"grades": "synthetic_cirrhosis_grades", "histology": "synthetic_cirrhosis_histology"}
@@ -30,6 +32,7 @@ def write_cirrhosis_cohort(
     biopsies: int = 100,
     seed: int = 0,
     size: int = 176,
+    signs: str = "everywhere",
     workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
@@ -45,6 +48,8 @@ def write_cirrhosis_cohort(
         biopsies: other patients with histology, for the probe; in 5 folds (fewer when there are fewer of a class).
         seed: of the whole cohort.
         size: pixels per side of the axial slices.
+        signs: "everywhere": the stage shows in every slice of the liver; "local": in the caudate lobe, the spleen and
+            the umbilical vein, so that what a slice says depends on its height.
         workers: processes; the files do not depend on it.
         overwrite: replace a cohort that is there (other files of the folder stay).
         progress: show a progress bar.
@@ -58,24 +63,28 @@ def write_cirrhosis_cohort(
     """
     numbers = {"patients": patients, "biopsies": biopsies, "seed": seed, "size": size, "workers": workers}
     require_whole_numbers(_LEAST, numbers)
+    if signs not in SIGNS:
+        raise UserError(f"signs must be one of {', '.join(SIGNS)}, got {signs!r}")
     output = Path(output).expanduser().absolute()
     counts = {"grades": patients, "histology": biopsies}
     with cohort_folder(output, lists=_LISTS, overwrite=overwrite) as building:
-        jobs = [(building, cohort, index, seed, size) for cohort, count in counts.items() for index in range(count)]
+        jobs = [
+            (building, cohort, index, seed, size, signs) for cohort, count in counts.items() for index in range(count)
+        ]
         bar: dict[str, Any] = {"what": "synthetic cirrhosis" if progress else None, "unit": "patient", "leave": True}
         items: dict[str, list[dict[str, Any]]] = {"grades": [], "histology": []}
         for (_, cohort, *_), item in zip(jobs, for_each(_write_patient, jobs, workers=workers, **bar)):
             items[cohort].append(item)
         for cohort, cohort_items in items.items():
-            document = _data_list(cohort, cohort_items, seed)
+            document = _data_list(cohort, cohort_items, seed, signs)
             (building / _LISTS[cohort]).write_text(format_json(document), encoding="utf-8")
     return {cohort: output / name for cohort, name in _LISTS.items()}
 
 
-def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int) -> dict[str, Any]:
+def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int, signs: str) -> dict[str, Any]:
     from monai_cl.data.phantom.cirrhosis.case import cirrhosis_case
 
-    case = cirrhosis_case(seed, index, cohort=cohort, size=size)
+    case = cirrhosis_case(seed, index, cohort=cohort, size=size, signs=signs)
     name = f"{cohort}_{index:04d}"
     made_by = f"monai_cl cirrhosis seed {seed}"
     return {
@@ -86,7 +95,7 @@ def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int) ->
     }
 
 
-def _data_list(cohort: str, items: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+def _data_list(cohort: str, items: list[dict[str, Any]], seed: int, signs: str) -> dict[str, Any]:
     from monai_cl.data.phantom.cirrhosis.shape import GRADES, HISTOLOGY
     from monai_cl.data.phantom.cirrhosis.structure import LABELS
 
@@ -101,7 +110,7 @@ def _data_list(cohort: str, items: list[dict[str, Any]], seed: int) -> dict[str,
     return {
         "name": _FOLDERS[cohort],
         "description": _DESCRIPTIONS[cohort],
-        "source": f"synthetic, monai_cl cirrhosis seed {seed}",
+        "source": f"synthetic, monai_cl cirrhosis seed {seed}" + ("" if signs == SIGNS[0] else f", {signs} signs"),
         "licence": "Apache-2.0",
         "modality": "CT",
         "labels": {str(label): organ for label, organ in LABELS.items()},

@@ -79,6 +79,38 @@ def test_another_stage_is_the_same_patient_with_another_liver():
     assert differs.mean() < 0.02
 
 
+def test_local_signs_show_each_at_its_own_height_and_nowhere_else():
+    opened = 0
+    for index in range(6):
+        healthy, sick = (cirrhosis_case(1, index, stage=stage, signs="local", **SMALL) for stage in (0, 4))
+        np.testing.assert_array_equal(healthy.affine, sick.affine)
+        assert sick.shape.nodularity == healthy.shape.nodularity
+        assert sick.shape.caudate > healthy.shape.caudate
+        assert sick.shape.spleen > healthy.shape.spleen
+        opened += (sick.shape.vein > 0) - (healthy.shape.vein > 0)
+        differs = sick.image != healthy.image
+        heights = sick.affine[2, 2] * np.arange(differs.shape[2]) + sick.affine[2, 3]
+        shown = differs.any(axis=(0, 1))
+        assert shown[(heights > 0) & (heights < 60)].any()
+        assert not shown[(heights < -85) | (heights > 105)].any()
+        x = sick.affine[0, 0] * np.arange(differs.shape[0]) + sick.affine[0, 3]
+        assert not differs[x > 100].any()  # most of the right lobe is as it was
+    assert opened == 6
+
+
+@pytest.mark.slow
+def test_local_signs_are_told_by_their_true_shape_and_by_no_thumbnail():
+    truth, shapes, thumbnails = [], [], []
+    for index in range(400):
+        case = cirrhosis_case(11, index, signs="local", **SMALL)
+        truth.append(case.stage >= 3)
+        shapes.append(astuple(case.shape))
+        unit = (np.clip(case.image, -100, 400) + 100) / 500
+        thumbnails.append(unit.reshape(8, 11, 8, 11, -1).mean(axis=(1, 3, 4)).ravel())
+    assert auc_of(np.array(shapes), np.array(truth)) >= 0.95
+    assert auc_of(np.array(thumbnails), np.array(truth)) <= 0.70
+
+
 def test_nodules_roughen_the_surface_step_by_step():
     def roughness(stage: int) -> float:
         """Pixels at the edge of the mask, for its area: more of them on a scalloped surface."""
@@ -111,6 +143,7 @@ def test_field_of_view_does_not_depend_on_the_size():
         ({"cohort": "biopsies"}, "cohort must be one of grades, histology, got 'biopsies'"),
         ({"size": 8}, "size must be >= 16 pixels, got 8"),
         ({"stage": 5}, "stage must be 0 to 4 or None, got 5"),
+        ({"signs": "all"}, "signs must be one of everywhere, local, got 'all'"),
     ],
 )
 def test_bad_options_are_refused(options, message):

@@ -105,11 +105,23 @@ def test_files_depend_on_neither_workers_nor_number(cohort, tmp_path):
     assert all(content == many[name] for name, content in few.items() if name.endswith(".nii.gz"))
 
 
+def test_a_cohort_of_local_signs_says_so_and_is_another(cohort, tmp_path):
+    lists = write_cirrhosis_cohort(tmp_path / "local", **QUICK, signs="local")
+    for name, path in lists.items():
+        assert validate_data_list(path) == []
+        source = load_data_list(path).only_dataset.document["source"]
+        assert source == load_data_list(cohort[name]).only_dataset.document["source"] + ", local signs"
+    assert contents(tmp_path / "local") != contents(cohort["grades"].parent)
+    with pytest.raises(UserError, match="signs must be one of everywhere, local, got 'no'"):
+        write_cirrhosis_cohort(tmp_path / "bad", **QUICK, signs="no")
+    assert not (tmp_path / "bad").exists()
+
+
 def test_a_cohort_appears_complete_or_not_at_all(tmp_path, monkeypatch):
-    def fails(root, cohort, index, seed, size, write=module._write_patient):
+    def fails(root, cohort, index, *more, write=module._write_patient):
         if index == 2:
             raise OSError("disk full")
-        return write(root, cohort, index, seed, size)
+        return write(root, cohort, index, *more)
 
     monkeypatch.setattr(module, "_write_patient", fails)
     with pytest.raises(OSError, match="disk full"):
