@@ -65,8 +65,7 @@ def run_demo(output: str | Path, *, seed: int = 0, quick: bool = False) -> dict[
         summaries[name] = summarise(study, expansion, folder)
         for ending, text in ((".md", summaries[name].markdown()), (".csv", summaries[name].csv())):
             write_atomically(output / f"{name}{ending}", text.encode())
-        measured = ("pretraining", study.measure.step)
-        runs += [str(folder.of(cell).output) for cell in expansion.cells.values() if cell.step in measured]
+        runs += folder.reported(expansion.cells, step=study.measure.step)
     record = run_record(
         kind="demo",
         name="demo (synthetic CT)",

@@ -101,6 +101,38 @@ class StudyCommands:
             write_atomically(target.with_name(target.name + ending), text.encode())
         echo(f"wrote {target}.md, .csv, .html and .jsonl")
 
+    def report(
+        self,
+        study: str,
+        output: str | None = None,
+        *,
+        inputs: dict | None = None,
+        to: str | None = None,
+        hash_patients: bool | str = False,
+    ) -> None:
+        """Write one page about the cells that are done: curves, differences, overlays, ROC, principal directions.
+
+        Example:
+            python -m monai_cl study report low_label_synthetic --output runs/low_label
+
+        Args:
+            study: as of `study run`.
+            output: as of `study run`.
+            inputs: as of `study run`.
+            to: the page; default: report.html in the folder of the study.
+            hash_patients: as of `report`.
+        """
+        from monai_cl.cli.report import report_command
+
+        definition, folder, expansion = _open(study, output, inputs)
+        runs = folder.reported(expansion.cells, step=definition.measure.step)
+        if not runs:
+            others = len(folder.others(expansion.cells))
+            found = f"none; {others} cells are of other versions of the study" if others else "none"
+            raise UserError(folder.path, expected="a cell that is done", found=found, remedy="run the study first")
+        target = folder.path / "report.html" if to is None else str(to)
+        report_command(*runs, output=str(target), title=definition.name, hash_patients=hash_patients)
+
     def status(self, study: str, output: str | None = None, *, inputs: dict | None = None) -> None:
         """Print how many cells are done, running, failed, killed and open, what failed, and what the others warned of.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_cl.data.records.results import FILE_NAME, read_results
 from monai_cl.errors import UserError
 from monai_cl.files import write_json
 from monai_cl.locks import Lock
@@ -125,6 +126,22 @@ class StudyFolder:
             f"{len(found)} of {counts[step]} cells of {step} warned, such as {found[0]}"
             for (step, _), found in kinds.items()
         ]
+
+    def reported(self, cells: Mapping[str, Cell], *, step: str) -> list[Path]:
+        """Results that a report is about: of the finished cells of a step, and of pre-trainings.
+
+        Args:
+            cells: of the study.
+            step: the one that is measured.
+        """
+        done = {cell.name: cell for cell in cells.values() if self.of(cell).is_done()}
+        found = []
+        for cell in done.values():
+            output = self.of(cell).output
+            trained = cell.kind == "bundle" and (output / FILE_NAME).is_file()
+            if cell.step == step or (trained and read_results(output)["kind"] == "pretraining"):
+                found.append(output)
+        return found
 
     def seconds(self, cells: Mapping[str, Cell]) -> dict[str, list[float]]:
         """Step -> how long each of its finished cells took."""

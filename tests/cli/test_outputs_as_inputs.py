@@ -73,7 +73,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "store prune": ({"store", "list"}, set()),
     "store verify": ({"store"}, set()),
     "store repair": ({"store"}, set()),
-    "study run": (set(), set()),  # what it runs is in this table, and the other two show it
+    "study run": (set(), set()),  # what it runs is in this table, and the others show it
+    "study report": (set(), set()),
     "study status": (set(), set()),
     "study table": (set(), set()),
     "dicom_seg": ({"label"}, {"seg"}),

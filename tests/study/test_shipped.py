@@ -77,4 +77,7 @@ def test_the_small_study_runs_whole_and_makes_its_table(tmp_path, capsys):
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert re.search(r"\| scratch \| \d+\.\d ± \d+\.\d \|", table)
     assert "Difference to scratch" in table
+    main(["study", "report", *words])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page or "<img" in page
     assert {path.name for path in tmp_path.glob("table.*")} == {"table.md", "table.csv", "table.html", "table.jsonl"}

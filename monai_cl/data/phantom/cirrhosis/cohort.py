@@ -7,7 +7,6 @@ from typing import Any
 
 from monai_cl.data.datalist.folds import split_folds
 from monai_cl.data.datalist.json_files import format_json
-from monai_cl.data.phantom.cirrhosis.shape import SIGNS
 from monai_cl.data.phantom.cohort_folder import (
     cohort_folder,
     require_whole_numbers,
@@ -61,6 +60,8 @@ def write_cirrhosis_cohort(
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
     """
+    from monai_cl.data.phantom.cirrhosis.shape import SIGNS
+
     numbers = {"patients": patients, "biopsies": biopsies, "seed": seed, "size": size, "workers": workers}
     require_whole_numbers(_LEAST, numbers)
     if signs not in SIGNS:
@@ -96,7 +97,7 @@ def _write_patient(root: Path, cohort: str, index: int, seed: int, size: int, si
 
 
 def _data_list(cohort: str, items: list[dict[str, Any]], seed: int, signs: str) -> dict[str, Any]:
-    from monai_cl.data.phantom.cirrhosis.shape import GRADES, HISTOLOGY
+    from monai_cl.data.phantom.cirrhosis.shape import GRADES, HISTOLOGY, SIGNS
     from monai_cl.data.phantom.cirrhosis.structure import LABELS
 
     classes = {"grades": GRADES, "histology": HISTOLOGY}[cohort]
