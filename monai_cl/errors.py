@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 
 class UserError(ValueError):
     """Something the user can fix: where it is, what was expected, what was found, what to do (:func:`message`).
@@ -69,5 +72,11 @@ def escape_control_characters(text: object) -> str:
 
 
 def echo(text: object) -> None:
-    """Print the output of a command immediately, as a terminal may show it (:func:`escape_control_characters`)."""
-    print(escape_control_characters(text), flush=True)
+    """Print the output of a command immediately, as a terminal may show it (:func:`escape_control_characters`).
+
+    Where the reader has gone, as after ``| head``, the command goes on without one: what it writes is not lost.
+    """
+    try:
+        print(escape_control_characters(text), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

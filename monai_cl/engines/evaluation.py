@@ -15,7 +15,7 @@ from monai_cl.engines.distributed.wrapping import unwrap_ddp
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.engines.launch.command_line import invocation
 from monai_cl.engines.model_input import check_model
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, echo
 from monai_cl.networks import ProjectedEncoder
 from monai_cl.networks.earlier_names import current_names
 from monai_cl.networks.foreign.names import bare_name, named_as
@@ -122,4 +122,4 @@ def write_measures(
     )
     write_results(Path(output_dir) / "results.json", {**record, **(more or {})})
     for name, value in measures.items():
-        print(f"{name:28s} {value:.5f}")
+        echo(f"{name:28s} {value:.5f}")

@@ -54,7 +54,7 @@ def runs_command(
         from json import dumps
 
         rows = [{**asdict(run), "superseded": _names(run.superseded), "last": _names(run.last)} for run in runs]
-        print(dumps(rows, indent=1, default=str))
+        echo(dumps(rows, indent=1, default=str))
     else:
         echo("\n".join(_table(runs)))
     if not clean:

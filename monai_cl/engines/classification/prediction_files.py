@@ -15,6 +15,7 @@ from monai_cl.data.records.csv_rows import csv_text
 from monai_cl.engines.classification.activation_maps import class_activation
 from monai_cl.engines.classification.patient_auc import slice_probabilities
 from monai_cl.engines.workflow_types import state_of
+from monai_cl.errors import echo
 from monai_cl.files import write_atomically
 
 THRESHOLD = 0.5
@@ -156,7 +157,7 @@ class PredictionFiles:
         write_record(self.output_dir / f"{scan['id']}.json", identity, pictures, more=scan)
         self._tables()
         probability, count = scan["probability"], len(scan["slices"])
-        print(f"{scan['id']}: probability of {self.classes[1]} {probability:.3f}, {count} slices", flush=True)
+        echo(f"{scan['id']}: probability of {self.classes[1]} {probability:.3f}, {count} slices")
 
     def _tables(self) -> None:
         scans = [

@@ -19,7 +19,7 @@ from monai_cl.engines.probe.folds import PatientFolds
 from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.engines.probe.patients import ProbeResult
 from monai_cl.engines.probe.run import describe_probe, run_probe
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, echo
 from monai_cl.networks import SliceEncoder, describe_network
 
 
@@ -104,5 +104,5 @@ def probe_encoder(
             encoder=without_path(encoder),
         )
     save_atomically(network.state_dict(), output_dir / "model.pt", record)
-    print(describe_probe(result.metrics(), data_list))
+    echo(describe_probe(result.metrics(), data_list))
     return result

@@ -16,7 +16,7 @@ from monai_cl.data.io.result_records import scan_identity
 from monai_cl.data.slices.features import UNKNOWN, SliceFeatures, read_features, write_features
 from monai_cl.data.slices.pixels import collate_slices
 from monai_cl.engines.workflow_types import state_of
-from monai_cl.errors import UserError
+from monai_cl.errors import UserError, echo
 from monai_cl.jobs import shown
 from monai_cl.networks.modes import evaluation_mode
 from monai_cl.switches import is_switched_on
@@ -155,4 +155,4 @@ class FeatureFile:
         columns: dict[str, Any] = dict(zip(names, map(np.concatenate, zip(*self._parts))))
         features = SliceFeatures(**columns, about=about)
         write_features(self.path, features)
-        print(f"{len(features)} slices of {len(set(features.patient.tolist()))} patients: {self.path}")
+        echo(f"{len(features)} slices of {len(set(features.patient.tolist()))} patients: {self.path}")
