@@ -207,14 +207,8 @@ def _notes(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, me
     for cell in expansion.cells.values():
         place = folder.of(cell)
         if not place.is_done() and (record := place.record("failed")) is not None:
-            uses = [p for p, identity in expansion.points.items() if cell.identity in _chain(identity, expansion)]
+            uses = [p for p, identity in expansion.points.items() if cell.identity in expansion.chain(identity)]
             shown = "; ".join(f"{p.arm}, {p.setting}, fold {p.fold}, seed {p.seed}" for p in uses[:3])
             more = f" and {len(uses) - 3} more" if len(uses) > 3 else ""
             notes.append(f"Failed: {cell.name} ({shown}{more}): {record['reason']}")
     return [*notes, *folder.warnings(expansion.cells)]
-
-
-def _chain(identity: str, expansion: Expansion) -> set[str]:
-    """A cell and all that it needs."""
-    needs = expansion.cells[identity].needs.values()
-    return {identity}.union(*(_chain(needed, expansion) for needed in needs))
