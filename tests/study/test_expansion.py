@@ -137,6 +137,23 @@ def test_what_a_preset_stands_for_is_part_of_the_identity(bundle, table, monkeyp
 
 
 @pytest.mark.parametrize(
+    ("bundle", "preset", "table", "values"),
+    [
+        ("mixcl_ct_pretraining", "masked", presets._MASK_RATIO, {"masked": 0.7}),
+        ("mixcl_ct_pretraining", "aligned", presets._GEOMETRY, {"aligned": {"probability": 0.5}}),
+        ("clustering_pretraining", "small", recipes.CLUSTERING["small"], {"prototypes": 7}),
+    ],
+)
+def test_what_a_preset_stands_for_beside_the_weights_counts_too(bundle, preset, table, values, monkeypatch):
+    folder = bundle_folder(bundle)
+    before = {name: config_digest(folder, ("train",), {"preset": name}) for name in ("paper", preset)}
+    for key, value in values.items():
+        monkeypatch.setitem(table, key, value)
+    assert config_digest(folder, ("train",), {"preset": "paper"}) == before["paper"]
+    assert config_digest(folder, ("train",), {"preset": preset}) != before[preset]
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"arms": {"scratch": {}, "forgotten": {"first": {"seed": 7}}}},

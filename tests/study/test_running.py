@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_cl.cli.commands import main
 from monai_cl.errors import UserError
 from monai_cl.study.commands import command_of
 from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
@@ -205,6 +206,17 @@ def test_a_slurm_script_is_one_array_that_runs_the_study(tmp_path):
     assert words == ["exec", "/py", "-m", "monai_cl", "study", "run", str(path), *given]
     done = subprocess.run(["bash", "-n"], input=script, text=True, check=False)
     assert done.returncode == 0
+
+
+def test_a_slurm_script_keeps_the_threads_and_leaves_the_devices_to_slurm(tmp_path):
+    path, file = written(tmp_path), tmp_path / "job.sh"
+    words = ["study", "run", str(path), "--output", str(tmp_path / "out"), "--slurm", str(file), "--workers", "3"]
+    main([*words, "--threads", "2"])
+    assert shlex.split(file.read_text().splitlines()[-1])[-2:] == ["--threads", "2"]
+    main(words)
+    assert "--threads" not in file.read_text()
+    with pytest.raises(SystemExit):
+        main([*words, "--gpus", "0,1"])
 
 
 # warns by way of a bundle's log; seed 5 ends badly the first time, in the middle of a line
