@@ -14,9 +14,10 @@ from monai_cl.errors import UserError
 from monai_cl.names import names_of
 from monai_cl.networks.foreign.names import named_as
 from monai_cl.networks.foreign.reading import read_weights
-from monai_cl.networks.transfer import HEADS, TransferReport, compare_weights
+from monai_cl.networks.transfer import HEADS, TransferReport, compare_weights, trained_decoder
 from monai_cl.networks.volume.backbone import Backbone
 from monai_cl.networks.volume.backbones import BACKBONES, backbone_of
+from monai_cl.networks.weights_file import read_about
 
 PARTS = ("encoder", "decoder", "heads")
 
@@ -45,12 +46,20 @@ def load_decoder(network: nn.Module, file: str | Path) -> TransferReport:
         file: ``model.pt`` of a pre-training, or ``encoder.pt`` that was exported with ``--parts encoder,decoder``.
 
     Raises:
-        UserError: another network, or a file without a decoder for it; the network is unchanged then.
+        UserError: another network, a file without a decoder for it, or with one that nothing has trained. The network
+            is unchanged then.
     """
-    prefixes = _backbone(network, "decoder").decoder
+    prefixes, trained = _backbone(network, "decoder").decoder, read_weights(file)
+    if not trained_decoder(read_about(file), trained):
+        raise UserError(
+            file,
+            expected="a decoder that was trained",
+            found="one that no term of its preset used",
+            remedy="leave the decoder out of --transfer",
+        )
     own, given = (
         {name: tensor for name, tensor in weights.items() if name.startswith(prefixes)}
-        for weights in (network.state_dict(), named_as(read_weights(file), network.state_dict()))
+        for weights in (network.state_dict(), named_as(trained, network.state_dict()))
     )
     report = compare_weights(own, given, source=str(file))
     if not report.complete:

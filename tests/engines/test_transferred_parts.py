@@ -9,7 +9,7 @@ from monai.networks.nets import UNETR
 from monai_cl.engines.pretrained import start_from
 from monai_cl.engines.transferred_parts import check_parts, load_decoder, load_heads, silence
 from monai_cl.errors import UserError
-from monai_cl.networks import MixCLNet, export_encoder
+from monai_cl.networks import MixCLNet, describe_network, export_encoder
 from monai_cl.networks.weights_file import save_weights
 
 SIZES = {"img_size": (32, 32, 32), "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
@@ -133,6 +133,32 @@ def test_what_a_file_lacks_is_refused_with_what_to_do(pretrained, tmp_path):
     with pytest.raises(UserError, match=r"no heads to export.*leave heads out of --parts"):
         export_encoder(plain, tmp_path / "none.pt", parts=("encoder", "heads"))
     assert not (tmp_path / "none.pt").exists()
+
+
+def test_a_decoder_that_nothing_has_trained_is_no_part_to_take(tmp_path):
+    """Presets such as `label` and `identity` leave it as it was drawn."""
+    torch.manual_seed(0)
+    untrained, file = MixCLNet(**SIZES, reconstruct=False), tmp_path / "model.pt"
+    save_weights(untrained.state_dict(), file, record(network=describe_network(untrained)))
+    network = target()
+    for load in (
+        lambda: load_decoder(network, file),
+        lambda: start_from(network, file, model={"organs": ORGANS}, transfer="encoder,decoder"),
+        lambda: export_encoder(file, tmp_path / "encoder.pt", parts=("encoder", "decoder")),
+        lambda: export_encoder(untrained, tmp_path / "encoder.pt", parts=("encoder", "decoder")),
+    ):
+        with pytest.raises(
+            UserError, match=r"a decoder that was trained.*leave (the )?decoder out of --(transfer|parts)"
+        ):
+            load()
+    assert changed(network) <= ENCODER
+    assert not (tmp_path / "encoder.pt").exists()
+    export_encoder(file, tmp_path / "encoder.pt")
+    # a supervised term alone trains it, also where the heads are left out of the file
+    taught = MixCLNet(**SIZES, reconstruct=False, classes=[2])
+    save_weights(taught.state_dict(), file, record(network=describe_network(taught)))
+    load_decoder(network, export_encoder(file, tmp_path / "decoder.pt", parts=("encoder", "decoder")))
+    assert changed(network) & DECODER == DECODER
 
 
 @pytest.mark.parametrize("parts", [["decoder"], "encoder,tail", [], "heads"])
