@@ -77,7 +77,12 @@ _EXPORT = "give model.pt of the pre-training, or export it again with --parts en
 
 
 def load_heads(
-    network: nn.Module, file: str | Path, *, datasets: Mapping[str, Sequence[str]], organs: Sequence[str]
+    network: nn.Module,
+    file: str | Path,
+    *,
+    datasets: Mapping[str, Sequence[str]],
+    organs: Sequence[str],
+    untaught: Collection[str] = (),
 ) -> dict[str, list[str]]:
     """Start the output channels of organs that a pre-training learnt from what it learnt; the other channels stay.
 
@@ -91,6 +96,7 @@ def load_heads(
         file: as for `load_decoder`, with heads.
         datasets: of the pre-training: name -> its classes in the order of their ids, background first.
         organs: of the network, in the order of its channels 1, 2, ….
+        untaught: those of the data sets whose heads hold what they were drawn with, see the function of this name.
 
     Returns:
         organ -> the data sets from which it starts.
@@ -112,11 +118,11 @@ def load_heads(
         )
     rows = torch.cat([weights[name].flatten(1), weights[f"{name.removesuffix('weight')}bias"][:, None]], dim=1)
     # a data set without labels has an untrained background
-    learnt = {dataset: labels for dataset, labels in datasets.items() if len(labels) > 1}
+    learnt = {name: labels for name, labels in datasets.items() if len(labels) > 1 and name not in untaught}
     backgrounds = {dataset: rows[classes.index((dataset, labels[0]))] for dataset, labels in learnt.items()}
     known: dict[str, dict[str, Tensor]] = {}
     for (dataset, label), row in zip(classes, rows, strict=True):
-        if label != datasets[dataset][0]:
+        if dataset in learnt and label != datasets[dataset][0]:
             known.setdefault(organ_key(label), {})[dataset] = row - backgrounds[dataset]
     starts = {organ: known.get(organ_key(organ)) or known.get(organ_key(_without_side(organ)), {}) for organ in organs}
     if not any(starts.values()):
@@ -147,14 +153,42 @@ def silence(network: nn.Module, unknown: Collection[int]) -> None:
             output.bias[channel] = torch.finfo(torch.float16).min  # also after a cast
 
 
+def alike(network: nn.Module, channels: Mapping[str, int]) -> list[list[str]]:
+    """Organs that a network cannot tell apart, as their channels hold the same: of each such group the names in order.
+
+    Args:
+        network: with `load_heads` behind it.
+        channels: organ -> its channel of the output.
+    """
+    output = _backbone(network, "heads").last(network)
+    groups: dict[bytes, list[str]] = {}
+    for organ, channel in channels.items():
+        row = torch.cat([output.weight[channel].detach().flatten(), output.bias[channel].detach()[None]])
+        groups.setdefault(row.cpu().numpy().tobytes(), []).append(organ)
+    return [organs for organs in groups.values() if len(organs) > 1]
+
+
 def head_classes(about: Mapping[str, Any] | None) -> dict[str, list[str]]:
     """``datasets`` for `load_heads`, from the record of a file of weights.
 
     Args:
         about: see `monai_cl.networks.read_about`; None: nothing is known.
     """
+    return {name: list(dataset["labels"]) for name, dataset in _datasets(about).items()}
+
+
+def untaught(about: Mapping[str, Any] | None) -> list[str]:
+    """Data sets of a pre-training that name organs, and of whose scans none had labels.
+
+    Args:
+        about: as of `head_classes`.
+    """
+    return [name for name, dataset in _datasets(about).items() if dataset.get("unlabelled")]
+
+
+def _datasets(about: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, Any]]:
     lists = ((about or {}).get("training") or {}).get("data_lists") or [{}]
-    return {name: list(dataset["labels"]) for name, dataset in (lists[0].get("datasets") or {}).items()}
+    return lists[0].get("datasets") or {}
 
 
 def _mean_of(start: Mapping[str, Tensor], background: Tensor) -> Tensor | None:

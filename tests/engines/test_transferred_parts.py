@@ -6,8 +6,15 @@ import pytest
 import torch
 from monai.networks.nets import UNETR
 
-from monai_cl.engines.pretrained import start_from
-from monai_cl.engines.transferred_parts import check_parts, load_decoder, load_heads, silence
+from monai_cl.engines.pretrained import only_known_organs, start_from
+from monai_cl.engines.transferred_parts import (
+    check_parts,
+    head_classes,
+    load_decoder,
+    load_heads,
+    silence,
+    untaught,
+)
 from monai_cl.errors import UserError
 from monai_cl.networks import MixCLNet, describe_network, export_encoder
 from monai_cl.networks.weights_file import save_weights
@@ -108,6 +115,40 @@ def test_an_organ_starts_from_its_differences_to_the_background_in_every_set_tha
     same = target(only["abdomens"][1:])
     load_heads(same, file.parent / "one.pt", datasets=only, organs=only["abdomens"][1:])
     torch.testing.assert_close(same.out(features).softmax(1), single(features).softmax(1))
+
+
+def test_a_head_that_no_scan_has_taught_gives_nothing(pretrained):
+    _, file = pretrained
+    alone, beside = target(), target()
+    expected = load_heads(alone, file, datasets=DATASETS, organs=["pancreatic thing"])
+    # `livers` named its organs, and none of its scans had labels: what its head holds is what was drawn at the start
+    about = record()
+    about["training"]["data_lists"][0]["datasets"]["livers"]["unlabelled"] = True
+    found = load_heads(beside, file, datasets=head_classes(about), untaught=untaught(about), organs=ORGANS)
+    assert expected == {"pancreatic thing": ["abdomens"]}
+    assert found["liver"] == ["abdomens"]
+    source, _ = pretrained
+    weight = source.segmentation_head.weight.detach()
+    torch.testing.assert_close(beside.out.conv.conv.weight[0], weight[4])  # the background of `abdomens` alone
+    torch.testing.assert_close(beside.out.conv.conv.weight[2], weight[5])
+    sets = {name: labels for name, labels in DATASETS.items() if name != "abdomens"}
+    assert untaught({"training": {"data_lists": [{"datasets": {n: {"labels": x} for n, x in sets.items()}}]}}) == []
+
+
+def test_organs_that_share_a_head_are_told_without_a_fine_tuning(pretrained, caplog):
+    """Zero-shot, all of the kidneys becomes the side whose channel is first, and the other has Dice 0."""
+    _, file = pretrained
+    organs = ["liver", "left kidney", "right_kidney", "spleen"]
+    start = start_from(target(organs), file, model={"organs": organs}, transfer="encoder,decoder,heads")
+    only_known_organs(start, organs)
+    assert (
+        "was not taught to tell left kidney, right_kidney apart: all of them are predicted as left kidney"
+        in caplog.text
+    )
+    assert "was not taught spleen: never predicted" in caplog.text
+    caplog.clear()
+    only_known_organs(start_from(target(), file, model={"organs": ORGANS}, transfer="encoder,heads"), ORGANS)
+    assert "apart" not in caplog.text
 
 
 def test_a_class_that_is_silenced_is_never_predicted():
