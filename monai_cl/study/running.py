@@ -151,6 +151,10 @@ class Runner:
         started = time.monotonic()
         status = self._execute(words, place.log, self._environment(worker), handle)
         seconds = time.monotonic() - started
+        if cell.kind == "bundle":  # which goes on from its checkpoint
+            seconds += place.spent()
+            if status:
+                place.spend(seconds=seconds)
         if self.stopped.is_set() and status:
             self.say(f"[{cell.name}] stopped")
         elif status or self._lacks_results(cell, place):

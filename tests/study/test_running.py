@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,6 +76,30 @@ def test_hours_are_estimated_from_the_cells_that_are_done(tmp_path):
     for cell, seconds in zip(measured, (1800, 5400)):
         folder.of(cell).finish(seconds=seconds)
     assert estimated_hours(expansion, folder, workers=2) == (6 * 3600 / 3600 / 2, ["first"])
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("bundle", 7.0), ("program", 2.0)])
+def test_a_bundle_that_goes_on_has_taken_the_time_of_all_its_sittings(tmp_path, monkeypatch, kind, expected):
+    """Another program starts again from nothing, so that its last start is what it takes."""
+    words = {"bundle": "btcv_unetr_segmentation", "program": ["true"]}[kind]
+    world = opened(tmp_path, steps={"last": {kind: words}}, arms={"x": {}}, folds=[0], seeds=[0])
+    (cell,) = world[1].cells.values()
+    clock, statuses = iter([0.0, 3.0, 10.0, 12.0, 20.0, 22.0]), iter([75, 1, 0])
+    monkeypatch.setattr("monai_cl.study.running.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep))
+
+    def execute(runner, *_):
+        status = next(statuses)
+        if status == 75:  # SIGTERM, and the bundle has saved itself
+            runner.stopped.set()
+        if status == 0:
+            (world[2].of(cell).output / "results.json").write_text("{}")
+        return status
+
+    monkeypatch.setattr(Runner, "_execute", execute)
+    monkeypatch.setattr("monai_cl.study.running.last_line", lambda log: "no memory")
+    for _ in range(3):
+        Runner(*world, say=lambda _: None).run()
+    assert world[2].seconds(world[1].cells) == {"last": [expected]}
 
 
 def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_path):
