@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_cl.data.dicom.organ_codes import organ_key
+from monai_cl.data.dicom.organ_codes import names_organ, organ_key
 from monai_cl.errors import UserError
 from monai_cl.names import names_of
 from monai_cl.networks.foreign.names import named_as
@@ -19,6 +20,7 @@ from monai_cl.networks.volume.backbone import Backbone
 from monai_cl.networks.volume.backbones import BACKBONES, backbone_of
 from monai_cl.networks.weights_file import read_about
 
+logger = logging.getLogger(__name__)
 PARTS = ("encoder", "decoder", "heads")
 
 
@@ -122,14 +124,20 @@ def load_heads(
     backgrounds = {dataset: rows[classes.index((dataset, labels[0]))] for dataset, labels in learnt.items()}
     known: dict[str, dict[str, Tensor]] = {}
     for (dataset, label), row in zip(classes, rows, strict=True):
-        if dataset in learnt and label != datasets[dataset][0]:
+        if dataset in learnt and label != datasets[dataset][0] and names_organ(label):
             known.setdefault(organ_key(label), {})[dataset] = row - backgrounds[dataset]
     starts = {organ: known.get(organ_key(organ)) or known.get(organ_key(_without_side(organ)), {}) for organ in organs}
+    names = list(dict.fromkeys(name for labels in learnt.values() for name in labels[1:]))
+    unnamed = [name for name in dict.fromkeys([*names, *organs]) if not names_organ(name)]
     if not any(starts.values()):
-        names = ", ".join(dict.fromkeys(name for labels in learnt.values() for name in labels[1:]))
+        remedy = "leave heads out of --transfer"
+        if unnamed:
+            remedy += f", or say in the labels of both lists which organ {', '.join(unnamed)} is of"
         raise UserError(
-            file, expected=f"a head for one of {', '.join(organs)}", found=names, remedy="leave heads out of --transfer"
+            file, expected=f"a head for one of {', '.join(organs)}", found=", ".join(names) or "none", remedy=remedy
         )
+    if unnamed:
+        logger.warning("heads: what names no organ is left out: %s", ", ".join(unnamed))
     background = torch.stack(list(backgrounds.values())).mean(dim=0)
     with torch.no_grad():
         for channel, row in enumerate([background, *(_mean_of(start, background) for start in starts.values())]):

@@ -135,6 +135,25 @@ def test_a_head_that_no_scan_has_taught_gives_nothing(pretrained):
     assert untaught({"training": {"data_lists": [{"datasets": {n: {"labels": x} for n, x in sets.items()}}]}}) == []
 
 
+@pytest.mark.parametrize("name", ["cancer", "Tumour", "label 1", "label_1", "lesion, left"])
+def test_a_name_that_says_no_organ_matches_none(tmp_path, caplog, name):
+    """MSD calls tumours of liver, lung and pancreas `cancer`, and files without names have `label 1`: not one organ."""
+    datasets = {"livers": ["background", "liver", name], "spleens": ["background", name]}
+    torch.manual_seed(0)
+    source, file = MixCLNet(**SIZES, classes=[3, 2]), tmp_path / "model.pt"
+    save_weights(source.state_dict(), file, record())
+    network = target(["liver", name])
+    before = network.out.conv.conv.weight[2].clone()
+    assert load_heads(network, file, datasets=datasets, organs=["liver", name]) == {"liver": ["livers"]}
+    assert torch.equal(network.out.conv.conv.weight[2], before)
+    assert f"heads: what names no organ is left out: {name}" in caplog.text
+    with pytest.raises(UserError, match=r"say in the labels of both lists which organ"):
+        load_heads(target([name]), file, datasets=datasets, organs=[name])
+    # said with its organ it is one
+    full = {"livers": ["background", "liver", "liver tumour"], "spleens": ["background", "spleen"]}
+    assert load_heads(network, file, datasets=full, organs=["liver", "hepatic lesion"])["hepatic lesion"] == ["livers"]
+
+
 def test_organs_that_share_a_head_are_told_without_a_fine_tuning(pretrained, caplog):
     """Zero-shot, all of the kidneys becomes the side whose channel is first, and the other has Dice 0."""
     _, file = pretrained
