@@ -80,7 +80,7 @@ class Runner:
                 self.study.path,
                 expected=f"the input {absent[0]!r}",
                 found=f"nothing at {self.study.inputs[absent[0]]}",
-                remedy=f"name it: --inputs \"{{'{absent[0]}': PATH}}\"",
+                remedy=f'name it: --inputs "{{{", ".join(f"{name!r}: PATH" for name in absent)}}}"',
             )
         (self.folder.path / "cells").mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=workers) as pool:

@@ -141,6 +141,10 @@ def test_an_absent_input_is_refused_before_anything_runs(tmp_path):
     world = opened(tmp_path, inputs={"data": "nowhere"})
     with pytest.raises(UserError, match=r"expected the input 'data', found nothing at nowhere; name it: --inputs"):
         Runner(*world).run()
+    # all of them at once: each --inputs replaces the one before
+    world = opened(tmp_path, inputs={"data": "nowhere", "list": "nor here", "here": "."})
+    with pytest.raises(UserError, match=r"""--inputs "\{'data': PATH, 'list': PATH\}\""""):
+        Runner(*world).run()
 
 
 def test_a_killed_study_loses_one_cell_at_most_and_runs_none_twice_at_a_time(tmp_path):
