@@ -34,7 +34,7 @@ class StudyCommands:
             output: folder of its cells; default: runs/ and the file's name.
             workers: cells at a time; with --slurm, tasks of the array.
             threads: of each cell; default: the cores divided by the workers, unless OMP_NUM_THREADS is set.
-            gpus: CUDA devices that the workers share out, as 0,1,2,3; default: each sees all.
+            gpus: CUDA devices that the workers share out, as 0,1,2,3; default: each sees all. Not with --slurm.
             inputs: paths that replace those of the study, as "{'dataset': '/data/BTCV'}".
             dry_run: only count the cells and estimate the hours.
             slurm: write a Slurm script to this file instead of running.
@@ -43,6 +43,9 @@ class StudyCommands:
 
         if workers < 1:
             raise UserError("--workers", expected="at least 1", found=workers)
+        if slurm is not None and gpus is not None:
+            remedy = "leave --gpus out: each task has the devices that Slurm gives it (--gres in the script)"
+            raise UserError("--gpus", expected="none with --slurm", found=gpus, remedy=remedy)
         definition, folder, expansion = _open(study, output, inputs)
         states = [folder.of(cell).is_done() for cell in expansion.cells.values()]
         if dry_run or slurm is not None:
@@ -56,7 +59,7 @@ class StudyCommands:
             left_out = f", without {', '.join(unknown)}: none of these is done yet" if unknown else ""
             echo(f"  about {hours:.1f} hours left with {workers} at a time{left_out}")
         if slurm is not None:
-            echo(f"wrote {_write_slurm(slurm, definition, folder, states.count(False), workers, inputs)}")
+            echo(f"wrote {_write_slurm(slurm, definition, folder, states.count(False), workers, inputs, threads)}")
         if dry_run or slurm is not None:
             return
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -199,7 +202,9 @@ def _threads(threads: int | None, workers: int) -> int | None:
     return max(1, cores // workers)
 
 
-def _write_slurm(slurm: str, definition: Any, folder: Any, count: int, tasks: int, inputs: dict | None) -> str:
+def _write_slurm(
+    slurm: str, definition: Any, folder: Any, count: int, tasks: int, inputs: dict | None, threads: int | None
+) -> str:
     from pathlib import Path
 
     from monai_cl.files import write_atomically
@@ -208,7 +213,7 @@ def _write_slurm(slurm: str, definition: Any, folder: Any, count: int, tasks: in
     file = Path(str(slurm))
     script = slurm_script(
         definition.path, folder.path, name=definition.name, count=count, tasks=tasks, file=file,
-        python=sys.executable, inputs=_absolute(inputs),
+        python=sys.executable, inputs=_absolute(inputs), threads=threads,
     )  # fmt: skip
     write_atomically(file, script.encode())
     return str(file)

@@ -168,10 +168,16 @@ def describe(data_list: DataList, **more: Any) -> dict[str, Any]:
 
 
 def _dataset(dataset: Any) -> dict[str, Any]:
-    """Labels of a data set in the order of their ids, and its licence where the list states one."""
+    """Labels of a data set in the order of their ids, its licence where the list states one, and whether it names
+    organs that none of its training scans shows."""
     licence = dataset.document.get("licence")
-    labels = [dataset.labels[i] for i in sorted(dataset.labels)]
-    return {"labels": labels} if licence is None else {"labels": labels, "licence": str(licence)}
+    record: dict[str, Any] = {"labels": [dataset.labels[i] for i in sorted(dataset.labels)]}
+    if licence is not None:
+        record["licence"] = str(licence)
+    scans = dataset.splits.get("training") or ()
+    if len(record["labels"]) > 1 and scans and not any("label" in item for item in scans):
+        record["unlabelled"] = True
+    return record
 
 
 def describe_patients(scans: Sequence[Any]) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from typing import Any
 from torch import nn
 
 from monai_cl.engines.model_input import check_model, conflicts
-from monai_cl.engines.transferred_parts import check_parts, head_classes, load_decoder, load_heads, silence
+from monai_cl.engines.transferred_parts import (
+    alike,
+    check_parts,
+    head_classes,
+    load_decoder,
+    load_heads,
+    silence,
+    untaught,
+)
 from monai_cl.errors import UserError
 from monai_cl.files import sha256
 from monai_cl.networks import (
@@ -97,7 +105,9 @@ def start_from(
     if "decoder" in parts:
         load_decoder(network, file)
     organs = list((model or {}).get("organs") or [])
-    heads = load_heads(network, file, datasets=head_classes(about), organs=organs) if "heads" in parts else None
+    heads = None
+    if "heads" in parts:
+        heads = load_heads(network, file, datasets=head_classes(about), untaught=untaught(about), organs=organs)
     kept = ("kind", "bundle", "preset", "network", "preprocessing", "training", "encoder")
     encoder: dict[str, Any] = {"file": str(file), "sha256": sha256(Path(file)), **{key: about.get(key) for key in kept}}
     encoder["tensors"] = report.parts
@@ -135,6 +145,11 @@ def only_known_organs(start: Start, organs: Sequence[str]) -> None:
         )
     unknown = [organ for organ in organs if organ not in heads]
     silence(start.network, [1 + list(organs).index(organ) for organ in unknown])
+    for same in alike(start.network, {organ: 1 + list(organs).index(organ) for organ in organs if organ in heads}):
+        logger.warning(
+            "%s was not taught to tell %s apart: all of them are predicted as %s, and the others have Dice 0",
+            start.file, ", ".join(same), same[0],
+        )  # fmt: skip
     if unknown:
         logger.warning("%s was not taught %s: never predicted, Dice 0", start.file, ", ".join(unknown))
 

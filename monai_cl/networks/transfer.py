@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +81,18 @@ class TransferReport:
         if self.at_random:
             parts.append(f"the transformer alone: {', '.join(self.at_random)} start at random")
         return "; ".join(parts)
+
+
+def trained_decoder(about: Mapping[str, Any] | None, names: Collection[str]) -> bool:
+    """Whether a pre-training has trained its decoder; terms on the encoder's levels alone leave it as it was drawn.
+
+    Args:
+        about: record of the file of weights, or of the network; where it does not say, it is taken to be.
+        names: of the weights.
+    """
+    about = about or {}
+    at_random = (about.get("network") or {}).get("reconstructs") is False and about.get("kind") != "encoder"
+    return not at_random or any(f".{HEADS}" in f".{name}" for name in names)
 
 
 def encoder_weights(weights: Mapping[str, T], backbone: Backbone | None = None) -> dict[str, T]:

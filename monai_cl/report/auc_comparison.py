@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,9 @@ class AUCDifference:
     by_seed: tuple[float, ...]
 
 
-def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> AUCDifference:
+def auc_difference(
+    labels: np.ndarray, first: np.ndarray, second: np.ndarray, patients: Sequence[Hashable] | None = None
+) -> AUCDifference:
     """Compare probabilities of the same patients, seed by seed.
 
     Seeds are drawn with replacement, and patients within their class, the same for both.
@@ -44,6 +46,7 @@ def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) ->
         labels: (n,) 0 or 1.
         first: (s, n) probabilities of s runs.
         second: (s, n), of the runs with the same seeds.
+        patients: of each of the n: what is of one patient is drawn together. None: each is a patient.
 
     Raises:
         ValueError: shapes that do not fit, or one class only.
@@ -58,15 +61,20 @@ def auc_difference(labels: np.ndarray, first: np.ndarray, second: np.ndarray) ->
     wins = np.sign(positive[..., :, None] - negative[..., None, :]) / 2 + 0.5  # (2, s, pairs)
     aucs = wins.mean((2, 3))
     gain = wins[1] - wins[0]  # (s, positive, negative)
+    names = (
+        np.arange(len(labels))
+        if patients is None
+        else np.unique([repr(one) for one in patients], return_inverse=True)[1]
+    )
+    groups = [np.arange(len(gain)), *(np.unique(names[labels == label], return_inverse=True)[1] for label in (1, 0))]
     rng = np.random.default_rng(0)
-    drawn, counts = np.empty(_RESAMPLES), gain.shape
+    drawn, (count, n, m) = np.empty(_RESAMPLES), (int(group.max()) + 1 for group in groups)
     for start in range(0, _RESAMPLES, _AT_ONCE):
         # how often each seed, patient of class 1 and patient of class 0 is drawn, as shares
-        draws = [[_shares(rng, count) for count in counts] for _ in range(_AT_ONCE)]
+        draws = [[_shares(rng, group) for group in groups] for _ in range(_AT_ONCE)]
         seeds, rows, columns = (np.stack(part) for part in zip(*draws))
         by_seed = [((rows @ one) * columns).sum(1) for one in gain]
         drawn[start : start + _AT_ONCE] = (seeds * np.stack(by_seed, axis=1)).sum(1)
-    count, n, m = counts
     low, high = (float(value) for value in np.quantile(drawn, [0.025, 0.975]))
     note = interval_fault(negative=m, positive=n, interval=(low, high))
     return AUCDifference(
@@ -112,5 +120,8 @@ def auc_by_fraction(
     return compared
 
 
-def _shares(rng: np.random.Generator, count: int) -> np.ndarray:
-    return np.bincount(rng.integers(count, size=count), minlength=count) / count
+def _shares(rng: np.random.Generator, group: np.ndarray) -> np.ndarray:
+    """How often each of the members of groups 0, 1, … is drawn, as a share; whole groups are."""
+    count = int(group.max()) + 1
+    times = np.bincount(rng.integers(count, size=count), minlength=count)[group]
+    return times / times.sum()

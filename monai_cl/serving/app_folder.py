@@ -16,16 +16,18 @@ from monai.bundle import ConfigParser
 from monai_cl.data.records.results import read_results
 from monai_cl.engines import class_names, dry_run, export_config, load_classifier, load_network
 from monai_cl.engines.model_input import settings_of
+from monai_cl.engines.recipes import PRESETS
 from monai_cl.errors import UserError
 from monai_cl.files import new_directory, write_atomically
 from monai_cl.networks import read_about, save_weights
-from monai_cl.networks.backbones import BACKBONES
+from monai_cl.networks.backbones import BACKBONES as SLICE_BACKBONES
+from monai_cl.networks.volume.backbones import BACKBONES
 from monai_cl.shipped import bundle_folder
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classes"  # `format` of the prediction in a bundle's metadata
 # what has to be, or should be, as in the run the weights are from
 _OF_THE_RUN = (
-    *("spacing", "window", "intensity", "patch_size", "backbone", "feature_size"),
+    *("preset", "spacing", "window", "intensity", "patch_size", "backbone", "feature_size"),
     *("hidden_size", "mlp_dim", "num_heads"),
     *("fraction", "image_size", "pixel_size", "neighbours", "width", "classes", "features", "norm"),
     *("batch_size", "learning_rate", "weight_decay", "foreground_probability", "augmentation_probability"),
@@ -191,7 +193,9 @@ def _run_values(weights: Path, *, bundle: str | None) -> dict[str, Any]:
     """
     about = read_about(weights) or {}
     trained = {k: v for k, v in settings_of(about).items() if k in (*_OF_THE_RUN, "organs")}
-    if trained.get("backbone") not in (None, *BACKBONES):
+    if trained.get("preset") not in PRESETS:  # a method of another bundle
+        trained.pop("preset", None)
+    if trained.get("backbone") not in (None, *SLICE_BACKBONES, *BACKBONES):
         del trained["backbone"]  # a network of the user, of which the name alone is known
     if not (weights.parent / "results.json").is_file():
         return trained

@@ -28,12 +28,13 @@ def auc_mean(predictions: Predictions) -> Mean:
     return Mean(float(np.mean(aucs)), float(np.std(aucs, ddof=1)) if len(aucs) > 1 else None, len(aucs), len(patients))
 
 
-def auc_gain(arm: Predictions, control: Predictions) -> Difference:
+def auc_gain(arm: Predictions, control: Predictions, patients: Mapping[Any, Hashable] | None = None) -> Difference:
     """AUC of an arm less that of its control, over the seeds that both have and the patients that all of them have.
 
     Args:
         arm: seed -> patient -> (label, probability).
         control: likewise, with the same labels.
+        patients: key of a prediction -> its patient, who is drawn with all predictions; None: each is a patient's own.
 
     Returns:
         the difference; its pairs, wins and losses count seeds.
@@ -43,14 +44,15 @@ def auc_gain(arm: Predictions, control: Predictions) -> Difference:
     """
     seeds = [seed for seed in arm if seed in control]
     runs = [table[seed] for table in (control, arm) for seed in seeds]
-    patients = sorted(set.intersection(*(set(run) for run in runs)), key=repr) if runs else []
-    labels = np.array([runs[0][patient][0] for patient in patients], dtype=int)
-    if any(run[patient][0] != label for run in runs for patient, label in zip(patients, labels, strict=True)):
+    keys = sorted(set.intersection(*(set(run) for run in runs)), key=repr) if runs else []
+    labels = np.array([runs[0][key][0] for key in keys], dtype=int)
+    if any(run[key][0] != label for run in runs for key, label in zip(keys, labels, strict=True)):
         raise ValueError("the same patient must have the same label in every run")
     if set(labels.tolist()) != {0, 1}:
         return Difference(None, None, 0, 0, 0)
-    scores = np.array([[run[patient][1] for patient in patients] for run in runs])  # (2 x seeds, patients)
-    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :])
+    scores = np.array([[run[key][1] for key in keys] for run in runs])  # (2 x seeds, predictions)
+    named = None if patients is None else [patients[key] for key in keys]
+    found = auc_difference(labels, scores[: len(seeds)], scores[len(seeds) :], named)
     return Difference(
         mean=found.mean,
         interval=found.interval,

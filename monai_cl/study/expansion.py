@@ -7,7 +7,7 @@ as the pre-training of all folds, is one cell.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +70,10 @@ class Expansion:
     points: Mapping[Point, str]
     inputs: Mapping[str, str]
 
+    def chain(self, identity: str) -> set[str]:
+        """A cell and all that it needs."""
+        return {identity}.union(*(self.chain(needed) for needed in self.cells[identity].needs.values()))
+
 
 def expand(study: StudyDefinition, *, memory: Path | None = None) -> Expansion:
     """The cells of a study.
@@ -79,7 +83,8 @@ def expand(study: StudyDefinition, *, memory: Path | None = None) -> Expansion:
         memory: folder in which digests of inputs are remembered.
 
     Raises:
-        UserError: a name in braces that stands for nothing, steps that need each other in a circle, no such bundle.
+        UserError: a name in braces that stands for nothing, steps that need each other in a circle, no such bundle, an
+            arm or setting with options of a step that is not run there.
     """
     beside = study.path.parent
     inputs = {
@@ -100,7 +105,27 @@ def expand(study: StudyDefinition, *, memory: Path | None = None) -> Expansion:
     for setting, arm, fold, seed in itertools.product(study.settings, study.arms, study.folds, study.seeds):
         point = Point(arm, setting, fold, seed)
         points[point] = _cell(study, study.measure.step, point, inputs, cells, config_of, above=()).identity
-    return Expansion(cells, points, inputs)
+    expansion = Expansion(cells, points, inputs)
+    for what, table in (("arm", study.arms), ("setting", study.settings)):
+        for name, changes in table.items():
+            measured = {identity for point, identity in points.items() if getattr(point, what) == name}
+            run = {cells[identity].step for last in measured for identity in expansion.chain(last)}
+            _require_effect(study, what, name, changes, run)
+    return expansion
+
+
+def _require_effect(
+    study: StudyDefinition, what: str, name: str, changes: Collection[str], steps: Collection[str]
+) -> None:
+    """Options of a step that is not run at any place of an arm change nothing: it would be compared with itself."""
+    for step in changes:
+        if steps and step not in steps:
+            raise UserError(
+                study.path,
+                found=f"options of step {step!r} in the {what} {name!r}, whose chain does not run it",
+                remedy=f"name {{{step}}} in an option of {study.measure.step!r} there, or of a step that it needs, or "
+                "leave these options out",
+            )
 
 
 def _cell(

@@ -24,8 +24,8 @@ DONE, FAILED, RUNNING, STARTED, OPEN = "done", "failed", "running", "started", "
 
 @dataclass(frozen=True)
 class CellFolder:
-    """``cells/STEP-IDENTITY``: ``cell.json`` what it computes, ``log.txt``, ``output`` its results, and ``done.json``
-    or ``failed.json``, each written whole."""
+    """``cells/STEP-IDENTITY``: ``cell.json`` what it computes, ``log.txt``, ``output`` its results, ``done.json``,
+    ``failed.json``, and while it is neither ``spent.json``, how long it took so far; each written whole."""
 
     path: Path
 
@@ -51,7 +51,7 @@ class CellFolder:
         return Lock(self.path / "lock")
 
     def record(self, name: str) -> dict[str, Any] | None:
-        """``done`` or ``failed``; None where it is absent."""
+        """``done``, ``failed`` or ``spent``; None where it is absent."""
         try:
             return json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -78,7 +78,16 @@ class CellFolder:
     def finish(self, *, seconds: float) -> None:
         """Write ``done.json``."""
         write_json(self.path / "done.json", {"seconds": round(seconds, 3)})
-        (self.path / "failed.json").unlink(missing_ok=True)
+        for name in ("failed", "spent"):
+            (self.path / f"{name}.json").unlink(missing_ok=True)
+
+    def spent(self) -> float:
+        """Seconds of earlier sittings, from which the cell goes on."""
+        return float((self.record("spent") or {}).get("seconds", 0.0))
+
+    def spend(self, *, seconds: float) -> None:
+        """Write ``spent.json``."""
+        write_json(self.path / "spent.json", {"seconds": round(seconds, 3)})
 
     def fail(self, *, status: int, reason: str) -> None:
         """Write ``failed.json``."""

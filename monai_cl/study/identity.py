@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from monai_cl.data.store.sources import fingerprint
+from monai_cl.engines.recipes import CLUSTERING
 from monai_cl.engines.recipes import PRESETS as RECIPES
 from monai_cl.errors import UserError
-from monai_cl.losses.mixcl.presets import mixcl_preset
+from monai_cl.losses.mixcl.presets import balance_interval, mask_ratio, mixcl_preset, view_geometry
 from monai_cl.shipped import bundle_folder, list_file
 
 ABSENT = "absent"
@@ -73,8 +74,13 @@ def _preset_values(config: Mapping[str, Any], options: Mapping[str, Any]) -> lis
     with contextlib.suppress(UserError):  # an unknown name: the run says so
         if "mixcl_preset(" in calls:
             found.append(mixcl_preset(str(name)))
+            beside = {"mask": mask_ratio(name), "geometry": view_geometry(name), "balance": balance_interval(name)}
+            if any(beside.values()):
+                found.append(beside)
     if "fine_tuning_preset(" in calls:
         found.append(RECIPES.get(str(name)))
+    if "clustering_preset(" in calls:
+        found.append(CLUSTERING.get(str(name)))
     return found
 
 

@@ -15,7 +15,8 @@ from monai_cl.study.definition import Measure
 def read_measure(folder: Path, measure: Measure, *, organs: Sequence[str] = ()) -> dict[str, float]:
     """Case -> value; a number without cases is that of the one case ``""``.
 
-    Dice of a case is the mean over its organs; organs that its truth lacks do not count, nor does a case without any.
+    Dice of a case is the mean over its organs; organs that its truth lacks do not count, nor does a case without any:
+    nothing is left where no case has one of ``organs``.
 
     Args:
         folder: output of a cell.
@@ -23,7 +24,7 @@ def read_measure(folder: Path, measure: Measure, *, organs: Sequence[str] = ()) 
         organs: for Dice, which; empty: all.
 
     Raises:
-        UserError: the file or the metric in it is absent, or no case has one of the organs.
+        UserError: the file or the metric in it is absent, or one of the organs is none of the results'.
     """
     file = folder / measure.file
     results = read_results_file(file)
@@ -38,12 +39,14 @@ def read_measure(folder: Path, measure: Measure, *, organs: Sequence[str] = ()) 
 
 
 def read_patients(folder: Path, measure: Measure) -> dict[str, str | None]:
-    """Case -> its patient, None where the results do not say; empty for a number without cases.
+    """Case -> its patient, None where the results do not say; empty for a number without cases, itself for the AUC.
 
     Args:
         folder: output of a cell.
         measure: what is read of it.
     """
+    if measure.metric == "auc":
+        return {patient: patient for patient in read_predictions(folder, measure)}
     if measure.metric != "dice":
         return {}
     metrics = read_results_file(folder / measure.file).get("metrics") or {}
@@ -93,6 +96,6 @@ def _dice(file: Path, results: Mapping[str, Any], organs: Sequence[str]) -> dict
             found[str(case["id"])] = math.fsum(values) / len(values)
     if absent := [organ for organ in organs if organ not in known]:
         raise UserError(file, expected=f"Dice of {absent[0]!r}", found=", ".join(sorted(known)) or "no case")
-    if not found:
+    if not known:
         raise UserError(file, expected="Dice of cases (metrics: per_case)", found="none")
     return found

@@ -80,7 +80,7 @@ class Runner:
                 self.study.path,
                 expected=f"the input {absent[0]!r}",
                 found=f"nothing at {self.study.inputs[absent[0]]}",
-                remedy=f"name it: --inputs \"{{'{absent[0]}': PATH}}\"",
+                remedy=f'name it: --inputs "{{{", ".join(f"{name!r}: PATH" for name in absent)}}}"',
             )
         (self.folder.path / "cells").mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -151,6 +151,10 @@ class Runner:
         started = time.monotonic()
         status = self._execute(words, place.log, self._environment(worker), handle)
         seconds = time.monotonic() - started
+        if cell.kind == "bundle":  # which goes on from its checkpoint
+            seconds += place.spent()
+            if status:
+                place.spend(seconds=seconds)
         if self.stopped.is_set() and status:
             self.say(f"[{cell.name}] stopped")
         elif status or self._lacks_results(cell, place):

@@ -24,7 +24,16 @@ exec {command}
 
 
 def slurm_script(
-    study: Path, output: Path, *, name: str, count: int, tasks: int, file: Path, python: str, inputs: Mapping[str, str]
+    study: Path,
+    output: Path,
+    *,
+    name: str,
+    count: int,
+    tasks: int,
+    file: Path,
+    python: str,
+    inputs: Mapping[str, str],
+    threads: int | None = None,
 ) -> str:
     """The script.
 
@@ -37,10 +46,13 @@ def slurm_script(
         file: where the script will lie, for the comment.
         python: interpreter of the environment.
         inputs: paths that replace those of the study.
+        threads: of each cell; None: as `study run` decides in the task.
     """
     words = [python, "-m", "monai_cl", "study", "run", str(study.resolve()), "--output", str(output.resolve())]
     if inputs:
         words += ["--inputs", repr(dict(inputs))]
+    if threads is not None:
+        words += ["--threads", str(threads)]
     return _SCRIPT.format(
         name=" ".join(name.split()),
         count=count,

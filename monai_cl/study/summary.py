@@ -7,7 +7,7 @@ import functools
 import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -34,6 +34,7 @@ class Summary:
         differences: (control, arm, column) -> likewise.
         notes: what a reader has to know: what is missing, and why.
         drawn: what the intervals draw beside the seeds.
+        partial: (arm, column) -> how many of how many places its mean is over, where it is not all.
     """
 
     study: StudyDefinition
@@ -41,6 +42,7 @@ class Summary:
     differences: dict[tuple[str, str, str], Difference]
     notes: tuple[str, ...]
     drawn: str = "patients"
+    partial: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def tables(self) -> list[Table]:
         """Means first, then a table of differences for each control."""
@@ -98,7 +100,8 @@ class Summary:
         if found.mean is None:
             return NOTHING
         spread = "" if found.deviation is None else f" ± {self.number(found.deviation)}"
-        return f"{self.number(found.mean)}{spread}"
+        places = " ({} of {})".format(*self.partial[arm, column]) if (arm, column) in self.partial else ""
+        return f"{self.number(found.mean)}{spread}{places}"
 
     def _published(self, arm: str, column: str) -> str:
         value = self.study.published[arm].get(column)
@@ -140,14 +143,45 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
     patients, drawn = _patients(measured, study, expansion, folder)
     is_auc = study.measure.metric == AUC
     mean: Callable[..., Mean] = auc_mean if is_auc else mean_of
-    difference: Callable[..., Difference] = auc_gain if is_auc else functools.partial(difference_of, patients=patients)
+    difference: Callable[..., Difference] = functools.partial(auc_gain if is_auc else difference_of, patients=patients)
     for label, column in study.columns.items():
         values = {arm: _values(arm, column, measured, study, expansion, folder) for arm in study.arms}
-        means |= {(arm, label): mean(found) for arm, found in values.items()}
+        means |= {(arm, label): _with_spread(mean, found, study) for arm, found in values.items()}
         for control, arm in itertools.product(study.controls, study.arms):
             if arm != control:
                 differences[control, arm, label] = difference(values[arm], values[control])
-    return Summary(study, means, differences, tuple(_notes(study, expansion, folder, measured)), drawn)
+    partial = _partial(study, expansion, measured)
+    notes = _notes(study, expansion, folder, measured)
+    if partial:
+        notes.insert(1, "In brackets behind a mean: how many of its places are measured.")
+    return Summary(study, means, differences, tuple(notes), drawn, partial)
+
+
+def _with_spread(mean: Callable[..., Mean], values: Mapping[Any, Mapping], study: StudyDefinition) -> Mean:
+    """Mean and deviation of an arm in a column; of a study with one seed the deviation is that between folds."""
+    found = mean(values)
+    if len(study.seeds) > 1:
+        return found
+    folds: dict[Any, dict] = {}
+    for cases in values.values():
+        for key, value in cases.items():
+            (_, fold), _ = key
+            folds.setdefault(fold, {})[key] = value
+    return replace(found, deviation=mean(folds).deviation)
+
+
+def _partial(
+    study: StudyDefinition, expansion: Expansion, measured: Sequence[Point]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    found = {}
+    for (label, column), arm in itertools.product(study.columns.items(), study.arms):
+        here, all_of_them = (
+            sum(point.arm == arm and point.setting in column.settings for point in points)
+            for points in (measured, expansion.points)
+        )
+        if 0 < here < all_of_them:
+            found[arm, label] = (here, all_of_them)
+    return found
 
 
 def _is_done(identity: str, expansion: Expansion, folder: StudyFolder) -> bool:
@@ -158,8 +192,6 @@ def _patients(
     measured: Sequence[Point], study: StudyDefinition, expansion: Expansion, folder: StudyFolder
 ) -> tuple[dict[Any, Any] | None, str]:
     """Case of a place -> patient, or None where they are not all known; and what is drawn, in words."""
-    if study.measure.metric == AUC:
-        return None, "patients"
     found: dict[Any, Any] = {}
     for point in measured:
         output = folder.of(expansion.cells[expansion.points[point]]).output
@@ -196,8 +228,8 @@ def _values(
 def _notes(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, measured: Sequence[Point]) -> list[str]:
     seeds, folds = ", ".join(map(str, study.seeds)), ", ".join(map(str, study.folds))
     notes = [f"{len(measured)} of {len(expansion.points)} places measured; seeds {seeds}; folds {folds}."]
-    if len(study.seeds) > 1:
-        notes.append("± is the standard deviation between seeds.")
+    if max(len(study.seeds), len(study.folds)) > 1:
+        notes.append(f"± is the standard deviation between {'seeds' if len(study.seeds) > 1 else 'folds'}.")
     commits = set()
     for point in measured:
         output = folder.of(expansion.cells[expansion.points[point]]).output
@@ -207,14 +239,8 @@ def _notes(study: StudyDefinition, expansion: Expansion, folder: StudyFolder, me
     for cell in expansion.cells.values():
         place = folder.of(cell)
         if not place.is_done() and (record := place.record("failed")) is not None:
-            uses = [p for p, identity in expansion.points.items() if cell.identity in _chain(identity, expansion)]
+            uses = [p for p, identity in expansion.points.items() if cell.identity in expansion.chain(identity)]
             shown = "; ".join(f"{p.arm}, {p.setting}, fold {p.fold}, seed {p.seed}" for p in uses[:3])
             more = f" and {len(uses) - 3} more" if len(uses) > 3 else ""
             notes.append(f"Failed: {cell.name} ({shown}{more}): {record['reason']}")
     return [*notes, *folder.warnings(expansion.cells)]
-
-
-def _chain(identity: str, expansion: Expansion) -> set[str]:
-    """A cell and all that it needs."""
-    needs = expansion.cells[identity].needs.values()
-    return {identity}.union(*(_chain(needed, expansion) for needed in needs))

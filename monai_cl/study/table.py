@@ -20,7 +20,8 @@ class Mean:
 
     Attributes:
         mean: over seeds, of the mean over cases; None without a value.
-        deviation: standard deviation of these means between seeds (n - 1); None with fewer than two.
+        deviation: standard deviation of these means between seeds (n - 1), or of a study with one seed between folds;
+            None with fewer than two.
         seeds, cases: how many.
     """
 

@@ -6,10 +6,17 @@ import pytest
 import torch
 from monai.networks.nets import UNETR
 
-from monai_cl.engines.pretrained import start_from
-from monai_cl.engines.transferred_parts import check_parts, load_decoder, load_heads, silence
+from monai_cl.engines.pretrained import only_known_organs, start_from
+from monai_cl.engines.transferred_parts import (
+    check_parts,
+    head_classes,
+    load_decoder,
+    load_heads,
+    silence,
+    untaught,
+)
 from monai_cl.errors import UserError
-from monai_cl.networks import MixCLNet, export_encoder
+from monai_cl.networks import MixCLNet, describe_network, export_encoder
 from monai_cl.networks.weights_file import save_weights
 
 SIZES = {"img_size": (32, 32, 32), "feature_size": 4, "hidden_size": 24, "mlp_dim": 48, "num_heads": 2}
@@ -110,6 +117,59 @@ def test_an_organ_starts_from_its_differences_to_the_background_in_every_set_tha
     torch.testing.assert_close(same.out(features).softmax(1), single(features).softmax(1))
 
 
+def test_a_head_that_no_scan_has_taught_gives_nothing(pretrained):
+    _, file = pretrained
+    alone, beside = target(), target()
+    expected = load_heads(alone, file, datasets=DATASETS, organs=["pancreatic thing"])
+    # `livers` named its organs, and none of its scans had labels: what its head holds is what was drawn at the start
+    about = record()
+    about["training"]["data_lists"][0]["datasets"]["livers"]["unlabelled"] = True
+    found = load_heads(beside, file, datasets=head_classes(about), untaught=untaught(about), organs=ORGANS)
+    assert expected == {"pancreatic thing": ["abdomens"]}
+    assert found["liver"] == ["abdomens"]
+    source, _ = pretrained
+    weight = source.segmentation_head.weight.detach()
+    torch.testing.assert_close(beside.out.conv.conv.weight[0], weight[4])  # the background of `abdomens` alone
+    torch.testing.assert_close(beside.out.conv.conv.weight[2], weight[5])
+    sets = {name: labels for name, labels in DATASETS.items() if name != "abdomens"}
+    assert untaught({"training": {"data_lists": [{"datasets": {n: {"labels": x} for n, x in sets.items()}}]}}) == []
+
+
+@pytest.mark.parametrize("name", ["cancer", "Tumour", "label 1", "label_1", "lesion, left"])
+def test_a_name_that_says_no_organ_matches_none(tmp_path, caplog, name):
+    """MSD calls tumours of liver, lung and pancreas `cancer`, and files without names have `label 1`: not one organ."""
+    datasets = {"livers": ["background", "liver", name], "spleens": ["background", name]}
+    torch.manual_seed(0)
+    source, file = MixCLNet(**SIZES, classes=[3, 2]), tmp_path / "model.pt"
+    save_weights(source.state_dict(), file, record())
+    network = target(["liver", name])
+    before = network.out.conv.conv.weight[2].clone()
+    assert load_heads(network, file, datasets=datasets, organs=["liver", name]) == {"liver": ["livers"]}
+    assert torch.equal(network.out.conv.conv.weight[2], before)
+    assert f"heads: what names no organ is left out: {name}" in caplog.text
+    with pytest.raises(UserError, match=r"say in the labels of both lists which organ"):
+        load_heads(target([name]), file, datasets=datasets, organs=[name])
+    # said with its organ it is one
+    full = {"livers": ["background", "liver", "liver tumour"], "spleens": ["background", "spleen"]}
+    assert load_heads(network, file, datasets=full, organs=["liver", "hepatic lesion"])["hepatic lesion"] == ["livers"]
+
+
+def test_organs_that_share_a_head_are_told_without_a_fine_tuning(pretrained, caplog):
+    """Zero-shot, all of the kidneys becomes the side whose channel is first, and the other has Dice 0."""
+    _, file = pretrained
+    organs = ["liver", "left kidney", "right_kidney", "spleen"]
+    start = start_from(target(organs), file, model={"organs": organs}, transfer="encoder,decoder,heads")
+    only_known_organs(start, organs)
+    assert (
+        "was not taught to tell left kidney, right_kidney apart: all of them are predicted as left kidney"
+        in caplog.text
+    )
+    assert "was not taught spleen: never predicted" in caplog.text
+    caplog.clear()
+    only_known_organs(start_from(target(), file, model={"organs": ORGANS}, transfer="encoder,heads"), ORGANS)
+    assert "apart" not in caplog.text
+
+
 def test_a_class_that_is_silenced_is_never_predicted():
     network = target()
     features = 50 * torch.randn(1, 4, 8, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -133,6 +193,32 @@ def test_what_a_file_lacks_is_refused_with_what_to_do(pretrained, tmp_path):
     with pytest.raises(UserError, match=r"no heads to export.*leave heads out of --parts"):
         export_encoder(plain, tmp_path / "none.pt", parts=("encoder", "heads"))
     assert not (tmp_path / "none.pt").exists()
+
+
+def test_a_decoder_that_nothing_has_trained_is_no_part_to_take(tmp_path):
+    """Presets such as `label` and `identity` leave it as it was drawn."""
+    torch.manual_seed(0)
+    untrained, file = MixCLNet(**SIZES, reconstruct=False), tmp_path / "model.pt"
+    save_weights(untrained.state_dict(), file, record(network=describe_network(untrained)))
+    network = target()
+    for load in (
+        lambda: load_decoder(network, file),
+        lambda: start_from(network, file, model={"organs": ORGANS}, transfer="encoder,decoder"),
+        lambda: export_encoder(file, tmp_path / "encoder.pt", parts=("encoder", "decoder")),
+        lambda: export_encoder(untrained, tmp_path / "encoder.pt", parts=("encoder", "decoder")),
+    ):
+        with pytest.raises(
+            UserError, match=r"a decoder that was trained.*leave (the )?decoder out of --(transfer|parts)"
+        ):
+            load()
+    assert changed(network) <= ENCODER
+    assert not (tmp_path / "encoder.pt").exists()
+    export_encoder(file, tmp_path / "encoder.pt")
+    # a supervised term alone trains it, also where the heads are left out of the file
+    taught = MixCLNet(**SIZES, reconstruct=False, classes=[2])
+    save_weights(taught.state_dict(), file, record(network=describe_network(taught)))
+    load_decoder(network, export_encoder(file, tmp_path / "decoder.pt", parts=("encoder", "decoder")))
+    assert changed(network) & DECODER == DECODER
 
 
 @pytest.mark.parametrize("parts", [["decoder"], "encoder,tail", [], "heads"])

@@ -18,7 +18,7 @@ from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines import slice_classifier
 from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.errors import UserError
-from monai_cl.networks import SliceUNet, describe_network, save_weights, slice_encoder
+from monai_cl.networks import SliceUNet, describe_network, save_weights, segmentation_network, slice_encoder
 from monai_cl.serving import lay_out_app
 from monai_cl.serving.app_folder import bundles_in, trainable
 from monai_cl.shipped import bundle_folder
@@ -287,3 +287,27 @@ def test_a_model_of_slices_is_served_with_its_sizes_and_organs_and_is_not_traine
     assert all(torch.equal(copied[name], tensor) for name, tensor in network.state_dict().items())
     assert not trainable(folder)
     assert trainable(bundle_folder(SPLEEN))
+
+
+@pytest.mark.parametrize("backbone", ["dynunet", "segresnet"])
+def test_an_app_trains_the_network_that_its_weights_are_of(tmp_path, backbone):
+    """The app's own training starts from no encoder, whose record would say which network it is."""
+    network = segmentation_network(backbone=backbone, img_size=[32] * 3, out_channels=3, feature_size=8)
+    record = model_record(
+        kind="segmentation",
+        bundle=ORGANS,
+        method="strong",
+        network=describe_network(network),
+        preprocessing={"spacing": [4.0] * 3, "window": [-150.0, 250.0], "patch_size": [32] * 3, "modality": "CT"},
+        organs=["liver", "spleen"],
+        data_list={},
+        iterations=4,
+        seed=0,
+    )
+    save_weights(network.state_dict(), tmp_path / "model.pt", record)
+    made = lay_out_app(tmp_path / "app", ORGANS, checkpoint=tmp_path / "model.pt")
+    for name in ("inference", "train"):
+        written = config(made, name)
+        assert (written["backbone"], written["feature_size"]) == (backbone, 8)
+    # the recipe too: another one mirrors, and the left kidney becomes a right one
+    assert config(made, "train")["preset"] == "strong"

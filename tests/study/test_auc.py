@@ -60,6 +60,30 @@ def test_the_gain_is_that_of_the_same_seeds_and_patients():
     assert auc_gain({5: arm[0]}, control).mean is None
 
 
+def test_a_patient_of_several_settings_is_drawn_as_one(tmp_path):
+    """The same predictions in two settings say no more than once: the interval is that of one."""
+    study, expansion, folder = opened(
+        tmp_path,
+        arms={"scratch": {}, "hybrid": {"last": {"start": "x"}}},
+        settings={"one": {"last": {"setting": 1}}, "two": {"last": {"setting": 2}}},
+        folds=[0],
+        measure={"step": "last", "metric": "auc"},
+        table={"controls": ["scratch"], "columns": {"one": None, "both": {"settings": ["one", "two"]}}},
+    )
+    tables = {"scratch": predictions(0.0), "hybrid": predictions(1.0)}
+    for point, identity in expansion.points.items():
+        place = folder.of(expansion.cells[identity])
+        place.output.mkdir(parents=True)
+        patients = tables[point.arm][point.seed - 3].items()
+        rows = [{"patient": name, "label": label, "probability": score} for name, (label, score) in patients]
+        (place.output / "results.json").write_text(json.dumps({"metrics": {"per_patient": rows}, "git_commit": "a"}))
+        place.finish(seconds=1)
+    found = summarise(study, expansion, folder).differences
+    one, both = (found["scratch", "hybrid", column] for column in ("one", "both"))
+    assert both.mean == pytest.approx(one.mean)
+    assert both.interval == pytest.approx(one.interval, abs=0.01)
+
+
 def test_a_patient_with_two_labels_is_refused():
     control, arm = predictions(0.0), predictions(1.0)
     label, score = arm[0]["p3"]

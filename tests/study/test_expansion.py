@@ -134,3 +134,37 @@ def test_what_a_preset_stands_for_is_part_of_the_identity(bundle, table, monkeyp
     monkeypatch.setitem(presets._PRESETS["hybrid"], "supervised_weight", 7.0)
     assert config_digest(folder, ("train",), {"preset": "paper"}) == before["paper"]
     assert config_digest(folder, ("train",), {"preset": table}) != before[table]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "preset", "table", "values"),
+    [
+        ("mixcl_ct_pretraining", "masked", presets._MASK_RATIO, {"masked": 0.7}),
+        ("mixcl_ct_pretraining", "aligned", presets._GEOMETRY, {"aligned": {"probability": 0.5}}),
+        ("clustering_pretraining", "small", recipes.CLUSTERING["small"], {"prototypes": 7}),
+    ],
+)
+def test_what_a_preset_stands_for_beside_the_weights_counts_too(bundle, preset, table, values, monkeypatch):
+    folder = bundle_folder(bundle)
+    before = {name: config_digest(folder, ("train",), {"preset": name}) for name in ("paper", preset)}
+    for key, value in values.items():
+        monkeypatch.setitem(table, key, value)
+    assert config_digest(folder, ("train",), {"preset": "paper"}) == before["paper"]
+    assert config_digest(folder, ("train",), {"preset": preset}) != before[preset]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"arms": {"scratch": {}, "forgotten": {"first": {"seed": 7}}}},
+        {"settings": {"plain": {}, "forgotten": {"first": {"seed": 7}}}, "arms": {"scratch": {}}},
+    ],
+)
+def test_options_of_a_step_that_is_not_run_are_refused(tmp_path, changes):
+    # the two arms would be one cell, and the table would compare it with itself
+    with pytest.raises(UserError, match=r"options of step 'first' in the (arm|setting) 'forgotten'.*name \{first\}"):
+        expand(load_study(written(tmp_path, **changes)))
+    # where one arm of a setting runs the step, the setting has an effect
+    expand(load_study(written(tmp_path, settings={"seven": {"first": {"seed": 7}}})))
+    # the remedy
+    expand(load_study(written(tmp_path, arms={"x": {"first": {"seed": 7}, "last": {"start": "{first}/encoder"}}})))

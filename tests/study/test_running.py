@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from monai_cl.cli.commands import main
 from monai_cl.errors import UserError
 from monai_cl.study.commands import command_of
 from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
@@ -76,6 +78,30 @@ def test_hours_are_estimated_from_the_cells_that_are_done(tmp_path):
     assert estimated_hours(expansion, folder, workers=2) == (6 * 3600 / 3600 / 2, ["first"])
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("bundle", 7.0), ("program", 2.0)])
+def test_a_bundle_that_goes_on_has_taken_the_time_of_all_its_sittings(tmp_path, monkeypatch, kind, expected):
+    """Another program starts again from nothing, so that its last start is what it takes."""
+    words = {"bundle": "btcv_unetr_segmentation", "program": ["true"]}[kind]
+    world = opened(tmp_path, steps={"last": {kind: words}}, arms={"x": {}}, folds=[0], seeds=[0])
+    (cell,) = world[1].cells.values()
+    clock, statuses = iter([0.0, 3.0, 10.0, 12.0, 20.0, 22.0]), iter([75, 1, 0])
+    monkeypatch.setattr("monai_cl.study.running.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep))
+
+    def execute(runner, *_):
+        status = next(statuses)
+        if status == 75:  # SIGTERM, and the bundle has saved itself
+            runner.stopped.set()
+        if status == 0:
+            (world[2].of(cell).output / "results.json").write_text("{}")
+        return status
+
+    monkeypatch.setattr(Runner, "_execute", execute)
+    monkeypatch.setattr("monai_cl.study.running.last_line", lambda log: "no memory")
+    for _ in range(3):
+        Runner(*world, say=lambda _: None).run()
+    assert world[2].seconds(world[1].cells) == {"last": [expected]}
+
+
 def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_path):
     failing = {**TINY["steps"], "first": {"program": ["python", "-c", "import sys; sys.exit('no memory')"]}}
     study, expansion, folder = opened(tmp_path, steps=failing)
@@ -114,6 +140,10 @@ def test_a_measured_cell_without_results_has_failed(tmp_path):
 def test_an_absent_input_is_refused_before_anything_runs(tmp_path):
     world = opened(tmp_path, inputs={"data": "nowhere"})
     with pytest.raises(UserError, match=r"expected the input 'data', found nothing at nowhere; name it: --inputs"):
+        Runner(*world).run()
+    # all of them at once: each --inputs replaces the one before
+    world = opened(tmp_path, inputs={"data": "nowhere", "list": "nor here", "here": "."})
+    with pytest.raises(UserError, match=r"""--inputs "\{'data': PATH, 'list': PATH\}\""""):
         Runner(*world).run()
 
 
@@ -205,6 +235,17 @@ def test_a_slurm_script_is_one_array_that_runs_the_study(tmp_path):
     assert words == ["exec", "/py", "-m", "monai_cl", "study", "run", str(path), *given]
     done = subprocess.run(["bash", "-n"], input=script, text=True, check=False)
     assert done.returncode == 0
+
+
+def test_a_slurm_script_keeps_the_threads_and_leaves_the_devices_to_slurm(tmp_path):
+    path, file = written(tmp_path), tmp_path / "job.sh"
+    words = ["study", "run", str(path), "--output", str(tmp_path / "out"), "--slurm", str(file), "--workers", "3"]
+    main([*words, "--threads", "2"])
+    assert shlex.split(file.read_text().splitlines()[-1])[-2:] == ["--threads", "2"]
+    main(words)
+    assert "--threads" not in file.read_text()
+    with pytest.raises(SystemExit):
+        main([*words, "--gpus", "0,1"])
 
 
 # warns by way of a bundle's log; seed 5 ends badly the first time, in the middle of a line

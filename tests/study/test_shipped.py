@@ -59,6 +59,19 @@ def test_the_options_of_a_study_are_keys_of_its_bundles(name):
             assert {re.split("#|::", key)[0] for key in {**cell.options, **cell.machine}} <= known
 
 
+@pytest.mark.parametrize("name", PLACES)
+def test_a_model_is_judged_on_the_scans_it_was_trained_on_only_where_that_is_allowed(name):
+    """Another fold than the one kept out of the training holds its scans: the evaluation would refuse them."""
+    expansion = expand(load_study(study_file(name)))
+    judged = 0
+    for cell in expansion.cells.values():
+        trained = [expansion.cells[identity] for identity in cell.needs.values() if "fold" in cell.options]
+        if "evaluate" in cell.configs and any(one.options.get("fold") != cell.options["fold"] for one in trained):
+            assert cell.options.get("allow_overlap") is True
+            judged += 1
+    assert judged == (2 if name == "one_scan_real" else 0)
+
+
 def test_pre_training_is_shared_by_folds_and_shares_of_labels():
     steps = [cell.step for cell in expand(load_study(study_file("mixcl_table_1_spleen"))).cells.values()]
     assert (steps.count("pretraining"), steps.count("finetuning")) == (1, 40)

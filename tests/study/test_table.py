@@ -124,6 +124,11 @@ def test_dice_of_a_case_is_the_mean_over_the_organs_it_has(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({"metrics": {"per_case": cases}}))
     assert read_measure(tmp_path, Measure("x")) == {"1": pytest.approx(0.6), "2": pytest.approx(0.5)}
     assert read_measure(tmp_path, Measure("x"), organs=["liver"]) == {"1": 0.5}
+    # none of the cases has the organ: this cell says nothing of it, others of the study may
+    for case in cases:
+        case["dice"]["liver"] = None
+    (tmp_path / "results.json").write_text(json.dumps({"metrics": {"per_case": cases}}))
+    assert read_measure(tmp_path, Measure("x"), organs=["liver"]) == {}
     with pytest.raises(UserError, match=r"expected Dice of 'livr', found kidneys, liver, spleen"):
         read_measure(tmp_path, Measure("x"), organs=["livr"])
     with pytest.raises(UserError, match=r"expected a number metrics.auc, found None"):
@@ -191,6 +196,30 @@ def test_failed_cells_are_named_and_the_rest_is_counted(tmp_path):
     assert "7 of 8 places measured" in text
     assert "(hybrid, all, fold 1, seed 4): status 1: no memory" in text.replace("\\_", "_")
     assert "| hybrid | +10.0 (1 : 1) |" in text  # the pair of the failed cell is left out
+
+
+def test_a_mean_over_a_part_of_its_places_says_so(tmp_path):
+    text = finished(tmp_path, without=[("hybrid", "all", 1, 4)]).markdown()
+    assert "| scratch | 25.0 ± 14.1 |" in text
+    # seed 4 has its first fold alone: a mean of .2, beside .35 of seed 3
+    assert "| hybrid | 27.5 ± 10.6 (3 of 4) |" in text
+    assert "In brackets behind a mean: how many of its places are measured." in text
+    assert "(4 of 4)" not in text
+    assert "In brackets behind a mean" not in finished(tmp_path / "all").markdown()
+
+
+def test_one_seed_over_folds_has_the_deviation_between_folds(tmp_path):
+    study, expansion, folder = opened(tmp_path, seeds=[3], arms={"x": {}}, measure={"step": "last", "metric": "dice"})
+    # two cases and one: the mean is that of the cases
+    for (point, identity), dice in zip(expansion.points.items(), ([0.2, 0.4], [0.9]), strict=True):
+        place = folder.of(expansion.cells[identity])
+        place.output.mkdir(parents=True)
+        cases = [{"id": f"{point.fold}{n}", "dice": {"liver": value}} for n, value in enumerate(dice)]
+        (place.output / "results.json").write_text(json.dumps({"metrics": {"per_case": cases}, "git_commit": "a"}))
+        place.finish(seconds=1)
+    found = summarise(study, expansion, folder)
+    assert found.means["x", "all"] == Mean(pytest.approx(0.5), pytest.approx(np.std([0.3, 0.9], ddof=1)), 1, 3)
+    assert "± is the standard deviation between folds." in found.markdown()
 
 
 def test_cells_of_several_commits_are_told(tmp_path):

@@ -64,6 +64,7 @@ _OTHER_WORDS = {
     "postcava": "inferior vena cava",
     "ivc": "inferior vena cava",
 }
+_MADE_UP = re.compile(r"label \d+")  # what `create_data_list` calls values without a name
 _TUMOUR = re.compile(r"^(?P<organ>.*?)\s*(tumou?rs?|lesions?|cancer|neoplasms?)$")
 
 
@@ -96,12 +97,13 @@ def organ_key(name: str) -> str:
 
 
 def names_organ(name: str) -> bool:
-    """Whether a name says which organ it is of: ``tumour`` alone does not.
+    """Whether a name says which organ it is of: ``tumour`` alone does not, nor does ``label 1``.
 
     Args:
         name: of an organ or tumour.
     """
-    return bool(_parts(name)[1])
+    words = _parts(name)[1]
+    return bool(words) and not _MADE_UP.fullmatch(words)
 
 
 def may_overlap(first: str, second: str) -> bool:

@@ -24,7 +24,7 @@ def class_counts(data_list: DataList) -> list[int]:
         data_list: list of one or several data sets, each with its ``labels``.
 
     Raises:
-        UserError: names the data set whose ids have a gap; a list in which no data set has an organ.
+        UserError: names the data set whose ids have a gap; a list in which no data set has an organ, or no scan labels.
     """
     counts = []
     for dataset in data_list.datasets:
@@ -43,6 +43,14 @@ def class_counts(data_list: DataList) -> list[int]:
             expected="organs of at least one data set, which the supervised term learns",
             found="none",
             remedy="--preset balanced or reconstruction, which learn without labels",
+        )
+    every = [item for dataset in data_list.datasets for _, _, item in dataset.entries()]
+    if every and not any("label" in item for item in every):
+        raise UserError(
+            data_list.path,
+            expected="labelled scans of at least one data set, which the supervised term learns from",
+            found="none",
+            remedy="add labels to the list, or --preset balanced or reconstruction, which learn without labels",
         )
     return counts
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from itertools import combinations
 
@@ -15,7 +14,6 @@ from monai_cl.losses import NamedOrgans
 from monai_cl.processes import rank
 
 logger = logging.getLogger(__name__)
-_MADE_UP = re.compile(r"label \d+")  # what `create_data_list` calls values without a name
 
 
 def bank_organs(data_list: DataList, *, same_dataset: bool = False) -> NamedOrgans:
@@ -35,8 +33,8 @@ def bank_organs(data_list: DataList, *, same_dataset: bool = False) -> NamedOrga
     organs, unnamed = [], []
     for dataset in data_list.datasets:
         names = _classes(dataset)
-        organs.append({label: organ_key(name) for label, name in names.items() if _is_organ(name)})
-        unnamed += [f"{name} ({dataset.name})" for name in names.values() if not _is_organ(name)]
+        organs.append({label: organ_key(name) for label, name in names.items() if names_organ(name)})
+        unnamed += [f"{name} ({dataset.name})" for name in names.values() if not names_organ(name)]
     found = {name: [d.name for d, own in zip(data_list.datasets, organs) if name in own.values()]
              for name in sorted({name for own in organs for name in own.values()})}  # fmt: skip
     meeting = [name for name, sets in found.items() if len(sets) > 1]
@@ -60,10 +58,6 @@ def bank_organs(data_list: DataList, *, same_dataset: bool = False) -> NamedOrga
 def _classes(dataset: DataSet) -> dict[int, str]:
     """Of a data set that trains with labels."""
     return dataset.classes if any("label" in item for item in dataset.splits.get("training", ())) else {}
-
-
-def _is_organ(name: str) -> bool:
-    return names_organ(name) and not _MADE_UP.fullmatch(organ_key(name))
 
 
 def _some(organs: Mapping[int, str]) -> str:

@@ -17,7 +17,7 @@ class AnnotatedDiceCELoss(DiceCELoss):
     """MONAI's ``DiceCELoss`` of the voxels whose label is not `IGNORED`; without such voxels it is that loss itself.
 
     With them, it is the mean over the samples of the loss of each one's annotated voxels; a sample without any counts
-    as 0.
+    as 0. With ``batch=True``, where Dice is of all samples together, it is the loss of all annotated voxels together.
 
     Its arguments are those of ``monai.losses.DiceCELoss``.
     """
@@ -50,6 +50,11 @@ class AnnotatedDiceCELoss(DiceCELoss):
         complete, self.complete = self.complete, None
         if bool(annotated.all()) if complete is None else complete:
             return super().forward(input, target)
+        if self.dice.batch:
+            if not annotated.any():
+                return input.sum() * 0.0  # attached to the graph
+            kept = annotated[:, 0]
+            return super().forward(input.movedim(1, -1)[kept].T[None], target[:, 0][kept][None, None])
         losses = []
         for logits, labels, kept in zip(input, target, annotated[:, 0]):
             if kept.any():

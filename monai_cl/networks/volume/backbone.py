@@ -14,7 +14,7 @@ class Backbone(ABC):
     """A kind of network: an encoder with levels of stride 1, 2, 4, …, a decoder and a last convolution.
 
     Names of tensors begin with one of the parts below. A subclass for a network of your own is all that pre-training,
-    export, fine-tuning and inference need, see docs/own_network.md.
+    export, fine-tuning and inference need, see docs/backbones.md.
 
     Attributes:
         name: of the config key ``backbone``; what a `MixCLNet` calls the network in it.

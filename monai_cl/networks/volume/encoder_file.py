@@ -14,7 +14,7 @@ from monai_cl.files import new_file
 from monai_cl.networks.description import describe_network
 from monai_cl.networks.foreign.names import bare_name, named_as, renamed
 from monai_cl.networks.foreign.reading import read_weights
-from monai_cl.networks.transfer import HEADS, encoder_weights
+from monai_cl.networks.transfer import HEADS, encoder_weights, trained_decoder
 from monai_cl.networks.volume.backbone import Backbone
 from monai_cl.networks.volume.backbones import BACKBONES, backbone_of_weights, known_backbones
 from monai_cl.networks.weights_file import read_about, save_weights
@@ -59,6 +59,11 @@ def export_encoder(
     if absent:
         names = ", ".join(f"{prefix}*" for prefix in absent)
         raise UserError(origin, found=f"no {kind} encoder to export, nothing under {names}")
+    if "decoder" in parts and not trained_decoder(record, weights):
+        raise UserError(
+            origin, expected="a decoder that was trained", found="one that no term of its preset used",
+            remedy="leave decoder out of --parts",
+        )  # fmt: skip
     for part, prefixes in (("decoder", backbone.decoder), ("heads", (HEADS,))):
         if part in parts:
             more = {name: tensor for name, tensor in weights.items() if name.startswith(prefixes)}

@@ -42,6 +42,12 @@ def test_a_tumour_alone_names_no_organ(name):
     assert names_organ(f"{name} liver")
 
 
+def test_a_value_without_a_name_names_no_organ():
+    assert not names_organ("label 1")
+    assert not names_organ("Label_12")
+    assert names_organ("label 1 of the liver")
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [

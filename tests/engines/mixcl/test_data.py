@@ -167,6 +167,20 @@ def test_organs_are_needed_where_they_are_learnt(tmp_path):
     assert case_ids(mixcl_patches(content, unlabelled=True, **options)) == ["a"]
 
 
+def test_organs_that_no_scan_shows_are_told_from_those_that_are_learnt(tmp_path):
+    """A list may name organs of a data set whose scans have no labels, as copies of other lists do."""
+    labelled, bare, other = (write_case(tmp_path, name, seed=seed) for seed, name in enumerate("abc"))
+    del bare["label"], other["label"]
+    sets = [{"name": "bare", "labels": LABELS, "training": [bare]}]
+    content = write_list(tmp_path, datasets=sets, labels=None)
+    with pytest.raises(UserError, match=r"expected labelled scans of at least one data set.*--preset balanced"):
+        class_counts(content)
+    sets.append({"name": "mixed", "labels": LABELS, "training": [labelled, other]})
+    content = write_list(tmp_path, datasets=sets, labels=None)
+    assert class_counts(content) == [3, 3]
+    assert [one.get("unlabelled") for one in describe(content)["datasets"].values()] == [True, None]
+
+
 def test_antialiased_volumes_are_entries_of_their_own(tmp_path):
     content = write_list(tmp_path)
     options = {"store": tmp_path / "store", "spacing": (4, 4, 4), "patch_size": 8, "levels_stride": 2}

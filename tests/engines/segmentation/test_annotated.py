@@ -38,6 +38,29 @@ def test_the_loss_is_monais_of_the_annotated_voxels():
     torch.testing.assert_close(AnnotatedDiceCELoss(**OPTIONS)(logits, labels), expected)
 
 
+def test_dice_of_a_whole_batch_stays_that_of_its_annotated_voxels():
+    """The recipe `strong`: an organ that one crop lacks costs nothing there, whether or not voxels are ignored."""
+    weight = torch.tensor([0.1, 1.0, 1.0], dtype=torch.float64)
+    options = {**OPTIONS, "batch": True, "include_background": False, "weight": weight}
+    logits, labels = batch(ignored=True)
+    labels[0][labels[0] == 2] = 1  # the first crop lacks an organ
+    keep = (labels != IGNORED)[:, 0]
+    flat = torch.cat([z[:, k] for z, k in zip(logits, keep, strict=True)], dim=1)  # (C, voxels)
+    truth = torch.cat([y[0][k] for y, k in zip(labels, keep, strict=True)])
+    p, hot = flat.softmax(0), torch.nn.functional.one_hot(truth, 3).T.double()
+    dice = (2 * (p * hot).sum(1) + 1e-5) / (p.sum(1) + hot.sum(1) + 1e-5)
+    cross_entropy = -(weight[truth] * flat.log_softmax(0).gather(0, truth[None])[0]).sum() / weight[truth].sum()
+    expected = 1 - dice[1:].mean() + cross_entropy
+    torch.testing.assert_close(AnnotatedDiceCELoss(**options)(logits, labels), expected)
+    # a crop of which nothing is annotated leaves the loss of the other
+    labels[1] = IGNORED
+    alone = DiceCELoss(**options)(logits[:1, :, :2], labels[:1, :, :2])
+    torch.testing.assert_close(AnnotatedDiceCELoss(**options)(logits, labels), alone)
+    nothing = AnnotatedDiceCELoss(**options)(logits.requires_grad_(), torch.full_like(labels, IGNORED))
+    nothing.backward()
+    assert (nothing.item(), logits.grad.abs().max().item()) == (0, 0)
+
+
 def test_no_gradient_reaches_what_was_not_annotated():
     logits, labels = batch(ignored=True)
     logits.requires_grad_()
