@@ -90,6 +90,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "scans.batch": ("ScanPrepareBatch",),
         "scans.data": ("ScanSeries", "describe_scans", "list_boxes", "scan_part", "with_class"),
         "scans.network": ("LogitsInferer", "encoder_parameter_groups"),
+        "scans.pretraining": ("check_label_heads", "refuse_unused"),
         "scans.prediction_files": ("LoadHeadBox", "ScanPredictionFiles"),
         "scans.recorder": ("ScanRecorder",),
         "scans.scores": ("ScanScores", "slice_scores", "type_scores"),
