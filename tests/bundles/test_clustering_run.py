@@ -134,6 +134,16 @@ def test_with_one_modality_both_methods_are_the_same(run, tmp_path):
     assert_equal(one, other)
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_prototypes_are_of_unit_length_in_the_file_that_is_deployed(run, tmp_path, average):
+    run("train", output_dir=str(tmp_path), weight_average=average, learning_rate=0.1)
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    rows = content["prototypes.weight"]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
+    kept = torch.load(tmp_path / "checkpoint_iteration=4.pt", weights_only=True)["network"]["prototypes.weight"]
+    assert average or not torch.equal(kept, rows)  # what the last step left, for a run that is continued
+
+
 def test_workers_and_probes_change_nothing(run, trained, tmp_path):
     run("train", output_dir=str(tmp_path), num_workers=2, probe_every=1)
     assert_equal(weights(tmp_path), weights(trained("per_modality")))
