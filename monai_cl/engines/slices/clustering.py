@@ -38,8 +38,9 @@ def prototype_counts(modalities: Sequence[str], prototypes: int | Sequence[int])
     Raises:
         UserError: another number of numbers than modalities, or one below 1.
     """
-    each = [prototypes] * len(modalities) if isinstance(prototypes, int) else list(prototypes)
-    if len(each) != len(modalities) or min(each, default=0) < 1:
+    each = list(prototypes) if isinstance(prototypes, Sequence) else [prototypes] * len(modalities)
+    numbers = all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in each)
+    if len(each) != len(modalities) or not each or not numbers:
         raise UserError(
             "prototypes",
             expected=f"a number >= 1, or one for each of {', '.join(modalities)}",
@@ -106,6 +107,7 @@ def clustering_views(
     energy: EnergyReference | None = None,
     energy_probability: float = 0.5,
     intensity: Mapping[str, Any] | None = None,
+    flip: float = 0.0,
     whole: bool = False,
 ) -> MultiCrop:
     """The crops of a run.
@@ -118,6 +120,7 @@ def clustering_views(
         energy: see `clustering_energies`; None: energies stay.
         energy_probability: of a crop with other energies.
         intensity: ``gamma``, ``slope``, ``offset`` and ``probability`` of `draw_crop`.
+        flip: see `MultiCrop`, as ``whole``.
         whole: see `MultiCrop`.
     """
     return MultiCrop(
@@ -129,6 +132,7 @@ def clustering_views(
         energy=energy if slices is not None else None,
         energy_probability=energy_probability,
         modalities=("",) if slices is None else slices.modalities,
+        flip=flip,
         whole=whole,
         **(intensity or {}),
     )
