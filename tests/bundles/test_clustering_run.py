@@ -263,11 +263,12 @@ def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_
     results = read_results(tmp_path / "e")
     assert results["bundle"] == BUNDLE
     assert {"effective_rank", "mean_cosine", "code_modality_nmi", "code_modality_nmi_random"} <= set(results["curves"])
-    scan = {"datalist": [str(images / "47.png")], "modality": "US"}
-    run("inference", **scan, checkpoint=str(folder / "model.pt"), output_dir=str(tmp_path / "i"))
-    found, stored = read_features(tmp_path / "i" / "features.npz"), read_features(tmp_path / "e" / "features.npz")
-    own = stored.patient == "p47"
-    assert found.features == pytest.approx(stored.features[own], abs=1e-5)
+    stored = read_features(tmp_path / "e" / "features.npz")
+    own, scan = stored.patient == "p47", {"datalist": [str(images / "47.png")], "checkpoint": str(folder / "model.pt")}
+    for modality in ("US", "CT"):  # pictures hold grey values, of CT too
+        run("inference", **scan, modality=modality, output_dir=str(tmp_path / modality))
+        found = read_features(tmp_path / modality / "features.npz")
+        assert found.features == pytest.approx(stored.features[own], abs=1e-5)
     table = embed(folder / "model.pt", images / "47.png", unit="slice", modality="US")
     assert table.vectors == pytest.approx(found.features, abs=1e-5)
 
