@@ -131,6 +131,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slices.modalities": ("list_modalities", "modality_batches", "modality_slices"),
         "slices.parts": ("part_slices",),
         "slices.semi_supervised": ("SemiSupervisedBatch", "all_slices", "segmented_slices", "semi_supervised_slices"),
+        "slices.trained_clustering": ("divided_prototypes", "trained_clustering"),
         "slices.volumes": ("SliceIntensityd", "SliceWiseInferer", "require_axial_scans", "volume_preprocessing"),
         "slices.evaluation": ("evaluate_slices",),
         "slices.origin": ("encoder_origin", "finetuned"),

@@ -273,6 +273,24 @@ def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_
     assert table.vectors == pytest.approx(found.features, abs=1e-5)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_an_evaluation_needs_to_be_told_nothing_of_the_network(run, options, images, tmp_path, method):
+    """Neither its sizes nor its heads, nor labels for these; also on images of one of its modalities."""
+    own = {"backbone": "resnet18", "method": method, "heads": ["target"], "head_norm": False}
+    run("train", **own, output_dir=str(tmp_path))
+    document = json.loads((images / "images.json").read_text())
+    for item in document["validation"]:
+        item.pop("target", None)
+    unlabelled = {**document, "training": [], "name": "unlabelled"}
+    (images / "unlabelled.json").write_text(json.dumps(unlabelled))
+    places = {name: options[name] for name in ("dataset_dir", "store_dir", "num_workers", "device")}
+    given = {**places, "data_list": str(images / "unlabelled.json"), "output_dir": str(tmp_path)}
+    for number, more in enumerate(({}, {"modalities": ["XR"]})):
+        folder = tmp_path / f"evaluation_{number}"
+        run_workflow(BUNDLE, "train", "evaluate", **given, **more, evaluation_dir=str(folder), evaluation_folds=2)
+        assert ("code_modality_nmi" in read_results(folder)["curves"]) == (not more)
+
+
 @pytest.mark.slow
 def test_two_processes_with_four_images_each_learn_what_one_with_eight_does(run, options, free_port, tmp_path):
     # neither a norm that sees the other images, nor an optimiser that magnifies rounding

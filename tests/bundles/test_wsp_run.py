@@ -67,6 +67,8 @@ def test_a_clustering_is_compared_with_its_slices_before_the_first_step(run, tmp
     few = {"method": "clustering", "clustering#prototypes": 4}
     run(PRETRAINING, "train", output_dir=str(tmp_path / "long"), **few, **{"clustering#queue_length": 4000})
     assert "queue_length 4000 holds 4000 embeddings of each modality, CT has" in caplog.text
+    evaluated = {"output_dir": str(tmp_path / "long"), "split": "training", "allow_overlap": True}
+    run(PRETRAINING, "train", "evaluate", **evaluated)  # with as many prototypes as the file
     with pytest.raises(RuntimeError) as caught:
         run(PRETRAINING, "train", output_dir=str(tmp_path / "short"), **few, **{"clustering#queue_length": 1})
     assert "queue_length must be 0 or at least" in refusal(caught)
