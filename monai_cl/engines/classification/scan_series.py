@@ -67,8 +67,8 @@ class LoadSlices(Transform):
     Args:
         fraction: central part of the scan (or of the organ, with a mask) whose slices are kept, in (0, 1].
         **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``; and
-            ``intensity``: ``hounsfield``, of scans that are no CT ``percentiles``, or ``by_modality``: of CT HU, of others
-            and of PNG and JPEG percentiles, as `modality_slices` takes them.
+            ``intensity``: ``hounsfield``, of scans that are no CT ``percentiles``, or ``by_modality``: of CT HU, of
+            others and of PNG and JPEG percentiles, as `modality_slices` takes them.
         modality: of the scans; None: nothing says one. A DICOM header that states another is refused.
     """
 
