@@ -58,7 +58,7 @@ def load_network(
         wrong += report.other_shape
         of_slices = any(name.startswith(("backbone.", "encoder.")) for name in place)
         options = (
-            "method, backbone, width, neighbours"
+            "method, backbone, width, neighbours, head_norm; of a clustering prototypes, embedding, heads"
             if of_slices
             else "patch_size, feature_size, hidden_size; organs or data_list"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
 import torch
@@ -87,7 +87,13 @@ class LARC(torch.optim.SGD):
 
 
 def clustering_optimizer(
-    name: str, params: Iterable[Any], *, lr: float, weight_decay: float, fused: bool | None = None
+    name: str,
+    params: Iterable[Any],
+    *,
+    lr: float,
+    weight_decay: float,
+    fused: bool | None = None,
+    larc: Mapping[str, Any] | None = None,
 ) -> torch.optim.Optimizer:
     """The optimiser of a pre-training by clustering.
 
@@ -97,12 +103,13 @@ def clustering_optimizer(
         lr: learning rate.
         weight_decay: λ.
         fused: AdamW in one kernel for all parameters.
+        larc: ``momentum``, ``trust`` and ``exclude_1d`` of `LARC`.
 
     Raises:
         ValueError: another name.
     """
     if name == "larc":
-        return LARC(params, lr=lr, weight_decay=weight_decay)
+        return LARC(params, lr=lr, weight_decay=weight_decay, **(larc or {}))
     if name == "adamw":
         return torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay, fused=fused)
     raise ValueError(f"optimizer must be larc or adamw, got {name!r}")

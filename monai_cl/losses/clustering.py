@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from monai_cl.losses.queue import EmbeddingQueue
+from monai_cl.losses.queue import EmbeddingQueue, require_whole_batch
 from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 from monai_cl.processes import world_size
 
@@ -222,15 +222,17 @@ class SwappedPredictionLoss(nn.Module):
             self._newest = None
 
     def check_count(self, batch: int, prototypes: int) -> None:
-        """Refuse more prototypes than embeddings, or warn of them: codes cannot use them all.
+        """Refuse more prototypes than embeddings, or warn of them: codes cannot use them all; and too short a queue.
 
         Args:
             batch: samples of all processes in a step.
             prototypes: K.
 
         Raises:
-            ValueError: names the three numbers, with ``few_embeddings="error"``.
+            ValueError: names the three numbers, with ``few_embeddings="error"``; a queue shorter than the batch.
         """
+        if self.queue is not None:
+            require_whole_batch(self.queue.length, batch)
         queued = 0 if self.queue is None else self.queue.length // batch * batch
         if prototypes > batch + queued:
             text = (

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.losses.clustering import SwappedPredictionLoss
+from monai_cl.losses.queue import require_whole_batch
+from monai_cl.processes import world_size
 
 
 class ModalityClusteringLoss(nn.Module):
@@ -44,7 +46,7 @@ class ModalityClusteringLoss(nn.Module):
         count = len(prototypes)
         if 0 < queue_length < count:
             raise ValueError(f"queue_length must be 0 or at least {count}, one for each modality, got {queue_length}")
-        self.counts = dict(prototypes)
+        self.counts, self.queue_length = dict(prototypes), queue_length
         members = [SwappedPredictionLoss(queue_length=queue_length // count, **options) for _ in prototypes]
         self.members = nn.ModuleList(members)
         self.diagnostics: dict[str, Tensor] = {}
@@ -57,6 +59,7 @@ class ModalityClusteringLoss(nn.Module):
             raise ValueError(f"the network must have {sum(sizes)} prototypes, got {len(prototypes)}")
         if not self._checked:  # the sampler gives parts of one size, always or never
             check_equal_parts(modality, list(self.counts))
+            self._check_queue(len(scores) * world_size())
             self._checked = True
         by_modality = modality.argsort(stable=True).reshape(len(self.counts), -1)
         losses: list[Tensor] = []
@@ -81,8 +84,14 @@ class ModalityClusteringLoss(nn.Module):
             batch: samples of all processes in a step, of all modalities.
             prototypes: of the network, all modalities together; each modality's own count.
         """
+        self._check_queue(batch)
         for member, count in zip(self._losses, self.counts.values()):
             member.check_count(batch // len(self.counts), count)
+
+    def _check_queue(self, batch: int) -> None:
+        """By the numbers of all modalities together, which are those of the options: a member knows its own alone."""
+        if self.queue_length:
+            require_whole_batch(self.queue_length, batch)
 
     def after_step(self) -> None:
         """Push the embeddings of a step that the optimiser took."""

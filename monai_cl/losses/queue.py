@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_cl.losses.gather import gather_with_gradient
+from monai_cl.losses.unit_vectors import no_autocast
 from monai_cl.processes import rank, world_size
 
 
@@ -15,7 +16,7 @@ class EmbeddingQueue(nn.Module):
     """The last embeddings of the crops that give codes, newest first, without gradient, in float32.
 
     Every rank holds the whole queue, so that codes do not depend on the number of ranks and a checkpoint resumes on
-    another. It is filled from step ``start`` on and used once it is full.
+    another, or with another length: the newest rows stay. It is filled from step ``start`` on and used once it is full.
 
     Args:
         length: rows asked for; rounded down to whole batches (of all ranks).
@@ -57,7 +58,8 @@ class EmbeddingQueue(nn.Module):
         if not self.full:
             return None
         self.rows = self.rows.to(prototypes.device)
-        return [rows[rank() :: world_size()] @ prototypes.T for rows in self.rows]
+        with no_autocast(prototypes):  # rounded to half a precision, codes would follow the rounding
+            return [rows[rank() :: world_size()] @ prototypes.T for rows in self.rows]
 
     @torch.no_grad()
     def push(self, embeddings: Tensor) -> None:
@@ -75,17 +77,29 @@ class EmbeddingQueue(nn.Module):
             return
         by_sample = embeddings.detach().float().transpose(0, 1).contiguous()
         newest = gather_with_gradient(by_sample).transpose(0, 1)
-        batch = newest.shape[1]
-        if self.rows.ndim != 3:
-            if self.length < batch:
-                raise ValueError(
-                    f"queue_length must be 0 or at least {batch}, the batch of all processes, got {self.length}"
-                )
-            self.rows = newest.new_zeros(newest.shape[0], self.length // batch * batch, newest.shape[2])
-        self.rows = torch.cat([newest, self.rows.to(newest.device)], dim=1)[:, : self.rows.shape[1]].contiguous()
-        self.filled.fill_(min(int(self.filled) + batch, self.rows.shape[1]))
+        batch, crops, features = newest.shape[1], newest.shape[0], newest.shape[2]
+        require_whole_batch(self.length, batch)
+        length = self.length // batch * batch
+        kept = self.rows.to(newest.device) if self.rows.ndim == 3 else newest[:, :0]
+        new = newest.new_zeros(crops, max(length - batch - kept.shape[1], 0), features)  # that a longer one has
+        self.rows = torch.cat([newest, kept, new], dim=1)[:, :length].contiguous()
+        self.filled.fill_(min(int(self.filled) + batch, length))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # its size is known from the first batch on
         self.rows = torch.empty_like(state_dict.get(prefix + "rows", self.rows))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def require_whole_batch(length: int, batch: int) -> None:
+    """Refuse a queue that does not hold one batch.
+
+    Args:
+        length: its rows.
+        batch: samples of all processes in a step.
+
+    Raises:
+        ValueError: names both.
+    """
+    if length < batch:
+        raise ValueError(f"queue_length must be 0 or at least {batch}, the batch of all processes, got {length}")

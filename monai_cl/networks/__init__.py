@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "slice_transfer": ("load_slice_encoder",),
         "momentum": ("MomentumEncoder", "momentum_at", "move_towards"),
         "byol_net": ("BYOLNet",),
-        "prototypes": ("ClusteringNet", "Prototypes", "clustering_network"),
+        "prototypes": ("ClusteringNet", "Prototypes", "clustering_network", "deployed_state"),
         "unet.semi_supervised": (
             "MeanTeacherUNet",
             "SemiSupervisedUNet",

@@ -143,6 +143,22 @@ class ClusteringNet(ProjectedEncoder):
         self._count.advance(self.steps)
 
 
+def deployed_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a network for its file of weights: prototypes of unit length, as its next forward has them.
+
+    A step, or an average of weights, leaves them of other lengths.
+
+    Args:
+        network: any; it is left as it is, for a training that goes on.
+    """
+    state = network.state_dict()
+    for name, module in network.named_modules():
+        if isinstance(module, Prototypes):
+            key = f"{name}.weight" if name else "weight"
+            state[key] = normalize(state[key], dim=1)
+    return state
+
+
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Batch norms in training normalise by the batch, and leave their running statistics as they are."""

@@ -134,6 +134,16 @@ def test_with_one_modality_both_methods_are_the_same(run, tmp_path):
     assert_equal(one, other)
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_prototypes_are_of_unit_length_in_the_file_that_is_deployed(run, tmp_path, average):
+    run("train", output_dir=str(tmp_path), weight_average=average, learning_rate=0.1)
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    rows = content["prototypes.weight"]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
+    kept = torch.load(tmp_path / "checkpoint_iteration=4.pt", weights_only=True)["network"]["prototypes.weight"]
+    assert average or not torch.equal(kept, rows)  # what the last step left, for a run that is continued
+
+
 def test_workers_and_probes_change_nothing(run, trained, tmp_path):
     run("train", output_dir=str(tmp_path), num_workers=2, probe_every=1)
     assert_equal(weights(tmp_path), weights(trained("per_modality")))
@@ -197,6 +207,10 @@ def test_energies_of_other_images_are_refused_before_one_is_prepared(run, images
         ({"batch_size": 7}, r"a multiple of 2, the number of modalities \(US, XR\), found 7; use 6 or 8"),
         ({"modalities": ["XR", "MR"]}, "at least one item of modality MR under 'training'"),
         ({"prototypes": [4, 4, 4]}, "a number >= 1, or one for each of US, XR"),
+        ({"prototypes": [4, 4], "method": "mixed"}, r"one for each of all modalities together, found \[4, 4\]"),
+        ({"prototypes": 4.5}, "a number >= 1, or one for each of US, XR, found 4.5"),
+        ({"flip": 1.5}, r"flip must be in \[0, 1\], got 1.5"),
+        ({"queue_length": 6}, "queue_length must be 0 or at least 8, the batch of all processes, got 6"),
         ({"prototypes": 40}, "40 prototypes for 12 embeddings"),
         ({"heads": ["slices"]}, "heads: expected some of target, findings, found slices"),
         ({"preset": "smal"}, "no recipe of clustering is called 'smal'; did you mean small"),
@@ -249,13 +263,32 @@ def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_
     results = read_results(tmp_path / "e")
     assert results["bundle"] == BUNDLE
     assert {"effective_rank", "mean_cosine", "code_modality_nmi", "code_modality_nmi_random"} <= set(results["curves"])
-    scan = {"datalist": [str(images / "47.png")], "modality": "US"}
-    run("inference", **scan, checkpoint=str(folder / "model.pt"), output_dir=str(tmp_path / "i"))
-    found, stored = read_features(tmp_path / "i" / "features.npz"), read_features(tmp_path / "e" / "features.npz")
-    own = stored.patient == "p47"
-    assert found.features == pytest.approx(stored.features[own], abs=1e-5)
+    stored = read_features(tmp_path / "e" / "features.npz")
+    own, scan = stored.patient == "p47", {"datalist": [str(images / "47.png")], "checkpoint": str(folder / "model.pt")}
+    for modality in ("US", "CT"):  # pictures hold grey values, of CT too
+        run("inference", **scan, modality=modality, output_dir=str(tmp_path / modality))
+        found = read_features(tmp_path / modality / "features.npz")
+        assert found.features == pytest.approx(stored.features[own], abs=1e-5)
     table = embed(folder / "model.pt", images / "47.png", unit="slice", modality="US")
     assert table.vectors == pytest.approx(found.features, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_evaluation_needs_to_be_told_nothing_of_the_network(run, options, images, tmp_path, method):
+    """Neither its sizes nor its heads, nor labels for these; also on images of one of its modalities."""
+    own = {"backbone": "resnet18", "method": method, "heads": ["target"], "head_norm": False}
+    run("train", **own, output_dir=str(tmp_path))
+    document = json.loads((images / "images.json").read_text())
+    for item in document["validation"]:
+        item.pop("target", None)
+    unlabelled = {**document, "training": [], "name": "unlabelled"}
+    (images / "unlabelled.json").write_text(json.dumps(unlabelled))
+    places = {name: options[name] for name in ("dataset_dir", "store_dir", "num_workers", "device")}
+    given = {**places, "data_list": str(images / "unlabelled.json"), "output_dir": str(tmp_path)}
+    for number, more in enumerate(({}, {"modalities": ["XR"]})):
+        folder = tmp_path / f"evaluation_{number}"
+        run_workflow(BUNDLE, "train", "evaluate", **given, **more, evaluation_dir=str(folder), evaluation_folds=2)
+        assert ("code_modality_nmi" in read_results(folder)["curves"]) == (not more)
 
 
 @pytest.mark.slow

@@ -124,6 +124,21 @@ def test_a_list_without_validation_asks_for_a_fold(head_run, heads, tmp_path):
     assert re.search('expected items under "validation", found none.* --fold 0', refusal(caught))
 
 
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_a_third_class_is_refused_before_a_scan_is_prepared(head_run, heads, tmp_path, part):
+    """One logit takes 0 and 1: of a class 2 its loss falls without end."""
+    document = json.loads((heads / "head_ct.json").read_text())
+    document["targets"]["2"], document[part][0]["target"] = "severe", 2
+    (heads / "graded.json").write_text(json.dumps(document))
+    options = {"data_list": str(heads / "graded.json"), "store_dir": str(tmp_path / "store")}
+    with pytest.raises(RuntimeError) as caught:
+        head_run("train", output_dir=str(tmp_path / "run"), **options)
+    assert f"patient {part}_0000: expected class 0 or 1, found 2" in refusal(caught)
+    assert (tmp_path / "store").exists() == (part == "validation")
+    if part == "training":
+        head_run("train", output_dir=str(tmp_path / "run"), positive_from=1, **options)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("overlay", [(), ("pretrain",)])

@@ -63,6 +63,18 @@ def test_a_pretraining_says_what_it_was_trained_on(wsp):
     assert (results["data_list"]["method"], results["data_list"]["patients"]) == ("wsp", 10)
 
 
+def test_a_clustering_is_compared_with_its_slices_before_the_first_step(run, tmp_path, caplog):
+    few = {"method": "clustering", "clustering#prototypes": 4}
+    run(PRETRAINING, "train", output_dir=str(tmp_path / "long"), **few, **{"clustering#queue_length": 4000})
+    assert "queue_length 4000 holds 4000 embeddings of each modality, CT has" in caplog.text
+    evaluated = {"output_dir": str(tmp_path / "long"), "split": "training", "allow_overlap": True}
+    run(PRETRAINING, "train", "evaluate", **evaluated)  # with as many prototypes as the file
+    with pytest.raises(RuntimeError) as caught:
+        run(PRETRAINING, "train", output_dir=str(tmp_path / "short"), **few, **{"clustering#queue_length": 1})
+    assert "queue_length must be 0 or at least" in refusal(caught)
+    assert not (tmp_path / "short").exists()
+
+
 def test_a_network_of_monais_is_a_backbone_by_config(run, tmp_path):
     backbone = {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 3, "out_channels": 8}
     more = {"block_config": [1, 1], "init_features": 8, "growth_rate": 4}

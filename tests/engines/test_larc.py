@@ -103,6 +103,12 @@ def test_the_schedule_is_half_a_cosine_from_its_first_rate_to_its_last():
     assert rates[100] == pytest.approx(0.0006)
 
 
+def test_its_options_are_those_of_the_config():
+    own = {"momentum": 0.5, "trust": 0.01, "exclude_1d": False}
+    optimizer = clustering_optimizer("larc", parameters(), lr=0.6, weight_decay=0, larc=own)
+    assert (optimizer.trust, optimizer.exclude_1d, optimizer.param_groups[0]["momentum"]) == (0.01, False, 0.5)
+
+
 def test_wrong_options_are_named():
     with pytest.raises(ValueError, match="trust must be > 0, got 0"):
         LARC(parameters(), trust=0)

@@ -104,6 +104,12 @@ def test_wrong_arguments_are_named():
         ModalityClusteringLoss({})
     with pytest.raises(ValueError, match="queue_length must be 0 or at least 2, one for each modality, got 1"):
         ModalityClusteringLoss(K, queue_length=1)
+    # by the length that was asked for, not by a modality's part of it; and before a step is taken
+    with pytest.raises(ValueError, match="queue_length must be 0 or at least 8, the batch of all processes, got 6"):
+        go(ModalityClusteringLoss(K, queue_length=6, epsilon=0.05), range(1))
+    with pytest.raises(ValueError, match="queue_length must be 0 or at least 8, the batch of all processes, got 6"):
+        ModalityClusteringLoss(K, queue_length=6).check_count(8, 7)
+    go(ModalityClusteringLoss(K, queue_length=8, epsilon=0.05), range(2))
     z, c = batch(0), prototypes()
     with pytest.raises(ValueError, match="as many samples of each of the modalities CT, MR, got 3, 5 of 8"):
         ModalityClusteringLoss(K)(z @ c.T, z, c, torch.arange(N) // 3 != 0)

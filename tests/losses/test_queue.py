@@ -89,7 +89,7 @@ def test_wrong_options_are_named(caplog):
     with pytest.raises(ValueError, match="length must be >= 1 and start >= 0, got 3 and -1"):
         SwappedPredictionLoss(queue_length=3, queue_start=-1)
     with pytest.raises(ValueError, match="queue_length must be 0 or at least 4, the batch of all processes, got 3"):
-        go(SwappedPredictionLoss(queue_length=3), range(1))
+        SwappedPredictionLoss(queue_length=3)(batch(0) @ prototypes().T, batch(0), prototypes())
     many = unit_rows(9, 1, F, torch.float32)
     with pytest.raises(ValueError, match="9 prototypes for 8 embeddings, 4 of the batch of all processes and 4 of the"):
         SwappedPredictionLoss(queue_length=4)(batch(0) @ many.T, batch(0), many)
@@ -129,3 +129,27 @@ def test_two_ranks_hold_one_queue_and_have_the_loss_of_one_process(tmp_path):
     torch.testing.assert_close((ranks[0][0] + ranks[1][0]) / WORLD, expected, rtol=0, atol=1e-6)
     for _, rows in ranks:
         assert torch.equal(rows, one.queue.rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_its_scores_are_not_rounded_under_autocast(dtype):
+    queue = EmbeddingQueue(8)
+    queue.push(batch(0, 8)[:, :2].transpose(0, 1))
+    expected = queue.scores(prototypes())
+    with torch.autocast("cpu", dtype=dtype):
+        found = queue.scores(prototypes())
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(("length", "filled"), [(4, 4), (8, 8), (16, 12)])
+def test_a_queue_that_is_continued_with_another_length_has_it(length, filled):
+    """The newest rows stay; a longer one is used when it is full."""
+    first, second = EmbeddingQueue(8), EmbeddingQueue(length)
+    for step in range(3):
+        first.push(batch(step)[:, :2].transpose(0, 1))
+    second.load_state_dict(first.state_dict())
+    second.push(batch(3)[:, :2].transpose(0, 1))
+    assert (second.rows.shape[1], int(second.filled), second.full) == (length, filled, length < 16)
+    newest = torch.cat([batch(step)[:, :2].transpose(0, 1) for step in (3, 2, 1)], dim=1)[:, :filled]
+    assert torch.equal(second.rows[:, :filled], newest)
+    assert not second.rows[:, filled:].any()

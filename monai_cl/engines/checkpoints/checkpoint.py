@@ -33,6 +33,7 @@ from monai_cl.engines.model_input import check_model
 from monai_cl.engines.training_options import check_training_options
 from monai_cl.engines.workflow_types import state_of
 from monai_cl.errors import UserError
+from monai_cl.networks import deployed_state
 from monai_cl.processes import writes
 
 logger = logging.getLogger(__name__)
@@ -284,7 +285,7 @@ class Checkpoints:
             self._best_saved = best
 
     def _write_model(self, engine: Engine) -> None:
-        state = unwrap_ddp(self.deployed).state_dict()
+        state = deployed_state(unwrap_ddp(self.deployed))
         save_atomically(state, self.output_dir / MODEL, self._about(engine))
 
     def _about(self, engine: Engine) -> dict[str, Any] | None:

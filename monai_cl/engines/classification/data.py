@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data import CTSlices, DataList
+from monai_cl.data import CTSlices, DataList, HeadBoxes
 from monai_cl.engines.prepared_lists import fold_of
 from monai_cl.engines.probe.folds import PatientFolds, read_folds, stratified_folds
 from monai_cl.engines.probe.metrics import check_binary
 from monai_cl.errors import UserError
 
 
-def classified_patients(slices: CTSlices, *, source: str | Path) -> dict[str, int]:
+def classified_patients(slices: CTSlices | HeadBoxes, *, source: str | Path) -> dict[str, int]:
     """Patient -> class 0 or 1.
 
     Raises:

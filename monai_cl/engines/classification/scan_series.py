@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_cl.data import CTSlices
+from monai_cl.data.store.conversion import item_intensity
 from monai_cl.engines.classification.loaded_volume import loaded_slices
 
 
@@ -66,7 +67,8 @@ class LoadSlices(Transform):
     Args:
         fraction: central part of the scan (or of the organ, with a mask) whose slices are kept, in (0, 1].
         **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``; and
-            ``intensity``, of scans that are no CT ``percentiles``.
+            ``intensity``: ``hounsfield``, of scans that are no CT ``percentiles``, or ``by_modality``: of CT HU, of
+            others and of PNG and JPEG percentiles, as `modality_slices` takes them.
         modality: of the scans; None: nothing says one. A DICOM header that states another is refused.
     """
 
@@ -75,7 +77,9 @@ class LoadSlices(Transform):
         self.more = {} if modality is None else {"modality": modality}
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        slices = loaded_slices({**item, **self.more}, fraction=self.fraction, **self.options)
+        own = {**item, **self.more}
+        scale = {"intensity": item_intensity(own)} if self.options.get("intensity") == "by_modality" else {}
+        slices = loaded_slices(own, fraction=self.fraction, **self.options | scale)
         entry = slices.store.entry()
         series = slice_series(slices, 0)
         return {

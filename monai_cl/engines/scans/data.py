@@ -11,8 +11,9 @@ from torch.utils.data import Subset
 
 from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
-from monai_cl.engines.classification.data import fold_slices
+from monai_cl.engines.classification.data import classified_patients, fold_slices
 from monai_cl.engines.prepared_lists import describe, describe_patients, fold_of, prepare_all, require_two_sides
+from monai_cl.engines.probe.metrics import check_binary
 from monai_cl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -76,11 +77,15 @@ def scan_part(
         **options: of `list_boxes`, without ``split``.
 
     Raises:
-        UserError: no fold, and no validation items in the list; see also `list_boxes` and `fold_slices`.
+        UserError: no fold, and no validation items in the list; a class other than 0 and 1; see also `list_boxes` and
+            `fold_slices`.
     """
     fold = fold_of(fold)
+    split = "training" if training or fold is not None else "validation"
+    known = {item["patient"]: item["target"] for item in data_list.items(split) if item.get("target") is not None}
+    check_binary(known, source=str(data_list.path))
     if fold is not None:
-        boxes = list_boxes(data_list, split="training", **options)
+        boxes = list_boxes(data_list, split=split, **options)
         return fold_slices(boxes, data_list, fold=fold, training=training, count=fold_count, seed=fold_seed)
     if not training and not data_list.items("validation"):
         raise UserError(
@@ -89,7 +94,7 @@ def scan_part(
             found="none",
             remedy="add them, or pass --fold 0 to leave out a fifth of the training patients",
         )
-    boxes = list_boxes(data_list, split="training" if training else "validation", **options)
+    boxes = list_boxes(data_list, split=split, **options)
     return boxes if training else with_class(boxes, data_list)
 
 
@@ -101,8 +106,9 @@ def with_class(boxes: HeadBoxes, data_list: DataList) -> HeadBoxes:
         data_list: for messages.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or a class is neither 0 nor 1.
     """
+    classified_patients(boxes, source=data_list.path)
     known, field = [volume for volume in boxes.volumes if volume.target is not None], data_list.grade.field
     if not known:
         raise UserError(

@@ -36,7 +36,7 @@ def variant_predictions(
         boxes: scans of both classes.
         cases: scans, half of each class, chosen by a hash of seed and patient; fewer where there are fewer.
         variants: of each scan and family, see `monai_cl.transforms.draw_variant`.
-        seed: of the choice and of the variants, which depend on (seed, scan, number) alone.
+        seed: of the choice and of the variants, which depend on seed, the place among the chosen and number.
         device: where the network runs.
         batch_size: volumes of one forward pass.
 

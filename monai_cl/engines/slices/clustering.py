@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_cl.data import CTSlices, DataList, read_energy_reference
+from monai_cl.data import CTSlices, DataList, HeadBoxes, read_energy_reference
 from monai_cl.data.sampling.modalities import check_batch
 from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.engines.distributed.collectives import world_size
@@ -37,8 +38,9 @@ def prototype_counts(modalities: Sequence[str], prototypes: int | Sequence[int])
     Raises:
         UserError: another number of numbers than modalities, or one below 1.
     """
-    each = [prototypes] * len(modalities) if isinstance(prototypes, int) else list(prototypes)
-    if len(each) != len(modalities) or min(each, default=0) < 1:
+    each = list(prototypes) if isinstance(prototypes, Sequence) else [prototypes] * len(modalities)
+    numbers = all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in each)
+    if len(each) != len(modalities) or not each or not numbers:
         raise UserError(
             "prototypes",
             expected=f"a number >= 1, or one for each of {', '.join(modalities)}",
@@ -105,6 +107,7 @@ def clustering_views(
     energy: EnergyReference | None = None,
     energy_probability: float = 0.5,
     intensity: Mapping[str, Any] | None = None,
+    flip: float = 0.0,
     whole: bool = False,
 ) -> MultiCrop:
     """The crops of a run.
@@ -117,6 +120,7 @@ def clustering_views(
         energy: see `clustering_energies`; None: energies stay.
         energy_probability: of a crop with other energies.
         intensity: ``gamma``, ``slope``, ``offset`` and ``probability`` of `draw_crop`.
+        flip: see `MultiCrop`, as ``whole``.
         whole: see `MultiCrop`.
     """
     return MultiCrop(
@@ -128,6 +132,7 @@ def clustering_views(
         energy=energy if slices is not None else None,
         energy_probability=energy_probability,
         modalities=("",) if slices is None else slices.modalities,
+        flip=flip,
         whole=whole,
         **(intensity or {}),
     )
@@ -164,14 +169,14 @@ def label_head_sizes(data_list: DataList, slices: CTSlices, heads: Sequence[str]
 
 
 def check_queue(
-    slices: CTSlices, criterion: Any, network: ClusteringNet, *, batch_size: int, queue_length: int
+    slices: CTSlices | HeadBoxes, criterion: Any, network: ClusteringNet, *, batch_size: int, queue_length: int
 ) -> None:
     """Refuse more prototypes than there are embeddings to assign, before the first step.
 
-    Warns of a queue that holds a modality's slices more than once: samples are then compared with themselves.
+    Warns of a queue that holds a modality's images more than once: samples are then compared with themselves.
 
     Args:
-        slices: that are trained on.
+        slices: that are trained on, or boxes of scans.
         criterion: `SwappedPredictionLoss` or `ModalityClusteringLoss`.
         network: whose prototypes it takes.
         batch_size: samples of a process in a step.
@@ -183,31 +188,30 @@ def check_queue(
     """
     check_batch(batch_size, slices.modalities)
     criterion.check_count(batch_size * world_size(), len(network.prototypes.weight))
-    counts = dict.fromkeys(slices.modalities, 0)
-    for volume in slices.volumes:
-        counts[volume.modality] += len(volume.slices)
-    each = queue_length // len(counts)
+    counts = Counter(name for name, _ in slices.addresses())
+    each, what = queue_length // len(counts), "slices" if isinstance(slices, CTSlices) else "scans"
     for name, count in counts.items():
         if each > count:
             logger.warning(
-                "queue_length %d holds %d embeddings of each modality, %s has %d slices: they are compared with "
+                "queue_length %d holds %d embeddings of each modality, %s has %d %s: they are compared with "
                 "themselves; take a shorter queue",
                 queue_length,
                 each,
                 name,
                 count,
+                what,
             )
 
 
 @torch.no_grad()
-def measure_standardisation(network: ClusteringNet, slices: CTSlices) -> None:
+def measure_standardisation(network: ClusteringNet, slices: CTSlices | HeadBoxes) -> None:
     """Set the constants by which the encoder standardises its input: mean and deviation of first images, two digits.
 
     Every process of a run sees the same images. A resumed run, and whatever loads the weights, has them from there.
 
     Args:
         network: with a `SliceEncoder` as ``encoder``; changed in place.
-        slices: `CTSlices`; 500 images are spread evenly over them.
+        slices: `CTSlices`, or boxes of scans; 500 images are spread evenly over them.
     """
     chosen = np.unique(np.linspace(0, len(slices) - 1, min(500, len(slices))).round().astype(int))
     moments = torch.zeros(2, dtype=torch.float64)

@@ -27,7 +27,7 @@ def code_information(network: nn.Module, features: np.ndarray, slices: CTSlices)
     """
     if not isinstance(network, ClusteringNet):
         return {}
-    place = network.prototypes.weight
+    place = nn.functional.normalize(network.prototypes.weight, dim=1)
     with evaluation_mode(network):
         embeddings = network.head(torch.from_numpy(features).to(place))
     codes = (nn.functional.normalize(embeddings, dim=1) @ place.T).argmax(dim=1).cpu().numpy()

@@ -17,6 +17,7 @@ from monai_cl.data.store.conversion import common_intensity
 from monai_cl.engines.prepared_lists import prepare_all
 from monai_cl.engines.slices.data import SLICES, PatientSlices
 from monai_cl.errors import UserError
+from monai_cl.names import names_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def list_modalities(
     if modalities is None:
         stated = [dataset.modality for dataset in data_list.datasets if not dataset.splits[split]]
     else:
-        stated = [modality_word(word) for word in modalities]
+        stated = [modality_word(word) for word in names_of(modalities)]  # a shell gives one word, or commas between
         present &= set(stated)
     names = tuple(sorted({*stated, *present}))
     if empty := [name for name in names if name not in present]:

@@ -126,6 +126,7 @@ class MultiCrop(nn.Module):
         air: value beyond the slice's border: 0 for slices windowed to [0, 1].
         energy: energies of the bands that crops are brought to; None: the bands stay.
         modalities: names of the modalities; the sample at position p is of modality p mod M.
+        flip: probability that left and right of a crop are exchanged.
         whole: give the whole slice too, rescaled to the size of the large crops, as a further entry (N, 1, C, H', W').
         **options: of `draw_crop`.
 
@@ -146,6 +147,7 @@ class MultiCrop(nn.Module):
         air: float = 0.0,
         energy: EnergyReference | None = None,
         modalities: Sequence[str] = ("CT",),
+        flip: float = 0.0,
         whole: bool = False,
         **options: Any,
     ) -> None:
@@ -153,7 +155,10 @@ class MultiCrop(nn.Module):
         least = self.least_crops
         if len(count) != 2 or len(size) != 2 or count[0] < 1 or count[1] < 0 or sum(count) < least:
             raise ValueError(f"count must be two numbers, 1 or more large crops and {least} in all, got {list(count)}")
+        if not 0 <= flip <= 1:
+            raise ValueError(f"flip must be in [0, 1], got {flip}")
         self.seed, self.count, self.air, self.options = int(seed), tuple(count), air, dict(options)
+        self.flip = float(flip)
         self.size = [pair(side) for side in size]
         self.energy, self.modalities, self.whole = energy, tuple(modalities), whole
         absent = [name for name in modalities if energy is not None and name not in energy.modalities]
@@ -186,10 +191,28 @@ class MultiCrop(nn.Module):
             raise ValueError(f"slices must be of {self.energy.size}, as the energies', got {found}")
         samples = [self._crops(image, int(position)) for image, position in zip(images, positions)]
         sizes = [torch.stack(crops) for crops in zip(*samples)]
+        if self.flip:
+            sizes = self._flipped(sizes, [int(position) for position in positions])
         if self.whole:
             slices = nn.functional.interpolate(images, self.size[0], mode="bilinear", antialias=True)
             sizes.append(slices[:, None])
         return sizes
+
+    def _flipped(self, sizes: Sequence[Tensor], positions: Sequence[int]) -> list[Tensor]:
+        """Large and small crops, (N, V, C, h, w) each, of which some are mirrored."""
+        result, first = [], 0
+        for crops in sizes:
+            numbers = range(first, first + crops.shape[1])
+            # one more number in the address than the draws of the crop itself
+            turns = [
+                [address_rng(self.seed, Stream.VIEWS, position, number, 1).random() < self.flip for number in numbers]
+                for position in positions
+            ]
+            result.append(
+                torch.where(torch.tensor(turns, device=crops.device)[..., None, None, None], crops.flip(-1), crops)
+            )
+            first += crops.shape[1]
+        return result
 
     def _crops(self, image: Tensor, position: int) -> list[Tensor]:
         """Large and small crops of one slice."""

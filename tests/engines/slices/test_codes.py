@@ -39,6 +39,15 @@ def test_prototypes_tell_the_modality_or_the_class(rows, modality):
         assert found["code_target_nmi"] == pytest.approx(1)
 
 
+def test_a_code_is_the_nearest_prototype_whatever_the_length_of_the_others():
+    """As an average of weights has them: those that moved more are shorter."""
+    slices, net = SimpleNamespace(volumes=VOLUMES, targets=CLASSES), network((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0))
+    expected = code_information(net, FEATURES, slices)
+    with torch.no_grad():
+        net.prototypes.weight.mul_(torch.tensor([[0.3], [1.0], [0.9]]))
+    assert code_information(net, FEATURES, slices) == expected
+
+
 def test_without_prototypes_or_labels_there_is_nothing_to_say():
     slices = SimpleNamespace(volumes=VOLUMES[:2], targets=[None] * 4)
     assert code_information(network((1.0, 0.0)), FEATURES[:4], slices) == {}

@@ -144,7 +144,8 @@ def test_a_modality_without_items_is_an_error_at_the_start(tmp_path):
     data_list = load_data_list(write_mixed(tmp_path, others_in="validation"))
     with pytest.raises(UserError, match="expected at least one item of modality XR under 'training', found CT"):
         list_modalities(data_list)
-    assert list_modalities(data_list, modalities=["ct"]) == ("CT",)
+    for named in (["ct"], "ct", "ct,"):  # a shell gives text
+        assert list_modalities(data_list, modalities=named) == ("CT",)
     with pytest.raises(UserError, match="expected at least one item of modality US"):
         modality_slices(data_list, store=tmp_path / "store", modalities=["CT", "US"])
 

@@ -212,3 +212,16 @@ def test_matrices_of_windows_are_the_parts_of_the_whole_ones_that_are_not_empty(
         assert torch.equal(part[:, : window.stop - window.start], full[:, window])
         assert not part[:, window.stop - window.start :].any()
         assert torch.equal(part.sum(dim=1), full.sum(dim=1))
+
+
+def test_flip_mirrors_crops_of_either_size_by_their_address():
+    images = torch.rand(4, 1, 40, 40)
+    options = {"seed": 3, "count": (2, 2), "size": (20, 12), "scale": (0.8, 1.2)}
+    plain, turned, some = (MultiCrop(**options, flip=share)(images, range(4)) for share in (0.0, 1.0, 0.5))
+    mirrored = []
+    for one, other, mixed in zip(plain, turned, some, strict=True):
+        assert torch.equal(other, one.flip(-1))
+        mirrored += [bool(torch.equal(a, b.flip(-1))) for a, b in zip(mixed.flatten(0, 1), one.flatten(0, 1))]
+    assert 0 < sum(mirrored) < 16
+    alone = MultiCrop(**options, flip=0.5)(images[2:3], [2])
+    assert all(torch.equal(part[0], whole[2]) for part, whole in zip(alone, some, strict=True))
