@@ -40,7 +40,7 @@ TOTALSEG_ORGANS = (
     "left adrenal gland",
 )
 SARCOMA_PATIENTS = ("008", "019", "024", "025", "035", "042")
-BTCV_TRAINING, BTCV_VALIDATION = ("0035",), ("0036", "0037")
+BTCV_CASES = ("0035", "0036", "0037")
 
 
 def pretraining_list() -> dict[str, Any]:
@@ -76,8 +76,8 @@ def structures_set(name: str, stem: str, organs: tuple[str, ...], source: str) -
     }
 
 
-def target_list() -> dict[str, Any]:
-    """BTCV's 13 organs under BTCV's own ids; fold 0 trains on 0035 and validates on 0036 and 0037."""
+def target_list(training: str = "0035") -> dict[str, Any]:
+    """BTCV's 13 organs under BTCV's own ids; fold 0 trains on the case ``training`` and validates on the other two."""
     shipped = json.loads(Path(shipped_list("btcv")).read_text(encoding="utf-8"))
     return {
         "name": "real_btcv",
@@ -87,19 +87,27 @@ def target_list() -> dict[str, Any]:
         "root": "ct_organs",
         "labels": shipped["labels"],
         "training": [
-            {"image": f"btcv_img{c}.nii.gz", "label": f"btcv_label{c}.nii.gz", "patient": f"img{c}", "fold": fold}
-            for fold, cases in ((1, BTCV_TRAINING), (0, BTCV_VALIDATION))
-            for c in cases
+            {
+                "image": f"btcv_img{case}.nii.gz",
+                "label": f"btcv_label{case}.nii.gz",
+                "patient": f"img{case}",
+                "fold": int(case == training),
+            }
+            for case in BTCV_CASES
         ],
     }
 
 
 def write_lists(folder: str | Path) -> dict[str, Path]:
-    """Write ``pretraining.json`` and ``target.json``; their paths start from the folder of real CT (``data_root``)."""
+    """Write ``pretraining.json``, ``target.json``, and ``target_0036.json`` and ``target_0037.json``, of other cases.
+
+    Their paths start from the folder of real CT (``data_root``).
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
-    for name, content in (("pretraining", pretraining_list()), ("target", target_list())):
+    contents = {"pretraining": pretraining_list(), "target": target_list()}
+    for name, content in {**contents, **{f"target_{case}": target_list(case) for case in BTCV_CASES[1:]}}.items():
         paths[name] = folder / f"{name}.json"
         paths[name].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return paths

@@ -27,7 +27,7 @@ PLACES = {
     "monai_btcv": 3 * 3 * 3,
     "one_scan_real": 2 * 2,
     "one_scan_synthetic": 2,
-    "real_low_label": 4 * 3,
+    "real_low_label": 4 * 3 * 3,
     "tiny_synthetic": 2 * 2,
     "wsp_resnet18": 7 * 3 * 3,
     "wsp_sigma": 5 * 3 * 3,

@@ -17,7 +17,8 @@ from monai_cl.transforms.volume.head_box import box_findings, head_box
 class HeadBoxd(MapTransform):
     """Head CT of any orientation to the box around the head.
 
-    Where the item has ``slice_findings``, of the file's slices, they become (D,) numbers, see `box_findings`.
+    Where the item has ``slice_findings``, of the slices of the file, they become (D,) numbers, see `box_findings`; with
+    several images, by the last of them.
 
     Args:
         keys: of the images (1, X, Y, Z) in HU with their affine; each becomes (1, W, H, D), RAS.
@@ -35,17 +36,17 @@ class HeadBoxd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with its images cut and scaled."""
-        item = dict(data)
+        item, findings = dict(data), data.get("slice_findings")
         for key in self.key_iterator(item):
             image: MetaTensor = item[key]
             where = image.meta.get("filename_or_obj", key)
             turned: MetaTensor = self._to_ras(image)  # type: ignore[assignment]
             array, affine = np.asarray(turned[0]), turned.affine.cpu().numpy().astype(np.float64)
             box, box_affine = head_box(array, affine, size=self.size, find=self.find, where=where)
-            if "slice_findings" in item:
+            if "slice_findings" in data:
                 item["slice_findings"] = torch.from_numpy(
                     box_findings(
-                        item["slice_findings"],
+                        findings,
                         affine=image.affine.cpu().numpy().astype(np.float64),
                         shape=image.shape[1:],
                         box_affine=box_affine,

@@ -145,3 +145,11 @@ def test_what_is_no_head_is_refused(change, found):
 def test_a_size_must_be_three_numbers():
     with pytest.raises(ValueError, match=r"size must be three numbers >= 1, got \[4, 4\]"):
         head_box(*head(), size=(4, 4))
+
+
+def test_findings_are_cut_once_however_many_images_there_are():
+    volume, affine = head()
+    findings = [int(k % 3 == 0) for k in range(volume.shape[2])]
+    both = {"image": as_image(volume, affine), "again": as_image(volume, affine), "slice_findings": findings}
+    one = HeadBoxd(keys=["image"], size=SIZE)(both)["slice_findings"]
+    assert HeadBoxd(keys=["image", "again"], size=SIZE)(both)["slice_findings"].tolist() == one.tolist()
