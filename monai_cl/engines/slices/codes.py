@@ -23,7 +23,8 @@ def code_information(network: nn.Module, features: np.ndarray, slices: CTSlices)
 
     Returns:
         ``code_modality_nmi`` where there are several modalities: near 1 where prototypes are spent on telling them
-        apart. ``code_target_nmi`` where several classes are known. Each in [0, 1].
+        apart. ``code_target_nmi`` where several classes of a modality are known: within each modality, as codes of
+        several tell nothing in common; the mean over its slices of a known class. Each in [0, 1].
     """
     if not isinstance(network, ClusteringNet):
         return {}
@@ -31,9 +32,17 @@ def code_information(network: nn.Module, features: np.ndarray, slices: CTSlices)
     with evaluation_mode(network):
         embeddings = network.head(torch.from_numpy(features).to(place))
     codes = (nn.functional.normalize(embeddings, dim=1) @ place.T).argmax(dim=1).cpu().numpy()
-    modality = [volume.modality for volume in slices.volumes for _ in volume.slices]
+    names = [volume.modality for volume in slices.volumes for _ in volume.slices]
+    modality = np.array(names)
+    targets = np.array(slices.targets, dtype=object)
     found = {}
-    for name, field in (("modality", modality), ("target", slices.targets)):
-        if (value := normalised_mutual_information(codes, field)) is not None:
-            found[f"code_{name}_nmi"] = value
+    if (told := normalised_mutual_information(codes, names)) is not None:
+        found["code_modality_nmi"] = told
+    within, counts = [], []
+    for own in (modality == name for name in np.unique(modality)):
+        if (told := normalised_mutual_information(codes[own], targets[own].tolist())) is not None:
+            within.append(told)
+            counts.append(sum(target is not None and target != -1 for target in targets[own]))
+    if within:
+        found["code_target_nmi"] = float(np.average(within, weights=counts))
     return found

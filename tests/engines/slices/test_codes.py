@@ -39,6 +39,17 @@ def test_prototypes_tell_the_modality_or_the_class(rows, modality):
         assert found["code_target_nmi"] == pytest.approx(1)
 
 
+def test_codes_tell_the_class_within_a_modality():
+    """One prototype for each modality and class: of all slices together each class has several codes."""
+    places = [(1.0, 0.5), (1.0, -0.5), (-1.0, 0.5), (-1.0, -0.5)]
+    slices = SimpleNamespace(volumes=VOLUMES, targets=[1, 1, 0, 0, 1, 1, 0, 0])
+    assert code_information(network(*places), FEATURES, slices)["code_target_nmi"] == pytest.approx(1)
+    # CT's prototypes tell its classes, MR has one for both; MR has half the known slices of CT
+    slices.targets = [1, 1, 0, 0, 1, None, 0, None]
+    found = code_information(network(*places[:2], (-1.0, 0.0)), FEATURES, slices)
+    assert found["code_target_nmi"] == pytest.approx((4 * 1 + 2 * 0) / 6)
+
+
 def test_a_code_is_the_nearest_prototype_whatever_the_length_of_the_others():
     """As an average of weights has them: those that moved more are shorter."""
     slices, net = SimpleNamespace(volumes=VOLUMES, targets=CLASSES), network((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0))
