@@ -46,7 +46,7 @@ def reference_energy_command(
         store: folder of the prepared images, created if absent.
         image_size: pixels per side of the prepared images; default: 512.
         pixel_size: mm; default: the whole field of view on image_size pixels.
-        window: lower and upper HU of CT; default: -100,400, of boxes -45,155.
+        window: lower and upper HU of CT; default: -160,240, of boxes -45,155.
         fraction: central part of the slices of each volume that is used; default: 1.
         modalities: those to measure, e.g. CT,MR; default: all of the list.
         box_size: slices, rows and columns of the box around the head, e.g. 40,224,192: bands lie within its slices and
@@ -68,7 +68,7 @@ def reference_energy_command(
         raise UserError("--find_head", expected="--box_size beside it", found="none", remedy="give both, or neither")
     common: dict[str, Any] = {"store": str(store), "prepare_workers": workers}
     if window is not None:
-        common["window"] = _numbers("--window", window, "-100,400")
+        common["window"] = _numbers("--window", window, "-160,240")
     edges = None if box_size is None else _numbers("--box_size", box_size, "40,224,192", whole=True)
     content = read_list(str(data_list), data_root=data_root, allow_outside=allow_outside, uneven_slices=uneven_slices)
     training: Any

@@ -182,7 +182,7 @@ def test_energies_of_training_images_are_taken_from_their_file(run, images, opti
     ],
 )
 def test_energies_of_other_images_are_refused_before_one_is_prepared(run, images, tmp_path, preparation, message):
-    file, flat = tmp_path / "energy.json", {"pixel_size": None, "window": [-100.0, 400.0]}
+    file, flat = tmp_path / "energy.json", {"pixel_size": None, "window": [-160.0, 240.0]}
     bands = {"mean": [0.1] * 5, "std": [0.01] * 5, "images": 20}
     made = {"box_size": [4, 32, 32], "find_head": True} if preparation is None else {**flat, **preparation}
     content = {"format": FORMAT, "sigmas": [1, 2, 4, 8], "modalities": {"US": bands}, "preparation": made}

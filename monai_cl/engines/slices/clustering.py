@@ -14,10 +14,9 @@ import torch
 
 from monai_cl.data import CTSlices, DataList, HeadBoxes, read_energy_reference
 from monai_cl.data.sampling.modalities import check_batch
-from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.engines.distributed.collectives import world_size
 from monai_cl.engines.slices.data import class_count
-from monai_cl.engines.slices.modalities import list_modalities
+from monai_cl.engines.slices.modalities import WINDOW, list_modalities
 from monai_cl.errors import UserError
 from monai_cl.losses.hybrid import LABELS
 from monai_cl.networks import ClusteringNet

@@ -12,13 +12,14 @@ import numpy as np
 
 from monai_cl.data import CTSlices, DataList, ModalitySampler, SliceVolume, VolumeStore, slice_volumes
 from monai_cl.data.datalist.items import item_modality, modality_word
-from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.store.conversion import common_intensity
 from monai_cl.engines.prepared_lists import prepare_all
 from monai_cl.engines.slices.data import SLICES, PatientSlices
 from monai_cl.errors import UserError
 from monai_cl.names import names_of
 
+WINDOW = (-160.0, 240.0)
+"""HU of CT among several modalities."""
 logger = logging.getLogger(__name__)
 
 
@@ -76,7 +77,7 @@ def modality_slices(
         store: folder of the prepared store; volumes keep their own spacing.
         split: which items.
         modalities: those to use, see `list_modalities`; items of others are left out.
-        window: (lower, upper) HU of CT; None: [-100, 400] HU.
+        window: (lower, upper) HU of CT; None: [-160, 240] HU.
         fraction: central part of each volume that is kept.
         prepare_workers: processes that prepare.
         options: of `CTSlices`: ``size``, ``pixel_size``, ``neighbours``.

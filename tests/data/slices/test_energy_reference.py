@@ -14,7 +14,7 @@ from monai_cl.data import measure_energies, read_energy_reference, write_energy_
 from monai_cl.errors import UserError
 from monai_cl.transforms import spectrum
 
-SIZE, SIGMAS, WINDOW = 16, (1.0, 2.0, 4.0, 8.0), (-100.0, 400.0)
+SIZE, SIGMAS, WINDOW = 16, (1.0, 2.0, 4.0, 8.0), (-160.0, 240.0)
 RUN = {"modalities": ["CT", "MR"], "size": SIZE, "window": WINDOW}
 
 
@@ -73,7 +73,7 @@ def test_too_few_images_are_refused():
     ("run", "message"),
     [
         ({"size": 32}, "expected energies of slices with image_size 32, found 16"),
-        ({"window": (0, 100)}, r"expected energies of slices with window \[0.0, 100.0\], found \[-100.0, 400.0\]"),
+        ({"window": (0, 100)}, r"expected energies of slices with window \[0.0, 100.0\], found \[-160.0, 240.0\]"),
         ({"pixel_size": 0.5}, "expected energies of slices with pixel_size 0.5, found None"),
         ({"modalities": ["CT", "US"]}, "expected energies of the modality US, found those of CT, MR"),
     ],

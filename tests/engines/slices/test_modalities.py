@@ -63,8 +63,8 @@ def test_every_modality_is_seen_on_a_scale_of_its_own(slices):
             assert (images.min(), images.max()) == (0, 1)
             assert 0.35 < images[images < 1].mean() < 0.65  # of values that are evenly distributed
     first = slices[0]
-    raw = np.clip(volume(0)[0][::-1, ::-1, 0].T.astype(np.float32), -100, 400)
-    np.testing.assert_allclose(first["image"][0].numpy(), (raw + 100) / 500, atol=1e-6)
+    raw = np.clip(volume(0)[0][::-1, ::-1, 0].T.astype(np.float32), -160, 240)
+    np.testing.assert_allclose(first["image"][0].numpy(), (raw + 160) / 400, atol=1e-6)
 
 
 def test_slices_at_the_ends_that_show_nothing_are_left_out_and_counted(tmp_path, caplog):
