@@ -44,7 +44,7 @@ class StudyCommands:
         if workers < 1:
             raise UserError("--workers", expected="at least 1", found=workers)
         if slurm is not None and gpus is not None:
-            remedy = "leave --gpus out: each task has the devices that Slurm gives it (--gres in the script)"
+            remedy = "leave --gpus out: each task has the devices that Slurm gives it, by a line gres=gpu of the script"
             raise UserError("--gpus", expected="none with --slurm", found=gpus, remedy=remedy)
         definition, folder, expansion = _open(study, output, inputs)
         states = [folder.of(cell).is_done() for cell in expansion.cells.values()]
@@ -125,8 +125,9 @@ class StudyCommands:
             to: the page; default: report.html in the folder of the study.
             hash_patients: as of `report`.
         """
-        from monai_cl.cli.report import report_command
+        from monai_cl.cli.report import hash_key, report_command
 
+        hash_key(hash_patients)  # refused before the study is read
         definition, folder, expansion = _open(study, output, inputs)
         runs = folder.reported(expansion.cells, step=definition.measure.step)
         if not runs:

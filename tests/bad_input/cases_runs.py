@@ -78,13 +78,21 @@ def _validation(*makers: Maker) -> Callable[[World], dict[str, Any]]:
     """The spoilt scan is the one that the segmentation is validated on."""
 
     def make(world: World) -> dict[str, Any]:
-        for maker in makers:
+        for maker in (*makers, _spoilt_validation):
             maker(world)
-        world.document["validation"] = [world.document["training"].pop()]
-        # afterwards World.bad would be another one
         return {"fold": "none"}
 
     return make
+
+
+def _spoilt_validation(world: World) -> None:
+    """The last scan is validated on; comes last, for World.bad would be another one afterwards."""
+    world.document["validation"] = [world.document["training"].pop()]
+
+
+def _sound_validation(world: World) -> None:
+    """The first scan is validated on; the spoilt one is the last."""
+    world.document["validation"] = [world.document["training"].pop(0)]
 
 
 def _knowing_encoder(world: World) -> dict[str, Any]:
@@ -468,7 +476,14 @@ RUNS = [
         "geometry",
         "the same, with a method that needs no order of the slices",
         (FEW,),
-        data(*_SIDEWAYS, method="mixup"),
+        data(*_SIDEWAYS, _sound_validation, method="mixup"),
+        ("bad.nii.gz", "expected slices along the body axis", "found slices along x", "diag(1.5, 1.5, 9, 1)"),
+    ),
+    Case(
+        "geometry",
+        "the same, in validation",
+        (FEW,),
+        data(*_SIDEWAYS, _spoilt_validation),
         ("bad.nii.gz", "expected slices along the body axis", "found slices along x", "diag(1.5, 1.5, 9, 1)"),
     ),
     _bytes_row(

@@ -19,7 +19,7 @@ def without_reader(*words: object) -> subprocess.CompletedProcess:
     os.close(reader)
     try:
         command = [*MONAI_CL, *map(str, words)]
-        return subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+        return subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", timeout=120)
     finally:
         os.close(writer)
 
