@@ -131,7 +131,7 @@ def test_what_the_refusal_says_makes_the_file_that_is_taken(head_run, many, ener
         (("--find_head", "False"), "--find_head: expected --box_size beside it, found none"),
         (("--box_size", "20,56"), "--box_size: expected numbers such as 40,224,192, found (20, 56)"),
         (("--box_size", "20,56,4.5"), "found (20, 56, 4.5)"),
-        ((*BOX_WORDS, "--window", 100), "--window: expected numbers such as -100,400, found 100"),
+        ((*BOX_WORDS, "--window", 100), "--window: expected numbers such as -160,240, found 100"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(many, words, message, tmp_path):
