@@ -236,7 +236,7 @@ RUNS = [
     _tables_row(
         "a meta-label that no scan has",
         (PACED, FEW),
-        data(),
+        data(_sound_validation),
         ("meta-label phase", "expected items with 'phase'", "leave it out of meta_labels"),
     ),
     _tables_row(
