@@ -44,7 +44,7 @@ def test_the_average_of_the_steps_is_what_a_training_deploys(start, case):  # no
     assert len(behind) == STEPS
     folder = Path(made.parser.get_parsed_content("output_dir"))
     deployed = weights(folder)
-    assert_equal(deployed, averaged.network.state_dict())
+    assert_equal(deployed, _unit_prototypes(averaged.network.state_dict()))
     # what the optimiser moves is the plain mean of so few steps
     moved = {
         name
@@ -55,10 +55,18 @@ def test_the_average_of_the_steps_is_what_a_training_deploys(start, case):  # no
     }
     assert moved
     for name in moved:
-        mean = torch.stack([step[name] for step in behind]).mean(0)
+        mean = _unit_prototypes({name: torch.stack([step[name] for step in behind]).mean(0)})[name]
         torch.testing.assert_close(deployed[name], mean, atol=1e-6, rtol=1e-5, msg=name)
     content = torch.load(folder / f"checkpoint_iteration={STEPS}.pt", weights_only=True)
     assert any(not torch.equal(content["network"][name], deployed[name]) for name in moved)
+
+
+def _unit_prototypes(state):
+    """Prototypes are deployed with unit length, which their average does not have."""
+    return {
+        name: value / value.norm(dim=1, keepdim=True) if name.endswith("prototypes.weight") else value
+        for name, value in state.items()
+    }
 
 
 def _named(averaged):
