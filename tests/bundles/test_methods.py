@@ -28,6 +28,9 @@ from tests.ranks import run_ranks
 
 FILES = method_files(BUNDLES / PRETRAINING)
 METHODS = sorted(FILES)
+# a target network, prototypes with a queue, and a loss of two labels; whole runs of the others are slow tests
+QUICK = ("byol", "clustering", "wsp")
+RUNS = [pytest.param(method, marks=() if method in QUICK else pytest.mark.slow) for method in METHODS]
 WORLD, N, V = 2, 4, 2
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
@@ -40,7 +43,7 @@ def trained(slice_run, tmp_path_factory) -> Callable[[str], Path]:
     return made_once(partial(slice_run, PRETRAINING, "train"), tmp_path_factory)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_two_steps_change_the_encoder_and_leave_their_record(trained, method):
     results = read_results(trained(method))
     assert (results["iterations"], results["data_list"]["method"]) == (2, method)
@@ -56,7 +59,7 @@ def test_two_steps_change_the_encoder_and_leave_their_record(trained, method):
         torch.testing.assert_close(start[name], end[name], rtol=0, atol=0.01)  # two steps of 1e-3
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_a_resumed_run_is_the_same_run(slice_run, trained, method, tmp_path):
     stopped = {"train#trainer#max_epochs": 1}
     slice_run(PRETRAINING, "train", method=method, output_dir=str(tmp_path), **stopped)
@@ -67,7 +70,7 @@ def test_a_resumed_run_is_the_same_run(slice_run, trained, method, tmp_path):
     assert once == twice
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_its_encoder_is_what_the_classification_starts_from(trained, method):
     file, state = trained(method) / "model.pt", weights(trained(method))
     untrained = slice_classifier("tinynet", width=SLICE_NETWORK["width"])
@@ -88,7 +91,7 @@ def test_its_features_are_the_representation_that_was_trained(method):
         assert torch.equal(deployed(images), net(images)["representation"])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_the_file_given_as_an_overlay_is_the_method(slice_run, trained, method, tmp_path):
     slice_run(PRETRAINING, "train", f"methods/{method}", output_dir=str(tmp_path))
     assert_equal(weights(tmp_path), weights(trained(method)))
@@ -145,13 +148,13 @@ EARLIER = {
 }
 
 
-@pytest.mark.parametrize("method", FIRST_SIX)
+@pytest.mark.parametrize("method", [run for run in RUNS if run.values[0] in FIRST_SIX])
 def test_a_config_of_version_0_1_trains_the_same_network(slice_run, trained, method, tmp_path):
     slice_run(PRETRAINING, "train", method=method, output_dir=str(tmp_path), **EARLIER)
     assert_equal(weights(tmp_path), weights(trained(method)))
 
 
-@pytest.mark.parametrize("method", FIRST_SIX)
+@pytest.mark.parametrize("method", [run for run in RUNS if run.values[0] in FIRST_SIX])
 def test_a_checkpoint_of_version_0_1_is_restored(slice_run, trained, method, tmp_path):
     name = "checkpoint_iteration=1.pt"
     content = torch.load(trained(method) / name, weights_only=True)
