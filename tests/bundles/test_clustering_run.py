@@ -273,7 +273,7 @@ def test_evaluation_compares_with_random_initialisation_and_inference_gives_the_
     assert table.vectors == pytest.approx(found.features, abs=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["mixed", pytest.param("per_modality", marks=pytest.mark.slow)])
 def test_an_evaluation_needs_to_be_told_nothing_of_the_network(run, options, images, tmp_path, method):
     """Neither its sizes nor its heads, nor labels for these; also on images of one of its modalities."""
     own = {"backbone": "resnet18", "method": method, "heads": ["target"], "head_norm": False}

@@ -38,6 +38,8 @@ from tests.data.volume_files import ct_array, write_dicom
 BUNDLE = "semi_supervised_segmentation"
 FILES = method_files(BUNDLES / BUNDLE)
 METHODS = sorted(FILES)
+# a teacher, and the terms of the paper; whole runs of the others are slow tests
+RUNS = [pytest.param(name, marks=() if name in ("mean_teacher", "self_paced") else pytest.mark.slow) for name in METHODS]
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
@@ -75,7 +77,7 @@ def trained(run, tmp_path_factory) -> Callable[[str], Path]:
     return made_once(partial(run, "train"), tmp_path_factory)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_a_training_leaves_its_record(trained, method):
     results = read_results(trained(method))
     assert (results["kind"], results["bundle"], results["iterations"]) == ("segmentation", BUNDLE, 4)
@@ -89,7 +91,7 @@ def test_a_training_leaves_its_record(trained, method):
     assert all(np.isfinite(results["curves"][name][-1][1]) for name in terms)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_a_resumed_run_is_the_same_run(run, trained, method, tmp_path):
     run("train", method=method, output_dir=str(tmp_path), **{"train#trainer#max_epochs": 1})
     run("train", method=method, output_dir=str(tmp_path))
@@ -250,7 +252,7 @@ def abdomen(cohort, tmp_path_factory) -> dict[str, object]:
     return {**work, "meta_labels": ABDOMEN}
 
 
-@pytest.mark.parametrize("labelled", [1, pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("labelled", [1, *(pytest.param(number, marks=pytest.mark.slow) for number in (2, 4))])
 def test_abdominal_ct_is_segmented_from_a_few_labelled_scans_by_the_same_call(run, abdomen, labelled, tmp_path):
     run("train", **abdomen, output_dir=str(tmp_path), labelled_scans=labelled, iterations=2)
     results = read_results(tmp_path)
