@@ -39,7 +39,9 @@ BUNDLE = "semi_supervised_segmentation"
 FILES = method_files(BUNDLES / BUNDLE)
 METHODS = sorted(FILES)
 # a teacher, and the terms of the paper; whole runs of the others are slow tests
-RUNS = [pytest.param(name, marks=() if name in ("mean_teacher", "self_paced") else pytest.mark.slow) for name in METHODS]
+RUNS = [
+    pytest.param(name, marks=() if name in ("mean_teacher", "self_paced") else pytest.mark.slow) for name in METHODS
+]
 
 # Ignite warns of MONAI's way to attach a scheduler; torch of a pinned memory that is not there
 pytestmark = pytest.mark.filterwarnings("default")
