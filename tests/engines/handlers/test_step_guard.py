@@ -41,8 +41,15 @@ class Guarded:
     """A training on ``values``, ``batch`` of them a step, with batch norm, a guard and more handlers around it."""
 
     def __init__(
-        self, folder: Path, values: Sequence[float], *, batch: int = 1, loss=None, more: Sequence = (),
-        before: Sequence = (), **options: Any
+        self,
+        folder: Path,
+        values: Sequence[float],
+        *,
+        batch: int = 1,
+        loss=None,
+        more: Sequence = (),
+        before: Sequence = (),
+        **options: Any,
     ) -> None:
         torch.manual_seed(0)
         self.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
