@@ -112,6 +112,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "segmentation.network": ("loss_weights", "parameter_groups", "segmentation_unetr"),
         "slices.batch": ("SlicePrepareBatch",),
         "slices.clustering": (
+            "check_heads",
             "check_queue",
             "clustering_energies",
             "clustering_views",

@@ -14,7 +14,7 @@ from monai_cl.losses.unit_vectors import at_least_float32, no_autocast
 from monai_cl.processes import world_size
 
 # head of the network -> key of the batch
-LABELS = {"target": "label", "findings": "findings"}
+LABELS = {"target": "label", "findings": "findings", "slice_findings": "slice_findings"}
 MEANS = ("all", "labelled")
 
 
@@ -22,8 +22,9 @@ def known_label_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each sample, of what is known of it.
 
     Args:
-        logits: (N, C): of C classes, of one class against the other (C = 1), or of C findings, each by itself.
-        labels: classes (N,) in [0, C), or findings (N, C) of 0 and 1; negative: not known.
+        logits: (N, C): of C classes, of one class against the other (C = 1), or of C findings or slices, each by
+            itself.
+        labels: classes (N,) in [0, C), or findings or slices (N, C) of 0 and 1; negative: not known.
 
     Returns:
         (N,) mean over the sample's known entries, 0 where none is known; and (N,) whether one is known.
@@ -53,7 +54,7 @@ class HybridLoss(nn.Module):
 
     Args:
         clustering: L_ss, such as `ModalityClusteringLoss`.
-        heads: of the network that labels teach: ``target``, ``findings``, or both.
+        heads: of the network that labels teach: of ``target``, ``findings`` and, of whole scans, ``slice_findings``.
         alpha: α.
         beta: β.
         supervised_mean: ``all`` divides the sum of L_sup by N, as printed: few labels have little weight. ``labelled``

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,10 @@ from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.heads import projection_head
 from monai_cl.networks.momentum import HostCount
 from monai_cl.networks.projected import ProjectedEncoder, in_full_precision
+from monai_cl.networks.volume.encoder import VolumeEncoder
 
 VIEWS = ("crop", "whole")
+_SLICES = "slice_findings"
 
 
 class Prototypes(nn.Module):
@@ -64,12 +66,14 @@ class ClusteringNet(ProjectedEncoder):
         prototypes: K.
         freeze_iterations: steps at the start in which the prototypes stay: their gradient is dropped, so that they
             feel neither momentum nor weight decay.
-        label_heads: name -> number of outputs, of linear maps on the representation that labels teach.
+        label_heads: name -> number of outputs, of linear maps on the representation that labels teach; of an encoder of
+            volumes also ``slice_findings`` -> 1, a `SliceHead` on its maps.
         supervised_view: what the label heads see: the first ``crop``, or the ``whole`` image, which is then the last
             entry of the images.
 
     Raises:
-        ValueError: ``freeze_iterations`` below 0, a head without a linear layer, an unknown ``supervised_view``.
+        ValueError: ``freeze_iterations`` below 0, a head without a linear layer, an unknown ``supervised_view``,
+            a head for slices of an encoder that has none, or with more outputs than one.
 
     Source: Ghesu et al., "Self-supervised learning from 100 million medical images", arXiv 2201.01283.
     """
@@ -98,7 +102,7 @@ class ClusteringNet(ProjectedEncoder):
         self.freeze_iterations = freeze_iterations
         self.register_buffer("steps", torch.tensor(0))
         self._count = HostCount()
-        heads = {name: nn.Linear(encoder.representation_size, count) for name, count in (label_heads or {}).items()}
+        heads = {name: _label_head(encoder, name, count) for name, count in (label_heads or {}).items()}
         self.label_heads, self.supervised_view = nn.ModuleDict(heads), supervised_view
 
     def forward(self, images: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
@@ -109,15 +113,19 @@ class ClusteringNet(ProjectedEncoder):
 
         Returns:
             ``representation`` (…, F) and ``embedding`` (…, E) of unit length, crops in the given order; in training
-            also ``scores`` (…, K), without gradient ``prototypes`` (K, E), and ``logits_<head>`` (N, outputs).
+            also ``scores`` (…, K), without gradient ``prototypes`` (K, E), and ``logits_<head>`` (N, outputs), of
+            ``slice_findings`` (N, D).
         """
         sizes = [images] if isinstance(images, Tensor) else list(images)
         whole = sizes.pop() if self.training and self.label_heads and self.supervised_view == "whole" else None
-        parts = []
+        parts: list[dict[str, Tensor]] = []
+        seen: tuple[Tensor, ...] = ()
         for number, crops in enumerate(sizes):
             # the running statistics are those of the large crops, which are nearer to what is evaluated
             with _statistics_kept(self.encoder) if self.training and number else nullcontext():
-                parts.append(super().forward(crops))
+                features = (self.represent(crops),) if number or whole is not None else self._features(crops)
+            seen = seen or features
+            parts.append({"representation": features[0], "embedding": in_full_precision(self.head, features[0])})
         outputs = (
             {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
             if len(parts) > 1
@@ -128,10 +136,18 @@ class ClusteringNet(ProjectedEncoder):
             outputs["scores"] = self.prototypes(outputs["embedding"])
             outputs["prototypes"] = self.prototypes.weight.detach()
             if self.label_heads:
-                seen = outputs["representation"] if whole is None else self.represent(whole)
-                for name, linear in self.label_heads.items():
-                    outputs[f"logits_{name}"] = in_full_precision(linear, seen[:, 0])
+                seen = seen if whole is None else self._features(whole)
+                first = [features[:, 0] for features in seen]
+                with torch.autocast(device_type=first[0].device.type, enabled=False):
+                    for name, head in self.label_heads.items():
+                        outputs[f"logits_{name}"] = head(*(first[1:] if name == _SLICES else first[:1]))
         return outputs
+
+    def _features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Representations, and in training the maps that a head for slices takes."""
+        if self.training and _SLICES in self.label_heads:
+            return cast(VolumeEncoder, self.encoder).represent_with_maps(images)
+        return (self.represent(images),)
 
     def before_step(self) -> None:
         """Drop the gradient of frozen prototypes: a parameter without one is left out by the optimiser."""
@@ -141,6 +157,16 @@ class ClusteringNet(ProjectedEncoder):
     def after_step(self) -> None:
         """Count the steps; a resumed run freezes as long as an uninterrupted one."""
         self._count.advance(self.steps)
+
+
+def _label_head(encoder: SliceEncoder, name: str, count: int) -> nn.Module:
+    if name != _SLICES:
+        return nn.Linear(encoder.representation_size, count)
+    if not isinstance(encoder, VolumeEncoder):
+        raise ValueError(f"{name} needs an encoder of volumes, got a {type(encoder).__name__}")
+    if count != 1:
+        raise ValueError(f"{name} has one output, got {count}")
+    return encoder.slice_head()
 
 
 def deployed_state(network: nn.Module) -> dict[str, Tensor]:

@@ -212,7 +212,6 @@ def test_energies_of_other_images_are_refused_before_one_is_prepared(run, images
         ({"flip": 1.5}, r"flip must be in \[0, 1\], got 1.5"),
         ({"queue_length": 6}, "queue_length must be 0 or at least 8, the batch of all processes, got 6"),
         ({"prototypes": 40}, "40 prototypes for 12 embeddings"),
-        ({"heads": ["slices"]}, "heads: expected some of target, findings, found slices"),
         ({"preset": "smal"}, "no recipe of clustering is called 'smal'; did you mean small"),
         ({"optimizer_name": "sgd"}, "optimizer must be larc or adamw, got 'sgd'"),
         ({"energy": "gone.json"}, "gone.json: expected a reference file of energies, found no such file"),
@@ -229,6 +228,11 @@ def test_wrong_options_are_named(run, tmp_path, given, message):
     [
         ({"intensity": {"probability": 2.0}}, "probabilities in [0, 1]"),
         ({"non_finite": "sometimes"}, "non_finite: expected stop or skip, found 'sometimes'"),
+        ({"heads": ["slices"]}, "heads: expected some of target, findings, found slices"),
+        (
+            {"heads": ["target", "slice_findings"]},
+            "heads: expected some of target, findings, found slice_findings, of which only a network of whole scans",
+        ),
     ],
 )
 def test_options_that_need_no_image_are_refused_before_one_is_prepared(run, tmp_path, given, message):

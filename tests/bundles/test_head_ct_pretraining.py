@@ -26,6 +26,22 @@ LABELLED = "head_ct_pretraining_labelled.json"
         ("graded.json", {"label_heads": {"target": 1}}, "label_heads: target: expected 3, for 3 classes, found 1"),
         ("head_ct_pretraining.json", {"label_heads": {"target": 1}}, "expected targets 0, 1, … without gaps"),
         ("head_ct_pretraining.json", {"label_heads": {"findings": 5}}, "expected items with findings, found none"),
+        (LABELLED, {"label_heads": {"slice_findings": 4}}, "label_heads: slice_findings: expected 1, for each slice"),
+        (
+            "head_ct_pretraining.json",
+            {"label_heads": {"slice_findings": 1}},
+            "expected items with slice_findings, found",
+        ),
+        (
+            LABELLED,
+            {"label_heads": {"slices": 1}},
+            "heads must be among target, findings, slice_findings, got",
+        ),
+        (
+            LABELLED,
+            {"box_size": [4, 24, 24]},
+            "a network of volumes (1, 4, 24, 24) and the views of 2, found one that does",
+        ),
         (LABELLED, {"fold": 0}, "--fold: expected an option of the pre-training"),
         (LABELLED, {"pretrained_encoder": "gone.pt"}, "--pretrained_encoder: expected an option of the pre-training"),
     ],

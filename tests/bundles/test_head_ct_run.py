@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 
 from monai_cl.data import read_results
 from monai_cl.data.phantom.head_ct.case import FINDINGS
-from monai_cl.engines import embed
+from monai_cl.engines import embed, trained_clustering
 from monai_cl.networks import read_about
 from tests.bundles.head_runs import BOX, CLUSTERING, HEAD
 from tests.bundles.workflow import assert_equal, config_files, learnt_by_two, refusal, weights
+
+LABEL_HEADS = {"target": 1, "findings": len(FINDINGS), "slice_findings": 1}
 
 
 def test_a_training_leaves_scores_of_class_findings_and_slices(head_trained):
@@ -106,12 +109,41 @@ def test_a_resumed_pretraining_with_a_queue_is_the_same(head_run, head_pretraine
 
 def test_labels_take_part_in_a_pretraining_where_they_are_known(head_run, heads, tmp_path):
     labelled = str(heads / "head_ct_pretraining_labelled.json")
-    more = {"label_heads": {"target": 1, "findings": len(FINDINGS)}, "iterations": 2, "probe_every": 1}
+    more = {"label_heads": LABEL_HEADS, "iterations": 2, "probe_every": 1}
     head_run("train", "pretrain", output_dir=str(tmp_path), data_list=labelled, **CLUSTERING, **more)
     curves = read_results(tmp_path)["curves"]
     assert curves["labelled_target"][-1][1] == 1
     assert all(0 <= curves[name][0][1] <= 1 for name in ("probe/neighbours", "probe/linear"))
     assert curves["loss_findings"][-1][1] > 0
+    assert curves["labelled_slice_findings"][-1][1] == 1
+    assert curves["loss_slice_findings"][-1][1] > 0
+    state = weights(tmp_path)
+    assert {name.split(".")[1] for name in state if name.startswith("label_heads.")} == set(LABEL_HEADS)
+    assert trained_clustering(tmp_path / "model.pt")["label_heads"] == LABEL_HEADS
+    encoder = str(tmp_path / "model.pt")
+    head_run("train", output_dir=str(tmp_path / "tuned"), pretrained_encoder=encoder, learning_rate=1e-12, iterations=2,
+             data_list=str(heads / "head_ct.json"), allow_overlap=True)  # fmt: skip
+    name = "backbone.blocks.2.1.layers.0.weight"
+    torch.testing.assert_close(weights(tmp_path / "tuned")[name], state[f"encoder.{name}"], rtol=0, atol=1e-6)
+
+
+def test_a_resumed_pretraining_with_labels_is_the_same(head_run, heads, tmp_path):
+    """Slices are labelled in some of the scans only."""
+    content = json.loads((heads / "head_ct_pretraining_labelled.json").read_text())
+    for number, item in enumerate(content["training"]):
+        if number % 2:
+            item["slice_findings"] = None
+    (heads / "some_slices.json").write_text(json.dumps(content))
+    options = {"data_list": str(heads / "some_slices.json"), "label_heads": LABEL_HEADS, **CLUSTERING}
+    head_run("train", "pretrain", output_dir=str(tmp_path / "whole"), **options)
+    options |= {"output_dir": str(tmp_path / "parts")}
+    head_run("train", "pretrain", **options, **{"train#trainer#max_epochs": 1})
+    assert not (tmp_path / "parts" / "checkpoint_iteration=4.pt").exists()
+    head_run("train", "pretrain", **options)
+    assert_equal(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+    shares = [value for _, value in read_results(tmp_path / "whole")["curves"]["labelled_slice_findings"]]
+    assert all(0 <= value <= 1 for value in shares)
+    assert min(shares) < 1
 
 
 def test_a_list_without_validation_asks_for_a_fold(head_run, heads, tmp_path):
@@ -143,13 +175,17 @@ def test_a_third_class_is_refused_before_a_scan_is_prepared(head_run, heads, tmp
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("overlay", [(), ("pretrain",)])
 def test_two_processes_train_and_write_once(head_options, overlay, free_port, tmp_path):
-    more = {"batch_size": 2, "iterations": 2, "epoch_length": 2, **(CLUSTERING | {"queue_start": 0} if overlay else {})}
+    more = {"batch_size": 2, "iterations": 2, "epoch_length": 2}
+    if overlay:
+        labelled = Path(str(head_options["dataset_dir"])) / "head_ct_pretraining_labelled.json"
+        more |= CLUSTERING | {"queue_start": 0, "label_heads": LABEL_HEADS, "data_list": str(labelled)}
     files = config_files(HEAD, "train", *overlay, "multi_gpu_train")
     learnt_by_two(files, {**head_options, **more}, tmp_path / "run", free_port())
     results = read_results(tmp_path / "run")
     assert results["iterations"] == 2
     if overlay:
         assert results["curves"]["queue_fill"][-1][1] > 0
+        assert results["curves"]["loss_slice_findings"][-1][1] > 0
     else:
         assert results["metrics"]["patients"] == 5
         assert results["metrics"]["slices"]["slices"] == 5 * BOX[0]

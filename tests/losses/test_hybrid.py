@@ -73,6 +73,25 @@ def test_the_total_is_weighted_and_divided_by_all_or_by_the_labelled(mean):
     assert loss.clustering.steps == 1
 
 
+def test_of_slices_the_known_ones_count_alike_and_a_scan_without_any_costs_nothing():
+    y = torch.tensor([[1, -1, 0], [-1, -1, -1], [0, 0, 1], [-1, 1, -1]])
+    loss, z = HybridLoss(Clustering(), heads=("slice_findings",)), logits(3).requires_grad_()
+    assert (loss.outputs, loss.targets) == (("scores", "logits_slice_findings"), ("modality", "slice_findings"))
+    total = loss(logits(5), z, torch.zeros(4), y)
+    total.backward()
+    expected = 0.0
+    for row in range(4):
+        terms = [
+            math.log1p(math.exp(float(logits(3)[row, d]) * (1 - 2 * int(y[row, d]))))
+            for d in range(3)
+            if y[row, d] >= 0
+        ]
+        expected += sum(terms) / max(len(terms), 1) / 4
+    assert float(total.detach()) == pytest.approx(float(logits(5).mean()) + expected)
+    assert torch.equal(z.grad == 0, y < 0)
+    assert float(loss.diagnostics["labelled_slice_findings"]) == 0.75
+
+
 @pytest.mark.parametrize("mean", ["all", "labelled"])
 def test_without_labels_it_is_clustering_and_every_parameter_has_a_gradient(mean):
     loss, z = HybridLoss(Clustering(), supervised_mean=mean), logits(1).requires_grad_()
@@ -93,7 +112,7 @@ def test_its_gradient_is_exact_and_half_precision_is_computed_in_float32():
 
 def test_wrong_options_are_named():
     for options, message in (
-        ({"heads": ("slices",)}, "heads must be among target, findings, got 'slices'"),
+        ({"heads": ("slices",)}, "heads must be among target, findings, slice_findings, got 'slices'"),
         ({"supervised_mean": "some"}, "supervised_mean must be one of all, labelled, got 'some'"),
         ({"beta": -1}, "alpha and beta must be >= 0, got 1.0 and -1"),
     ):

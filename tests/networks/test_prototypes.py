@@ -103,6 +103,8 @@ def test_label_heads_see_the_first_large_crop_or_the_whole_image(view):
     assert set(network.eval()(large[:, 0])) == {"representation", "embedding"}
     with pytest.raises(ValueError, match="supervised_view must be one of crop, whole, got 'large'"):
         net(supervised_view="large")
+    with pytest.raises(ValueError, match="slice_findings needs an encoder of volumes, got a SliceEncoder"):
+        net(label_heads={"slice_findings": 1})
 
 
 def test_running_statistics_are_those_of_the_large_crops():

@@ -32,11 +32,12 @@ _TOLD = ("id", "id1", "id2", "patient", "slice", "dataset", "position")
 class StepGuard:
     """Handler: a loss or a gradient that is nan or infinite never reaches the weights; gradients may be clipped.
 
-    Between backward and the optimiser's step it looks at the loss and at the norm of all gradients. If either is not
-    finite, in any process, the samples of the iteration (of all processes) are appended to ``non_finite.jsonl`` in
-    ``output_dir``, with the names of the parameters concerned. Then the run stops, or skips this step: weights,
-    optimiser and the network's buffers (running statistics) stay as they were before the iteration. After ten
-    consecutive skipped steps the run stops in any case; a resumed run continues the count.
+    Between backward and the optimiser's step it looks at the loss and at the norm of all gradients that the step takes,
+    without those that `AfterStep` drops. If either is not finite, in any process, the samples of the iteration (of all
+    processes) are appended to ``non_finite.jsonl`` in ``output_dir``, with the names of the parameters concerned. Then
+    the run stops, or skips this step: weights, optimiser and the network's buffers (running statistics) stay as they
+    were before the iteration. After ten consecutive skipped steps the run stops in any case; a resumed run continues
+    the count.
 
     This is the one read of a step that waits for the device: loss and norm together, before the optimiser's step.
 
@@ -52,7 +53,7 @@ class StepGuard:
         optimizer: the trainer's optimiser, whose step may be left out.
         output_dir: of the run.
         non_finite: ``stop`` or ``skip``.
-        gradient_clip: largest norm of all gradients together; None: as they are.
+        gradient_clip: largest norm of all these gradients together; None: as they are.
         recorder: gets the curves ``gradient_norm`` (before clipping) and, where steps are skipped, ``skipped_steps``.
         is_writer: whether this process writes; by default rank 0 does.
 
@@ -84,8 +85,13 @@ class StepGuard:
         take_turn(engine, self, Turn.STEP)
         keep_state(engine, "step_guard", self)
         engine.add_event_handler(Events.STARTED, disable_scaler_for_bf16)
+        engine.add_event_handler(Events.STARTED, self._look_last)
         engine.add_event_handler(Events.ITERATION_STARTED, self._remember)
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
+
+    def _look_last(self, engine: Engine) -> None:
+        """Look behind all that changes gradients, in whatever order handlers were attached: `AfterStep` drops some."""
+        if not engine.has_event_handler(self._check, IterationEvents.BACKWARD_COMPLETED):
+            engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._check)
 
     def state_dict(self) -> dict[str, int]:
         """Steps skipped so far, and those skipped in a row up to now."""

@@ -17,7 +17,7 @@ def check_label_heads(data_list: DataList, label_heads: Mapping[str, int]) -> No
     Args:
         data_list: of the pre-training; its training items count.
         label_heads: head -> number of its outputs: ``target`` 1 for two classes, otherwise one for each; ``findings``
-            one for each of the list's names.
+            one for each of the list's names; ``slice_findings`` 1, for every slice.
 
     Raises:
         UserError: an unknown head, one of which no item has a label, or another number of outputs.
@@ -30,13 +30,15 @@ def check_label_heads(data_list: DataList, label_heads: Mapping[str, int]) -> No
             needed, why = 1 if classes == 2 else classes, f"{classes} classes"
         else:
             names = data_list.finding_names
-            needed, why = len(names), f"the findings {', '.join(names)}"
-            if not any(item.get("findings") for item in data_list.items("training")):
+            slices = head == "slice_findings"
+            needed, why = (1, "each slice") if slices else (len(names), f"the findings {', '.join(names)}")
+            if not any(item.get(head) for item in data_list.items("training")):
+                also = "" if slices else " and finding_names to the list"
                 raise UserError(
                     data_list.path,
-                    expected="items with findings",
+                    expected=f"items with {head}",
                     found="none under 'training'",
-                    remedy="add findings to the items and finding_names to the list, or leave the head out",
+                    remedy=f"add {head} to the items{also}, or leave the head out",
                 )
         if isinstance(outputs, bool) or outputs != needed:
             given = dict(label_heads) | {head: needed}

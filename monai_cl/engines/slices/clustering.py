@@ -23,6 +23,7 @@ from monai_cl.networks import ClusteringNet
 from monai_cl.transforms import EnergyReference, MultiCrop
 
 logger = logging.getLogger(__name__)
+_IMAGE_HEADS = ("target", "findings")
 # of the command that measures energies
 _DEFAULTS = {"fraction": 1.0, "find_head": True, "allow_outside": False, "uneven_slices": "error"}
 
@@ -137,6 +138,25 @@ def clustering_views(
     )
 
 
+def check_heads(heads: Sequence[str]) -> None:
+    """Refuse heads that a network of single images does not have.
+
+    Args:
+        heads: that labels teach.
+
+    Raises:
+        UserError: names the first.
+    """
+    for head in heads:
+        if head in _IMAGE_HEADS:
+            continue
+        found, remedy = head, None
+        if head in LABELS:
+            found = f"{head}, of which only a network of whole scans has a head"
+            remedy = "leave it out; pretrain.yaml of head_ct_classification, on boxes of head CT, has it in label_heads"
+        raise UserError("heads", expected=f"some of {', '.join(_IMAGE_HEADS)}", found=found, remedy=remedy)
+
+
 def label_head_sizes(data_list: DataList, slices: CTSlices, heads: Sequence[str]) -> dict[str, int]:
     """Head -> number of its outputs: of ``target`` one for two classes, of ``findings`` one for each.
 
@@ -149,9 +169,8 @@ def label_head_sizes(data_list: DataList, slices: CTSlices, heads: Sequence[str]
         UserError: an unknown head, a head for which no item has a label.
     """
     sizes = {}
+    check_heads(heads)
     for head in heads:
-        if head not in LABELS:
-            raise UserError("heads", expected=f"some of {', '.join(LABELS)}", found=head)
         if head == "target":
             classes = class_count(data_list)
             sizes[head] = 1 if classes == 2 else classes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,29 +47,62 @@ def start_standardised(network: nn.Module, slices: CTSlices, *, enabled: bool = 
 
 
 @torch.no_grad()
-def dry_run(network: SliceEncoder | ProjectedEncoder, *, channels: int, size: int) -> None:
-    """Run a network of slices once on an empty slice of the expected size; the network is left as it was.
+def dry_run(
+    network: SliceEncoder | ProjectedEncoder,
+    *,
+    channels: int,
+    size: int | Sequence[int],
+    views: nn.Module | None = None,
+    batch_size: int = 2,
+) -> None:
+    """Run a network once on empty images of the expected size; the network is left as it was.
+
+    With ``views`` it is run as training runs it: in training mode, on all views of a batch, crops of every size among
+    them.
 
     Args:
         network: with ``represent``.
-        channels: channels of a slice: 1, or 2k + 1 with k neighbours on either side.
-        size: pixels of an edge of the square slice.
+        channels: channels of an image: 1, or 2k + 1 with k neighbours on either side.
+        size: pixels of an edge of the square slice, or (D, H, W) of a volume.
+        views: of the training, see `SlicePrepareBatch`; None: ``represent`` is run on a single image.
+        batch_size: samples of a process in a step; two are enough here.
 
     Raises:
-        UserError: the network does not take such slices.
+        UserError: the network does not take such images.
     """
     place = next(network.parameters()).device
+    shape = (channels, *((size, size) if isinstance(size, int) else size))
+    empty = torch.zeros(1 if views is None else min(2, batch_size), *shape, device=place)
     try:
-        with evaluation_mode(network):
-            network.represent(torch.zeros(1, channels, size, size, device=place))
+        if views is None:
+            with evaluation_mode(network):
+                network.represent(empty)
+        else:
+            with _left_as_it_was(network, place):
+                network(views(empty, torch.arange(len(empty))))
     except UserError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) or "cuDNN" in str(error):
             raise  # errors of the GPU are not errors of the network
+        what, keys = (
+            ("slices", "backbone, image_size, neighbours") if isinstance(size, int) else ("volumes", "box_size")
+        )
         raise UserError(
             "backbone",
-            expected=f"a network of slices ({channels}, {size}, {size})",
+            expected=f"a network of {what} {shape}{'' if views is None else f' and the views of {len(empty)}'}",
             found=f"one that does not accept them ({' '.join(str(error).split())[:200]})",
-            remedy="correct backbone, image_size or neighbours",
+            remedy=f"correct {keys}{'' if views is None else ', crops, batch_size'}",
         ) from error
+
+
+@contextmanager
+def _left_as_it_was(network: nn.Module, place: torch.device) -> Iterator[None]:
+    """Training mode; weights, statistics and random numbers are those from before, to the bit, behind it."""
+    with evaluation_mode(network), torch.random.fork_rng([place] if place.type == "cuda" else []):
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        try:
+            network.train()
+            yield
+        finally:
+            network.load_state_dict(state)

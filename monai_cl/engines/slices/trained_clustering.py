@@ -29,12 +29,13 @@ def trained_clustering(checkpoint: str | Path) -> dict[str, Any]:
     if "prototypes.weight" not in weights:
         return {}
     prototypes, embedding = weights["prototypes.weight"].shape
-    heads = [name for name in weights if name.startswith(_HEADS) and name.endswith(".weight")]
+    heads = {name: len(weights[name]) for name in weights if name.startswith(_HEADS) and name.endswith(".weight")}
     return {
         "prototypes": prototypes,
         "embedding": embedding,
         "head_norm": any(name.startswith("head.") and name.endswith("running_mean") for name in weights),
-        "label_heads": {name.removeprefix(_HEADS).removesuffix(".weight"): len(weights[name]) for name in heads},
+        # of a head of several layers, the last
+        "label_heads": {name.removeprefix(_HEADS).split(".")[0]: outputs for name, outputs in heads.items()},
     }
 
 

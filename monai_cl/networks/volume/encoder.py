@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_cl.networks.encoder import SliceEncoder
 from monai_cl.networks.volume.dense_encoder import DenseEncoder3d
-from monai_cl.networks.volume.heads import ScanHeads
+from monai_cl.networks.volume.heads import ScanHeads, SliceHead
 
 # Of synthetic head boxes windowed to [-45, 155] HU -> [0, 1]: measured on 400, rounded.
 MEAN, STD = 0.25, 0.33
@@ -21,10 +21,34 @@ T = TypeVar("T", bound="VolumeEncoder")
 class VolumeEncoder(SliceEncoder):
     """A `SliceEncoder` of volumes: (…, C, D, H, W) to representations (…, F), standardised first."""
 
+    if TYPE_CHECKING:
+        backbone: DenseEncoder3d
+
     def represent(self, images: Tensor) -> Tensor:
         """Representations (…, F) of volumes (…, C, D, H, W), float32 or better; any number of leading axes."""
         flat, lead = pack([images], "* c d h w")
         return unpack(self._represent(flat), lead, "* f")[0]
+
+    def represent_with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Representations, and the maps of the backbone that `slice_head` takes, of one pass, float32 or better.
+
+        Args:
+            images: (…, C, D, H, W), windowed to [0, 1].
+
+        Returns:
+            (…, F), of block 3 (…, 58, D, h, w) and of block 5 (…, 100, D', h', w').
+        """
+        flat, lead = pack([images], "* c d h w")
+        flat = flat if flat.dtype == torch.float64 else flat.float()
+        maps = self.backbone.maps((flat - self.mean) / self.std)
+        found = (self.backbone.pooled(maps[-1]), maps[2], maps[4])
+        full = (x if x.dtype == torch.float64 else x.float() for x in found)
+        representation, fine, coarse = (x.reshape(*lead[0], *x.shape[1:]) for x in full)
+        return representation, fine, coarse
+
+    def slice_head(self) -> SliceHead:
+        """A new head that scores slices by the maps of `represent_with_maps`."""
+        return SliceHead(self.backbone.channels[2], self.backbone.channels[4])
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """``representation`` (…, F), and ``embedding``, which is the same: a network without a head.
@@ -47,7 +71,6 @@ class ScanClassifier(VolumeEncoder):
     """
 
     if TYPE_CHECKING:
-        backbone: DenseEncoder3d
         head: ScanHeads
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
@@ -56,13 +79,9 @@ class ScanClassifier(VolumeEncoder):
         Args:
             images: (B, C, D, H, W), windowed to [0, 1].
         """
-        images = images if images.dtype == torch.float64 else images.float()
-        maps = self.backbone.maps((images - self.mean) / self.std)
-        representation = self.backbone.pooled(maps[-1])
-        features = (representation, maps[2], maps[4])
+        features = self.represent_with_maps(images)
         with torch.autocast(device_type=images.device.type, enabled=False):
-            full = [x if x.dtype == torch.float64 else x.float() for x in features]
-            return {"representation": full[0], **self.head(*full)}
+            return {"representation": features[0], **self.head(*features)}
 
 
 class ScanProbability(ScanClassifier):

@@ -12,8 +12,10 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
 from monai.handlers import LrScheduleHandler
 
+from monai_cl.compat import attached_handlers
 from monai_cl.engines import AfterStep, Checkpoints, RunRecorder, StepGuard, cosine_schedule
 from monai_cl.engines.handlers.step_guard import batch_samples
 from monai_cl.errors import UserError
@@ -36,10 +38,18 @@ class Samples(torch.utils.data.Dataset):
 
 
 class Guarded:
-    """A training on ``values``, ``batch`` of them a step, with batch norm, a guard and ``more`` handlers."""
+    """A training on ``values``, ``batch`` of them a step, with batch norm, a guard and more handlers around it."""
 
     def __init__(
-        self, folder: Path, values: Sequence[float], *, batch: int = 1, loss=None, more: Sequence = (), **options: Any
+        self,
+        folder: Path,
+        values: Sequence[float],
+        *,
+        batch: int = 1,
+        loss=None,
+        more: Sequence = (),
+        before: Sequence = (),
+        **options: Any,
     ) -> None:
         torch.manual_seed(0)
         self.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
@@ -63,6 +73,7 @@ class Guarded:
             optimizer=self.optimizer,
             loss_function=loss or (lambda prediction, label: (prediction - 1).square().mean()),
             train_handlers=[
+                *before,
                 self.guard,
                 *more,
                 LrScheduleHandler(schedule, print_lr=False, epoch_level=False),
@@ -236,6 +247,56 @@ def test_gradients_are_clipped_to_the_norm_asked_for_and_recorded_before(tmp_pat
     recorded = [value for _, value in run.recorder.curves["gradient_norm"]]
     assert all(value > 0.05 for value in recorded)
     assert seen == pytest.approx([0.01, 0.01], rel=1e-4)
+
+
+class Frozen:
+    """Drops the gradient of the last layer before each step, as prototypes that are frozen."""
+
+    def __init__(self) -> None:
+        self.network: torch.nn.Module | None = None
+
+    def before_step(self) -> None:
+        for parameter in self.network[3].parameters():
+            parameter.grad = None
+
+
+@pytest.mark.parametrize("first", ["guard", "freezing"])
+@pytest.mark.parametrize("scale", [None, pytest.param(4.0, marks=on_cpu)])
+def test_gradients_that_are_dropped_before_the_step_are_not_clipped_with_the_others(tmp_path, first, scale):
+    frozen = Frozen()
+    run = Guarded(tmp_path / "a", [1, 2, 3, 4], batch=2, gradient_clip=0.01, more=[AfterStep(network=frozen)])
+    frozen.network = run.network
+    if first == "freezing":
+        run = Guarded(tmp_path / "b", [1, 2, 3, 4], batch=2, gradient_clip=0.01, before=[AfterStep(network=frozen)])
+        frozen.network = run.network
+    # the same without them: the last layer is no part of what is trained
+    alone = Guarded(tmp_path / "c", [1, 2, 3, 4], batch=2, gradient_clip=0.01)
+    for parameter in alone.network[3].parameters():
+        parameter.requires_grad_(False)
+    for each in (run, alone):
+        if scale is not None:
+            with_scaler(each, scale)
+        each.trainer.run()
+    assert run.recorder.curves["gradient_norm"] == alone.recorder.curves["gradient_norm"]
+    assert all(same(one, other) for one, other in zip(run.states, alone.states, strict=True))
+
+
+def test_a_dropped_gradient_that_is_not_finite_stops_nothing(tmp_path):
+    frozen = Frozen()
+    run = Guarded(tmp_path, [1, 2, 3, 4], batch=2, more=[AfterStep(network=frozen)])
+    frozen.network = run.network
+    run.network[3].weight.register_hook(lambda gradient: gradient * NAN)
+    run.trainer.run()
+    assert all(torch.isfinite(tensor).all() for tensor in run.state().values())
+
+
+def test_a_training_that_goes_on_is_checked_once_a_step(tmp_path):
+    run = Guarded(tmp_path, [1, 2, 3, 4], batch=2)
+    run.trainer.run()
+    run.trainer.state.max_epochs = 2
+    run.trainer.run()
+    assert len(run.states) == 4
+    assert attached_handlers(run.trainer, IterationEvents.BACKWARD_COMPLETED) == [run.guard]
 
 
 def test_a_large_clip_changes_nothing(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -104,6 +106,42 @@ def test_the_encoder_of_a_clustering_starts_a_classifier(tmp_path):
     image = torch.rand(1, 1, 4, 16, 16)
     torch.testing.assert_close(network.eval().represent(image), pretrained.eval().represent(image))
     torch.testing.assert_close(network(image)["representation"], network.represent(image))
+
+
+@pytest.mark.parametrize("view", ["crop", "whole"])
+def test_the_slices_of_a_clustering_are_scored_from_the_maps_of_the_first_large_crop(view):
+    torch.manual_seed(1)
+    heads = {"target": 1, "findings": 2, "slice_findings": 1}
+    network = clustering_network(
+        volume_encoder(mean=0.3), (8, 4), prototypes=3, label_heads=heads, supervised_view=view
+    )
+    plain = clustering_network(volume_encoder(mean=0.3), (8, 4), prototypes=3, supervised_view=view)
+    plain.load_state_dict({k: v for k, v in network.state_dict().items() if not k.startswith("label_heads.")})
+    large, small, whole = torch.rand(2, 2, 1, 8, 32, 16), torch.rand(2, 3, 1, 8, 16, 16), torch.rand(2, 1, 1, 8, 32, 16)
+    same = copy.deepcopy(network)
+    outputs, without = network.train()([large, small, *[whole] * (view == "whole")]), plain.train()([large, small])
+    for name in ("representation", "embedding", "scores"):
+        torch.testing.assert_close(outputs[name], without[name], rtol=0, atol=0)
+    assert outputs["logits_slice_findings"].shape == (2, 8)
+    # batch norm in training: crops of one size in one pass
+    seen = (whole if view == "whole" else large).flatten(0, 1)
+    maps = same.train().encoder.backbone.maps((seen - 0.3) / same.encoder.std)
+    firsts = [maps[level].unflatten(0, (2, -1))[:, 0] for level in (2, 4)]
+    expected = same.label_heads["slice_findings"](*firsts)
+    torch.testing.assert_close(outputs["logits_slice_findings"], expected)
+    outputs["logits_slice_findings"].sum().backward()
+    assert network.label_heads["slice_findings"].layers[0].weight.grad.abs().max() > 0
+    assert network.encoder.backbone.stem[0].weight.grad.abs().max() > 0
+    assert set(network.eval()([large])) == {"representation", "embedding"}
+
+
+def test_the_slice_head_of_a_clustering_is_in_full_precision():
+    heads = {"slice_findings": 1}
+    network = clustering_network(volume_encoder(), (8, 4), prototypes=3, label_heads=heads).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network([torch.rand(2, 2, 1, 8, 16, 16)])["logits_slice_findings"].dtype == torch.float32
+    with pytest.raises(ValueError, match="slice_findings has one output, got 5"):
+        clustering_network(volume_encoder(), (8, 4), prototypes=3, label_heads={"slice_findings": 5})
 
 
 def test_gradients_are_those_of_the_function_in_double_precision():

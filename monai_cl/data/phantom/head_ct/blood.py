@@ -12,12 +12,14 @@ from monai_cl.data.phantom.shapes import CosineSum, Ellipsoid
 FINDINGS = ("epidural", "subdural", "subarachnoid", "intraventricular", "intraparenchymal")
 WEIGHTS = (0.10, 0.26, 0.26, 0.14, 0.24)
 LEAST_VOLUME = 300.0  # mm³ of a kind that is called present
+_TWO, _THREE = 0.35, 0.12  # shares of the cases with at least two kinds, and with three
 _ATTEMPTS = 8
 
 
 def draw_kinds(rng: np.random.Generator) -> list[str]:
-    """One kind; a second with probability .35, then a third with .12."""
-    count = 1 + int(rng.random() < 0.35) + int(rng.random() < 0.12)
+    """One kind; two or three with probability .35, three with .12, none of them twice."""
+    second, third = rng.random(2)
+    count = 1 + int(second < _TWO) + int(second < _TWO and third < _THREE / _TWO)
     return [str(kind) for kind in rng.choice(FINDINGS, size=count, replace=False, p=WEIGHTS)]
 
 

@@ -81,7 +81,9 @@ def test_haematomas_lie_between_skull_and_brain_on_one_side():
 
 def test_kinds_are_drawn_by_their_weights_without_repeats():
     drawn = [draw_kinds(np.random.default_rng(seed)) for seed in range(2000)]
-    assert np.mean([len(kinds) > 1 for kinds in drawn]) == pytest.approx(1 - 0.65 * 0.88, abs=0.03)
+    assert np.mean([len(kinds) >= 2 for kinds in drawn]) == pytest.approx(0.35, abs=0.03)
+    assert np.mean([len(kinds) == 3 for kinds in drawn]) == pytest.approx(0.12, abs=0.02)
+    assert {len(kinds) for kinds in drawn} == {1, 2, 3}
     assert all(len(set(kinds)) == len(kinds) for kinds in drawn)
     first = [kinds[0] for kinds in drawn]
     assert first.count("subdural") / len(first) == pytest.approx(0.26, abs=0.04)
