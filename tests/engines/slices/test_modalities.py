@@ -140,6 +140,12 @@ def test_methods_of_one_scale_refuse_both_in_one_list(data_list, tmp_path):
         list_slices(data_list, store=tmp_path / "store", size=24, window=None)
 
 
+def test_methods_with_a_window_in_hu_refuse_what_the_list_says_is_no_ct_before_they_prepare(data_list, tmp_path):
+    with pytest.raises(UserError, match="expected CT alone, .*found modality (MR|US|XR) of .*clustering_pretraining"):
+        list_slices(data_list, store=tmp_path / "store", size=24)
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_modality_without_items_is_an_error_at_the_start(tmp_path):
     data_list = load_data_list(write_mixed(tmp_path, others_in="validation"))
     with pytest.raises(UserError, match="expected at least one item of modality XR under 'training', found CT"):
