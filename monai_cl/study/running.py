@@ -210,10 +210,10 @@ class Runner:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that is not empty and not its command, cut to 300 characters."""
+    """The last line of a log that is not empty, not its command and no progress bar, cut to 300 characters."""
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - 4096))
-        lines = stream.read().decode("utf-8", errors="replace").split("\n")
+        lines = stream.read().decode("utf-8", errors="replace").replace("\r", "\n").split("\n")
     said = (line.strip()[:300] for line in reversed(lines) if line.strip() and not line.startswith("$ "))
     return next(said, "no output")
 

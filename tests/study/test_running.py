@@ -17,7 +17,7 @@ from monai_cl.cli.commands import main
 from monai_cl.errors import UserError
 from monai_cl.study.commands import command_of
 from monai_cl.study.folder import DONE, FAILED, OPEN, RUNNING, STARTED
-from monai_cl.study.running import Runner, estimated_hours
+from monai_cl.study.running import Runner, estimated_hours, last_line
 from monai_cl.study.slurm import slurm_script
 from monai_cl.study.summary import summarise
 from tests.study.studies import TINY, opened, written
@@ -112,6 +112,12 @@ def test_a_failed_cell_is_named_its_dependents_wait_and_the_rest_goes_on(tmp_pat
     assert sorted(states) == sorted([("first", FAILED), *[("last", DONE)] * 4, *[("last", OPEN)] * 4])
     whole = opened(tmp_path)
     assert len(Runner(*whole, say=lambda _: None).run().done) == 2 + 4  # two cells first; scratch is done
+
+
+def test_the_reason_of_a_failure_is_without_the_progress_bar_before_it(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"$ python -m monai_cl\nslices: 0%| [00:00]\r      \rerror: no such list\n")
+    assert last_line(log) == "error: no such list"
 
 
 def test_a_program_that_does_not_exist_fails_its_cell_alone(tmp_path):

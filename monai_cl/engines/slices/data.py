@@ -86,8 +86,8 @@ def list_slices(
         options: of `CTSlices`: ``size``, ``pixel_size``, ``neighbours``.
 
     Raises:
-        UserError: another modality than CT, where there is a window; CT and another in one list; no item, an item that cannot be prepared, a mask without the
-            organ, a patient with two targets.
+        UserError: another modality than CT, where there is a window; CT and another in one list; no item, an item that
+            cannot be prepared, a mask without the organ, a patient with two targets.
     """
     items = data_list.items(split) if items is None else list(items)
     targets, field = patient_targets(items), data_list.grade.field
@@ -121,8 +121,8 @@ def _require_ct(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None
                 data_list.path,
                 expected="CT alone, which is seen through a window in HU",
                 found=f"modality {modality} of {item['id']}",
-                remedy="give a list without it; the bundle clustering_pretraining takes images of any modality, and its "
-                "evaluate.yaml writes their features.npz, which `python -m monai_cl probe` classifies",
+                remedy="give a list without it; the bundle clustering_pretraining takes images of any modality, and "
+                "its evaluate.yaml writes their features.npz, which `python -m monai_cl probe` classifies",
             )
 
 

@@ -141,7 +141,7 @@ def test_methods_of_one_scale_refuse_both_in_one_list(data_list, tmp_path):
 
 
 def test_methods_with_a_window_in_hu_refuse_what_the_list_says_is_no_ct_before_they_prepare(data_list, tmp_path):
-    with pytest.raises(UserError, match="expected CT alone, .*found modality (MR|US|XR) of .*clustering_pretraining"):
+    with pytest.raises(UserError, match=r"expected CT alone, .*found modality (MR|US|XR) of .*clustering_pretraining"):
         list_slices(data_list, store=tmp_path / "store", size=24)
     assert not (tmp_path / "store").exists()
 
