@@ -18,6 +18,7 @@ from monai_cl.study.definition import Column, StudyDefinition
 from monai_cl.study.expansion import Expansion, Point
 from monai_cl.study.folder import StudyFolder
 from monai_cl.study.measures import read_measure, read_patients, read_predictions, read_results_file
+from monai_cl.study.places import measured_places
 from monai_cl.study.table import Difference, Mean, difference_of, mean_of, pooled
 
 AUC = "auc"
@@ -137,8 +138,11 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
         study: its definition.
         expansion: its cells; others that lie in the folder do not count.
         folder: where they lie.
+
+    Raises:
+        UserError: cells are done, and none of them holds what the study measures.
     """
-    measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
+    measured, unread = measured_places(study, expansion, folder)
     means, differences = {}, {}
     patients, drawn = _patients(measured, study, expansion, folder)
     is_auc = study.measure.metric == AUC
@@ -152,6 +156,7 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
                 differences[control, arm, label] = difference(values[arm], values[control])
     partial = _partial(study, expansion, measured)
     notes = _notes(study, expansion, folder, measured)
+    notes += [f"No value: {name}: {reason}" for name, reason in unread.items()]
     if partial:
         notes.insert(1, "In brackets behind a mean: how many of its places are measured.")
     return Summary(study, means, differences, tuple(notes), drawn, partial)
@@ -182,10 +187,6 @@ def _partial(
         if 0 < here < all_of_them:
             found[arm, label] = (here, all_of_them)
     return found
-
-
-def _is_done(identity: str, expansion: Expansion, folder: StudyFolder) -> bool:
-    return folder.of(expansion.cells[identity]).is_done()
 
 
 def _patients(
