@@ -1,8 +1,10 @@
-"""The places of a study that are measured, and what each measured, case by case: a line of JSON to keep beside a table."""
+"""The places of a study that are measured, and what each measured, case by case: lines of JSON beside a table."""
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from monai_cl.errors import UserError
@@ -44,6 +46,27 @@ def measured_places(
     if refused and not measured:
         raise next(iter(refused.values()))
     return measured, {name: str(error) for name, error in refused.items()}
+
+
+def partly_measured(
+    study: StudyDefinition, expansion: Expansion, measured: Sequence[Point]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """(arm, column) -> how many of how many places are measured, where some are and not all.
+
+    Args:
+        study: its definition.
+        expansion: its cells.
+        measured: of `measured_places`.
+    """
+    found = {}
+    for (label, column), arm in itertools.product(study.columns.items(), study.arms):
+        here, all_of_them = (
+            sum(point.arm == arm and point.setting in column.settings for point in points)
+            for points in (measured, expansion.points)
+        )
+        if 0 < here < all_of_them:
+            found[arm, label] = (here, all_of_them)
+    return found
 
 
 def place_lines(study: StudyDefinition, expansion: Expansion, folder: StudyFolder) -> str:

@@ -110,7 +110,9 @@ def test_a_mask_of_several_organs_wants_the_livers_number(tmp_path, scan):
 def test_bad_scans_are_refused_by_file(tmp_path, scan):
     image, label = volume(3)
     empty = write_scan(tmp_path / "empty.nii.gz", np.zeros_like(label))
-    with pytest.raises(UserError, match=r"expected voxels of the organ in its label map, found none in .*empty\.nii\.gz"):
+    with pytest.raises(
+        UserError, match=r"expected voxels of the organ in its label map, found none in .*empty\.nii\.gz"
+    ):
         LoadSlices(**OPTIONS)({**scan, "label": empty})
     small = write_scan(tmp_path / "small.nii.gz", label[:-1])
     with pytest.raises(UserError, match=r"small\.nii\.gz: expected the grid of .*scan\.nii\.gz"):

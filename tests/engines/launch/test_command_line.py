@@ -84,7 +84,9 @@ def test_a_nested_option_of_a_value_without_keys_is_refused(tmp_path, key):
     path = tmp_path / "train.yaml"
     path.write_text("crops: $@recipe['crops']\nnone: null\ntrain: {handlers: [a]}\n")
     above = key.replace("::", "#").rpartition("#")[0]
-    with pytest.raises(UserError, match=f"--{key}: expected keys or a list below {above} of .*give --{above} as a whole"):
+    with pytest.raises(
+        UserError, match=f"--{key}: expected keys or a list below {above} of .*give --{above} as a whole"
+    ):
         call("--config_file", str(path), f"--{key}", "5").merged_config()
     found = call("--config_file", str(path), "--crops", "{'count': 2}", "--crops#count", "5").merged_config()
     assert found["crops"] == {"count": 5}
