@@ -47,8 +47,9 @@ def plan_training(
         overrides: other keys of the bundle's config -> value; its ``dataset_dir`` is another word for ``data_root``.
 
     Raises:
-        UserError: two lists or two folders of them, a bundle that does not train on patches, an unknown key, statistics of another list, too little
-            memory, hours on a GPU without the seconds of its steps, a list without a scan to train on.
+        UserError: two lists or two folders of them, a bundle that does not train on patches, an unknown key, statistics
+            of another list, too little memory, hours on a GPU without the seconds of its steps, a list without a scan to
+            train on.
     """
     for name, value in (("hours", hours), ("step_seconds", step_seconds)):
         if value is not None and value <= 0:
@@ -86,7 +87,7 @@ def plan_training(
 
 
 def _one_place(key: str, given: dict[str, Any], name: str, stated: Any) -> Any:
-    """What a key of the config that `plan` has a word of its own for says, taken out of ``given``; it may say it too."""
+    """What a key of the config says that `plan` has a word of its own for, taken out of ``given``; both may say it."""
     if (named := given.pop(key, None)) is None:
         return stated
     if stated is not None and Path(str(named)).resolve() != Path(str(stated)).resolve():
