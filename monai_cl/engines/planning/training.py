@@ -48,8 +48,8 @@ def plan_training(
 
     Raises:
         UserError: two lists or two folders of them, a bundle that does not train on patches, an unknown key, statistics
-            of another list, too little memory, hours on a GPU without the seconds of its steps, a list without a scan to
-            train on.
+            of another list, too little memory, hours on a GPU without the seconds of its steps, a list without a scan
+            to train on.
     """
     for name, value in (("hours", hours), ("step_seconds", step_seconds)):
         if value is not None and value <= 0:
