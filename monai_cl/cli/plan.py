@@ -36,7 +36,7 @@ def plan_command(
     Args:
         bundle: its name or folder.
         data_list: JSON file.
-        data_root: folder the list's paths start from; default: the folder of the list.
+        data_root: folder the list's paths start from, as --dataset_dir; default: the folder of the list.
         statistics: JSON file of `datalist statistics` of this list; default: the scans are measured now.
         memory: of the device, such as 24GB; default: of the GPU of this machine, or its main memory.
         hours: that the training may take; default: the bundle's own number of iterations.

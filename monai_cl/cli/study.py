@@ -133,7 +133,11 @@ class StudyCommands:
         if not runs:
             others = len(folder.others(expansion.cells))
             found = f"none; {others} cells are of other versions of the study" if others else "none"
-            raise UserError(folder.path, expected="a cell that is done", found=found, remedy="run the study first")
+            expected, remedy = "a cell that is done", "run the study first"
+            if any(folder.of(cell).is_done() for cell in expansion.cells.values()):
+                expected, found = "a finished cell with results of a bundle or a command", "none"
+                remedy = "study table shows the numbers of programs"
+            raise UserError(folder.path, expected=expected, found=found, remedy=remedy)
         target = folder.path / "report.html" if to is None else str(to)
         report_command(*runs, output=str(target), title=definition.name, hash_patients=hash_patients)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cl.data.records.results import FILE_NAME, read_results
+from monai_cl.data.records.results import FILE_NAME, is_record, read_results
 from monai_cl.errors import UserError
 from monai_cl.files import write_json
 from monai_cl.locks import Lock
@@ -139,14 +139,17 @@ class StudyFolder:
     def reported(self, cells: Mapping[str, Cell], *, step: str) -> list[Path]:
         """Results that a report is about: of the finished cells of a step, and of pre-trainings.
 
+        Files that a program of one's own wrote hold numbers for the table, and nothing that a report shows.
+
         Args:
             cells: of the study.
             step: the one that is measured.
         """
-        done = {cell.name: cell for cell in cells.values() if self.of(cell).is_done()}
         found = []
-        for cell in done.values():
+        for cell in cells.values():
             output = self.of(cell).output
+            if not self.of(cell).is_done() or (cell.kind != "bundle" and not is_record(output)):
+                continue
             trained = cell.kind == "bundle" and (output / FILE_NAME).is_file()
             if cell.step == step or (trained and read_results(output)["kind"] == "pretraining"):
                 found.append(output)

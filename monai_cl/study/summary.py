@@ -18,6 +18,7 @@ from monai_cl.study.definition import Column, StudyDefinition
 from monai_cl.study.expansion import Expansion, Point
 from monai_cl.study.folder import StudyFolder
 from monai_cl.study.measures import read_measure, read_patients, read_predictions, read_results_file
+from monai_cl.study.places import measured_places, partly_measured
 from monai_cl.study.table import Difference, Mean, difference_of, mean_of, pooled
 
 AUC = "auc"
@@ -137,9 +138,12 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
         study: its definition.
         expansion: its cells; others that lie in the folder do not count.
         folder: where they lie.
+
+    Raises:
+        UserError: cells are done, and none of them holds what the study measures.
     """
-    measured = [point for point, identity in expansion.points.items() if _is_done(identity, expansion, folder)]
-    means, differences = {}, {}
+    measured, unread = measured_places(study, expansion, folder)
+    means, differences, apart = {}, {}, []
     patients, drawn = _patients(measured, study, expansion, folder)
     is_auc = study.measure.metric == AUC
     mean: Callable[..., Mean] = auc_mean if is_auc else mean_of
@@ -149,9 +153,14 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
         means |= {(arm, label): _with_spread(mean, found, study) for arm, found in values.items()}
         for control, arm in itertools.product(study.controls, study.arms):
             if arm != control:
-                differences[control, arm, label] = difference(values[arm], values[control])
-    partial = _partial(study, expansion, measured)
+                try:
+                    differences[control, arm, label] = difference(values[arm], values[control])
+                except ValueError as error:  # AUC of arms that learn other classes of the same patients
+                    differences[control, arm, label] = Difference(None, None, 0, 0, 0)
+                    apart.append(f"No difference of {arm} to {control} in {label}: {error}.")
+    partial = partly_measured(study, expansion, measured)
     notes = _notes(study, expansion, folder, measured)
+    notes += [*apart, *(f"No value: {name}: {reason}" for name, reason in unread.items())]
     if partial:
         notes.insert(1, "In brackets behind a mean: how many of its places are measured.")
     return Summary(study, means, differences, tuple(notes), drawn, partial)
@@ -168,24 +177,6 @@ def _with_spread(mean: Callable[..., Mean], values: Mapping[Any, Mapping], study
             (_, fold), _ = key
             folds.setdefault(fold, {})[key] = value
     return replace(found, deviation=mean(folds).deviation)
-
-
-def _partial(
-    study: StudyDefinition, expansion: Expansion, measured: Sequence[Point]
-) -> dict[tuple[str, str], tuple[int, int]]:
-    found = {}
-    for (label, column), arm in itertools.product(study.columns.items(), study.arms):
-        here, all_of_them = (
-            sum(point.arm == arm and point.setting in column.settings for point in points)
-            for points in (measured, expansion.points)
-        )
-        if 0 < here < all_of_them:
-            found[arm, label] = (here, all_of_them)
-    return found
-
-
-def _is_done(identity: str, expansion: Expansion, folder: StudyFolder) -> bool:
-    return folder.of(expansion.cells[identity]).is_done()
 
 
 def _patients(

@@ -136,6 +136,25 @@ def test_the_command_starts_the_training_as_it_is_printed(files, tmp_path, monke
     assert planned(output_dir="mine and yours", store_dir="s")["output_dir"] == "mine and yours"
 
 
+def test_the_dataset_dir_of_the_training_is_where_the_scans_are_measured(files, tmp_path, monkeypatch):
+    path, _ = files
+    other = str(tmp_path / "elsewhere")
+
+    class MeasuredError(Exception):
+        pass
+
+    def measured(lists, **_):
+        raise MeasuredError(str(lists.items()[0]["image"]))
+
+    monkeypatch.setattr("monai_cl.engines.planning.training.list_statistics", measured)
+    for root, key in ((None, other), (other, None), (other, other)):
+        options = {"fold": "none"} | ({} if key is None else {"dataset_dir": key})
+        with pytest.raises(MeasuredError, match=re.escape(f"{other}/c0.nii.gz")):
+            plan_training(BUNDLE, path, data_root=root, memory=4e9, overrides=options)
+    with pytest.raises(UserError, match=r"--dataset_dir: expected that of data_root, .*elsewhere, found there"):
+        plan_training(BUNDLE, path, data_root=other, memory=4e9, overrides={"fold": "none", "dataset_dir": "there"})
+
+
 def test_from_python_the_same_is_refused(files):
     path, measured = files
     with pytest.raises(UserError, match="--hours: expected a number above 0"):

@@ -104,6 +104,21 @@ def test_volumes_without_their_label_and_of_scans_that_are_elsewhere_are_kept(da
     assert keys(data) == before
 
 
+@pytest.mark.parametrize("left_out", [("label",), ("label", "label_map", "label_ids", "label_names")])
+def test_volumes_without_their_label_are_not_outdated_by_a_label_map(data, capsys, left_out):
+    """As `meta_label_pretraining`, unlabelled scans and head boxes are prepared from a list with a label_map."""
+    mapped = write_list(data, "first", ["a", "b"], label_map={"1": 1, "2": 2})
+    bare = [{k: v for k, v in item.items() if k not in left_out} for item in load_data_list(mapped).items()]
+    before = set(keys(data))
+    prepare(bare, data / "store", Preparation(spacing=(4.0, 4.0, 4.0)), progress=False)
+    made = set(keys(data)) - before
+    assert run("list", data / "store", mapped) == 0
+    assert "  first  (4 x 4 x 4 mm, volume)" in capsys.readouterr().out
+    assert run("prune", data / "store", mapped, "--yes") == 0
+    assert len(made) == 2
+    assert set(keys(data)) == made
+
+
 def test_from_python_a_store_is_listed_and_pruned(data):
     store, lists = VolumeStore.open(data / "store"), [load_data_list(data / "first.json")]
     held = held_volumes(store, lists)

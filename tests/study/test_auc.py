@@ -92,6 +92,30 @@ def test_a_patient_with_two_labels_is_refused():
         auc_gain(arm, control)
 
 
+def test_arms_that_learn_other_classes_of_the_patients_have_their_means_and_no_difference(tmp_path):
+    """As a sweep over positive_from."""
+    study, expansion, folder = opened(
+        tmp_path,
+        arms={"from 1": {}, "from 2": {"last": {"start": "x"}}, "again": {"last": {"start": "y"}}},
+        folds=[0],
+        measure={"step": "last", "metric": "auc"},
+        table={"controls": ["from 1"]},
+    )
+    for point, identity in expansion.points.items():
+        patients = predictions(1.0)[point.seed - 3].items()
+        other = point.arm == "from 2"
+        rows = [{"patient": n, "label": 1 - y if other else y, "probability": p} for n, (y, p) in patients]
+        place = folder.of(expansion.cells[identity])
+        place.output.mkdir(parents=True)
+        (place.output / "results.json").write_text(json.dumps({"metrics": {"per_patient": rows}}))
+        place.finish(seconds=1)
+    found = summarise(study, expansion, folder)
+    assert found.means["from 2", "all"].mean == pytest.approx(1 - found.means["from 1", "all"].mean)
+    assert found.differences["from 1", "from 2", "all"].mean is None
+    assert found.differences["from 1", "again", "all"].mean == 0
+    assert "No difference of from 2 to from 1 in all: the same patient must have the same label" in found.markdown()
+
+
 def test_the_table_pools_the_patients_of_the_folds(tmp_path):
     study, expansion, folder = opened(
         tmp_path,

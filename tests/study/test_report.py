@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -53,4 +54,26 @@ def test_a_pre_training_of_a_bundle_is_on_it_and_other_steps_are_not(tmp_path):
             write_results(folder.of(cells[step]).output / "results.json", record)
         folder.of(cells[step]).finish(seconds=1.0)
     found = StudyFolder(folder.path).reported(expansion.cells, step="last")
-    assert set(found) == {folder.of(cells[step]).output for step in ("one", "last")}
+    assert found == [folder.of(cells["one"]).output]  # the last program wrote nothing
+
+
+def test_the_numbers_of_a_program_are_no_run_of_a_report(tmp_path, capsys):
+    study, expansion, folder = opened(tmp_path, folds=[0])
+    for number, cell in enumerate(cell for cell in expansion.cells.values() if cell.step == "last"):
+        folder.of(cell).output.mkdir(parents=True)
+        file = folder.of(cell).output / "results.json"
+        file.write_text(json.dumps({"metrics": {"auc": 0.5}}))
+        if number == 0:
+            folder.of(cell).finish(seconds=1.0)
+            first = file
+    command = ["study", "report", str(study.path), "--output", str(folder.path)]
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "found none; study table shows the numbers of programs" in capsys.readouterr().err
+    for cell in expansion.cells.values():
+        if cell.step == "last" and not folder.of(cell).is_done():
+            write_results(folder.of(cell).output, segmentation({"a": {"spleen": 0.1}}, name="of a command"))
+            folder.of(cell).finish(seconds=1.0)
+    main(command)  # with both kinds, the page is about the second
+    assert "of a command" in (folder.path / "report.html").read_text(encoding="utf-8")
+    assert first.is_file()

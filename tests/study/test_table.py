@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -196,6 +197,31 @@ def test_failed_cells_are_named_and_the_rest_is_counted(tmp_path):
     assert "7 of 8 places measured" in text
     assert "(hybrid, all, fold 1, seed 4): status 1: no memory" in text.replace("\\_", "_")
     assert "| hybrid | +10.0 (1 : 1) |" in text  # the pair of the failed cell is left out
+
+
+def test_a_finished_cell_without_the_number_is_named_and_does_not_hide_the_others(tmp_path):
+    study, expansion, folder = made(tmp_path)
+    identity = expansion.points["hybrid", "all", 1, 4]  # as failed above, by a file with null for nan
+    (folder.of(expansion.cells[identity]).output / "results.json").write_text('{"metrics": {"auc": null}}')
+    text = summarise(study, expansion, folder).markdown().replace("\\_", "_")
+    assert "7 of 8 places measured" in text
+    assert "| hybrid | 27.5 ± 10.6 (3 of 4) |" in text
+    assert f"No value: last-{identity}: " in text
+    assert "expected a number metrics.auc, found None" in text
+    assert '"metrics": {"auc": null}' in place_lines(study, expansion, folder)
+    wrong = dataclasses.replace(study, measure=dataclasses.replace(study.measure, metric="metrics.aux"))
+    with pytest.raises(UserError, match=r"expected a number metrics\.aux, found None"):
+        summarise(wrong, expansion, folder)
+
+
+def test_a_number_outside_the_metrics_is_in_its_line(tmp_path):
+    study, expansion, folder = made(tmp_path)
+    for cell in expansion.cells.values():
+        if folder.of(cell).is_done():
+            (folder.of(cell).output / "results.json").write_text('{"score": {"mine": 2.5}, "metrics": 1}')
+    own = dataclasses.replace(study, measure=dataclasses.replace(study.measure, metric="score.mine"))
+    lines = [json.loads(line) for line in place_lines(own, expansion, folder).splitlines()]
+    assert [line["score"] for line in lines] == [{"mine": 2.5}] * 8
 
 
 def test_a_mean_over_a_part_of_its_places_says_so(tmp_path):

@@ -108,6 +108,20 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> Path:
     return path
 
 
+def is_record(path: str | os.PathLike) -> bool:
+    """Whether a run of this project wrote the ``results.json`` there: it says its ``schema``, whatever else is in it.
+
+    Args:
+        path: the JSON file, or the folder of a run; nothing has to be there.
+    """
+    path = Path(path)
+    try:
+        found = json.loads((path / FILE_NAME if path.is_dir() else path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and "schema" in found
+
+
 def read_results(path: str | os.PathLike) -> dict[str, Any]:
     """Read ``results.json`` from a file or from the folder of a run; checked, with nan as None.
 

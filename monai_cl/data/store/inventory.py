@@ -113,11 +113,15 @@ def _look_at(
 
 
 def _may_be(store: VolumeStore, key: str, item: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
-    """Whether an entry is what an item's preparation gives, with its label or, as some bundles do, without it."""
+    """Whether an entry is what an item's preparation gives, with its label or, as some bundles do, without it.
+
+    Some leave out the label alone, others what is said of it too, which counts in the key.
+    """
     prepared = VolumeStore(Path(store.root), Preparation(**parameters))
     bare = {name: value for name, value in item.items() if name != "label"}
+    barest = {name: value for name, value in item.items() if not name.startswith("label")}
     try:
-        return key in {prepared.key(item), prepared.key(bare)}
+        return any(prepared.key(one) == key for one in (item, bare, barest))
     except UserError:  # the sources are not here: nothing can be said against it
         return True
 

@@ -101,6 +101,21 @@ def several_organs(mask: Any, values: Sequence[int], *, option: str = "--liver_l
     )
 
 
+def no_organ(item: Mapping[str, Any], *, option: str = "--liver_label") -> UserError:
+    """What is wrong with a scan whose mask does not show the organ, which its value alone cannot tell.
+
+    Args:
+        item: with ``image`` and ``label``.
+        option: as of `several_organs`.
+    """
+    return UserError(
+        item["image"],
+        expected="voxels of the organ in its label map",
+        found=f"none in {item['label']}",
+        remedy="correct it, or leave such scans out" + (" with --skip" if option == "--organ" else ""),
+    )
+
+
 def loaded_slices(
     item: Mapping[str, Any],
     *,
@@ -127,8 +142,10 @@ def loaded_slices(
     require_axial(entry.affine, where=item["image"])
     if len(entry.classes) > 1:
         raise several_organs(item["label"], entry.classes, option=option)
-    label = entry.classes[0] if entry.classes else 1
-    chosen = choose_slices(volume, "", label=label if entry.has_label else None, fraction=fraction)
+    if entry.has_label and not entry.classes:
+        raise no_organ(item, option=option)
+    label = entry.classes[0] if entry.has_label else None
+    chosen = choose_slices(volume, "", label=label, fraction=fraction)
     depths = slice_depths(entry.affine, entry.shape[2])[chosen]
     if intensity != "hounsfield":
         options["window"] = SCALE

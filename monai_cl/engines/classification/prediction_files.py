@@ -164,16 +164,16 @@ class PredictionFiles:
             {
                 "id": scan["id"],
                 "file": scan["file"],
-                "probability": f"{scan['probability']:.6f}",
+                "probability": float(scan["probability"]),
                 "call": scan["call"],
                 "n_slices": len(scan["slices"]),
-                **{name: f"{value:.6f}" for name, value in (scan.get("findings") or {}).items()},
+                **{name: float(value) for name, value in (scan.get("findings") or {}).items()},
                 "checkpoint": scan["checkpoint"],
             }
             for scan in self.scans or ()
         ]
         slices = [
-            {"id": scan["id"], **row, "probability": f"{row['probability']:.6f}"}
+            {"id": scan["id"], **row, "probability": float(row["probability"])}
             for scan in self.scans or ()
             for row in scan["slices"]
         ]

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from monai_cl.data import Preparation
 from monai_cl.data.slices.pixels import fit_masks, window_slices
 from monai_cl.data.store.conversion import Converted, convert
-from monai_cl.engines.classification.loaded_volume import loaded_slices, several_organs
+from monai_cl.engines.classification.loaded_volume import loaded_slices, no_organ, several_organs
 from monai_cl.engines.embedding.encoder import BOXES, PATCHES, FrozenEncoder
 from monai_cl.engines.embedding.scales import scale_of
 from monai_cl.errors import UserError
@@ -209,12 +209,7 @@ def _counted(item: Mapping[str, Any], volume: Converted, intensity: str) -> np.n
     if len(values) > 1:
         raise several_organs(item["label"], values, option="--organ")
     if not values:
-        raise UserError(
-            item["image"],
-            expected="voxels of the organ in its label map",
-            found=f"none in {item['label']}",
-            remedy="correct it, or leave such scans out with --skip",
-        )
+        raise no_organ(item, option="--organ")
     return organ
 
 

@@ -36,10 +36,23 @@ class Invocation:
     """Options behind which no value stands, which Fire takes for True."""
 
     def merged_config(self) -> dict[str, Any]:
-        """The config as written: files merged in order, overrides applied, nothing resolved."""
+        """The config as written: files merged in order, overrides applied, nothing resolved.
+
+        Raises:
+            UserError: a nested override of a value that has no keys as written, such as an expression.
+        """
         parser = ConfigParser(ConfigParser.load_config_files(list(self.config_files)))
         for key, value in self.overrides.items():
-            parser[key] = value
+            try:
+                parser[key] = value
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                above = key.replace("#", ID_SEP_KEY).rpartition(ID_SEP_KEY)[0].replace(ID_SEP_KEY, "#")
+                raise UserError(
+                    f"--{key}",
+                    expected=f"keys or a list below {above} of {self.config_files[-1]}",
+                    found=f"{parser.get(above)!r}",
+                    remedy=f"give --{above} as a whole",
+                ) from error
         return parser.get()
 
     def check_overrides(self) -> None:

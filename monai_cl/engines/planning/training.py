@@ -44,11 +44,12 @@ def plan_training(
         step_seconds: of a step on the device that it will run on; None: measured on this CPU.
         workers: processes that read scans.
         progress: say what is done.
-        overrides: other keys of the bundle's config -> value.
+        overrides: other keys of the bundle's config -> value; its ``dataset_dir`` is another word for ``data_root``.
 
     Raises:
-        UserError: a bundle that does not train on patches, an unknown key, statistics of another list, too little
-            memory, hours on a GPU without the seconds of its steps, a list without a scan to train on.
+        UserError: two lists or two folders of them, a bundle that does not train on patches, an unknown key, statistics
+            of another list, too little memory, hours on a GPU without the seconds of its steps, a list without a scan
+            to train on.
     """
     for name, value in (("hours", hours), ("step_seconds", step_seconds)):
         if value is not None and value <= 0:
@@ -62,6 +63,8 @@ def plan_training(
             remedy="take the seconds of a step from a short run there",
         )
     given = dict(overrides or {})
+    data_root = _one_place("dataset_dir", given, "data_root", data_root)
+    data_list = _one_place("data_list", given, "LIST", data_list)
     step = BundleStep(bundle, data_list=data_list, dataset_dir=data_root, overrides=given)
     lists = step.value("lists")
     if statistics is None:
@@ -81,6 +84,17 @@ def plan_training(
         echo("measuring steps of the network at two small patches")
     plan = make_plan(step, found, measure_step(step), memory=limit, hours=hours, step_seconds=step_seconds)
     return replace(plan, data_list=lists.name, memory=limit, command=_command(step, plan, str(data_list), given))
+
+
+def _one_place(key: str, given: dict[str, Any], name: str, stated: Any) -> Any:
+    """What a key of the config says that `plan` has a word of its own for, taken out of ``given``; both may say it."""
+    if (named := given.pop(key, None)) is None:
+        return stated
+    if stated is not None and Path(str(named)).resolve() != Path(str(stated)).resolve():
+        raise UserError(
+            f"--{key}", expected=f"that of {name}, {stated}", found=named, remedy=f"leave --{key} out, or name one"
+        )
+    return named
 
 
 def _command(step: BundleStep, plan: Plan, data_list: str, given: Mapping[str, Any]) -> str:

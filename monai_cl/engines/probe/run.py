@@ -111,6 +111,8 @@ def run_probe(
 def patients_csv(metrics: Mapping[str, Any], data_list: Mapping[str, Any] | None = None) -> str:
     """The predictions as CSV: patient, fold, label, probability, n_slices; with a grade also class, its name.
 
+    Probabilities are written in full: rounded ones tie, and another AUC would follow from them.
+
     Args:
         metrics: of ``results.json``.
         data_list: the entry of the list there.
@@ -118,7 +120,7 @@ def patients_csv(metrics: Mapping[str, Any], data_list: Mapping[str, Any] | None
     data_list = data_list or {}
     columns = ["patient", "fold", "label", "probability", "n_slices", *(["class"] if "target" in data_list else [])]
     rows = (
-        {**row, "probability": f"{row['probability']:.6f}", "class": class_name(data_list, row["label"])}
+        {**row, "probability": float(row["probability"]), "class": class_name(data_list, row["label"])}
         for row in metrics["per_patient"]
     )
     return csv_text(columns, ({column: row[column] for column in columns} for row in rows))

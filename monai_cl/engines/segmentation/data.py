@@ -104,7 +104,7 @@ def split_items(data_list: DataList, split: str) -> list[dict[str, Any]]:
         data_list: the list.
         split: ``training``, ``validation`` or ``test``.
     """
-    items = _labelled(data_list.items(split), data_list, f"split {split!r}")
+    items = _labelled(data_list.items(split), data_list, f"split {split!r}", other="--split")
     return [items[index] for index in shard_indices(len(items))]
 
 
@@ -142,13 +142,15 @@ def _check_ignored(data_list: DataList, partly_annotated: bool) -> None:
         )
 
 
-def _labelled(items: Sequence[dict[str, Any]], data_list: DataList, what: str) -> list[dict[str, Any]]:
+def _labelled(
+    items: Sequence[dict[str, Any]], data_list: DataList, what: str, *, other: str = "--fold"
+) -> list[dict[str, Any]]:
     labelled = [item for item in items if "label" in item]
     if not labelled:
         raise UserError(
             data_list.path,
             found=f"the {what} holds no item with image and label",
-            remedy="name another --fold, or add labels to the list",
+            remedy=f"name another {other}, or add labels to the list",
         )
     return labelled
 

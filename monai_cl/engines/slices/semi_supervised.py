@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from monai_cl.engines.slices.parts import part_slices
 from monai_cl.processes import world_size
 from monai_cl.transforms import apply_slice_views, draw_slice_view
 from monai_cl.transforms.shaded_views import shade_slices
+
+logger = logging.getLogger(__name__)
 
 USES = ("none", "mixed", "plain", "turned", "views")
 _TURN, _MIX, _SHADE = 7, 8, 9  # last numbers of addresses
@@ -46,7 +49,17 @@ def segmented_slices(
         UserError: as `labelled_items` and `list_slices`.
     """
     items = labelled_items(data_list.items("training"), labelled_scans, seed=seed)
-    return SegmentedSlices(list_slices(data_list, items=items, **options))
+    slices = SegmentedSlices(list_slices(data_list, items=items, **options))
+    store, volumes = slices.slices.store, slices.slices.volumes
+    shown = {label for volume in volumes for label in store.entry(volume.key).classes}
+    absent = [name for label, name in sorted(data_list.labels.items()) if label > 0 and label not in shown]
+    if absent:
+        logger.warning(
+            "the label maps of %s show no %s, which is not learned then: name labelled_scans that have it",
+            ", ".join(volume.id for volume in volumes[:5]) + (", …" if len(volumes) > 5 else ""),
+            ", ".join(absent),
+        )
+    return slices
 
 
 def semi_supervised_slices(

@@ -110,7 +110,9 @@ def test_a_mask_of_several_organs_wants_the_livers_number(tmp_path, scan):
 def test_bad_scans_are_refused_by_file(tmp_path, scan):
     image, label = volume(3)
     empty = write_scan(tmp_path / "empty.nii.gz", np.zeros_like(label))
-    with pytest.raises(UserError, match=r"patient scan: .*empty\.nii\.gz: .*found an empty mask"):
+    with pytest.raises(
+        UserError, match=r"expected voxels of the organ in its label map, found none in .*empty\.nii\.gz"
+    ):
         LoadSlices(**OPTIONS)({**scan, "label": empty})
     small = write_scan(tmp_path / "small.nii.gz", label[:-1])
     with pytest.raises(UserError, match=r"small\.nii\.gz: expected the grid of .*scan\.nii\.gz"):
@@ -170,7 +172,7 @@ def test_a_segmentation_bundle_makes_the_mask(bundle, scan, tmp_path):
     assert LoadSlices(**OPTIONS)(found)["slice"].tolist() == [1, 2, 3, 4, 5, 6, 7]
     # made again, with the options of this run
     none = FindLiverMask({"bundle": str(bundle), "threshold": 3000}, output_dir=tmp_path / "out")(item)
-    with pytest.raises(UserError, match="found an empty mask"):
+    with pytest.raises(UserError, match="expected voxels of the organ"):
         LoadSlices(**OPTIONS)(none)
 
 

@@ -206,6 +206,16 @@ def test_slices_are_those_that_show_the_organ(tmp_path):
     assert embed(encoder, path, organ="liver", unit="slice").columns["slice"] == list(range(4, 12))
 
 
+@pytest.mark.parametrize("kind", ["clustering", "unetr"])
+def test_a_label_map_without_the_organ_is_named_by_its_file_and_not_by_a_number(kind, tmp_path):
+    """No advice for trainings, by which the scan would be left out without a word."""
+    path = organ_list(tmp_path)
+    write_nifti(tmp_path / "label.nii.gz", np.zeros((40, 36, 20), np.uint8), affine_of("LPS", (2.0,) * 3))
+    found = r"image\.nii\.gz: expected voxels of the organ in its label map, found none in .*label\.nii\.gz; .*--skip"
+    with pytest.raises(UserError, match=found):
+        embed(write_encoder(tmp_path / "encoder.pt", kind), path, organ="liver")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_neither_batch_size_nor_workers_nor_order_change_a_vector(kind, tmp_path):
     write = write_head if kind == "boxes" else write_scan

@@ -79,6 +79,19 @@ def test_the_merged_config_has_the_overrides_on_top(config, tmp_path):
     }
 
 
+@pytest.mark.parametrize("key", ["crops#size", "crops#0", "crops::size", "none#size", "train#handlers#x", "train#no#x"])
+def test_a_nested_option_of_a_value_without_keys_is_refused(tmp_path, key):
+    path = tmp_path / "train.yaml"
+    path.write_text("crops: $@recipe['crops']\nnone: null\ntrain: {handlers: [a]}\n")
+    above = key.replace("::", "#").rpartition("#")[0]
+    with pytest.raises(
+        UserError, match=f"--{key}: expected keys or a list below {above} of .*give --{above} as a whole"
+    ):
+        call("--config_file", str(path), f"--{key}", "5").merged_config()
+    found = call("--config_file", str(path), "--crops", "{'count': 2}", "--crops#count", "5").merged_config()
+    assert found["crops"] == {"count": 5}
+
+
 @pytest.mark.parametrize("key", ["iterations", "train#handlers#0", "train::handlers", "_meta_#version"])
 def test_keys_the_config_has_pass(config, key):
     call("--config_file", config, f"--{key}", "1").check_overrides()
