@@ -38,8 +38,8 @@ class PhantomCommand:
 
     Four pre-training data sets, each annotated for its own organs only (liver with tumours, kidneys with tumours,
     pancreas, stomach and aorta), a target set with seven organs and one with the spleen, as NIfTI, with the data
-    lists pretraining.json, target.json, kidneys_spleen.json (the target set, these organs only) and spleen.json.
-    `phantom cine` writes cardiac MR, `phantom head_ct` head CT, `phantom modalities` 2D images of four modalities.
+    lists pretraining.json, target.json, kidneys.json (the target set, these organs only) and spleen.json. `phantom
+    cine` writes cardiac MR, `phantom head_ct` head CT, `phantom modalities` 2D images of four modalities.
 
     Example:
         python -m monai_cl phantom --output /data/synthetic --cases 6 --seed 0

@@ -13,7 +13,7 @@ from monai_cl.shipped import bundle_folder, study_file, study_names
 from monai_cl.study import expand, load_study
 
 PLACES = {
-    "demo_organs": 2 * 3,
+    "demo_organs": 2 * 2 * 3,
     "demo_slices": 3,
     "few_labels_abdomen": 4 * 3 * 3,
     "few_labels_cine": 8 * 2 * 3,

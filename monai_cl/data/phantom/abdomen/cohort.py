@@ -16,7 +16,7 @@ from monai_cl.data.phantom.cohort_folder import (
 from monai_cl.errors import UserError
 from monai_cl.jobs import for_each
 
-_LISTS = {name: f"{name}.json" for name in ("pretraining", "target", "kidneys_spleen", "spleen")}
+_LISTS = {name: f"{name}.json" for name in ("pretraining", "target", "kidneys", "spleen")}
 
 
 def write_cohort(
@@ -43,9 +43,8 @@ def write_cohort(
 
     Returns:
         "pretraining" -> ``pretraining.json`` (liver, kidney, pancreas and abdomen data sets, each annotated for its
-        own organs only), "target" -> ``target.json`` (every organ), "kidneys_spleen" ->
-        ``kidneys_spleen.json`` (the same cases: both kidneys as one organ, and the spleen), "spleen" ->
-        ``spleen.json``.
+        own organs only), "target" -> ``target.json`` (every organ), "kidneys" -> ``kidneys.json`` (the same cases,
+        both kidneys as one organ), "spleen" -> ``spleen.json``.
 
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
@@ -98,17 +97,13 @@ def _data_lists(cases: int, seed: int) -> dict[str, dict]:
 
     pretraining = {"name": "synthetic_pretraining", **about, "datasets": [data_set(kind) for kind in PRETRAINING]}
     target = data_set("target")
-    kidneys_spleen = {
+    kidneys = {
         **target,
-        "name": "synthetic_kidneys_spleen",
-        "labels": {"0": "background", "1": "kidney", "2": "spleen"},
-        "label_map": {
-            value: 1 if "kidney" in organ else 2 if organ == "spleen" else 0
-            for value, organ in target["labels"].items()
-        },
+        "name": "synthetic_kidneys",
+        "labels": {"0": "background", "1": "kidney"},
+        "label_map": {value: int("kidney" in organ) for value, organ in target["labels"].items()},
     }
-    lists = {"pretraining": pretraining, "target": target, "kidneys_spleen": kidneys_spleen}
-    return {**lists, "spleen": data_set("spleen")}
+    return {"pretraining": pretraining, "target": target, "kidneys": kidneys, "spleen": data_set("spleen")}
 
 
 def _case_id(kind: str, index: int) -> str:

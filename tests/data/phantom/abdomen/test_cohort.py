@@ -57,17 +57,15 @@ def test_lists_name_files_that_are_there(cohort):
                 assert found <= set(data_set.labels)
 
 
-def test_kidneys_and_spleen_are_those_of_the_target_set_both_kidneys_as_one_organ(cohort):
-    two, target = (load_data_list(cohort / name) for name in ("kidneys_spleen.json", "target.json"))
-    assert two.labels == {0: "background", 1: "kidney", 2: "spleen"}
-    assert [item["image"] for item in two.items()] == [item["image"] for item in target.items()]
-    for item, same in zip(two.items(), target.items(), strict=True):
+def test_the_kidneys_are_those_of_the_target_set_as_one_organ(cohort):
+    kidneys, target = (load_data_list(cohort / name) for name in ("kidneys.json", "target.json"))
+    assert kidneys.labels == {0: "background", 1: "kidney"}
+    assert [item["image"] for item in kidneys.items()] == [item["image"] for item in target.items()]
+    for item, same in zip(kidneys.items(), target.items(), strict=True):
         voxels = nib.load(item["label"]).get_fdata()
         organs = [value for value, organ in target.labels.items() if organ in ("left kidney", "right kidney")]
         assert np.isin(voxels, organs).any()
-        spleen = next(value for value, organ in target.labels.items() if organ == "spleen")
-        expected = {**dict.fromkeys(organs, 1), spleen: 2}
-        assert {value: new for value, new in item["label_map"].items() if new} == expected
+        assert {value: new for value, new in item["label_map"].items() if new} == dict.fromkeys(organs, 1)
         assert item["label"] == same["label"]
 
 
@@ -120,7 +118,7 @@ def test_the_folder_may_be_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_cohort(".", cases=1, **QUICK)
     assert sorted(p.name for p in tmp_path.glob("*.json")) == [
-        f"{name}.json" for name in ("kidneys_spleen", "pretraining", "spleen", "target")
+        f"{name}.json" for name in ("kidneys", "pretraining", "spleen", "target")
     ]
     assert [p.name for p in tmp_path.parent.iterdir() if p.name.startswith(f".{tmp_path.name}.")] == []
 
