@@ -47,7 +47,8 @@ class BalancedTerms:
 
     The lengths are means over processes and, geometrically, over the measurements so far, of which each earlier one
     counts 0.8 times as much as the next. They are in the checkpoints. The factors hold from the iteration that follows;
-    each measurement costs a backward pass for each term. Nothing waits for the device.
+    each measurement costs a backward pass for each term. Where a step accumulates, the first part of its batch is
+    measured. Nothing waits for the device.
 
     Args:
         network: the `MixCLNet` itself (not its DDP wrapper).
