@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 .PHONY: monailabel test-monailabel test-install
 
 help:
-	@echo "make demo       pre-train and fine-tune on synthetic CT, with intervals and a report in runs/demo (some twenty minutes)"
+	@echo "make demo       pre-train and fine-tune on synthetic CT, with intervals and a report in runs/demo (some thirty minutes)"
 	@echo "make test       the test suite without slow and GPU tests"
 	@echo "make test-slow  the slow tests: real runs, several processes, paper size"
 	@echo "make test-gpu   the tests that need CUDA"

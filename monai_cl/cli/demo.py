@@ -8,7 +8,7 @@ from monai_cl.errors import echo
 def demo_command(output: str = "runs/demo", *, seed: int = 0, quick: bool = False) -> None:
     """Show on synthetic CT what pre-training brings, with an interval: MixCL to Dice, WSP to the AUC of fibrosis.
 
-    Runs the studies demo_organs and demo_slices, which takes some twenty minutes on two CPU cores, and writes a report.
+    Runs the studies demo_organs and demo_slices, which takes some thirty minutes on two CPU cores, and writes a report.
     Killed at any moment, the same command goes on; a folder with another seed or size is refused.
 
     Example:
