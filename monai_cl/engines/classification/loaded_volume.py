@@ -16,6 +16,8 @@ from monai_cl.data.store.conversion import Converted, convert
 from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import SCALE
 
+WITHOUT = "leave such scans out"
+
 
 @dataclass(frozen=True)
 class LoadedEntry:
@@ -101,18 +103,18 @@ def several_organs(mask: Any, values: Sequence[int], *, option: str = "--liver_l
     )
 
 
-def no_organ(item: Mapping[str, Any], *, option: str = "--liver_label") -> UserError:
+def no_organ(item: Mapping[str, Any], *, without: str = WITHOUT) -> UserError:
     """What is wrong with a scan whose mask does not show the organ, which its value alone cannot tell.
 
     Args:
         item: with ``image`` and ``label``.
-        option: as of `several_organs`.
+        without: how to go on without it.
     """
     return UserError(
         item["image"],
         expected="voxels of the organ in its label map",
         found=f"none in {item['label']}",
-        remedy="correct it, or leave such scans out" + (" with --skip" if option == "--organ" else ""),
+        remedy=f"correct it, or {without}",
     )
 
 
@@ -122,6 +124,7 @@ def loaded_slices(
     fraction: float = 0.7,
     intensity: str = "hounsfield",
     option: str = "--liver_label",
+    without: str = WITHOUT,
     **options: Any,
 ) -> CTSlices:
     """The kept slices of one scan, read from its files.
@@ -131,6 +134,7 @@ def loaded_slices(
         fraction: central part that is kept.
         intensity: see `Preparation`; of other than CT the window is that of the percentiles.
         option: of the command that says which value of a mask is meant, for messages.
+        without: how to go on without a scan whose mask does not show the organ, for messages.
         options: of `CTSlices`.
 
     Raises:
@@ -143,7 +147,7 @@ def loaded_slices(
     if len(entry.classes) > 1:
         raise several_organs(item["label"], entry.classes, option=option)
     if entry.has_label and not entry.classes:
-        raise no_organ(item, option=option)
+        raise no_organ(item, without=without)
     label = entry.classes[0] if entry.has_label else None
     chosen = choose_slices(volume, "", label=label, fraction=fraction)
     depths = slice_depths(entry.affine, entry.shape[2])[chosen]

@@ -23,6 +23,8 @@ from monai_cl.errors import UserError
 from monai_cl.transforms.scan_scale import SCALE, body_threshold
 from monai_cl.transforms.volume.body import BODY_HU, body_mask
 
+_WITHOUT = "leave such scans out with --skip"
+
 
 @dataclass(frozen=True)
 class ScanInputs:
@@ -141,7 +143,12 @@ class ScanLoader(Dataset):
         names = {"size": "image_size", "pixel_size": "pixel_size", "neighbours": "neighbours", "window": "window"}
         options = {name: self.settings[key] for name, key in names.items() if self.settings.get(key) is not None}
         slices = loaded_slices(
-            item, fraction=self.settings["fraction"], intensity=intensity, option="--organ", **options
+            item,
+            fraction=self.settings["fraction"],
+            intensity=intensity,
+            option="--organ",
+            without=_WITHOUT,
+            **options,
         )
         chosen, entry = slices.volumes[0], slices.store.entry()
         drawn = [slices[number] for number in range(len(slices))]
@@ -209,7 +216,7 @@ def _counted(item: Mapping[str, Any], volume: Converted, intensity: str) -> np.n
     if len(values) > 1:
         raise several_organs(item["label"], values, option="--organ")
     if not values:
-        raise no_organ(item, option="--organ")
+        raise no_organ(item, without=_WITHOUT)
     return organ
 
 
