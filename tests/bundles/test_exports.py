@@ -150,13 +150,11 @@ def test_a_checkpoint_of_a_training_is_exported_as_well(launcher, trained, files
 @pytest.mark.parametrize(
     "bundle",
     [
-        PRETRAINING,
         SPLEEN,
         SLICES,
         CLASSIFICATION,
         META_LABELS,
-        FEW_LABELS,
-        pytest.param(ORGANS, marks=pytest.mark.slow),
+        *(pytest.param(bundle, marks=pytest.mark.slow) for bundle in (PRETRAINING, FEW_LABELS, ORGANS)),
     ],
 )
 def test_onnx_computes_what_torch_computes(trained, files, bundle, tmp_path):

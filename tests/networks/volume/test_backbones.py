@@ -72,7 +72,9 @@ def test_encoder_decoder_and_last_convolution_are_all_of_it(name):
     assert len(parts) == len(list(network.parameters()))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * n.startswith("swin_unetr")) for n in BACKBONES]
+)
 def test_its_description_builds_it_again(name):
     network = build(name)
     arguments = describe_network(network)["arguments"]
