@@ -89,6 +89,27 @@ def read_list(
     return with_grade(content, Grade(target_field, positive_from))
 
 
+def require_ct(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a list that says of an item that it is no CT, before one is prepared: a window in HU does not fit it.
+
+    Args:
+        data_list: the list.
+        items: those of it that are used.
+
+    Raises:
+        UserError: names the first.
+    """
+    for item in items:
+        if not is_ct(modality := item_modality(item)):
+            raise UserError(
+                data_list.path,
+                expected="CT alone, which is seen through a window in HU",
+                found=f"modality {modality} of {item['id']}",
+                remedy="correct it, or give a list without it; the bundle clustering_pretraining takes images of "
+                "any modality; its evaluate.yaml writes features.npz, which `python -m monai_cl probe` classifies",
+            )
+
+
 def require_two_sides(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
     """Refuse patients that are all on one side of the value that divides a grade, before anything is prepared.
 

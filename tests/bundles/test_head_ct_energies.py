@@ -13,6 +13,7 @@ import torch
 
 from monai_cl.data import read_energy_reference
 from monai_cl.engines import list_boxes, read_list
+from monai_cl.errors import UserError
 from monai_cl.transforms import spectrum
 from tests.bad_input.doors import command
 from tests.bundles.head_runs import BOX, CLUSTERING
@@ -144,3 +145,11 @@ def test_too_few_boxes_are_refused(heads, tmp_path):
     outcome = command("reference_energy", heads / "head_ct.json", "--store", heads.parent / "store", *BOX_WORDS)
     assert "modality CT: expected 20 training images or more, found 6; add images" in str(outcome.error)
     assert "--modalities" not in str(outcome.error)
+
+
+def test_boxes_are_of_what_the_list_does_not_call_another_modality(many, tmp_path):
+    document = json.loads(many.read_text()) | {"modality": "MR"}
+    (many.parent / "mr.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"expected CT alone, .*found modality MR of \w+; correct it"):
+        list_boxes(read_list(many.parent / "mr.json"), store=tmp_path / "store", size=BOX)
+    assert not (tmp_path / "store").exists()

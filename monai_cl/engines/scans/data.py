@@ -12,7 +12,14 @@ from torch.utils.data import Subset
 from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
 from monai_cl.engines.classification.data import classified_patients, fold_slices
-from monai_cl.engines.prepared_lists import describe, describe_patients, fold_of, prepare_all, require_two_sides
+from monai_cl.engines.prepared_lists import (
+    describe,
+    describe_patients,
+    fold_of,
+    prepare_all,
+    require_ct,
+    require_two_sides,
+)
 from monai_cl.engines.probe.metrics import check_binary
 from monai_cl.errors import UserError
 
@@ -43,11 +50,12 @@ def list_boxes(
         prepare_workers: processes that prepare.
 
     Raises:
-        UserError: no item, or one that cannot be prepared.
+        UserError: no item, one that the list says is no CT, or that cannot be prepared.
     """
     items = data_list.items(split)
     if not items:
         raise UserError(data_list.path, expected=f"at least one item under {split!r}", found="none")
+    require_ct(data_list, items)
     names = data_list.finding_names if finding_names is None else finding_names
     preparation = Preparation(spacing=None, layout="slices", head_box=tuple(size), find_head=find_head)
     require_two_sides(data_list, items)

@@ -19,9 +19,9 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
-from monai_cl.data.datalist.items import holds_hounsfield, is_ct, item_modality
+from monai_cl.data.datalist.items import holds_hounsfield
 from monai_cl.data.slices.ct_slices import WINDOW
-from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_two_sides
+from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_ct, require_two_sides
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
 from monai_cl.transforms.scan_scale import SCALE
@@ -103,7 +103,7 @@ def list_slices(
         kind = f"item with a {field}" if labelled else "item"
         raise UserError(data_list.path, expected=f"at least one {kind} under {split!r}", found="none")
     if window is not None:
-        _require_ct(data_list, items)
+        require_ct(data_list, items)
     intensity = "hounsfield" if window is not None else slice_intensity(data_list)
     done = prepare_all(items, store, replace(SLICES, intensity=intensity), workers=prepare_workers)
     ids = organ_ids(data_list, organ) if organ else {}
@@ -111,19 +111,6 @@ def list_slices(
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
     volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
     return CTSlices(done.store, volumes, window=slice_window(window, intensity), **options)
-
-
-def _require_ct(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a list that says of an item that it is no CT, before one is prepared: a window in HU does not fit it."""
-    for item in items:
-        if not is_ct(modality := item_modality(item)):
-            raise UserError(
-                data_list.path,
-                expected="CT alone, which is seen through a window in HU",
-                found=f"modality {modality} of {item['id']}",
-                remedy="give a list without it; the bundle clustering_pretraining takes images of any modality, and "
-                "its evaluate.yaml writes their features.npz, which `python -m monai_cl probe` classifies",
-            )
 
 
 def slice_intensity(data_list: DataList) -> str:
