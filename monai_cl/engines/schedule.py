@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
+from monai_cl.engines.training_options import check_training_options
 from monai_cl.errors import UserError
 
 
@@ -37,7 +38,7 @@ def epochs_of(iterations: int, epoch_length: int, val_interval: int = 1) -> int:
 
 
 def cosine_schedule(
-    optimizer: torch.optim.Optimizer, *, iterations: int, warmup: int = 0, final_fraction: float = 0.0
+    optimizer: torch.optim.Optimizer, *, iterations: int, warmup: int = 0, final_rate: float = 0.0
 ) -> LambdaLR:
     """Cosine decay over ``iterations`` steps after a linear warm-up of ``warmup`` steps.
 
@@ -48,14 +49,21 @@ def cosine_schedule(
         optimizer: whose learning rates are scheduled, each parameter group from its own initial rate.
         iterations: training iterations of the whole run, warm-up included.
         warmup: iterations in which the rate rises linearly from near 0; 0: none.
-        final_fraction: fraction of the initial rate that is left at the end.
+        final_rate: the learning rate at the end, of every group.
 
     Raises:
-        UserError: a warm-up that leaves no iteration after it.
+        UserError: a warm-up that leaves no iteration after it, a rate of 0, a final rate above an initial one.
     """
     if not 0 <= warmup < iterations:
         raise UserError(f"warmup must be in [0, iterations), got {warmup} of {iterations}")
-    return _CosineSchedule(optimizer, _Cosine(iterations, warmup, final_fraction))
+    rates = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    for rate in rates:
+        check_training_options(learning_rate=rate)
+        if not 0 <= final_rate <= rate:
+            raise UserError(
+                "learning_rate", expected=f"at least the {final_rate:g} that is left at the end", found=rate
+            )
+    return _CosineSchedule(optimizer, [_Cosine(iterations, warmup, final_rate / rate) for rate in rates])
 
 
 class _CosineSchedule(LambdaLR):

@@ -13,6 +13,7 @@ def check_training_options(
     gradient_clip: float | None = None,
     keep_checkpoints: int = 2,
     weight_average: float = 0.0,
+    learning_rate: float | None = None,
 ) -> None:
     """Refuse a value that no training can use.
 
@@ -21,6 +22,7 @@ def check_training_options(
         gradient_clip: largest norm of all gradients together, above 0; None: as they are.
         keep_checkpoints: newest checkpoints that stay, at least 1.
         weight_average: momentum of a moving average of the weights, in [0, 1); 0: none.
+        learning_rate: the largest of the schedule, above 0; None: not asked.
 
     Raises:
         UserError: names the option, what it takes and what it got.
@@ -41,6 +43,11 @@ def check_training_options(
             found=repr(weight_average),
             remedy="an average over about n steps has 1 - 1/n",
         )
+    if learning_rate is not None and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
+        # YAML reads 1e-3 as text
+        remedy = "in YAML 1e-3 is text: write 0.001 or 1.0e-3" if isinstance(learning_rate, str) else None
+        found = repr(learning_rate)
+        raise UserError("learning_rate", expected="a number above 0", found=found, remedy=remedy)
 
 
 def _is_number(value: object) -> bool:

@@ -92,7 +92,7 @@ def test_a_resumed_run_is_the_same_run():
 def test_the_schedule_is_half_a_cosine_from_its_first_rate_to_its_last():
     own = parameters()
     optimizer = clustering_optimizer("larc", own, lr=0.6, weight_decay=1e-6)
-    schedule = cosine_schedule(optimizer, iterations=100, final_fraction=0.001)
+    schedule = cosine_schedule(optimizer, iterations=100, final_rate=0.0006)
     rates = []
     for step in range(101):
         rates.append(optimizer.param_groups[0]["lr"])

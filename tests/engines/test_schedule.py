@@ -66,12 +66,12 @@ def test_warm_up_rises_linearly_and_reaches_the_full_rate_once():
 
 
 def test_a_fraction_of_the_rate_is_left_at_the_end():
-    assert rates(4, final_fraction=0.1)[-1] == pytest.approx(0.1)
-    assert rates(4, final_fraction=0.1)[0] == pytest.approx(1)
+    assert rates(4, final_rate=0.1)[-1] == pytest.approx(0.1)
+    assert rates(4, final_rate=0.1)[0] == pytest.approx(1)
 
 
 def test_the_rate_stays_at_its_end_beyond_the_run():
-    optimizer, _ = after(9, iterations=2, final_fraction=0.2)
+    optimizer, _ = after(9, iterations=2, final_rate=0.2)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)
 
 
@@ -102,3 +102,20 @@ def test_a_schedule_pickles_and_its_state_is_plain():
     schedule = cosine_schedule(optimizer, iterations=8, warmup=2)
     again = pickle.loads(pickle.dumps(schedule.lr_lambdas[0]))
     assert [again(step) for step in range(9)] == [schedule.lr_lambdas[0](step) for step in range(9)]
+
+
+@pytest.mark.parametrize(("rate", "final", "expected"), [(0.0, 0.0, "above 0"), (1e-5, 1e-3, "at least the 0.001")])
+def test_a_rate_that_cannot_fall_to_its_last_is_named(rate, final, expected):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate)
+    with pytest.raises(UserError, match=f"learning_rate: expected .*{expected}"):
+        cosine_schedule(optimizer, iterations=4, final_rate=final)
+
+
+def test_every_group_ends_at_the_same_rate():
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (1.0, 0.1)]
+    optimizer = torch.optim.SGD(groups)
+    schedule = cosine_schedule(optimizer, iterations=2, final_rate=0.01)
+    for _ in range(2):
+        optimizer.step()
+        schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.01])
