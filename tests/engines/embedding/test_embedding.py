@@ -165,6 +165,18 @@ def test_the_modality_of_a_row_is_the_one_that_its_scan_was_treated_as(tmp_path)
     assert set(embed(of_both, [scan, picture]).columns["modality"]) == {"CT", None}
 
 
+def test_of_a_folder_pictures_are_embedded_where_they_are_its_scans_and_beside_volumes_named(tmp_path, capsys):
+    encoder = write_encoder(tmp_path / "both.pt", "clustering")
+    (folder := tmp_path / "scans").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(ct_array((40, 36, 1))[:, :, 0].clip(0, 255).astype(np.uint8)).save(folder / f"{name}.png")
+    assert embed(encoder, folder).columns["id"] == ["a", "b"]
+    assert "left out" not in capsys.readouterr().out
+    write_scan(folder / "c.nii.gz")
+    assert set(embed(encoder, folder).columns["id"]) == {"c"}
+    assert f"{folder}: 2 pictures beside volumes are left out; name them" in "".join(capsys.readouterr())
+
+
 def organ_list(folder: Path) -> Path:
     label = np.zeros((40, 36, 20), np.uint8)
     label[8:16, 8:24, 4:12] = 7
