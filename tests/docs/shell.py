@@ -55,7 +55,7 @@ class Shell:
         self._socket.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def run(self, script: str, *, cwd: Path, timeout: float = 1500) -> Finished:
+    def run(self, script: str, *, cwd: Path, timeout: float = 600) -> Finished:
         """A script in bash, which continues after a command that failed."""
         path = os.pathsep.join([str(self._folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}

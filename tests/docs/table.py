@@ -86,7 +86,7 @@ RULES = (
     ),
     # ---- studies ------------------------------------------------------------------------------------------------
     Rule(r"monai_cl study \w+ tiny_synthetic\b", "two minutes", shown_by="tests/study/test_shipped.py"),
-    Rule(r"monai_cl study run few_labels_\w+$", "hours", shown_by="tests/study/test_shipped.py"),
+    Rule(r"monai_cl study run \w+( --output \S+)?$", "hours", shown_by="tests/study/test_shipped.py"),
     Rule(
         r"^python benchmarks/setting_change\.py",
         "its paths are the project's",
