@@ -92,8 +92,8 @@ $(BENCH_VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	touch $(BENCH_VENV)/.installed
 
 bench-study: $(STAMP)
-	$(BIN)/python benchmarks/low_label_gain.py run --output runs/low_label_gain
-	$(BIN)/python benchmarks/low_label_gain.py table --output runs/low_label_gain
+	$(BIN)/python -m monai_cl study run low_label_synthetic --output runs/low_label --workers 2
+	$(BIN)/python -m monai_cl study table low_label_synthetic --output runs/low_label
 
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --minutes 30 --output runs/soak

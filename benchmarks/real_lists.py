@@ -113,16 +113,6 @@ def write_lists(folder: str | Path) -> dict[str, Path]:
     return paths
 
 
-def organ_groups() -> dict[str, tuple[str, ...]]:
-    """The target's organs by the data set that labels them in pre-training; "none" for those no data set labels."""
-    organs = [organ for label, organ in target_list()["labels"].items() if label != "0"]
-    return {
-        "lidc": tuple(o for o in organs if o in LIDC_ORGANS),
-        "totalseg": tuple(o for o in organs if o in TOTALSEG_ORGANS),
-        "none": tuple(o for o in organs if o not in STRUCTURES),
-    }
-
-
 def main() -> None:
     """Command line: write the lists and validate them against the folder."""
     from monai_cl.data import validate_data_list

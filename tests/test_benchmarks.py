@@ -117,6 +117,34 @@ def test_a_benchmark_runs_and_leaves_its_record(words, tmp_path):
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_depth_of_unseen_patients_is_tabulated_over_folds_and_seeds(load):
+    module = load("real_depth")
+    values = {0: [(0.1, [0.2]), (0.3, [0.4, 0.6])], 1: [(0.5, [0.1]), (0.7, [0.1, 0.1])]}  # folds of each seed
+    rows = [
+        {"method": method, "seed": seed, "fold": fold, "r2": r2, "rank": rank}
+        for method in module.METHODS
+        for seed, folds in values.items()
+        for fold, (r2, rank) in enumerate(folds)
+    ]
+    assert "| wsp | 0.400 ± 0.283 | 0.250 ± 0.212 |" in module.table(rows).splitlines()
+
+
+@pytest.mark.parametrize("method", ["random", "wsp"])
+def test_an_encoder_is_trained_on_slices_in_memory(load, method):
+    module = load("real_depth")
+    rng = np.random.default_rng(0)
+    patients = np.arange(130) % 5
+    pictures = rng.integers(0, 256, (130, 156, 156), dtype=np.uint8)
+    slices = module.Slices(pictures, rng.random(130, dtype=np.float32), patients, patients % 2)
+    training = module.Training(steps=2, batch=4, width=0.125, warmup=1)
+    net, last = module.pretrain(training, slices, method=method, seed=0)
+    one = slices.part(patients == 3)
+    assert set(one.regions) == {1}
+    assert one.images().shape == (26, 1, 156, 156)
+    assert torch.isfinite(net.eval().represent(one.images())).all()
+    assert np.isfinite(last["loss"]) if method == "wsp" else last == {}
+
+
 @pytest.mark.slow
 def test_the_study_of_codes_on_real_images_runs_to_its_file(load, tmp_path, monkeypatch):
     script = load("real_clustering")

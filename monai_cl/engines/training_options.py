@@ -45,9 +45,9 @@ def check_training_options(
         )
     if learning_rate is not None and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
         # YAML reads 1e-3 as text
-        remedy = "in YAML 1e-3 is text: write 0.001 or 1.0e-3" if isinstance(learning_rate, str) else None
+        hint = "in YAML 1e-3 is text: write 0.001 or 1.0e-3" if isinstance(learning_rate, str) else None
         found = repr(learning_rate)
-        raise UserError("learning_rate", expected="a number above 0", found=found, remedy=remedy)
+        raise UserError("learning_rate", expected="a number above 0", found=found, remedy=hint)
 
 
 def _is_number(value: object) -> bool:

@@ -108,16 +108,6 @@ RULES = (
         shown_by="tests/bundles/test_meta_label_run.py::test_right_and_wrong_pairs_of_a_run_are_told_apart",
     ),
     Rule(
-        r"^python benchmarks/low_label_gain\.py tune \| run \| table ",
-        "hours; three commands in one",
-        replace={
-            r"^.* --output (\S+)$": r"for what in tune run table; do "
-            r"PYTHONPATH=$ROOT python $ROOT/benchmarks/low_label_gain.py $what --output \1 --seeds 0 --methods scratch "
-            r"identity --rates 0.001 --factors 0.1 --cases 2 --test_cases 1 --spacing 8 --pretrain_steps 21 "
-            r"--finetune_steps 11 || exit 1; done"
-        },
-    ),
-    Rule(
         r"^python benchmarks/scaling\.py",
         "its sizes take a minute",
         replace={r"^python (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 --volumes 50 --slices 10 --entries 5"},
@@ -149,11 +139,6 @@ RULES = (
         r"^python benchmarks/bundle_pictures\.py",
         "writes into the checkout",
         replace={r"^python (\S+)": r"PYTHONPATH=$ROOT python $ROOT/\1 --output pictures"},
-    ),
-    Rule(
-        r"^python benchmarks/wsp_methods\.py",
-        "an hour; several commands in one",
-        shown_by="tests/test_slice_benchmarks.py::test_the_study_of_methods_runs_to_its_table",
     ),
     Rule(
         r"python benchmarks/slice_batches\.py",

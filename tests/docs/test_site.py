@@ -202,12 +202,12 @@ def test_a_new_page_is_in_the_menu_and_a_link_to_nowhere_stops_the_build(tmp_pat
     index = (copy / "docs" / "index.md").read_text(encoding="utf-8")
     (copy / "docs" / "index.md").write_text(re.sub(r"\[(\w+)\]\(api/\w+\.md\)", r"\1", index))
     (copy / "docs" / "extra.md").write_text(
-        "# Something new\n\n[the step](../benchmarks/real_tables.py), [back](index.md)\n"
+        "# Something new\n\n[the step](../benchmarks/real_lists.py), [back](index.md)\n"
     )
     done = build(copy, tmp_path / "site")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "extra.html" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
-    assert "benchmarks/real_tables.py" not in (tmp_path / "site" / "extra.html").read_text(encoding="utf-8")
+    assert "benchmarks/real_lists.py" not in (tmp_path / "site" / "extra.html").read_text(encoding="utf-8")
     (copy / "docs" / "extra.md").write_text("# Something new\n\n[away](nowhere.md)\n")
     done = build(copy, tmp_path / "site")
     assert done.returncode == 1

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import Counter
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -25,6 +23,7 @@ from monai_cl.data import (
     write_cirrhosis_cohort,
 )
 from monai_cl.data.phantom.cirrhosis import cohort as module
+from monai_cl.data.phantom.cirrhosis.structure import LIVER
 from monai_cl.errors import UserError
 
 QUICK = dict(patients=3, biopsies=12, seed=5, size=48, progress=False)
@@ -80,21 +79,29 @@ def test_histology_has_stratified_folds(cohort):
         assert sum(folds.values()) == count
 
 
-def test_slices_through_files_and_store_are_those_in_memory(cohort, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[4] / "benchmarks"))
-    cirrhosis_slices = importlib.import_module("wsp.arrays").cirrhosis_slices
+def test_slices_through_files_and_store_are_those_of_the_cases(cohort, tmp_path):
     data_list = load_data_list(cohort["histology"])
     done = prepare(data_list.items(), tmp_path / "store", Preparation(spacing=None, layout="slices"), progress=False)
     volumes = slice_volumes(done.store, done.keys, done.items, liver=organ_ids(data_list))
     dataset = CTSlices(done.store, volumes, size=48)
-    made = cirrhosis_slices(5, 12, cohort="histology", size=48)
-    assert len(dataset) == len(made)
-    np.testing.assert_allclose(dataset.depths, made.depths, atol=1e-6)
-    assert dataset.targets == made.histology.tolist()
-    for i in range(0, len(made), 7):
-        np.testing.assert_allclose(dataset[i]["image"][0] * 255, made.images[i], atol=0.51)
-    sampler = PatientSampler(made.patients.tolist(), made.histology.tolist(), batch_size=4)
-    assert len({made.patients[i] for i in sampler.batch(0)}) == 4
+    row = 0
+    for index in range(12):
+        case = cirrhosis_case(5, index, cohort="histology", size=48)
+        with_liver = np.flatnonzero((case.label == LIVER).any(axis=(0, 1)))
+        count = round(0.7 * len(with_liver))
+        first = with_liver[(len(with_liver) - count) // 2]
+        rows = slice(row, row + count)
+        assert set(dataset.targets[rows]) == {case.histology}
+        assert len(set(dataset.patients[rows])) == 1
+        depths = (np.arange(first, first + count) + 0.5) / case.image.shape[2]  # feet to head
+        np.testing.assert_allclose(dataset.depths[rows], depths, atol=1e-6)
+        for offset in (0, count - 1):  # as a radiologist sees it
+            window = (np.clip(case.image[..., first + offset], -100, 400) + 100.0) / 500
+            np.testing.assert_allclose(dataset[row + offset]["image"][0], window[::-1, ::-1].T, atol=0.51 / 255)
+        row += count
+    assert row == len(dataset)
+    sampler = PatientSampler(dataset.patients, dataset.targets, batch_size=4)
+    assert len({dataset.patients[i] for i in sampler.batch(0)}) == 4
 
 
 def test_files_depend_on_neither_workers_nor_number(cohort, tmp_path):

@@ -1,1 +1,0 @@
-"""Parts of the comparison of slice methods, `wsp_methods.py`."""
