@@ -94,6 +94,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "scans.prediction_files": ("LoadHeadBox", "ScanPredictionFiles"),
         "scans.recorder": ("ScanRecorder",),
         "scans.scores": ("ScanScores", "slice_scores", "type_scores"),
+        "scans.robustness": ("ScanRobustness", "check_robustness"),
         "scans.variants": ("variant_predictions",),
         "segmentation.annotated": ("AnnotatedDiceCELoss", "AnnotatedVoxelsd"),
         "segmentation.data": (

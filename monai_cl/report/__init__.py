@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "classification": ("classification_tables", "patient_table"),
         "comparison": ("Column", "Comparison", "compare_runs"),
         "figures.curves": ("curve_figure", "curve_names"),
+        "figures.deviation_figure": ("deviation_figure",),
         "html": ("render_html", "render_markdown", "write_report"),
         "method_tables": ("method_table", "sigma_tables"),
         "overlays": ("overlay_figure",),

@@ -24,7 +24,7 @@ from monai_cl.report.method_tables import (
 )
 from monai_cl.report.page.pictures import file_pictures
 from monai_cl.report.runs import Run
-from monai_cl.report.tables import Table, fraction
+from monai_cl.report.tables import NOTHING, Table, fraction
 
 # more rows would fill the page; the rest is in each run's patients.csv
 MOST_PATIENTS = 100
@@ -38,9 +38,75 @@ def classification_tables(runs: Sequence[Run]) -> list[Table]:
     """
     chosen = classification_runs(runs)
     measures = [name for name in MEASURES if any(run.results["metrics"].get(name) is not None for run in chosen)]
-    return [method_table(chosen, measure=name) for name in measures] + [
+    tables = [method_table(chosen, measure=name) for name in measures] + [
         table for name in measures for table in sigma_tables(chosen, measure=name)
     ]
+    return tables + [table for table in (_findings(chosen), _robustness(chosen)) if table.rows]
+
+
+def _findings(runs: Sequence[Run]) -> Table:
+    """AUC of every finding and of the slices, a row for each of every run that has scored them."""
+    rows: list[tuple[str, ...]] = []
+    for run in runs:
+        metrics = run.results["metrics"]
+        for name, scores in (metrics.get("types") or {}).items():
+            counts = f"{scores['positive']} of {scores['patients']} patients"
+            rows.append((run.name, name, counts, fraction(scores["auc"]), _interval(scores.get("interval"))))
+        if scores := metrics.get("slices"):
+            counts = f"{scores['positive']} of {scores['slices']} slices"
+            rows.append((run.name, "slices", counts, fraction(scores["auc"]), _interval(scores.get("auc_interval"))))
+            rows.append(
+                (run.name, "slices, by their place alone", counts, fraction(scores["auc_of_position"]), NOTHING)
+            )
+    header = ("run", "what", "positive", "AUC", "95 % interval")
+    return Table(caption="Findings and slices", header=header, rows=tuple(rows), text_columns=3)
+
+
+def _robustness(runs: Sequence[Run]) -> Table:
+    """How far probabilities moved under variants of the scans, a row for each family of every run that measured it."""
+    rows = [
+        (
+            run.name,
+            family,
+            f"{scores['images']} x {scores['variants']}",
+            fraction(scores["median"]),
+            _interval((scores["q1"], scores["q3"])),
+            fraction(scores["auc"]),
+            fraction(scores["delta_logit"]),
+        )
+        for run in runs
+        for family, scores in (run.results["metrics"].get("robustness") or {}).items()
+    ]
+    return Table(
+        caption="Robustness: relative deviation of the probability of a scan's variants",
+        header=(
+            "run",
+            "variants",
+            "scans x variants",
+            "median",
+            "quartiles",
+            "AUC of the variants",
+            "change of the logit",
+        ),
+        rows=tuple(rows),
+        text_columns=3,
+    )
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return NOTHING if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def robustness_html(runs: Sequence[Run], *, private: bool) -> str:
+    """The box plots of relative deviations that evaluations have drawn (``robustness.png``), side by side.
+
+    Args:
+        runs: of all kinds.
+        private: see `file_pictures`.
+    """
+    drawn = [(run, f"{run.name}, {cohort_of(run)}") for run in classification_runs(runs)]
+    what = "relative deviation of the probability of variants, a box for each family"
+    return file_pictures(drawn, "robustness.png", alt=what, private=private)
 
 
 def classification_results(runs: Sequence[Run]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from monai_cl.files import write_atomically
-from monai_cl.report.classification import classification_tables, patient_table, pca_html, roc_html
+from monai_cl.report.classification import classification_tables, patient_table, pca_html, robustness_html, roc_html
 from monai_cl.report.comparison import Comparison, compare_runs
 from monai_cl.report.figures.curves import curve_lines, curve_names, is_wide
 from monai_cl.report.figures.meanings import meanings
@@ -102,6 +102,7 @@ def render_html(runs: Sequence[Run], *, title: str | None = None, hash_patients:
         ("Case by case", _cases(comparisons, name_case)),
         ("Classification", _classification(runs)),
         ("Patients", _patients(runs, name_case)),
+        ("Robustness", robustness_html(runs, private=private)),
         ("Representations", pca_html(runs, private=private)),
         ("Curves", _curves(runs, kind="segmentation")),
         ("Pre-training", _pretraining(pretrainings, runs, name_case, private=private)),

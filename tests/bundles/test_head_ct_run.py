@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_cl.cli.commands import main
 from monai_cl.data import read_results
 from monai_cl.data.phantom.head_ct.case import FINDINGS
 from monai_cl.engines import embed, trained_clustering
@@ -54,6 +55,30 @@ def test_an_evaluation_scores_the_test_part_with_the_settings_of_the_model(head_
     with pytest.raises(RuntimeError) as caught:
         head_run("train", "evaluate", **again, box_size=BOX)
     assert "expected weights that know none of the 6 scans" in refusal(caught)
+
+
+def test_an_evaluation_measures_how_far_probabilities_move(head_run, head_trained, tmp_path):
+    folders = {"output_dir": str(head_trained), "box_size": BOX}
+    head_run(
+        "train", "evaluate", **folders, evaluation_dir=str(tmp_path / "a"), robustness_cases=4, robustness_variants=2
+    )
+    results = read_results(tmp_path / "a")
+    assert set(results["metrics"]["robustness"]) == {"gamma", "rotation", "scale", "all"}
+    for scores in results["metrics"]["robustness"].values():
+        assert 0 <= scores["q1"] <= scores["median"] <= scores["q3"]
+        assert scores["delta_logit"] > 0
+        assert (scores["images"], scores["variants"]) == (4, 2)
+    assert (tmp_path / "a" / "robustness.png").is_file()
+    page = tmp_path / "page.html"
+    main(["report", str(tmp_path / "a"), "--output", str(page)])
+    text = page.read_text(encoding="utf-8")
+    assert "Robustness: relative deviation" in text
+    assert "relative deviation of the probability of variants, a box for each family" in text
+    assert "Findings and slices" in text
+    with pytest.raises(RuntimeError) as caught:
+        head_run("train", "evaluate", **folders, evaluation_dir=str(tmp_path / "b"), robustness_cases=1)
+    assert "robustness_cases: expected a whole number from 2, or 0 for none, found 1" in refusal(caught)
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_new_scan_in_any_orientation_gets_one_answer(head_run, head_trained, heads, tmp_path):
