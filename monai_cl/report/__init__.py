@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "figures.roc": ("roc_figure",),
         "run_tables": ("config_table", "curves_table", "runs_table"),
         "runs": ("Run", "find_runs"),
-        "auc_comparison": ("AUCDifference", "auc_by_fraction", "auc_difference"),
+        "auc_comparison": ("AUCDifference", "auc_difference"),
         "convergence": ("SpeedUp", "epochs_to", "speed_up"),
         "robustness": ("relative_deviation", "robustness_scores"),
         "statistics": ("PairedDifference", "paired_difference"),

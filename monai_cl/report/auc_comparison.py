@@ -1,8 +1,8 @@
-"""Two ways to train compared by the AUC of the same patients: by seed, patient and fraction of the labels."""
+"""Two ways to train compared by the AUC of the same patients, seed by seed."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,37 +87,6 @@ def auc_difference(
         patients=n + m,
         by_seed=tuple((aucs[1] - aucs[0]).tolist()),
     )
-
-
-def auc_by_fraction(
-    labels: Mapping[str, int],
-    first: Mapping[float, list[Mapping[str, float]]],
-    second: Mapping[float, list[Mapping[str, float]]],
-) -> dict[float, AUCDifference]:
-    """`auc_difference` for each fraction of the labels that both were trained with.
-
-    Args:
-        labels: patient -> class, of the test.
-        first: fraction -> for each seed, patient -> probability.
-        second: likewise, seeds in the same order.
-
-    Raises:
-        ValueError: another number of seeds, or a run that lacks a patient.
-    """
-    patients = sorted(labels)
-    truth = np.array([labels[patient] for patient in patients])
-    compared = {}
-    for fraction in sorted(first.keys() & second.keys()):
-        if len(first[fraction]) != len(second[fraction]):
-            raise ValueError(f"expected as many seeds, got {len(first[fraction])} and {len(second[fraction])}")
-        tables = []
-        for runs in (first[fraction], second[fraction]):
-            absent = {patient for run in runs for patient in patients if patient not in run}
-            if absent:
-                raise ValueError(f"a run with {fraction:g} of the labels has no probability of {sorted(absent)[0]}")
-            tables.append(np.array([[run[patient] for patient in patients] for run in runs]))
-        compared[fraction] = auc_difference(truth, *tables)
-    return compared
 
 
 def _shares(rng: np.random.Generator, group: np.ndarray) -> np.ndarray:

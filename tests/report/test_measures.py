@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from monai_cl.report import (
-    auc_by_fraction,
     auc_difference,
     epochs_to,
     relative_deviation,
@@ -81,17 +80,6 @@ def test_the_same_predictions_differ_by_nothing():
     assert found.interval is None  # of no width
     few = auc_difference(labels[8:12], runs[:, 8:12], runs[:, 8:12] + np.arange(4))
     assert "too few for an interval" in few.note
-
-
-def test_fractions_that_both_have_are_compared_patient_by_patient():
-    labels = {f"p{i}": i % 2 for i in range(20)}
-    good = {patient: label + 0.01 * i for i, (patient, label) in enumerate(labels.items())}
-    bad = dict.fromkeys(labels, 0.5)
-    found = auc_by_fraction(labels, {0.1: [bad], 1.0: [good]}, {0.1: [good], 0.5: [good]})
-    assert list(found) == [0.1]
-    assert (found[0.1].first, found[0.1].second) == (0.5, 1.0)
-    with pytest.raises(ValueError, match=r"a run with 0\.1 of the labels has no probability of p3"):
-        auc_by_fraction(labels, {0.1: [bad]}, {0.1: [{key: 0.5 for key in labels if key != "p3"}]})
 
 
 def test_a_deviation_is_relative_to_the_prediction_but_not_to_less_than_the_floor():
