@@ -102,7 +102,12 @@ class StudyCommands:
         texts = {".md": found.markdown(), ".csv": found.csv(), ".html": found.html()}
         for ending, text in {**texts, ".jsonl": place_lines(definition, expansion, folder)}.items():
             write_atomically(target.with_name(target.name + ending), text.encode())
-        echo(f"wrote {target}.md, .csv, .html and .jsonl")
+        also = ""
+        if found.convergence is not None:
+            epochs = target.with_name(f"{target.name}_epochs.csv")
+            write_atomically(epochs, found.convergence.csv().encode())
+            also = f", and {epochs}"
+        echo(f"wrote {target}.md, .csv, .html and .jsonl{also}")
 
     def report(
         self,

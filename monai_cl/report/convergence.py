@@ -1,4 +1,4 @@
-"""How soon a training comes near its best: epochs to a share of it, and what pre-training saves."""
+"""What pre-training saves: epochs to a share of the best, beside those of a training from scratch."""
 
 from __future__ import annotations
 
@@ -6,29 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from monai_cl.data.records.convergence import epochs_to
+
 LEARNED = 0.6  # AUC below which a run has learned nothing, and "converges" at once
-
-
-def epochs_to(scores: Sequence[float], *, share: float = 0.98, reference: float | None = None) -> int | None:
-    """The first epoch, from 1, whose score is at least ``share`` of the best.
-
-    Args:
-        scores: one per epoch.
-        share: in (0, 1].
-        reference: the score that counts as best; None: the run's own best.
-
-    Returns:
-        None where no epoch reaches it.
-
-    Raises:
-        ValueError: no score, or a share outside (0, 1].
-
-    Source: Ghesu et al., arXiv 2201.01283, section 5 (the run's own best).
-    """
-    if not scores or not 0 < share <= 1:
-        raise ValueError(f"expected scores and a share in (0, 1], got {len(scores)} scores and {share}")
-    least = share * (max(scores) if reference is None else reference)
-    return next((epoch for epoch, score in enumerate(scores, start=1) if score >= least), None)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,13 @@ def expand(study: StudyDefinition, *, memory: Path | None = None) -> Expansion:
         point = Point(arm, setting, fold, seed)
         points[point] = _cell(study, study.measure.step, point, inputs, cells, config_of, above=()).identity
     expansion = Expansion(cells, points, inputs)
+    if study.convergence is not None and study.convergence.step not in {cell.step for cell in cells.values()}:
+        raise UserError(
+            study.path,
+            expected=f"convergence: step: one of {', '.join(dict.fromkeys(cell.step for cell in cells.values()))}",
+            found=f"{study.convergence.step}, which is run at no place of the study",
+            remedy="name the step that trains",
+        )
     for what, table in (("arm", study.arms), ("setting", study.settings)):
         for name, changes in table.items():
             measured = {identity for point, identity in points.items() if getattr(point, what) == name}

@@ -70,6 +70,37 @@ def read_predictions(folder: Path, measure: Measure) -> dict[str, tuple[int, flo
     return {str(row["patient"]): (int(row["label"]), float(row["probability"])) for row in rows}
 
 
+def read_curve(folder: Path, curve: str) -> list[float]:
+    """Values of a validation curve, in its order; one that was not a number is -inf.
+
+    Args:
+        folder: output of a cell.
+        curve: its name in ``curves`` of ``results.json``.
+
+    Raises:
+        UserError: the file is absent, or has no such curve.
+    """
+    file = folder / "results.json"
+    curves = read_results_file(file).get("curves")
+    points = curves.get(curve) if isinstance(curves, Mapping) else None
+    try:
+        numbers = [math.nan if value is None else float(value) for _, value in points or ()]
+        values = [value if math.isfinite(value) else -math.inf for value in numbers]
+    except (TypeError, ValueError):
+        values = []
+    if not any(map(math.isfinite, values)):
+        names = sorted(name for name in curves if "auc" in name.lower()) if isinstance(curves, Mapping) else []
+        if curve in names:
+            found, remedy = f"{points!r}"[:80], "name another in convergence: curve, or leave convergence out"
+        elif names:
+            found, remedy = f"the curves {', '.join(names)}", "name one of these in convergence: curve"
+        else:
+            found, remedy = "no curve of AUC", "name the step that trains in convergence: step"
+        expected = f"the curve {curve}, [[iteration, value], …]"
+        raise UserError(file, expected=expected, found=found, remedy=f"{remedy} of the study")
+    return values
+
+
 def read_results_file(file: Path) -> dict[str, Any]:
     """A JSON object from a file.
 

@@ -14,6 +14,7 @@ from typing import Any
 from monai_cl.report.page import STYLE
 from monai_cl.report.tables import NOTHING, Table, escape_markdown
 from monai_cl.study.auc import auc_gain, auc_mean
+from monai_cl.study.convergence import ConvergenceTable, convergence_table
 from monai_cl.study.definition import Column, StudyDefinition
 from monai_cl.study.expansion import Expansion, Point
 from monai_cl.study.folder import StudyFolder
@@ -36,6 +37,7 @@ class Summary:
         notes: what a reader has to know: what is missing, and why.
         drawn: what the intervals draw beside the seeds.
         partial: (arm, column) -> how many of how many places its mean is over, where it is not all.
+        convergence: the table of epochs, where the study asks for it.
     """
 
     study: StudyDefinition
@@ -44,9 +46,10 @@ class Summary:
     notes: tuple[str, ...]
     drawn: str = "patients"
     partial: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    convergence: ConvergenceTable | None = None
 
     def tables(self) -> list[Table]:
-        """Means first, then a table of differences for each control."""
+        """Means first, then a table of differences for each control, then epochs."""
         columns = list(self.study.columns)
         rows = [(arm, *(self._mean(arm, column) for column in columns)) for arm in self.study.arms]
         found = [Table(self.study.name, ("arm", *columns), tuple(rows), self.notes)]
@@ -60,7 +63,7 @@ class Summary:
             pair = "seed" if self.study.measure.metric == AUC else "seed and case"
             note = f"Pairs of the same {pair}; 95 % bootstrap over seeds and {self.drawn}; in brackets wins and losses."
             found.append(Table(f"Difference to {control}", ("arm", *columns), tuple(rows), (note,)))
-        return found
+        return found if self.convergence is None else [*found, self.convergence.table()]
 
     def markdown(self) -> str:
         """All tables, for a README or an issue."""
@@ -163,7 +166,8 @@ def summarise(study: StudyDefinition, expansion: Expansion, folder: StudyFolder)
     notes += [*apart, *(f"No value: {name}: {reason}" for name, reason in unread.items())]
     if partial:
         notes.insert(1, "In brackets behind a mean: how many of its places are measured.")
-    return Summary(study, means, differences, tuple(notes), drawn, partial)
+    convergence = None if study.convergence is None else convergence_table(study, expansion, folder)
+    return Summary(study, means, differences, tuple(notes), drawn, partial, convergence)
 
 
 def _with_spread(mean: Callable[..., Mean], values: Mapping[Any, Mapping], study: StudyDefinition) -> Mean:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine
 
+from monai_cl.data.records.convergence import epochs_to
 from monai_cl.engines.classification.patient_auc import PatientAUC, patient_metrics
 from monai_cl.engines.handlers.recorder import RunRecorder
 from monai_cl.engines.prepared_lists import fold_of
@@ -17,6 +18,8 @@ from monai_cl.files import write_atomically
 
 class ClassifierRecorder(RunRecorder):
     """`RunRecorder` of kind classification; beside ``results.json`` it writes ``patients.csv`` and the ROC curve.
+
+    A training's record has ``epochs_to_98``: the first validation, from 1, with 98 % of the best AUC of all of them.
 
     Args:
         metric: the evaluator's key metric.
@@ -62,4 +65,7 @@ class ClassifierRecorder(RunRecorder):
             columns = (np.array([row[key] for row in rows]) for key in ("label", "probability"))
             write_atomically(self.output_dir / "roc.png", self.draw_roc({str(self.about["method"]): tuple(columns)}))
             self.overlays = ["roc.png"]
-        return {**super().results(engine), **{key: self.about.get(key) for key in (*DESCRIPTION, "cohort")}}
+        record = {**super().results(engine), **{key: self.about.get(key) for key in (*DESCRIPTION, "cohort")}}
+        if points := record["curves"].get("auc"):  # of a training; an evaluation has no curves
+            record["epochs_to_98"] = epochs_to([value for _, value in points])
+        return record
