@@ -7,16 +7,19 @@ business.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
-from tests.bundles.launcher import Finished, Launcher
+from tests.bundles.launcher import Finished, Launcher, Running
 
 _CLIENT = """#!{python} -IS
 import json, os, socket, sys
@@ -44,6 +47,7 @@ class Shell:
 
     def __init__(self, launcher: Launcher, folder: Path) -> None:
         self._launcher, self._folder = launcher, folder
+        self._running: Running | None = None
         (folder / "bin").mkdir(parents=True)
         address = folder / "s"
         for name in ("python", "python3"):
@@ -56,23 +60,38 @@ class Shell:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def run(self, script: str, *, cwd: Path, timeout: float = 600) -> Finished:
-        """A script in bash, which continues after a command that failed."""
+        """A script in bash, which continues after a command that failed; after ``timeout`` seconds its command ends."""
         path = os.pathsep.join([str(self._folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [shutil.which("bash"), "--norc", "-c", script],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout,
-        )
+        try:
+            done = subprocess.run(
+                [shutil.which("bash"), "--norc", "-c", script],
+                cwd=cwd,
+                env=environment,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired:
+            self._end()
+            raise
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def close(self) -> None:
         """Take no more commands."""
         self._socket.close()
+
+    def _end(self) -> None:
+        """End the command that runs: the launcher starts no other before it."""
+        running = self._running
+        if running is None:
+            return
+        running.send(signal.SIGTERM)  # it ends what it has started
+        deadline = time.monotonic() + 20
+        while running.lives() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        running.send(signal.SIGKILL)
 
     def _serve(self) -> None:
         while True:
@@ -84,5 +103,9 @@ class Shell:
                 job = json.loads(stream.readline())
                 module, *words = job["words"]
                 start = self._launcher.start
-                done = start(module, *words, cwd=job["cwd"], env=job["env"], prelude=job["code"]).wait()
-                stream.write(json.dumps({"status": done.status, "out": done.out, "err": done.err}) + "\n")
+                self._running = start(module, *words, cwd=job["cwd"], env=job["env"], prelude=job["code"])
+                done = self._running.wait()
+                self._running = None
+                with contextlib.suppress(OSError):  # nobody waits any more
+                    stream.write(json.dumps({"status": done.status, "out": done.out, "err": done.err}) + "\n")
+                    stream.flush()
