@@ -66,7 +66,7 @@ def write_readme(folder: Path, *, kind: str, bundle: str, name: str) -> None:
     write_atomically(folder / README, text.encode("utf-8", "surrogateescape"))
 
 
-def next_steps(folder: Path, *, kind: str, bundle: str, store: str | None = None) -> list[str]:
+def next_steps(folder: Path, *, kind: str, bundle: str, store: str | None = None, boxes: bool = False) -> list[str]:
     """Commands that use a finished run, with words in capitals, ``YOUR_...``, for paths that nobody here knows.
 
     Args:
@@ -74,16 +74,19 @@ def next_steps(folder: Path, *, kind: str, bundle: str, store: str | None = None
         kind: of the run.
         bundle: name of its bundle.
         store: of its prepared volumes, which the next training uses too; None: one beside the run.
+        boxes: whether its scans of the head are boxes already, and no head is looked for in them.
     """
     folder = folder if folder.name not in ("", "..") else Path(os.path.abspath(folder))
     model = shlex.quote(str(folder / "model.pt"))
+
+    as_boxes = " --find_head False" if boxes else ""
 
     def inside(name: str) -> str:
         return shlex.quote(str(folder / name))
 
     def run(other: str, config: str, options: str) -> str:
         file = f'"$(python -m monai_cl bundle path {other})/configs/{config}.yaml"'
-        return f"python -m monai.bundle run --config_file {file} {options}"
+        return f"python -m monai.bundle run --config_file {file} {options}{as_boxes}"
 
     if kind != "pretraining":
         steps = [
@@ -97,7 +100,7 @@ def next_steps(folder: Path, *, kind: str, bundle: str, store: str | None = None
         kept = shlex.quote(store or str(folder.parent / "store"))
         data = f"--{target[1]} {model} --data_list YOUR_LIST.json --dataset_dir YOUR_SCANS" if target else ""
         steps = [run(target[0], "train", f"{data} --store_dir {kept} --output_dir {new}")] if target else []
-        steps.append(f"python -m monai_cl embed {model} YOUR_SCANS --output {inside('embeddings.npz')}")
+        steps.append(f"python -m monai_cl embed {model} YOUR_SCANS --output {inside('embeddings.npz')}{as_boxes}")
     return [*steps, f"python -m monai_cl report {shlex.quote(str(folder))} --output {inside('report.html')}"]
 
 
@@ -149,5 +152,6 @@ def describe_end(folder: Path, results: Mapping[str, Any], *, validation_seconds
     lines.append(f"results: {folder / 'results.json'}; what each file is: {folder / README}")
     store = str((results.get("config") or {}).get("store_dir") or "$")
     store_dir = None if store.startswith(("$", "@", "%")) else store
-    steps = next_steps(folder, kind=results["kind"], bundle=results["bundle"] or "", store=store_dir)
+    boxes = (results.get("config") or {}).get("find_head") is False
+    steps = next_steps(folder, kind=results["kind"], bundle=results["bundle"] or "", store=store_dir, boxes=boxes)
     return "\n".join([*lines, "next (YOUR_... stands for paths of your own):", *(f"  {step}" for step in steps)])

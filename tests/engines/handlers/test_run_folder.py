@@ -95,6 +95,15 @@ def test_the_readme_names_the_files_of_the_kind_of_run(tmp_path):
         assert advice_faults(command, []) == []
 
 
+@pytest.mark.parametrize("kind", ["pretraining", "classification"])
+def test_what_uses_a_run_on_head_boxes_looks_for_no_head_either(kind):
+    results = {"kind": kind, "bundle": "head_ct_classification", "iterations": 4}
+    steps = describe_end(Path("run"), {**results, "config": {"find_head": False}}).split("own):\n")[1].splitlines()
+    assert [step.count(" --find_head False") for step in steps] == [*[1] * (len(steps) - 1), 0]  # the last reports
+    for config in ({"find_head": True}, {}):
+        assert "--find_head" not in describe_end(Path("run"), {**results, "config": config})
+
+
 @pytest.mark.parametrize(
     ("config", "store"),
     [
