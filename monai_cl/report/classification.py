@@ -52,7 +52,8 @@ def _findings(runs: Sequence[Run]) -> Table:
         for name, scores in (metrics.get("types") or {}).items():
             counts = f"{scores['positive']} of {scores['patients']} patients"
             rows.append((run.name, name, counts, fraction(scores["auc"]), _interval(scores.get("interval"))))
-        if scores := metrics.get("slices"):
+        scores = metrics.get("slices")
+        if isinstance(scores, Mapping):  # elsewhere it is the number of slices that were used
             counts = f"{scores['positive']} of {scores['slices']} slices"
             rows.append((run.name, "slices", counts, fraction(scores["auc"]), _interval(scores.get("auc_interval"))))
             rows.append(

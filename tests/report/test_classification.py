@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cl.report import patient_table, pca_figure, write_report
+from monai_cl.report import classification_tables, find_runs, patient_table, pca_figure, write_report
 from monai_cl.report.classification import MOST_PATIENTS
 from tests.report.examples import classification, pretraining, put, segmentation
 from tests.report.test_html import EVIL, Page, section_ids
@@ -123,3 +123,23 @@ def test_a_run_of_one_class_or_without_patients_makes_a_page(tmp_path):
     put(tmp_path / "b", classification({"x": (1, 0.5)}, cohort="D2"))
     text, _ = page(tmp_path)
     assert 'class="chart"' not in text
+
+
+def test_findings_slices_and_robustness_of_scans_are_tables_and_a_number_of_slices_is_none(tmp_path):
+    finding = {"auc": 0.7, "interval": [0.6, 0.8], "patients": 12, "positive": 5}
+    moved = {"median": 0.1, "q1": 0.05, "q3": 0.2, "auc": 0.65, "delta_logit": 0.3, "images": 4, "variants": 2}
+    slices = {"auc": 0.85, "auc_interval": [0.8, 0.9], "auc_of_position": 0.74, "slices": 240, "positive": 60}
+    scan = {"types": {"epidural": finding, "rare": {**finding, "auc": None, "interval": None}}, "slices": slices}
+    put(tmp_path / "scans", classification(PREDICTIONS, metrics={**scan, "robustness": {"gamma": moved}}))
+    put(tmp_path / "probe", classification(PREDICTIONS, method="simclr", metrics={"slices": 36}))
+    tables = {table.caption: table.rows for table in classification_tables(find_runs(tmp_path))}
+    name = "wsp, D1"
+    assert tables["Findings and slices"] == (
+        (name, "epidural", "5 of 12 patients", "0.700", "0.600 to 0.800"),
+        (name, "rare", "5 of 12 patients", "–", "–"),
+        (name, "slices", "60 of 240 slices", "0.850", "0.800 to 0.900"),
+        (name, "slices, by their place alone", "60 of 240 slices", "0.740", "–"),
+    )
+    (robustness,) = (rows for caption, rows in tables.items() if caption.startswith("Robustness"))
+    assert robustness == ((name, "gamma", "4 x 2", "0.100", "0.050 to 0.200", "0.650", "0.300"),)
+    assert "Findings and slices" in page(tmp_path)[0]
