@@ -201,7 +201,9 @@ RUNS = [
         options(epoch_length="ten"),
         ("--epoch_length", "expected an integer", "found 'ten'"),
     ),
-    _options_row("a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning rate: -1",)),
+    _options_row(
+        "a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning_rate", "a number above 0", "-1")
+    ),
     _options_row(
         "a warm-up longer than the training",
         (SPLEEN,),
