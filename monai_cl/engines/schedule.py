@@ -52,7 +52,7 @@ def cosine_schedule(
         final_rate: the learning rate at the end, of every group.
 
     Raises:
-        UserError: a warm-up that leaves no iteration after it, a rate of 0, a final rate above an initial one.
+        UserError: a warm-up that leaves no iteration after it, a final rate above an initial one.
     """
     if not 0 <= warmup < iterations:
         raise UserError(f"warmup must be in [0, iterations), got {warmup} of {iterations}")
@@ -63,7 +63,9 @@ def cosine_schedule(
             raise UserError(
                 "learning_rate", expected=f"at least the {final_rate:g} that is left at the end", found=rate
             )
-    return _CosineSchedule(optimizer, [_Cosine(iterations, warmup, final_rate / rate) for rate in rates])
+    return _CosineSchedule(
+        optimizer, [_Cosine(iterations, warmup, final_rate / rate if rate else 0.0) for rate in rates]
+    )
 
 
 class _CosineSchedule(LambdaLR):

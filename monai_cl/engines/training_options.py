@@ -22,7 +22,7 @@ def check_training_options(
         gradient_clip: largest norm of all gradients together, above 0; None: as they are.
         keep_checkpoints: newest checkpoints that stay, at least 1.
         weight_average: momentum of a moving average of the weights, in [0, 1); 0: none.
-        learning_rate: the largest of the schedule, above 0; None: not asked.
+        learning_rate: the largest of the schedule, from 0, with which nothing is learned; None: not asked.
 
     Raises:
         UserError: names the option, what it takes and what it got.
@@ -43,11 +43,11 @@ def check_training_options(
             found=repr(weight_average),
             remedy="an average over about n steps has 1 - 1/n",
         )
-    if learning_rate is not None and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
+    if learning_rate is not None and not (_is_number(learning_rate) and 0 <= learning_rate < math.inf):
         # YAML reads 1e-3 as text
         hint = "in YAML 1e-3 is text: write 0.001 or 1.0e-3" if isinstance(learning_rate, str) else None
         found = repr(learning_rate)
-        raise UserError("learning_rate", expected="a number above 0", found=found, remedy=hint)
+        raise UserError("learning_rate", expected="a number from 0", found=found, remedy=hint)
 
 
 def _is_number(value: object) -> bool:

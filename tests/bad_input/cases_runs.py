@@ -202,7 +202,7 @@ RUNS = [
         ("--epoch_length", "expected an integer", "found 'ten'"),
     ),
     _options_row(
-        "a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning_rate", "a number above 0", "-1")
+        "a negative learning rate", (SPLEEN,), options(learning_rate=-1), ("learning_rate", "a number from 0", "-1")
     ),
     _options_row(
         "a warm-up longer than the training",

@@ -104,7 +104,9 @@ def test_a_schedule_pickles_and_its_state_is_plain():
     assert [again(step) for step in range(9)] == [schedule.lr_lambdas[0](step) for step in range(9)]
 
 
-@pytest.mark.parametrize(("rate", "final", "expected"), [(0.0, 0.0, "above 0"), (1e-5, 1e-3, "at least the 0.001")])
+@pytest.mark.parametrize(
+    ("rate", "final", "expected"), [(0.0, 1e-3, "at least the 0.001"), (1e-5, 1e-3, "at least the 0.001")]
+)
 def test_a_rate_that_cannot_fall_to_its_last_is_named(rate, final, expected):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate)
     with pytest.raises(UserError, match=f"learning_rate: expected .*{expected}"):
@@ -119,3 +121,12 @@ def test_every_group_ends_at_the_same_rate():
         optimizer.step()
         schedule.step()
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.01])
+
+
+def test_a_rate_of_0_stays_0():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
+    schedule = cosine_schedule(optimizer, iterations=4, warmup=2)
+    for _ in range(5):
+        assert schedule.get_last_lr() == [0]
+        optimizer.step()
+        schedule.step()

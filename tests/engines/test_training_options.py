@@ -10,9 +10,9 @@ from monai_cl.engines import check_training_options
 from monai_cl.errors import UserError
 
 
-@pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf, True, [0.1]])
-def test_a_learning_rate_is_a_number_above_0(rate):
-    with pytest.raises(UserError, match="learning_rate: expected a number above 0, found"):
+@pytest.mark.parametrize("rate", [-1, -0.1, math.nan, math.inf, True, [0.1]])
+def test_a_learning_rate_is_a_number_from_0(rate):
+    with pytest.raises(UserError, match="learning_rate: expected a number from 0, found"):
         check_training_options(learning_rate=rate)
 
 
@@ -23,3 +23,4 @@ def test_what_yaml_reads_as_text_is_told():
 
 def test_usual_options_pass():
     check_training_options(learning_rate=1e-4, gradient_clip=1, weight_average=0.999)
+    check_training_options(learning_rate=0)
