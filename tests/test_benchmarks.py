@@ -211,3 +211,25 @@ def test_changes_of_settings_and_their_differences_are_paired(load, tmp_path):
         "two, 50 % over 0 %": (5, 1, 0),
         "that change, two over one, 50 %": (20, 2, 0),
     }
+
+
+def test_a_label_brought_to_a_spacing_and_back_loses_what_is_smaller_than_a_voxel(load, tmp_path, monkeypatch, capsys):
+    label = np.zeros((24, 24, 24), np.uint8)
+    label[4:20, 4:20, 4:20] = 1
+    label[1, 1, 1] = 2  # beside the middle of every voxel of 3 mm
+    affine = affine_of("RAS", (1.0,) * 3)
+    write_nifti(tmp_path / "label.nii.gz", label, affine)
+    write_nifti(tmp_path / "image.nii.gz", ct_array(label.shape), affine)
+    item = {"image": "image.nii.gz", "label": "label.nii.gz", "id": "a"}
+    names = {"0": "background", "1": "liver", "2": "dot"}
+    (tmp_path / "list.json").write_text(json.dumps({"name": "one", "labels": names, "training": [item]}))
+    found = {}
+    for spacing in ("1", "3"):
+        words = ["--data", str(tmp_path), "--data_list", str(tmp_path / "list.json"), "--spacing", spacing]
+        monkeypatch.setattr(sys, "argv", ["spacing_limit.py", *words])
+        load("spacing_limit").main()
+        found[spacing] = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert found["1"] == [["a", "liver", "4.1", "ml", "1.00"], ["a", "dot", "0.0", "ml", "1.00"]]
+    (_, _, _, _, liver), (*_, dot) = found["3"]
+    assert 0.8 < float(liver) < 1
+    assert dot == "0.00"

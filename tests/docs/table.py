@@ -146,6 +146,11 @@ RULES = (
         replace={r"^(.*python )(\S+) .*$": r"PYTHONPATH=$ROOT \1$ROOT/\2 --patients 66 --size 64 --batches 3"},
     ),
     Rule(
+        r"^python benchmarks/spacing_limit\.py",
+        "real data",
+        shown_by="tests/test_benchmarks.py::test_a_label_brought_to_a_spacing_and_back_loses_what_is_smaller_than_a_voxel",
+    ),
+    Rule(
         r"^python benchmarks/real_depth\.py",
         "real data",
         shown_by="tests/test_real_data.py::test_depth_is_predicted_for_unseen_patients",
