@@ -106,7 +106,7 @@ def require_ct(data_list: DataList, items: Sequence[Mapping[str, Any]]) -> None:
                 expected="CT alone, which is seen through a window in HU",
                 found=f"modality {modality} of {item['id']}",
                 remedy="correct it, or give a list without it; the bundle clustering_pretraining takes images of "
-                "any modality; its evaluate.yaml writes features.npz, which `python -m monai_cl probe` classifies",
+                "any modality, and cirrhosis_classification tells their classes",
             )
 
 

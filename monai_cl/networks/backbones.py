@@ -33,7 +33,7 @@ def slice_encoder(
         backbone: ``tinynet``, a name of `slice_resnet` such as ``resnet18``, or a 2D network that takes
             ``in_channels``.
         in_channels: 1, or 2k + 1 for k neighbours on either side.
-        width: factor on TinyNet's channels.
+        width: factor on the channels of TinyNet and of ResNets.
         head: sizes behind the representation F; None takes F/2, F/4: 128, 64 for TinyNet, 256, 128 for ResNet-18; ()
             leaves the head out.
         head_norm: batch norm in the head, see `projection_head`.
@@ -52,12 +52,12 @@ def slice_encoder(
     residual = isinstance(backbone, str) and backbone in RESNETS
     if weights is not None and not residual:
         raise ValueError(f"weights are of ImageNet's ResNet-18 and its relatives and need resnet18, got {backbone!r}")
-    if width != 1 and backbone != "tinynet":
-        raise ValueError(f"width is an option of tinynet, got {width} with the backbone {backbone!r}")
+    if width != 1 and isinstance(backbone, nn.Module):
+        raise ValueError(f"width is an option of tinynet and ResNets, got {width} with {type(backbone).__name__}")
     if backbone == "tinynet":
         network: nn.Module = TinyNet(in_channels=in_channels, width=width)
     elif isinstance(backbone, str) and residual:
-        network = slice_resnet(backbone, in_channels=in_channels, weights=weights)
+        network = slice_resnet(backbone, in_channels=in_channels, width=width, weights=weights)
     elif isinstance(backbone, nn.Module):
         network = backbone
     else:

@@ -22,17 +22,19 @@ _COUNTER = "num_batches_tracked"  # absent from files written before 2018; a bat
 
 
 # name: as a message has it, block, blocks, factor on every width, the first convolution's included (as SwAV's; the
-# `wide_resnet50_2` of torchvision is another network), size of the representation
+# `wide_resnet50_2` of torchvision is another network)
 RESNETS = {
-    "resnet18": ("ResNet-18", "basic", (2, 2, 2, 2), 1, 512),
-    "resnet50": ("ResNet-50", "bottleneck", (3, 4, 6, 3), 1, 2048),
-    "resnet50w2": ("ResNet-50w2", "bottleneck", (3, 4, 6, 3), 2, 4096),
-    "resnet50w4": ("ResNet-50w4", "bottleneck", (3, 4, 6, 3), 4, 8192),
-    "resnet152": ("ResNet-152", "bottleneck", (3, 8, 36, 3), 1, 2048),
+    "resnet18": ("ResNet-18", "basic", (2, 2, 2, 2), 1),
+    "resnet50": ("ResNet-50", "bottleneck", (3, 4, 6, 3), 1),
+    "resnet50w2": ("ResNet-50w2", "bottleneck", (3, 4, 6, 3), 2),
+    "resnet50w4": ("ResNet-50w4", "bottleneck", (3, 4, 6, 3), 4),
+    "resnet152": ("ResNet-152", "bottleneck", (3, 8, 36, 3), 1),
 }
 
 
-def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None = None) -> nn.Module:
+def slice_resnet(
+    name: str, *, in_channels: int = 1, width: float = 1.0, weights: str | Path | None = None
+) -> nn.Module:
     """A standard ResNet in 2D without its classifier: images (B, C, H, W) → representations (B, F).
 
     MONAI's differ from them by default in two places, both changed back here: their first convolution has stride 1,
@@ -42,10 +44,11 @@ def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None 
         name: ``resnet18`` (F = 512), ``resnet50`` and ``resnet152`` (2048), ``resnet50w2`` (4096), ``resnet50w4``
             (8192).
         in_channels: 1, or 2k + 1 for a slice with k neighbours on either side.
+        width: factor on all channels, and on F: half of them take a quarter of the time.
         weights: a file of ImageNet weights, see `load_imagenet`; None for the random initialisation of He.
 
     Raises:
-        ValueError: another name, an even ``in_channels``.
+        ValueError: another name, an even ``in_channels``, a width that leaves less than a channel.
         UserError: a file that does not hold this ResNet.
 
     Source: He et al., "Deep residual learning for image recognition", CVPR 2016; the wider ones: Caron et al. (SwAV),
@@ -53,7 +56,9 @@ def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None 
     """
     if name not in RESNETS:
         raise ValueError(f"name must be one of {', '.join(RESNETS)}, got {name!r}")
-    title, block, layers, wider, features = RESNETS[name]
+    title, block, layers, wider = RESNETS[name]
+    if not get_inplanes()[0] * width >= 1:
+        raise ValueError(f"width must leave a channel of {get_inplanes()[0]} at least, got {width}")
     network = ResNet(
         block,
         list(layers),
@@ -63,11 +68,12 @@ def slice_resnet(name: str, *, in_channels: int = 1, weights: str | Path | None 
         conv1_t_stride=2,
         bias_downsample=False,
         feed_forward=False,
-        widen_factor=wider,
+        widen_factor=wider * width,
     )
     # nn.Module declares only tensors and modules as attributes
-    network.representation_size = features  # type: ignore[assignment]
-    network.title = title  # type: ignore[assignment]
+    # not features * width: each width is rounded down on its own
+    network.representation_size = int(get_inplanes()[3] * wider * width) * network.layer4[-1].expansion  # type: ignore
+    network.title = title if width == 1 else f"{title} of {width:g} of its width"  # type: ignore[assignment]
     if weights is not None:
         load_imagenet(network, weights)
     return network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 
 from monai_cl.data.records.previewed import STACK, Preview
 from monai_cl.engines.preview.batches import Batch, config_of, first_batches, read_config
-from monai_cl.engines.preview.preview import preview_run
+from monai_cl.engines.preview.preview import _warnings, preview_run
 from monai_cl.errors import UserError
 from monai_cl.report.preview.faults import preview_faults
 from monai_cl.report.preview.page import render_preview
@@ -241,3 +242,11 @@ def test_a_config_of_something_else_and_no_samples_are_refused(tmp_path):
         preview_run(str(tmp_path / "train.yaml"))
     with pytest.raises(UserError, match="--samples: expected 1 or more, found 0"):
         preview_run(META, samples=0)
+
+
+def test_a_warning_that_both_parts_of_a_list_give_is_noted_once():
+    logger = logging.getLogger("monai_cl.engines.anywhere")
+    with _warnings() as notes:
+        for text in ("first", "second", "first"):
+            logger.warning("%s", text)
+    assert notes == ["first", "second"]

@@ -9,6 +9,7 @@ from torch import nn
 
 from monai_cl.networks import (
     SliceEncoder,
+    UNetEncoder,
     projection_head,
     representation_size,
     slice_encoder,
@@ -139,8 +140,10 @@ def test_wrong_options_are_named():
         ValueError, match=r"backbone must be one of tinynet, resnet18, .*resnet152 or a 2D network, got 'vgg'"
     ):
         slice_encoder("vgg")
-    with pytest.raises(ValueError, match=r"width is an option of tinynet, got 0.5 with the backbone 'resnet18'"):
-        slice_encoder("resnet18", width=0.5)
+    with pytest.raises(ValueError, match=r"width is an option of tinynet and ResNets, got 0.5 with UNetEncoder"):
+        slice_encoder(UNetEncoder(), width=0.5)
+    with pytest.raises(ValueError, match=r"width must leave a channel of 64 at least, got 0.01"):
+        slice_encoder("resnet18", width=0.01)
     with pytest.raises(ValueError, match="std must be > 0, got 0"):
         slice_encoder("tinynet", std=0)
     with pytest.raises(ValueError, match=r"sizes must be at least two numbers >= 1, got \[5\]"):

@@ -72,6 +72,22 @@ def file(tmp_path):
     return tmp_path / "resnet18.pth"
 
 
+@pytest.mark.parametrize(
+    ("name", "width", "features"), [("resnet18", 0.5, 256), ("resnet18", 0.3, 153), ("resnet50", 0.25, 512)]
+)
+def test_a_narrow_one_has_narrow_layers_throughout(name, width, features):
+    full, narrow = (slice_resnet(name, width=factor) for factor in (1.0, width))
+    assert narrow.representation_size == features
+    assert narrow.eval()(torch.zeros(2, 1, 64, 64)).shape == (2, features)
+    convolutions = [
+        (a.weight.shape[0], b.weight.shape[0])
+        for a, b in zip(full.modules(), narrow.modules())
+        if isinstance(a, torch.nn.Conv2d)
+    ]
+    assert convolutions
+    assert all(own == int(whole * width) for whole, own in convolutions if whole <= 512)
+
+
 def test_names_shapes_and_size_are_the_standard_networks():
     own = {name: tuple(tensor.shape) for name, tensor in slice_resnet("resnet18", in_channels=3).state_dict().items()}
     assert own == {name: shape for name, shape in standard_names().items() if not name.startswith("fc.")}

@@ -57,7 +57,7 @@ class ScanIntensityd(MapTransform):
         for key in self.key_iterator(item):
             image: MetaTensor = item[key]
             file = str(image.meta.get("filename_or_obj", key))
-            intensity = item.get("intensity") or (HOUNSFIELD if self.known is None else self._intensity(file))
+            intensity = item.get("intensity") or self._known(file)
             if intensity == HOUNSFIELD:
                 CheckHounsfieldd([key])(item)
                 continue
@@ -67,19 +67,34 @@ class ScanIntensityd(MapTransform):
             image.meta["window"] = [float(limit) for limit in limits]
         return item
 
-    def _intensity(self, file: str) -> str:
-        """``hounsfield`` or the scale of the scan's modality."""
-        known, header = self.known or {}, header_modality(file)
-        refuse(modality_fault(self.modality, header) if self.modality else None, file)
-        own = modality_name(self.modality or header or (next(iter(known)) if len(known) == 1 else ""))
-        if own in known:
-            return known[own]
-        remedy = f"name it: --modality {' or --modality '.join(known)}"
-        if own:
-            remedy = f'train on scans of {own} too: a data list with "modality": "{own}"'
-        raise UserError(
-            file,
-            expected=f"a scan of {' or '.join(known)}, which the network was trained on",
-            found=f"modality {own}" if own else "a file that does not state its modality",
-            remedy=remedy,
-        )
+    def _known(self, file: str) -> str:
+        if self.known is None:
+            return HOUNSFIELD
+        return self.known[known_modality(file, known=self.known, stated=self.modality)]
+
+
+def known_modality(file: str, *, known: Mapping[str, str], stated: str | None = None) -> str:
+    """The modality of a scan among those that a network was trained on.
+
+    Args:
+        file: the scan; a DICOM header says what it is.
+        known: modality -> scale, see `scales_of`.
+        stated: by the user; None: nothing is.
+
+    Raises:
+        UserError: a modality that the network does not know, that the DICOM header contradicts, or that nothing states.
+    """
+    header = header_modality(file)
+    refuse(modality_fault(stated, header) if stated else None, file)
+    own = modality_name(stated or header or (next(iter(known)) if len(known) == 1 else ""))
+    if own in known:
+        return own
+    remedy = f"name it: --modality {' or --modality '.join(known)}"
+    if own:
+        remedy = f'train on scans of {own} too: a data list with "modality": "{own}"'
+    raise UserError(
+        file,
+        expected=f"a scan of {' or '.join(known)}, which the network was trained on",
+        found=f"modality {own}" if own else "a file that does not state its modality",
+        remedy=remedy,
+    )

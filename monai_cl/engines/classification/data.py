@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from monai_cl.data import CTSlices, DataList, HeadBoxes
 from monai_cl.engines.prepared_lists import fold_of
 from monai_cl.engines.probe.folds import PatientFolds, read_folds, stratified_folds
 from monai_cl.engines.probe.metrics import check_binary
+from monai_cl.engines.slices.data import list_slices
 from monai_cl.errors import UserError
 
 
@@ -62,16 +64,17 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
     Args:
         slices: of every scan of the list.
         data_list: for its own folds and for messages.
-        fold: number of the fold; None: no folds are made, and every patient with a class is in the test part.
+        fold: number of the fold; None: no folds are made, and every patient with a class is in either part.
         training: which part.
         **options: which folds, see `patient_folds`: ``folds``, ``count``, ``seed``.
 
     Raises:
-        UserError: no such fold, or no fold for a training part: no patient would be left to evaluate it on.
+        UserError: no such fold, or no fold for a training part of a list without validation items: no patient would be
+            left to evaluate it on.
     """
     fold = fold_of(fold)
     if fold is None and training:
-        raise UserError("fold", expected="the number of the fold to leave out", found="none", remedy="pass --fold 0")
+        require_validation(data_list)
     if fold is None:
         labels = classified_patients(slices, source=data_list.path)
         chosen = [volume for volume in slices.volumes if volume.patient in labels]
@@ -82,6 +85,43 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
         known = [volume for volume in slices.volumes if volume.patient in folds.fold]
         chosen = [volume for volume in known if (folds.fold[volume.patient] != fold) == training]
     return slices.of(chosen)
+
+
+def require_validation(data_list: DataList) -> None:
+    """Refuse a list whose items under ``validation`` are to validate, and that has none.
+
+    Raises:
+        UserError: names the list.
+    """
+    if not data_list.items("validation"):
+        raise UserError(
+            data_list.path,
+            expected='items under "validation"',
+            found="none",
+            remedy="add them, or pass --fold 0 to leave out a fifth of the training patients",
+        )
+
+
+def validation_slices(
+    slices: CTSlices, data_list: DataList, *, fold: int | None, slice_options: Mapping[str, Any], **options: Any
+) -> CTSlices:
+    """The slices that validate a fine-tuning: of the fold that is left out, or of the list's own validation items.
+
+    Args:
+        slices: of the training items.
+        data_list: of both.
+        fold: number of the fold; None: the ``validation`` items of the list validate.
+        slice_options: of `monai_cl.engines.list_slices`, for these items.
+        **options: see `patient_folds`.
+
+    Raises:
+        UserError: see `fold_slices` and `list_slices`; no fold, and no validation items in the list.
+    """
+    if fold_of(fold) is not None:
+        return fold_slices(slices, data_list, fold=fold, training=False, **options)
+    require_validation(data_list)
+    own = list_slices(data_list, split="validation", **{"labelled": True, **slice_options})
+    return fold_slices(own, data_list, fold=None, training=False)
 
 
 def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> PatientFolds:

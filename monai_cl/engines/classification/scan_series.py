@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_cl.data import CTSlices
+from monai_cl.data.io.modality import scales_of
+from monai_cl.data.io.scan_intensity import known_modality
 from monai_cl.data.store.conversion import item_intensity
 from monai_cl.engines.classification.loaded_volume import loaded_slices
 
@@ -69,15 +71,29 @@ class LoadSlices(Transform):
         **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``; and
             ``intensity``: ``hounsfield``, of scans that are no CT ``percentiles``, or ``by_modality``: of CT HU, of
             others and of PNG and JPEG percentiles, as `modality_slices` takes them.
-        modality: of the scans; None: nothing says one. A DICOM header that states another is refused.
+        modality: of the scans; None, or ``known`` again: nothing says one. A DICOM header that states another is
+            refused.
+        known: what the network was trained on, as its file of weights says, see `scales_of`; then the modality of each
+            scan is chosen by `known_modality`. None: any.
     """
 
-    def __init__(self, *, fraction: float = 0.7, modality: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        fraction: float = 0.7,
+        modality: str | Mapping[str, str] | None = None,
+        known: str | Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.fraction, self.options = fraction, options
-        self.more = {} if modality is None else {"modality": modality}
+        self.modality = None if modality is None or modality == known else str(modality)
+        self.known = None if known is None else scales_of(known)
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        own = {**item, **self.more}
+        modality = self.modality
+        if self.known is not None:
+            modality = known_modality(str(item["image"]), known=self.known, stated=modality)
+        own = {**item, **({} if modality is None else {"modality": modality})}
         scale = {"intensity": item_intensity(own)} if self.options.get("intensity") == "by_modality" else {}
         slices = loaded_slices(own, fraction=self.fraction, **self.options | scale)
         entry = slices.store.entry()

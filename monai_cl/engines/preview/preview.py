@@ -155,10 +155,15 @@ def _bytes(value: Any) -> int:
 
 @contextlib.contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What the project warns of meanwhile, as texts."""
+    """What the project warns of meanwhile, each text once: training and validation read the same list."""
     notes: list[str] = []
+
+    def note(record: logging.LogRecord) -> None:
+        if (text := record.getMessage()) not in notes:
+            notes.append(text)
+
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = note  # type: ignore[method-assign]
     logger = logging.getLogger("monai_cl")
     logger.addHandler(handler)
     try:

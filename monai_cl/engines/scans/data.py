@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 
 from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
-from monai_cl.engines.classification.data import classified_patients, fold_slices
+from monai_cl.engines.classification.data import classified_patients, fold_slices, require_validation
 from monai_cl.engines.prepared_lists import (
     describe,
     describe_patients,
@@ -95,13 +95,8 @@ def scan_part(
     if fold is not None:
         boxes = list_boxes(data_list, split=split, **options)
         return fold_slices(boxes, data_list, fold=fold, training=training, count=fold_count, seed=fold_seed)
-    if not training and not data_list.items("validation"):
-        raise UserError(
-            data_list.path,
-            expected='items under "validation"',
-            found="none",
-            remedy="add them, or pass --fold 0 to leave out a fifth of the training patients",
-        )
+    if not training:
+        require_validation(data_list)
     boxes = list_boxes(data_list, split=split, **options)
     return boxes if training else with_class(boxes, data_list)
 

@@ -75,9 +75,8 @@ class ScanRobustness:
         if not self.cases:
             return None
         network = unwrap_ddp(self.network)
-        found = variant_predictions(
-            network, self.boxes, cases=self.cases, variants=self.variants, seed=self.seed, device=self.device
-        )
+        options = {"cases": self.cases, "variants": self.variants, "seed": self.seed, "device": self.device}
+        found = variant_predictions(network, self.boxes, progress=True, **options)
         scores = {
             family: self.score(found["labels"], found["probability"], found["varied"][family]) for family in FAMILIES
         }

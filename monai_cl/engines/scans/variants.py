@@ -28,6 +28,7 @@ def variant_predictions(
     seed: int = 0,
     device: torch.device | str = "cpu",
     batch_size: int = 10,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Probability of class 1 of scans as they are and of variants of each.
 
@@ -39,6 +40,7 @@ def variant_predictions(
         seed: of the choice and of the variants, which depend on seed, the place among the chosen and number.
         device: where the network runs.
         batch_size: volumes of one forward pass.
+        progress: show a bar of the scans.
 
     Returns:
         ``ids`` and ``labels`` of the scans, ``probability`` (n,), and under ``varied`` family -> (n, v).
@@ -46,6 +48,8 @@ def variant_predictions(
     Raises:
         UserError: a class without scans.
     """
+    from tqdm import tqdm
+
     chosen = []
     for label in (0, 1):
         own = [number for number, volume in enumerate(boxes.volumes) if volume.target == label]
@@ -60,7 +64,8 @@ def variant_predictions(
     probability: list[np.ndarray] = []
     varied: dict[str, list[np.ndarray]] = {family: [] for family in FAMILIES}
     with evaluation_mode(network):
-        for place, number in enumerate(chosen):
+        bar = tqdm(chosen, desc="Robustness", unit="scan", disable=not progress, leave=False)
+        for place, number in enumerate(bar):
             image = boxes[number]["image"]
             probability.append(predict([image])[0])
             for family in FAMILIES:

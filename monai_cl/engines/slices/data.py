@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
-from monai_cl.data.datalist.items import holds_hounsfield
+from monai_cl.data.datalist.items import holds_hounsfield, item_modality
+from monai_cl.data.io.modality import CT, modality_name
 from monai_cl.data.slices.ct_slices import WINDOW
+from monai_cl.data.store.conversion import common_intensity, item_intensity
 from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_ct, require_two_sides
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
@@ -68,6 +70,7 @@ def list_slices(
     labelled: bool = False,
     items: Sequence[Mapping[str, Any]] | None = None,
     window: Sequence[float] | None = WINDOW,
+    by_modality: bool = False,
     **options: Any,
 ) -> CTSlices:
     """The kept slices of every scan of a list, prepared into the store on first use.
@@ -83,11 +86,14 @@ def list_slices(
         items: those of the list that are used, in place of ``split``.
         window: (lower, upper) HU. None: [-100, 400] HU for CT; scans of another modality are scaled by their
             percentiles, see `Preparation`.
+        by_modality: CT is seen through the window, and scans of another modality, PNG and JPEG from the 1st to the 99th
+            percentile, so that one list may hold both.
         options: of `CTSlices`: ``size``, ``pixel_size``, ``neighbours``.
 
     Raises:
-        UserError: another modality than CT, where there is a window; CT and another in one list; no item, an item that
-            cannot be prepared, a mask without the organ, a patient with two targets.
+        UserError: another modality than CT, where there is a window and not ``by_modality``; CT and another in one list
+            where there is none; no item, an item that cannot be prepared, a mask without the organ, a patient with two
+            targets.
     """
     items = data_list.items(split) if items is None else list(items)
     targets, field = patient_targets(items), data_list.grade.field
@@ -102,12 +108,16 @@ def list_slices(
     if not items:
         kind = f"item with a {field}" if labelled else "item"
         raise UserError(data_list.path, expected=f"at least one {kind} under {split!r}", found="none")
-    if window is not None:
+    if by_modality:
+        intensity = common_intensity(items)
+    elif window is not None:
         require_ct(data_list, items)
-    intensity = "hounsfield" if window is not None else slice_intensity(data_list)
+        intensity = "hounsfield"
+    else:
+        intensity = slice_intensity(data_list)
     done = prepare_all(items, store, replace(SLICES, intensity=intensity), workers=prepare_workers)
     ids = organ_ids(data_list, organ) if organ else {}
-    if organ and not ids:
+    if organ and not ids and any(map(holds_hounsfield, items)):
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
     volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
     return CTSlices(done.store, volumes, window=slice_window(window, intensity), **options)
@@ -131,6 +141,22 @@ def slice_intensity(data_list: DataList) -> str:
             remedy="use a list for each",
         )
     return "percentiles" if False in kinds else "hounsfield"
+
+
+def slice_modality(data_list: DataList, *, used: Collection[str] | None = None) -> str | dict[str, str]:
+    """``modality`` of the record of a file of weights, for slices and images that are scaled by their modality.
+
+    Args:
+        data_list: of `monai_cl.engines.read_list`.
+        used: words of the list that count; None: all.
+
+    Returns:
+        ``"CT"`` where there is nothing else, otherwise modality -> ``hounsfield`` or ``percentiles``.
+    """
+    entries = (item for dataset in data_list.datasets for _, _, item in dataset.entries())
+    items = [item for item in entries if used is None or item_modality(item) in used]
+    found = {modality_name(item_modality(item)): item_intensity(item) for item in items}
+    return CT if set(found) <= {CT} else dict(sorted(found.items()))
 
 
 def slice_window(window: Sequence[float] | None, intensity: str = "hounsfield") -> tuple[float, float]:

@@ -46,3 +46,9 @@ def test_as_many_scans_of_either_class_are_varied_and_the_draws_are_repeatable()
 def test_both_classes_are_needed():
     with pytest.raises(UserError, match="expected scans of class 0 and 1, found none of class 1"):
         variant_predictions(scan_classifier(), Boxes([0, 0]), cases=2, variants=1)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_counts_the_scans(capfd, progress):
+    variant_predictions(scan_classifier(), Boxes([0, 1, 0, 1]), cases=4, variants=1, progress=progress)
+    assert ("Robustness" in capfd.readouterr().err) == progress

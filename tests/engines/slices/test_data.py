@@ -179,7 +179,7 @@ def test_a_fold_parts_the_patients_and_leaves_out_unknown_ones(slices, data_list
 
 
 def test_a_training_needs_a_fold_that_exists(slices, data_list):
-    with pytest.raises(UserError, match="expected the number of the fold to leave out"):
+    with pytest.raises(UserError, match='expected items under "validation", found none; add them, or pass --fold 0'):
         fold_slices(slices, data_list, fold=None, training=True)
     with pytest.raises(UserError, match=r"fold must be in 0 … 2, got 3"):
         fold_slices(slices, data_list, fold=3, training=True, count=3)
