@@ -33,7 +33,8 @@ def command_of(cell: Cell, study: StudyDefinition, expansion: Expansion, folder:
         files = [(configs / f"{name}.yaml").as_posix() for name in cell.configs]
         named = files[0] if len(files) == 1 else repr(files)
         options = {"output_dir": values["output"], **options}
-        words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", named]
+        run = ["--run_id", cell.run_id] if cell.run_id else []
+        words = [sys.executable, "-m", "monai.bundle", "run", *run, "--config_file", named]
     elif cell.kind == "command":
         words = [sys.executable, "-m", "monai_cl", *words]
     elif words[0] == "python":

@@ -21,6 +21,7 @@ class Step:
         kind: what it runs: a ``bundle`` (name or folder), a ``command`` of ``python -m monai_cl``, or any ``program``.
         words: the bundle, or the words of the command.
         configs: of a bundle, merged in this order.
+        run_id: the entry of these that is run, such as ``finetune``; None: ``run``.
         options: what the cell computes, ``--key value``; part of its identity.
         machine: further options that change no number (workers, store, device); not part of its identity.
     """
@@ -28,6 +29,7 @@ class Step:
     kind: str
     words: tuple[Any, ...]
     configs: tuple[str, ...] = ("train",)
+    run_id: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
 
@@ -162,15 +164,18 @@ def _step(path: Path, name: str, content: Any) -> Step:
         raise UserError(path, expected="steps named by letters, digits and _", found=name, remedy="rename it")
     if not isinstance(content, dict):
         raise UserError(path, expected=f"{where} as an object of keys", found=f"{content!r}")
-    known(path, where, content, (*KINDS, "configs", "options", "machine"))
+    known(path, where, content, (*KINDS, "configs", "run_id", "options", "machine"))
     kinds = [kind for kind in KINDS if kind in content]
     if len(kinds) != 1:
         raise UserError(path, expected=f"one of {', '.join(KINDS)} in {where}", found=", ".join(kinds) or "none")
-    words = content[kinds[0]]
+    words, run_id = content[kinds[0]], content.get("run_id")
+    if run_id is not None and (kinds[0] != "bundle" or not isinstance(run_id, str)):
+        raise UserError(path, expected=f"run_id of a bundle, as in {where}: run_id: finetune", found=f"{run_id!r}")
     return Step(
         kind=kinds[0],
         words=tuple(words) if isinstance(words, list) else (words,),
         configs=tuple(sequence(path, f"{where}: configs", content.get("configs", ["train"]))),
+        run_id=run_id,
         options=mapping(path, "options", content),
         machine=mapping(path, "machine", content),
     )

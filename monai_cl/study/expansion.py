@@ -34,8 +34,8 @@ class Cell:
     Attributes:
         step: name of the step.
         identity: 16 hexadecimal digits of what it computes.
-        kind, words, configs, options, machine: of the step, with every name in braces replaced but for ``{output}``,
-            ``{study}`` and those of other cells and inputs, which depend on where the study lies.
+        kind, words, configs, run_id, options, machine: of the step, with every name in braces replaced but for
+            ``{output}``, ``{study}`` and those of other cells and inputs, which depend on where the study lies.
         needs: step -> identity of the cells whose output it reads.
         content: what the identity is the digest of.
     """
@@ -45,6 +45,7 @@ class Cell:
     kind: str
     words: tuple[Any, ...]
     configs: tuple[str, ...]
+    run_id: str | None
     options: Mapping[str, Any]
     machine: Mapping[str, Any]
     needs: Mapping[str, str]
@@ -94,10 +95,10 @@ def expand(study: StudyDefinition, *, memory: Path | None = None) -> Expansion:
 
     def config_of(step: Step, options: Mapping[str, Any]) -> str:
         named = tuple(sorted(value for value in options.values() if isinstance(value, str)))
-        key = (step.words[0], step.configs, named)
+        key = (step.words[0], step.configs, step.run_id, named)
         if key not in configs:
             folder = find_bundle(str(step.words[0]), beside=beside)
-            configs[key] = config_digest(folder, step.configs, options)
+            configs[key] = config_digest(folder, step.configs, options, run_id=step.run_id)
         return configs[key]
 
     cells: dict[str, Cell] = {}
@@ -164,14 +165,16 @@ def _cell(
             remedy=f"in braces go {', '.join(values)}, or a step",
         )
     words, options, machine = fill(step.words, values), fill(options, values), fill(step.machine, values)
+    run = [step.run_id] if step.run_id else []
     content = {
         "step": name,
         "kind": step.kind,
         "words": words,
         "options": options,
-        "config": [list(step.configs), config_of(step, options)] if step.kind == "bundle" else None,
+        "config": [list(step.configs), config_of(step, options), *run] if step.kind == "bundle" else None,
         "needs": needs,
         "inputs": {key: inputs[key] for key in inputs if key in names_in([words, options])},
     }
-    cell = Cell(name, digest(content), step.kind, tuple(words), step.configs, options, machine, needs, content)
+    own = (step.configs, step.run_id, options, machine)
+    cell = Cell(name, digest(content), step.kind, tuple(words), *own, needs, content)
     return cells.setdefault(cell.identity, cell)

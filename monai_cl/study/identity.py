@@ -38,7 +38,9 @@ def find_bundle(name: str, *, beside: Path) -> Path:
     return folder.resolve() if (folder / "configs").is_dir() else bundle_folder(name)
 
 
-def config_digest(folder: Path, configs: tuple[str, ...], options: Mapping[str, Any]) -> str:
+def config_digest(
+    folder: Path, configs: tuple[str, ...], options: Mapping[str, Any], *, run_id: str | None = None
+) -> str:
     """Digest of a bundle's config files as they are merged; comments and layout do not matter.
 
     Files in folders beside them (a method) count where a value of the config or an option names them, and so do the
@@ -48,9 +50,10 @@ def config_digest(folder: Path, configs: tuple[str, ...], options: Mapping[str, 
         folder: of the bundle.
         configs: names of files in ``configs``, without ending.
         options: what the study replaces.
+        run_id: the entry that is run; None: ``run``.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or no such entry in them.
     """
     merged: dict[str, Any] = {}
     contents = []
@@ -60,6 +63,8 @@ def config_digest(folder: Path, configs: tuple[str, ...], options: Mapping[str, 
             raise UserError(file, found="no such config")
         contents.append(_yaml(file))
         merged |= contents[-1]
+    if run_id is not None and run_id not in merged:
+        raise UserError(folder / "configs" / f"{configs[0]}.yaml", found=f"no key {run_id!r}, as run_id says")
     preset = _preset_values(merged, options)
     named = {value for value in {**merged, **options}.values() if isinstance(value, str)}
     parts = [file for file in sorted((folder / "configs").glob("*/*.yaml")) if file.stem in named]

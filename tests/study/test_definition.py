@@ -21,6 +21,8 @@ from tests.study.studies import TINY, written
         ({"measure": {"step": "last", "metrics": "dice"}}, "did you mean 'metric'"),
         ({"steps": {"last": {"bundle": "a", "program": "b"}}}, "one of bundle, command, program in step 'last'"),
         ({"steps": {"seed": {"program": "b"}}}, "found seed; rename it"),
+        ({"steps": {"last": {"program": "b", "run_id": "c"}}}, "run_id of a bundle, as in step 'last'"),
+        ({"steps": {"last": {"bundle": "b", "run_id": 1}}}, "run_id: finetune, found 1"),
         ({"table": {"controls": ["scrach"]}}, "no arm 'scrach'; did you mean 'scratch'"),
         ({"table": {"columns": {"x": {"settings": ["y"]}}}}, "no setting 'y'"),
         ({"published": {"values": {"scratch": {"x": 1}}}}, "no column 'x'"),

@@ -9,6 +9,7 @@ from monai_cl.errors import UserError
 from monai_cl.losses.mixcl import presets
 from monai_cl.shipped import bundle_folder
 from monai_cl.study import Point, expand, load_study
+from monai_cl.study.commands import command_of
 from monai_cl.study.identity import ABSENT, config_digest, digest, input_digest
 from monai_cl.study.placeholders import fill, names_in
 from tests.study.studies import TINY, opened, written
@@ -109,12 +110,26 @@ def test_a_bundle_s_config_counts_by_value_with_the_parts_that_an_option_names(t
     assert found() != first
 
 
+def test_what_of_a_bundle_is_run_is_part_of_the_command_and_of_the_identity(tmp_path):
+    commands, identities = [], []
+    for run in ({}, {"run_id": "finetune"}):
+        steps = {"last": {"bundle": "cirrhosis_classification", **run}}
+        study, expansion, folder = opened(tmp_path / str(len(run)), steps=steps, arms={"a": {}}, seeds=[0], folds=[0])
+        (cell,) = expansion.cells.values()
+        identities.append(cell.identity)
+        commands.append(command_of(cell, study, expansion, folder))
+    assert identities[0] != identities[1]
+    assert "--run_id" not in commands[0]
+    assert commands[1][commands[1].index("--run_id") + 1] == "finetune"
+
+
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
         ({"last": {"program": ["a", "{laast}"]}}, r"\{laast\} in step 'last' stands for nothing"),
         ({"first": {"program": ["a", "{last}"]}, "last": {"program": ["a", "{first}"]}}, "last -> first -> last"),
         ({"last": {"bundle": "no_such_bundle"}}, "no such bundle"),
+        ({"last": {"bundle": "cirrhosis_classification", "run_id": "tune"}}, "no key 'tune', as run_id says"),
     ],
 )
 def test_a_study_that_cannot_be_expanded_says_why(tmp_path, steps, message):

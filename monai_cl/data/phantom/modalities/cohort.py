@@ -1,4 +1,4 @@
-"""Write the synthetic cohort of sections: PNG images of four modalities, a list without labels and one with."""
+"""Write the synthetic cohort of sections: PNG images of four modalities, lists without labels and with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from monai_cl.data.phantom.cohort_folder import cohort_folder, require_whole_num
 from monai_cl.jobs import for_each
 
 _FOLDER = "synthetic_modalities"
-_LISTS = {"unlabelled": "unlabelled.json", "nodules": "nodules.json"}
+_LISTS = {"unlabelled": "unlabelled.json", "labelled": "labelled.json", "nodules": "nodules.json"}
+_PARTS = {"unlabelled": ("unlabelled",), "labelled": ("unlabelled",), "nodules": ("training", "validation", "test")}
 # of the first patient of a split: its patients do not depend on the number of the others
 _FIRST = {"unlabelled": 0, "training": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
 _LEAST = {"unlabelled": 1, "training": 1, "validation": 0, "test": 0, "seed": 0, "workers": 1}
@@ -41,7 +42,8 @@ def write_modalities_cohort(
 
     Args:
         output: folder to create; it appears complete or not at all.
-        unlabelled: images of each modality without labels. Image i is the same however many are asked for.
+        unlabelled: images of each modality to pre-train on, without labels in one list and with them in another.
+            Image i is the same however many are asked for.
         training: images of each modality to learn from, with the target 1 (with a nodule) or 0.
         validation: further ones, of that split.
         test: further ones, of that split.
@@ -51,7 +53,8 @@ def write_modalities_cohort(
         progress: show a progress bar.
 
     Returns:
-        "unlabelled" and "nodules" -> their lists, each with a data set for every modality.
+        "unlabelled", "labelled" (the same images with their class) and "nodules" (others, in three parts) -> their
+        lists, each with a data set for every modality.
 
     Raises:
         UserError: the folder is not empty (without ``overwrite``) or an option is out of range.
@@ -74,14 +77,19 @@ def write_modalities_cohort(
         items: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for (_, modality, split, *_), item in zip(jobs, for_each(_write_image, jobs, workers=workers, **bar)):
             items.setdefault((modality, split), []).append(item)
-        for name, splits in (("unlabelled", ("unlabelled",)), ("nodules", ("training", "validation", "test"))):
+        for name, splits in _PARTS.items():
             document = _document(name, {m: {s: items.get((m, s), []) for s in splits} for m in MODALITIES}, seed)
             (building / _LISTS[name]).write_text(format_json(document), encoding="utf-8")
     return {name: output / file for name, file in _LISTS.items()}
 
 
 def _document(name: str, parts: dict[str, dict[str, list[dict[str, Any]]]], seed: int) -> dict[str, Any]:
-    labels = {} if name == "unlabelled" else {"targets": {"0": "no nodule", "1": "nodule"}}
+    bare = name == "unlabelled"
+    labels = {} if bare else {"targets": {"0": "no nodule", "1": "nodule"}}
+
+    def kept(item: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in item.items() if not (bare and key == "target")}
+
     return {
         "name": f"{_FOLDER}_{name}",
         "description": f"Synthetic. Sections in four modalities; the target is {_TASK}.",
@@ -96,7 +104,7 @@ def _document(name: str, parts: dict[str, dict[str, list[dict[str, Any]]]], seed
                 **labels,
                 "root": _FOLDER,
                 **{
-                    "training" if split == "unlabelled" else split: own
+                    "training" if split == "unlabelled" else split: list(map(kept, own))
                     for split, own in splits.items()
                     if own or split in ("unlabelled", "training")
                 },
@@ -115,5 +123,4 @@ def _write_image(root: Path, modality: str, split: str, number: int, seed: int) 
     note.add_text("Description", f"synthetic, monai_cl phantom modalities seed {seed}")
     image = f"{modality.lower()}/{name}.png"
     Image.fromarray(case.image).save(root / image, pnginfo=note)
-    labels = {} if split == "unlabelled" else {"target": case.target}
-    return {"image": image, "patient": name, **labels, "meta": {"synthetic": True}}
+    return {"image": image, "patient": name, "target": case.target, "meta": {"synthetic": True}}

@@ -21,7 +21,7 @@ def cohort(tmp_path_factory):
     return write_modalities_cohort(tmp_path_factory.mktemp("sections") / "cohort", **COUNTS, progress=False)
 
 
-def test_both_lists_are_valid_and_share_no_patient(cohort):
+def test_the_lists_are_valid_and_share_no_patient_but_for_those_whose_classes_one_of_them_tells(cohort):
     lists = {name: load_data_list(path) for name, path in cohort.items()}
     assert [str(problem) for path in cohort.values() for problem in validate_data_list(path)] == []
     nodules = lists["nodules"]
@@ -29,9 +29,15 @@ def test_both_lists_are_valid_and_share_no_patient(cohort):
     assert [len(nodules.items(split)) for split in ("training", "validation", "test")] == [8, 4, 4]
     assert {item["target"] for item in nodules.items()} <= {0, 1}
     assert not any("target" in item for item in lists["unlabelled"].items())
+    known, bare = ({item["patient"]: item for item in lists[name].items()} for name in ("labelled", "unlabelled"))
+    assert known.keys() == bare.keys()
+    for modality in ("ct", "mr", "us", "xr"):
+        name = f"{modality}_unlabelled_00001"
+        assert known[name]["image"] == bare[name]["image"]
+        assert known[name]["target"] == section_case(0, 1, modality.upper()).target
     patients = [
         item["patient"]
-        for data_list in lists.values()
+        for data_list in (lists["unlabelled"], lists["nodules"])
         for s in ("training", "validation", "test")
         for item in data_list.items(s)
     ]
