@@ -108,7 +108,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ),
         "segmentation.dicom_output": ("SaveDicomSegd",),
         "segmentation.result_files": ("ResultFiles", "ResultRecords"),
-        "segmentation.inference_data": ("inference_items", "volumes_in"),
+        "segmentation.inference_data": ("inference_items", "scans_in", "volumes_in"),
         "segmentation.mean_teacher": ("MeanTeacherLoss", "batch_preparation", "mean_teacher", "with_unlabelled"),
         "segmentation.network": ("loss_weights", "parameter_groups", "segmentation_unetr"),
         "slices.batch": ("SlicePrepareBatch",),

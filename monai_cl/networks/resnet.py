@@ -72,7 +72,7 @@ def slice_resnet(
     )
     # nn.Module declares only tensors and modules as attributes
     # not features * width: each width is rounded down on its own
-    network.representation_size = int(get_inplanes()[3] * wider * width) * network.layer4[-1].expansion  # type: ignore
+    network.representation_size = int(get_inplanes()[3] * wider * width) * network.layer4[-1].expansion  # type: ignore[assignment, operator]
     network.title = title if width == 1 else f"{title} of {width:g} of its width"  # type: ignore[assignment]
     if weights is not None:
         load_imagenet(network, weights)

@@ -10,10 +10,9 @@ from monai_cl.data import DataList, organ_ids
 from monai_cl.data.datalist.model import SPLITS
 from monai_cl.data.io.formats import DICOM, FILE_ENDINGS, is_picture
 from monai_cl.data.io.modality import header_modality
-from monai_cl.data.io.result_records import own_results
 from monai_cl.engines.classification.liver_masks import mask_of, scan_items
 from monai_cl.engines.prepared_lists import read_list
-from monai_cl.engines.segmentation.inference_data import volumes_in
+from monai_cl.engines.segmentation.inference_data import scans_in
 from monai_cl.errors import UserError, echo
 
 # of an item, what its rows of the table have as columns of their own
@@ -103,28 +102,13 @@ def _volumes(path: str) -> list[str]:
         raise UserError(path, expected="a scan, a folder of scans or a data list", found="nothing there",
                         remedy="correct the path")  # fmt: skip
     if Path(path).is_dir():
-        return _of_folder(Path(path))
+        return scans_in(path)
     if not path.lower().endswith((*FILE_ENDINGS, *DICOM.endings)) and not is_picture(path):
         raise UserError(
             path, expected=f"a scan ({', '.join(FILE_ENDINGS)}), a folder or a data list (.json)", found="another file",
             remedy="give the scans themselves",
         )  # fmt: skip
     return [path]
-
-
-def _of_folder(folder: Path) -> list[str]:
-    """The volumes of a folder; where it has none, its pictures. Pictures beside volumes may be drawings of them."""
-    own = own_results(folder)
-    pictures = [str(path) for path in sorted(folder.iterdir()) if is_picture(path.name) and path.name not in own]
-    try:
-        volumes = volumes_in(folder)
-    except UserError:
-        if pictures:
-            return pictures
-        raise
-    if pictures:
-        echo(f"{folder}: {len(pictures)} pictures beside volumes are left out; name them to have them embedded as well")
-    return volumes
 
 
 def _of_list(content: DataList, splits: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -75,8 +75,15 @@ class ScanRobustness:
         if not self.cases:
             return None
         network = unwrap_ddp(self.network)
-        options = {"cases": self.cases, "variants": self.variants, "seed": self.seed, "device": self.device}
-        found = variant_predictions(network, self.boxes, progress=True, **options)
+        found = variant_predictions(
+            network,
+            self.boxes,
+            cases=self.cases,
+            variants=self.variants,
+            seed=self.seed,
+            device=self.device,
+            progress=True,
+        )
         scores = {
             family: self.score(found["labels"], found["probability"], found["varied"][family]) for family in FAMILIES
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from monai_cl.data.dicom.kinds import listed_kinds, look_for_images
 from monai_cl.data.dicom.source import open_source
-from monai_cl.data.io.formats import FILE_ENDINGS
+from monai_cl.data.io.formats import FILE_ENDINGS, is_picture
 from monai_cl.data.io.result_records import own_results
 from monai_cl.engines.segmentation.result_files import ResultFiles
 from monai_cl.errors import UserError, echo
@@ -88,6 +88,32 @@ def volumes_in(folder: str | Path) -> list[str]:
     if not volumes:
         raise UserError(folder, expected=f"volumes ({', '.join(FILE_ENDINGS)}) or DICOM series folders", found="none")
     return [str(path) for path in volumes]
+
+
+def scans_in(folder: str | Path) -> list[str]:
+    """The volumes of a folder; where it has none, its pictures (PNG, JPEG).
+
+    Pictures beside volumes may be drawings of them: they are left out, which is said.
+
+    Args:
+        folder: see `volumes_in`.
+
+    Raises:
+        UserError: when there is neither.
+    """
+    folder = Path(folder)
+    own = own_results(folder) if folder.is_dir() else frozenset()
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    pictures = [str(path) for path in there if is_picture(path.name) and path.name not in own]
+    try:
+        volumes = volumes_in(folder)
+    except UserError:
+        if pictures:
+            return pictures
+        raise
+    if pictures:
+        echo(f"{folder}: {len(pictures)} pictures beside volumes are left out; name them to have them taken as well")
+    return volumes
 
 
 def _require_series(paths: Sequence[str], series_part: str | None) -> None:

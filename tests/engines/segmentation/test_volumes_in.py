@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from monai_cl.engines import volumes_in
+from monai_cl.engines import scans_in, volumes_in
 from monai_cl.errors import UserError
 from tests.data.volume_files import affine_of, ct_array, write_dicom, write_itk, write_nifti
 
@@ -32,6 +32,24 @@ def test_slices_without_an_ending_are_seen_by_their_content(tmp_path):
 def test_a_folder_of_slices_is_itself_a_volume(tmp_path):
     series = write_dicom(tmp_path / "series", ct_array(), np.arange(ct_array().shape[2]))
     assert volumes_in(series) == [str(series)]
+
+
+def test_pictures_are_scans_of_a_folder_without_volumes_and_are_named_beside_them(tmp_path, capsys):
+    for name in ("b.png", "a.JPG"):
+        (tmp_path / name).write_bytes(b"")
+    assert scans_in(tmp_path) == [str(tmp_path / name) for name in ("a.JPG", "b.png")]
+    with pytest.raises(UserError, match="expected volumes"):
+        volumes_in(tmp_path)
+    write_nifti(tmp_path / "c.nii.gz", ct_array())
+    assert scans_in(tmp_path) == volumes_in(tmp_path) == [str(tmp_path / "c.nii.gz")]
+    assert f"{tmp_path}: 2 pictures beside volumes are left out; name them" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", ["gone", "empty"])
+def test_a_folder_without_scans_is_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no such folder" if name == "gone" else "expected volumes"):
+        scans_in(tmp_path / name)
 
 
 def test_hidden_files_indices_and_other_things_are_ignored(tmp_path):
