@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,18 @@ def test_what_an_evaluation_says_of_a_test_image_inference_says_of_its_file(run,
         run(BUNDLE, "inference", modality=modality, **given)
         (found,) = (json.loads(file.read_text()) for file in out.glob("*.json"))
         assert found["probability"] == pytest.approx(scored[f"p{number}"], abs=1e-5)
+
+
+def test_the_pictures_of_a_folder_need_no_modality(run, images, tuned, tmp_path):
+    (folder := tmp_path / "pictures").mkdir()
+    named = {"checkpoint": str(tuned / "model.pt"), "dataset_dir": str(folder), "output_dir": str(tmp_path / "out")}
+    for number in (26, 29):
+        shutil.copy(images / f"{number}.png", folder)
+    run(BUNDLE, "inference", **named)
+    found = {file.stem: json.loads(file.read_text())["probability"] for file in (tmp_path / "out").glob("*.json")}
+    run(BUNDLE, "train", "evaluate", split="test", output_dir=str(tuned), evaluation_dir=str(tmp_path / "test"))
+    scored = probabilities(tmp_path / "test")
+    assert found == pytest.approx({name: scored[f"p{name}"] for name in ("26", "29")}, abs=1e-5)
 
 
 def test_a_scan_that_does_not_say_what_it_is_is_asked_for(run, images, tuned, tmp_path):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from monai_cl.data import CTSlices
+from monai_cl.data.io.formats import is_picture
 from monai_cl.data.io.modality import scales_of
 from monai_cl.data.io.scan_intensity import known_modality
 from monai_cl.data.store.conversion import item_intensity
@@ -74,7 +75,7 @@ class LoadSlices(Transform):
         modality: of the scans; None, or ``known`` again: nothing says one. A DICOM header that states another is
             refused.
         known: what the network was trained on, as its file of weights says, see `scales_of`; then the modality of each
-            scan is chosen by `known_modality`. None: any.
+            scan is chosen by `known_modality`, but of a picture of which nothing is said. None: any.
     """
 
     def __init__(
@@ -91,7 +92,8 @@ class LoadSlices(Transform):
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         modality = self.modality
-        if self.known is not None:
+        # a picture holds grey values, of whatever modality
+        if self.known is not None and (modality is not None or not is_picture(str(item["image"]))):
             modality = known_modality(str(item["image"]), known=self.known, stated=modality)
         own = {**item, **({} if modality is None else {"modality": modality})}
         scale = {"intensity": item_intensity(own)} if self.options.get("intensity") == "by_modality" else {}

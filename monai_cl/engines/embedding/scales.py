@@ -23,8 +23,11 @@ def taken_as(item: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str |
     if item.get("modality"):
         return modality_name(str(item["modality"]))
     known = preprocessing.get("modality")
+    picture = is_picture(str(item["image"]))
     if not isinstance(known, Mapping):
-        return None if is_picture(str(item["image"])) else CT
+        return None if picture else CT
+    if picture and len(known) > 1 and "dataset" not in item:
+        return None
     # of a scan without a list nothing may be stated; a list says CT where it states nothing
     return next(iter(known)) if len(known) == 1 and "dataset" not in item else CT
 
@@ -41,6 +44,8 @@ def scale_of(item: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
     """
     if isinstance(known := preprocessing.get("modality"), Mapping):
         own = taken_as(item, preprocessing)
+        if own is None or (own in known and is_picture(str(item["image"]))):
+            return "percentiles"  # of CT too: a picture holds grey values
         if own in known:
             return str(known[own])
         raise UserError(

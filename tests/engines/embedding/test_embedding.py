@@ -165,6 +165,22 @@ def test_the_modality_of_a_row_is_the_one_that_its_scan_was_treated_as(tmp_path)
     assert set(embed(of_both, [scan, picture]).columns["modality"]) == {"CT", None}
 
 
+def test_a_picture_holds_grey_values_whatever_modality_it_is_of(tmp_path):
+    picture, scan = tmp_path / "picture.png", write_scan(tmp_path / "scan.nii.gz")
+    Image.fromarray(ct_array((40, 36, 1))[:, :, 0].clip(0, 255).astype(np.uint8)).save(picture)
+    before = write_encoder(tmp_path / "before.pt", "clustering")  # does not say what it knows
+    known = {"modality": {"CT": "hounsfield", "US": "percentiles"}}
+    encoder = write_encoder(tmp_path / "encoder.pt", "clustering", **known)
+    expected = embed(before, picture).vectors
+    for modality in (None, "CT", "US"):
+        table = embed(encoder, picture, modality=modality)
+        assert table.vectors == pytest.approx(expected, abs=1e-6)
+        assert table.columns.get("modality", [None]) == [modality]
+    assert embed(encoder, scan).vectors == pytest.approx(embed(before, scan).vectors, abs=1e-6)
+    with pytest.raises(UserError, match=r"expected a scan of CT or US, .*found MR"):
+        embed(encoder, scan, modality="MR")
+
+
 def test_of_a_folder_pictures_are_embedded_where_they_are_its_scans_and_beside_volumes_named(tmp_path, capsys):
     encoder = write_encoder(tmp_path / "both.pt", "clustering")
     (folder := tmp_path / "scans").mkdir()
