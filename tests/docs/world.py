@@ -145,15 +145,18 @@ class World:
     def _pictures(self) -> None:
         """Images of two modalities, in a list to train on and one of other patients."""
         rng = np.random.default_rng(0)
-        for name, first in (("images", 0), ("unseen_images", 48)):
+        for name, first in (("images", 0), ("unseen_images", 64)):
             items = []
-            for number in range(first, first + 48):
+            for number in range(first, first + 64):
                 file = f"{number}.png"
                 Image.fromarray(rng.integers(0, 255, (32, 32), dtype=np.uint8)).save(self.data / file)
                 modality = "US" if number % 2 else "XR"
                 items.append({"image": file, "patient": f"p{number}", "modality": modality, "target": number // 2 % 2})
-            content = {"name": name, "modality": "XR", "training": items}
+            held_out = {"training": items[:48], "validation": items[48:56], "test": items[56:]}
+            parts = held_out if name == "images" else {"training": items}
+            content = {"name": name, "modality": "XR", **parts}
             (self.data / f"{name}.json").write_text(json.dumps(content))
+        shutil.copy(self.data / "0.png", self.data / "image.png")
 
     def _bundle(self, bundle: str, organs: list[str]) -> None:
         """A copy whose defaults are small, so that a command runs as it is printed."""
@@ -169,8 +172,12 @@ class World:
         if bundle in _LISTS:  # the commands of the others write the data they need
             small["data_list"] = str(self.data / _LISTS[bundle])
         small |= {"organs": organs} if bundle == ORGANS else {}
+        # what an encoder says of itself stays
+        asked = {key: small.pop(key) for key in ("image_size", "width")} if bundle == CIRRHOSIS else {}
         for file in (self._home / "bundles" / bundle / "configs").glob("*.yaml"):
             text = file.read_text(encoding="utf-8").replace("[40, 224, 192]", "[8, 32, 32]")  # where a model says none
+            for key, value in asked.items():
+                text = re.sub(rf'^({key}: .*"{key}", )[\d.]+\)', rf"\g<1>{value})", text, flags=re.M)
             for key, value in small.items():
                 if key != "organs" or file.name == "inference.yaml":
                     text = re.sub(rf"^{key}: .*$", lambda _, k=key, v=value: f"{k}: {json.dumps(v)}", text, flags=re.M)
