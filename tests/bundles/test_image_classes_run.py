@@ -46,6 +46,8 @@ def images(tmp_path_factory) -> Path:
             Image.fromarray(rng.integers(0, 255, (32, 32), dtype=np.uint8)).save(folder / name)
         else:
             voxels = rng.integers(0, 9000, (32, 32, 2)) if modality == "MR" else rng.integers(-1000, 400, (32, 32, 2))
+            if modality == "MR":  # as above a head: slices without anything, in training and after it
+                voxels = np.concatenate([np.zeros((32, 32, 1)), voxels], axis=2)
             nib.save(nib.Nifti1Image(voxels.astype(np.int16), np.eye(4)), folder / name)
         item = {"image": name, "patient": f"p{number}", "modality": modality, "target": turn % 2}
         parts["training" if turn < 6 else "validation" if turn < 8 else "test"].append(item)

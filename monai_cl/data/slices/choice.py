@@ -85,6 +85,21 @@ def slices_with(store: VolumeStore, key: str, label: int) -> np.ndarray:
     return slices
 
 
+def shown_part(ranges: np.ndarray, window: Sequence[float]) -> slice:
+    """The part of a series without the slices at its ends that show nothing, as above and below a head.
+
+    Args:
+        ranges: (n, 2) least and greatest value of every slice.
+        window: (lower, upper); a slice that is one value over it shows nothing.
+
+    Returns:
+        From the first to the last that shows something; the whole series where none does.
+    """
+    ends = np.clip(ranges, window[0], window[1])
+    shown = np.flatnonzero(ends[:, 0] < ends[:, 1])
+    return slice(int(shown[0]), int(shown[-1]) + 1) if len(shown) else slice(None)
+
+
 def choose_slices(store: VolumeStore, key: str, *, label: int | None = None, fraction: float = 0.7) -> np.ndarray:
     """The central part of the slices that contain ``label``, or of all slices where there is no mask.
 

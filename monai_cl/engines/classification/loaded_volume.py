@@ -11,6 +11,8 @@ import numpy as np
 
 from monai_cl.data import CTSlices, Preparation, SliceVolume, choose_slices, slice_depths
 from monai_cl.data.datalist.items import item_id
+from monai_cl.data.slices.choice import shown_part
+from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.slices.direction import require_axial
 from monai_cl.data.store.conversion import Converted, convert
 from monai_cl.errors import UserError
@@ -125,6 +127,7 @@ def loaded_slices(
     intensity: str = "hounsfield",
     option: str = "--liver_label",
     without: str = WITHOUT,
+    empty_ends: bool = True,
     **options: Any,
 ) -> CTSlices:
     """The kept slices of one scan, read from its files.
@@ -135,6 +138,7 @@ def loaded_slices(
         intensity: see `Preparation`; of other than CT the window is that of the percentiles.
         option: of the command that says which value of a mask is meant, for messages.
         without: how to go on without a scan whose mask does not show the organ, for messages.
+        empty_ends: keep the slices at the ends that show nothing.
         options: of `CTSlices`.
 
     Raises:
@@ -153,4 +157,9 @@ def loaded_slices(
     depths = slice_depths(entry.affine, entry.shape[2])[chosen]
     if intensity != "hounsfield":
         options["window"] = SCALE
+    if not empty_ends:
+        voxels = volume.read("")[:, :, chosen]
+        ranges = np.stack([voxels.min((0, 1)), voxels.max((0, 1))], axis=1)
+        part = shown_part(ranges, options.get("window", WINDOW))
+        chosen, depths = chosen[part], depths[part]
     return CTSlices(volume, [SliceVolume("", entry.id, entry.patient, None, chosen, depths)], **options)

@@ -96,7 +96,11 @@ class LoadSlices(Transform):
         if self.known is not None and (modality is not None or not is_picture(str(item["image"]))):
             modality = known_modality(str(item["image"]), known=self.known, stated=modality)
         own = {**item, **({} if modality is None else {"modality": modality})}
-        scale = {"intensity": item_intensity(own)} if self.options.get("intensity") == "by_modality" else {}
+        scale = (
+            {"intensity": item_intensity(own), "empty_ends": False}
+            if self.options.get("intensity") == "by_modality"
+            else {}
+        )
         slices = loaded_slices(own, fraction=self.fraction, **self.options | scale)
         entry = slices.store.entry()
         series = slice_series(slices, 0)

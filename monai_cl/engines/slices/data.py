@@ -16,11 +16,14 @@ from monai_cl.data import (
     DataList,
     PatientSampler,
     Preparation,
+    SliceVolume,
+    VolumeStore,
     organ_ids,
     slice_volumes,
 )
 from monai_cl.data.datalist.items import holds_hounsfield, item_modality
 from monai_cl.data.io.modality import CT, modality_name
+from monai_cl.data.slices.choice import shown_part
 from monai_cl.data.slices.ct_slices import WINDOW
 from monai_cl.data.store.conversion import common_intensity, item_intensity
 from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_ct, require_two_sides
@@ -87,7 +90,7 @@ def list_slices(
         window: (lower, upper) HU. None: [-100, 400] HU for CT; scans of another modality are scaled by their
             percentiles, see `Preparation`.
         by_modality: CT is seen through the window, and scans of another modality, PNG and JPEG from the 1st to the 99th
-            percentile, so that one list may hold both.
+            percentile, so that one list may hold both; slices at the ends of a volume that show nothing are left out.
         options: of `CTSlices`: ``size``, ``pixel_size``, ``neighbours``.
 
     Raises:
@@ -120,7 +123,30 @@ def list_slices(
     if organ and not ids and any(map(holds_hounsfield, items)):
         logger.warning("%s: no data set declares %r: slices are chosen from whole volumes", data_list.path, organ)
     volumes = slice_volumes(done.store, done.keys, items, liver=ids or None, fraction=fraction, progress=True)
-    return CTSlices(done.store, volumes, window=slice_window(window, intensity), **options)
+    seen = slice_window(window, intensity)
+    if by_modality:
+        volumes = without_empty_ends(done.store, volumes, seen)
+    return CTSlices(done.store, volumes, window=seen, **options)
+
+
+def without_empty_ends(
+    store: VolumeStore, volumes: Sequence[SliceVolume], window: tuple[float, float]
+) -> list[SliceVolume]:
+    """Volumes without the slices at their ends that show nothing; it is logged how many.
+
+    Args:
+        store: of the volumes.
+        volumes: those that show nothing at all stay whole, and are refused by `CTSlices`.
+        window: of scans that have none of their own.
+    """
+    kept, left_out = [], 0
+    for volume in volumes:
+        part = shown_part(store.entry(volume.key).slice_range[volume.slices], volume.window or window)
+        left_out += len(volume.slices) - len(volume.slices[part])
+        kept.append(replace(volume, slices=volume.slices[part], depths=volume.depths[part]))
+    if left_out:
+        logger.warning("%d slices at the ends of volumes show nothing and are left out", left_out)
+    return kept
 
 
 def slice_intensity(data_list: DataList) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from monai_cl.data import CTSlices, DataList, ModalitySampler, SliceVolume, VolumeStore, slice_volumes
+from monai_cl.data import CTSlices, DataList, ModalitySampler, slice_volumes
 from monai_cl.data.datalist.items import item_modality, modality_word
 from monai_cl.data.store.conversion import common_intensity
 from monai_cl.engines.prepared_lists import prepare_all
-from monai_cl.engines.slices.data import SLICES, PatientSlices
+from monai_cl.engines.slices.data import SLICES, PatientSlices, without_empty_ends
 from monai_cl.errors import UserError
 from monai_cl.names import names_of
 
@@ -90,25 +90,8 @@ def modality_slices(
     done = prepare_all(used, store, replace(SLICES, intensity=common_intensity(used)), workers=prepare_workers)
     volumes = slice_volumes(done.store, done.keys, used, fraction=fraction, progress=True)
     hu = WINDOW if window is None else (float(window[0]), float(window[1]))
-    volumes = _without_empty_ends(done.store, volumes, hu)
+    volumes = without_empty_ends(done.store, volumes, hu)
     return CTSlices(done.store, volumes, window=hu, modalities=names, findings=data_list.finding_names, **options)
-
-
-def _without_empty_ends(
-    store: VolumeStore, volumes: Sequence[SliceVolume], window: tuple[float, float]
-) -> list[SliceVolume]:
-    """Volumes without the slices at their ends that show nothing, as above and below a head; it is logged how many."""
-    kept, left_out = [], 0
-    for volume in volumes:
-        ends = np.clip(store.entry(volume.key).slice_range[volume.slices], *(volume.window or window))
-        shown = np.flatnonzero(ends[:, 0] < ends[:, 1])
-        # of a volume that shows nothing all stay, and are refused
-        part = slice(shown[0], shown[-1] + 1) if len(shown) else slice(None)
-        left_out += len(ends) - len(volume.slices[part])
-        kept.append(replace(volume, slices=volume.slices[part], depths=volume.depths[part]))
-    if left_out:
-        logger.warning("%d slices at the ends of volumes show nothing and are left out", left_out)
-    return kept
 
 
 def modality_batches(slices: CTSlices, *, batch_size: int, seed: int, world_size: int | None = None) -> PatientSlices:
