@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +12,7 @@ import pytest
 
 from monai_cl.data.datalist.validation import Problem, validate_data_list
 from monai_cl.errors import UserError
+from tests.laps import ratio
 
 AFFINE = np.diag([-0.8, -0.8, 2.5, 1.0])
 SHAPE = (6, 7, 8)
@@ -330,7 +330,7 @@ def test_nrrd_header_is_compared(folder):
     assert "expected the grid of ct/0.nii.gz" in folder.complaint()
 
 
-def test_headers_of_three_hundred_scans_take_a_second(tmp_path):
+def test_headers_of_three_hundred_scans_take_little_more_than_to_read_them(tmp_path):
     items = []
     for i in range(300):
         save(tmp_path / f"{i}.nii.gz", ct(i)[:3, :3, :3])
@@ -338,9 +338,12 @@ def test_headers_of_three_hundred_scans_take_a_second(tmp_path):
         items.append({"image": f"{i}.nii.gz", "label": f"{i}_seg.nii.gz"})
     labels = {"0": "background", "1": "a", "2": "b"}
     (tmp_path / "list.json").write_text(json.dumps({"name": "many", "labels": labels, "training": items}))
-    start = time.process_time()
-    assert validate_data_list(tmp_path / "list.json", read_voxels=False) == []
-    assert time.process_time() - start < 1
+    files = [tmp_path / item[key] for item in items for key in ("image", "label")]
+
+    def validate():
+        assert validate_data_list(tmp_path / "list.json", read_voxels=False) == []
+
+    assert ratio(validate, lambda: [nib.load(file).header for file in files]) < 4, "about 1.4"
 
 
 @pytest.mark.real_data
