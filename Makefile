@@ -8,7 +8,7 @@ LABEL_VENV := .venv-monailabel
 LABEL_STAMP := $(LABEL_VENV)/.installed
 # files of tests run side by side in this many processes
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 30
 # one thread a test process: small tensors gain nothing from more, and timings stay steady
 export OMP_NUM_THREADS ?= 1
 # tests rewritten by pytest are compiled once, not by every process of every suite

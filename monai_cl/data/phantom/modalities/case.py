@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, binary_fill_holes
 
-from monai_cl.data.phantom.modalities.anatomy import Section, draw_section
+from monai_cl.data.phantom.modalities.anatomy import AIR, Section, draw_section
 from monai_cl.data.phantom.modalities.marks import Marks, draw_marks
 from monai_cl.data.phantom.modalities.render import MODALITIES, field_of_view, render
 
 __all__ = ["MODALITIES", "SectionCase", "section_case"]
 
-_MARGIN = 6  # pixels from the edge of what the scanner shows
+_MARGIN = 12  # pixels from a mark's centre to the edge of the body and of what the scanner shows
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def section_case(seed: int, index: int, modality: str, *, target: int | None = N
         np.random.default_rng([seed, index, MODALITIES.index(modality), stream]) for stream in range(4)
     )
     section = draw_section(anatomy)
-    shown = binary_erosion(field_of_view(modality), iterations=_MARGIN, border_value=0)
+    body = binary_fill_holes(section.shares[AIR] < 0.5)
+    shown = binary_erosion(field_of_view(modality) & body, iterations=_MARGIN, border_value=0)
     marks = draw_marks(marking, section.organs & shown)
     drawn = int(choice.random() < 0.5)
     target = drawn if target is None else target

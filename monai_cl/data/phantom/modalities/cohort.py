@@ -18,7 +18,7 @@ _PARTS = {"unlabelled": ("unlabelled",), "labelled": ("unlabelled",), "nodules":
 # of the first patient of a split: its patients do not depend on the number of the others
 _FIRST = {"unlabelled": 0, "training": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
 _LEAST = {"unlabelled": 1, "training": 1, "validation": 0, "test": 0, "seed": 0, "workers": 1}
-_TASK = "a nodule, a filled disc, among rings, tubes, pairs of bars and crescents of its area and brightness"
+_TASK = "a nodule, a filled disc, among rings and tubes of its area and brightness"
 
 
 def write_modalities_cohort(
