@@ -14,8 +14,8 @@ from monai_cl.data.phantom.modalities.anatomy import SIZE, TISSUES, grid
 from monai_cl.data.phantom.modalities.case import MODALITIES, SectionCase, section_case
 from monai_cl.data.phantom.modalities.marks import COUNTS, DISTRACTORS, RADII, _distractor, draw_marks
 
-# AUC: the outline of a ring or tube is longer than that of a disc of its area, and cells of a thumbnail are smaller than a
-# mark, so both know a little; a network knows .97 (docs/results.md)
+# AUC: the outline of a ring or tube is longer than that of a disc of its area, and cells of a thumbnail are smaller
+# than a mark, so both know a little; a network knows .97 (docs/results.md)
 MOST_TO_TELL = 0.66
 REACH = 6  # pixels; no point spread carries a mark further, and what scatters is less than a grey value
 
