@@ -44,6 +44,7 @@ def prepare_command(
         allow_outside: trust a list whose paths or links leave data_root.
     """
     from monai_cl.data import Preparation, prepare
+    from monai_cl.data.io.formats import is_picture
     from monai_cl.data.store.conversion import common_intensity
     from monai_cl.data.store.preparation import INCOMPLETE
     from monai_cl.engines import read_list
@@ -68,6 +69,14 @@ def prepare_command(
             expected=f"items under {', '.join(names_of(splits))}",
             found="none",
             remedy="correct the list, or name other parts with --splits",
+        )
+    pictures = [item for item in items if is_picture(str(item["image"]))]
+    if layout == "volume" and pictures:
+        raise UserError(
+            data_list,
+            expected="volumes, for the layout 'volume'",
+            found=f"the picture {pictures[0]['image']}",
+            remedy="prepare slices of them: --layout slices --spacing native",
         )
     if layout == "slices":
         preparation = replace(preparation, intensity=common_intensity(items))

@@ -236,6 +236,8 @@ def _write_config(source: Path, file: Path, *, config: str, values: Mapping[str,
 def _loaded_network(config: Path, weights: Path, *, task: str, probe: str | None) -> torch.nn.Module:
     parser = ConfigParser()
     parser.read_config(str(config))
+    if "checkpoint" in parser:  # whose record gives the settings that nobody has stated
+        parser["checkpoint"] = str(weights)
     network = parser.get_parsed_content("network_def")
     if task == SEGMENTATION:
         return load_network(network, weights, model=_model(parser))

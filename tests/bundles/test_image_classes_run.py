@@ -15,7 +15,7 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from monai_cl.data import read_results
-from monai_cl.engines import list_slices, modality_slices, read_list
+from monai_cl.engines import embed, list_slices, modality_slices, read_list
 from monai_cl.networks import read_about
 from tests.bundles.test_clustering_run import BUNDLE as CLUSTERING
 from tests.bundles.test_clustering_run import NETWORK, SMALL
@@ -156,3 +156,80 @@ def test_without_validation_items_a_fold_is_asked_for(run, images, tmp_path):
         run(BUNDLE, "train", run_id="finetune", data_list=str(images / "bare.json"), fold="none",
             output_dir=str(tmp_path))  # fmt: skip
     assert 'expected items under "validation", found none; add them, or pass --fold 0' in refusal(caught)
+
+
+def listed(images: Path, name: str, keep: Callable[[str, dict], bool]) -> str:
+    """A list of what is kept of all, by part and item; the targets of others are taken away."""
+    document = json.loads((images / "images.json").read_text())
+    for part in ("training", "validation", "test"):
+        for item in document[part]:
+            if not keep(part, item):
+                del item["target"]
+    (images / f"{name}.json").write_text(json.dumps({**document, "name": name}))
+    return str(images / f"{name}.json")
+
+
+def test_weights_know_the_modalities_that_they_were_trained_on_not_all_of_the_list(run, images, tmp_path):
+    given = {"fold": "none", "output_dir": str(tmp_path / "tuned"), "split": "training"}
+    own = listed(
+        images,
+        "without_mr",
+        lambda part, item: item["modality"] != "MR" and (part, item["modality"]) != ("training", "US"),
+    )
+    run(BUNDLE, "train", run_id="finetune", data_list=own, **given)
+    assert read_about(tmp_path / "tuned" / "model.pt")["preprocessing"]["modality"] == "CT"  # US only validates
+    for name, modality, said in (
+        ("25.nii.gz", "MR", "found modality MR; train on scans of MR too"),
+        ("26.png", "US", "found a picture of US; train on such pictures too, or give it the CT itself"),
+        ("26.png", None, "found a picture, which holds grey values"),
+    ):
+        stated = {} if modality is None else {"modality": modality}
+        with pytest.raises(RuntimeError) as caught:
+            run(BUNDLE, "inference", datalist=[str(images / name)], checkpoint=str(tmp_path / "tuned" / "model.pt"),
+                output_dir=str(tmp_path / "out"), **stated)  # fmt: skip
+        assert f"expected a scan of CT, which the network was trained on, {said}" in refusal(caught)
+    # what is not scored may be of any modality
+    scored = {"output_dir": str(tmp_path / "tuned"), "evaluation_dir": str(tmp_path / "scored"), "split": "test"}
+    run(BUNDLE, "train", "evaluate", data_list=listed(images, "ct", lambda _, item: item["modality"] == "CT"), **scored)
+    assert sorted(probabilities(tmp_path / "scored")) == ["p24", "p27"]
+
+
+def test_a_run_that_goes_on_with_another_list_remembers_what_it_had_learned_from(run, images, tuned, tmp_path):
+    shutil.copytree(tuned, tmp_path / "tuned")
+    before = read_about(tmp_path / "tuned" / "model.pt")
+    own = listed(images, "ct_alone", lambda _, item: item["modality"] == "CT")
+    run(
+        BUNDLE, "train", run_id="finetune", data_list=own, fold="none", iterations=4, output_dir=str(tmp_path / "tuned")
+    )
+    after = read_about(tmp_path / "tuned" / "model.pt")
+    assert after["training"]["iterations"] > before["training"]["iterations"]
+    assert after["preprocessing"]["modality"] == before["preprocessing"]["modality"] == SCALES
+    scans = [{scan["fingerprint"] for scan in about["training"]["scans"]} for about in (before, after)]
+    assert scans[0] == scans[1]
+    assert len(scans[0]) == 18
+    assert [entry["name"] for entry in after["training"]["data_lists"]] == ["ct_alone", "tiny"]
+
+
+def test_one_class_is_refused_before_the_first_step(run, images, tmp_path):
+    for part in ("training", "validation"):
+        own = listed(images, f"one_{part}", lambda own, item, part=part: own != part or item["target"] == 0)
+        with pytest.raises(RuntimeError) as caught:
+            run(BUNDLE, "train", run_id="finetune", data_list=own, fold="none", output_dir=str(tmp_path))
+        assert f"expected patients of both classes, 0 and 1, under '{part}', found class 0 alone" in refusal(caught)
+
+
+def test_every_path_leaves_black_slices_at_the_ends_out(run, images, encoder, tmp_path):
+    embed(str(encoder), str(images / "images.json"), output=tmp_path / "own.npz", splits=["test"], progress=False)
+    given = {"checkpoint": str(encoder), "datalist": [str(images / "25.nii.gz")], "modality": "MR"}
+    run(CLUSTERING, "inference", output_dir=str(tmp_path), **given)
+    with np.load(tmp_path / "features.npz", allow_pickle=False) as features:
+        assert features["slice"].tolist() == ["25:1", "25:2"]
+    with pytest.raises(RuntimeError) as caught:
+        run(CLUSTERING, "inference", output_dir=str(tmp_path / "x"), **given | {"modality": "PT"})
+    assert "expected a scan of CT or MR or US, which the network was trained on, found modality PT" in refusal(caught)
+
+
+def test_depth_is_predicted_of_volumes_where_pictures_have_none(run, images, encoder, tmp_path):
+    run(CLUSTERING, "train", "evaluate", split="test", output_dir=str(encoder.parent), evaluation_dir=str(tmp_path))
+    curves = read_results(tmp_path)["curves"]
+    assert all(np.isfinite(curves[name][-1][-1]) for name in ("depth_r2", "depth_r2_random"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from monai_cl.cli.prepare import prepare_command, repair_command, verify_command
 from monai_cl.data import Preparation, VolumeStore
@@ -119,3 +121,13 @@ def test_a_folder_that_is_not_a_store_is_an_error(tmp_path):
     for command in (verify_command, repair_command):
         with pytest.raises(UserError, match="expected a store, found none"):
             command(str(tmp_path))
+
+
+def test_pictures_are_prepared_as_slices_and_the_advice_works(tmp_path, capsys):
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(tmp_path / "a.png")
+    path = tmp_path / "us.json"
+    path.write_text(json.dumps({"name": "us", "modality": "US", "training": [{"image": "a.png"}]}))
+    with pytest.raises(UserError, match=r"a\.png; prepare slices of them: --layout slices --spacing native"):
+        prepare_command(str(path), store=str(tmp_path / "s"), progress=False)
+    prepare_command(str(path), store=str(tmp_path / "s"), layout="slices", spacing="native", progress=False)
+    assert "1 prepared" in capsys.readouterr().out

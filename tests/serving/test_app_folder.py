@@ -18,7 +18,14 @@ from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines import slice_classifier
 from monai_cl.engines.probe.linear import LinearProbe
 from monai_cl.errors import UserError
-from monai_cl.networks import SliceUNet, describe_network, save_weights, segmentation_network, slice_encoder
+from monai_cl.networks import (
+    SliceUNet,
+    describe_network,
+    read_about,
+    save_weights,
+    segmentation_network,
+    slice_encoder,
+)
 from monai_cl.serving import lay_out_app
 from monai_cl.serving.app_folder import bundles_in, trainable
 from monai_cl.shipped import bundle_folder
@@ -311,3 +318,13 @@ def test_an_app_trains_the_network_that_its_weights_are_of(tmp_path, backbone):
         assert (written["backbone"], written["feature_size"]) == (backbone, 8)
     # the recipe too: another one mirrors, and the left kidney becomes a right one
     assert config(made, "train")["preset"] == "strong"
+
+
+def test_a_classifier_of_mr_alone_is_served(tmp_path):
+    network = slice_classifier("tinynet", width=0.125, image_size=160)
+    settings = {"image_size": 160, "pixel_size": None, "neighbours": 0, "modality": {"MR": "percentiles"}}
+    about = {"network": describe_network(network), "preprocessing": settings}
+    save_weights(network.state_dict(), tmp_path / "model.pt", about)
+    made = lay_out_app(tmp_path / "app", CIRRHOSIS, checkpoint=tmp_path / "model.pt", overrides={"width": 0.125})
+    own = read_about(made.folder / "model" / CIRRHOSIS / "models" / "model.pt")
+    assert own["preprocessing"]["modality"] == {"MR": "percentiles"}

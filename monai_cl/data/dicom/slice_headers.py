@@ -123,6 +123,20 @@ def read_slices(path: Path, *, series: str | None = None, series_part: str | Non
     return slices
 
 
+def single_images(folder: Path) -> list[Path]:
+    """The DICOM files of a folder that holds several single images, X-rays or ultrasound, and no slice of a volume.
+
+    Args:
+        folder: of files; those below it do not count.
+
+    Returns:
+        Sorted; empty where one of them belongs to a volume, and where there is one alone.
+    """
+    images = _scan(folder)
+    single = len(images) > 1 and all(image.is_single_image for image in images)
+    return sorted(image.path for image in images) if single else []
+
+
 def series_modality(path: Path) -> str:
     """The modality of the first image of a series, or ""; CT is known by its kind of object too.
 

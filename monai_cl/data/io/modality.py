@@ -9,6 +9,8 @@ from pathlib import Path
 from monai_cl.data.io.formats import format_of
 
 CT, HOUNSFIELD = "CT", "hounsfield"
+CT_PICTURE = "CT picture"
+"""What a record calls PNG and JPEG of CT: they hold grey values, and are scaled as other modalities are."""
 # what DICOM calls a modality that a list may name in another way, by the beginning of the word
 _NAMES = {"CT": "CT", "MR": "MR", "PT": "PT", "PET": "PT", "US": "US", "NM": "NM"}
 
@@ -29,7 +31,26 @@ def scales_of(modality: str | Mapping[str, str]) -> dict[str, str]:
     Args:
         modality: such a mapping, or the word ``"CT"``.
     """
-    return dict(modality) if isinstance(modality, Mapping) else {modality_name(modality): HOUNSFIELD}
+    if not isinstance(modality, Mapping):
+        return {modality_name(modality): HOUNSFIELD}
+    # CT that is not in HU was pictures, whatever an earlier version called it
+    return {CT_PICTURE if name == CT and scale != HOUNSFIELD else name: scale for name, scale in modality.items()}
+
+
+def known_word(own: str, known: Mapping[str, str]) -> str | None:
+    """What a network calls a modality: by its name, or by the only word, such as T1, that says no more than "not CT".
+
+    Args:
+        own: of `modality_name`.
+        known: of `scales_of`.
+
+    Returns:
+        One of ``known``; None: it knows no such scan, or several words may stand for it.
+    """
+    if own in known:
+        return own
+    words = [name for name in known if name not in (*_NAMES.values(), CT_PICTURE)]
+    return words[0] if len(words) == 1 and own != CT and own in _NAMES.values() else None
 
 
 def header_modality(path: str | os.PathLike) -> str:

@@ -11,7 +11,16 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from monai_cl.data.io.modality import HOUNSFIELD, header_modality, modality_fault, modality_name, scales_of
+from monai_cl.data.io.modality import (
+    CT,
+    CT_PICTURE,
+    HOUNSFIELD,
+    header_modality,
+    known_word,
+    modality_fault,
+    modality_name,
+    scales_of,
+)
 from monai_cl.errors import UserError
 from monai_cl.transforms.check_hounsfield import CheckHounsfieldd
 from monai_cl.transforms.hounsfield import refuse
@@ -84,17 +93,45 @@ def known_modality(file: str, *, known: Mapping[str, str], stated: str | None = 
     Raises:
         UserError: a modality that the network does not know, that the DICOM header contradicts, or that nothing states.
     """
-    header = header_modality(file)
+    header, volumes = header_modality(file), [name for name in known if name != CT_PICTURE]
     refuse(modality_fault(stated, header) if stated else None, file)
-    own = modality_name(stated or header or (next(iter(known)) if len(known) == 1 else ""))
-    if own in known:
-        return own
-    remedy = f"name it: --modality {' or --modality '.join(known)}"
-    if own:
+    own = modality_name(stated or header or (volumes[0] if len(volumes) == 1 else ""))
+    if (word := known_word(own, known)) is not None:
+        return word
+    words = [name for name in volumes if header and modality_fault(name, header) is None] if not stated else []
+    remedy = f"name it: --modality {' or --modality '.join(words or volumes)}"
+    if not volumes:
+        remedy = "give it PNG or JPEG of CT, or use a network that was trained on volumes"
+    elif own and not words:
         remedy = f'train on scans of {own} too: a data list with "modality": "{own}"'
     raise UserError(
         file,
         expected=f"a scan of {' or '.join(known)}, which the network was trained on",
         found=f"modality {own}" if own else "a file that does not state its modality",
         remedy=remedy,
+    )
+
+
+def require_known_picture(file: str, *, known: Mapping[str, str], stated: str | None = None) -> None:
+    """Refuse a PNG or JPEG that a network was not trained on: one of volumes of CT takes HU, not grey values.
+
+    Args:
+        file: the picture.
+        known: modality -> scale, see `scales_of`.
+        stated: its modality, by a list or the user; None, or CT: any that is not in HU will do.
+
+    Raises:
+        UserError: a network that knows HU alone, or a modality that it does not know.
+    """
+    own = modality_name(stated) if stated else None
+    grey = [name for name, scale in known.items() if scale != HOUNSFIELD]
+    # lists and commands say CT where they say nothing
+    if grey and (own in (None, CT) or known_word(own, known) in grey):
+        return
+    raise UserError(
+        file,
+        expected=f"a scan of {' or '.join(known)}, which the network was trained on",
+        found=f"a picture of {own}" if own else "a picture, which holds grey values",
+        remedy="train on such pictures too"
+        + ("" if grey else ", or give it the CT itself (DICOM, NIfTI), which is in HU"),
     )

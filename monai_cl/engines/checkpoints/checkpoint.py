@@ -206,7 +206,10 @@ class Checkpoints:
                 remedy="resume with the epoch_length it was started with",
             )
         if own := self._about(engine):
-            check_model(path, own, remedy="resume with the settings it was started with")
+            about = check_model(path, own, remedy="resume with the settings it was started with")
+            for source in self.save.values():
+                if about is not None and hasattr(source, "continue_record"):
+                    source.continue_record(about)
 
     def _load_states(self, engine: Engine, content: dict[str, Any], path: Path) -> None:
         """Load what has a state, the scaler, the handlers' counts and the random generators."""

@@ -78,6 +78,8 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
     if fold is None:
         labels = classified_patients(slices, source=data_list.path)
         chosen = [volume for volume in slices.volumes if volume.patient in labels]
+        if training:
+            _require_both_classes(labels, data_list, "training")
     else:
         folds = patient_folds(slices, data_list, **options)
         if fold not in range(folds.count):
@@ -121,7 +123,18 @@ def validation_slices(
         return fold_slices(slices, data_list, fold=fold, training=False, **options)
     require_validation(data_list)
     own = list_slices(data_list, split="validation", **{"labelled": True, **slice_options})
+    _require_both_classes(classified_patients(own, source=data_list.path), data_list, "validation")
     return fold_slices(own, data_list, fold=None, training=False)
+
+
+def _require_both_classes(labels: Mapping[str, int], data_list: DataList, split: str) -> None:
+    if len(found := set(labels.values())) < 2:
+        raise UserError(
+            data_list.path,
+            expected=f"patients of both classes, 0 and 1, under {split!r}",
+            found=f"class {min(found)} alone" if found else "none",
+            remedy="add patients of the other, or pass --fold 0 to leave out a fifth of the training patients",
+        )
 
 
 def _listed(slices: CTSlices, data_list: DataList, labels: dict[str, int]) -> PatientFolds:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from monai_cl.data import CTSlices
 from monai_cl.data.io.formats import is_picture
 from monai_cl.data.io.modality import scales_of
-from monai_cl.data.io.scan_intensity import known_modality
+from monai_cl.data.io.scan_intensity import known_modality, require_known_picture
 from monai_cl.data.store.conversion import item_intensity
 from monai_cl.engines.classification.loaded_volume import loaded_slices
 
@@ -70,12 +70,13 @@ class LoadSlices(Transform):
     Args:
         fraction: central part of the scan (or of the organ, with a mask) whose slices are kept, in (0, 1].
         **options: of `monai_cl.data.CTSlices`: ``window``, ``size``, ``pixel_size``, ``neighbours``; and
+            ``empty_ends``, see `loaded_slices`, and
             ``intensity``: ``hounsfield``, of scans that are no CT ``percentiles``, or ``by_modality``: of CT HU, of
             others and of PNG and JPEG percentiles, as `modality_slices` takes them.
         modality: of the scans; None, or ``known`` again: nothing says one. A DICOM header that states another is
             refused.
         known: what the network was trained on, as its file of weights says, see `scales_of`; then the modality of each
-            scan is chosen by `known_modality`, but of a picture of which nothing is said. None: any.
+            scan is chosen by `known_modality`, and pictures have to be known, see `require_known_picture`. None: any.
     """
 
     def __init__(
@@ -91,23 +92,20 @@ class LoadSlices(Transform):
         self.known = None if known is None else scales_of(known)
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        modality = self.modality
-        # a picture holds grey values, of whatever modality
-        if self.known is not None and (modality is not None or not is_picture(str(item["image"]))):
-            modality = known_modality(str(item["image"]), known=self.known, stated=modality)
+        modality, file = self.modality, str(item["image"])
+        if self.known is not None and is_picture(file):
+            require_known_picture(file, known=self.known, stated=modality)
+        elif self.known is not None:
+            modality = known_modality(file, known=self.known, stated=modality)
         own = {**item, **({} if modality is None else {"modality": modality})}
-        scale = (
-            {"intensity": item_intensity(own), "empty_ends": False}
-            if self.options.get("intensity") == "by_modality"
-            else {}
-        )
+        scale = {"intensity": item_intensity(own)} if self.options.get("intensity") == "by_modality" else {}
         slices = loaded_slices(own, fraction=self.fraction, **self.options | scale)
         entry = slices.store.entry()
         series = slice_series(slices, 0)
         return {
             **series,
             "z": torch.as_tensor(entry.affine[2, 2] * series["slice"].numpy() + entry.affine[2, 3]),
-            "file": str(item["image"]),
+            "file": file,
             "mask": str(item.get("label") or ""),
         }
 

@@ -83,6 +83,9 @@ class ScanLoader(Dataset):
         self.kind, self.settings = encoder.kind, dict(encoder.preprocessing)
         self.size = encoder.patch_size if encoder.kind == PATCHES else ()
         self.items, self.pooled, self.find_head = list(items), pooled, find_head
+        by_modality = isinstance(self.settings.get("modality"), Mapping)
+        # as in the training of slices of any modality: those at the ends that show nothing are left out
+        self.empty_ends = bool(self.settings.get("empty_ends", not by_modality))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -146,6 +149,7 @@ class ScanLoader(Dataset):
             item,
             fraction=self.settings["fraction"],
             intensity=intensity,
+            empty_ends=self.empty_ends,
             option="--organ",
             without=_WITHOUT,
             **options,

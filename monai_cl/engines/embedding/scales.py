@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_cl.data.io.formats import is_picture
-from monai_cl.data.io.modality import CT, modality_name
+from monai_cl.data.io.modality import CT, CT_PICTURE, known_word, modality_name, scales_of
+from monai_cl.data.io.scan_intensity import require_known_picture
 from monai_cl.data.store.conversion import item_intensity
 from monai_cl.errors import UserError
 
@@ -22,14 +23,11 @@ def taken_as(item: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str |
     """
     if item.get("modality"):
         return modality_name(str(item["modality"]))
-    known = preprocessing.get("modality")
-    picture = is_picture(str(item["image"]))
-    if not isinstance(known, Mapping):
-        return None if picture else CT
-    if picture and len(known) > 1 and "dataset" not in item:
-        return None
     # of a scan without a list nothing may be stated; a list says CT where it states nothing
-    return next(iter(known)) if len(known) == 1 and "dataset" not in item else CT
+    listed, known = "dataset" in item, [name for name in _known(preprocessing) if name != CT_PICTURE]
+    if is_picture(str(item["image"])):
+        return CT if listed and isinstance(preprocessing.get("modality"), Mapping) else None
+    return known[0] if len(known) == 1 and not listed else CT
 
 
 def scale_of(item: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
@@ -42,12 +40,13 @@ def scale_of(item: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
     Raises:
         UserError: a scan of another modality than those of the encoder's training.
     """
-    if isinstance(known := preprocessing.get("modality"), Mapping):
-        own = taken_as(item, preprocessing)
-        if own is None or (own in known and is_picture(str(item["image"]))):
-            return "percentiles"  # of CT too: a picture holds grey values
-        if own in known:
-            return str(known[own])
+    if isinstance(preprocessing.get("modality"), Mapping):
+        known, own = _known(preprocessing), taken_as(item, preprocessing)
+        if is_picture(str(item["image"])):
+            require_known_picture(str(item["image"]), known=known, stated=own)
+            return "percentiles"
+        if (word := known_word(own or "", known)) is not None:
+            return known[word]
         raise UserError(
             item["image"],
             expected=f"a scan of {' or '.join(known)}, which the encoder was trained on",
@@ -65,3 +64,7 @@ def scale_of(item: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
             remedy="use an encoder of that modality",
         )
     return str(trained)
+
+
+def _known(preprocessing: Mapping[str, Any]) -> dict[str, str]:
+    return scales_of(preprocessing.get("modality") or CT)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.records.grade import recorded_grade
-from monai_cl.data.records.model_record import model_record
+from monai_cl.data.records.model_record import continued, model_record
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
@@ -117,6 +117,7 @@ class RunRecorder:
         self.best: dict[str, Any] | None = None
         self.overlays: list[str] = []
         self._described = False
+        self._before: Mapping[str, Any] = {}
         self._seconds_before = self._started = 0.0
         self._validating_since = self._validation_seconds = 0.0
 
@@ -169,6 +170,14 @@ class RunRecorder:
         self._seconds_before = state["seconds"]
         self._validation_seconds = state.get("validation_seconds", 0.0)
 
+    def continue_record(self, about: Mapping[str, Any]) -> None:
+        """Keep what the weights have learned from so far, where the run goes on with another data list.
+
+        Args:
+            about: record of the checkpoint that is resumed.
+        """
+        self._before = about
+
     def forget_best(self) -> None:
         """For a run that continues without its best model: the best is chosen again."""
         self.best = None
@@ -182,7 +191,7 @@ class RunRecorder:
         """
         if self.model is None:
             return None
-        return model_record(
+        record = model_record(
             kind=self.kind,
             bundle=self.bundle,
             method=self.model.get("preset"),
@@ -195,6 +204,7 @@ class RunRecorder:
             seed=self.seed,
             encoder=without_path(self.encoder),
         )
+        return continued(record, self._before) if self._before else record
 
     def _config(self, config: dict[str, Any]) -> dict[str, Any]:
         """The config with the values that were taken from a file of weights in place of the expressions for them."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_cl.data.dicom.kinds import listed_kinds, look_for_images
+from monai_cl.data.dicom.slice_headers import single_images
 from monai_cl.data.dicom.source import open_source
 from monai_cl.data.io.formats import FILE_ENDINGS, is_picture
 from monai_cl.data.io.result_records import own_results
@@ -81,8 +82,10 @@ def volumes_in(folder: str | Path) -> list[str]:
     passed = [path.name for path in files if path.name in own]
     volumes = [path for path in files if path.name not in own]
     volumes += [path for path in there if path.is_dir() and _holds_dicom(path)]
-    if not volumes and _holds_dicom(folder):
-        volumes = [folder]
+    if _holds_dicom(folder):
+        if volumes:
+            echo(f"{folder}: passed over the DICOM images beside the volumes; give them a folder of their own")
+        volumes = volumes or [folder]
     if passed:
         echo(f"{folder}: passed over {len(passed)} results of earlier runs: {', '.join(passed)}")
     if not volumes:
@@ -91,7 +94,7 @@ def volumes_in(folder: str | Path) -> list[str]:
 
 
 def scans_in(folder: str | Path) -> list[str]:
-    """The volumes of a folder; where it has none, its pictures (PNG, JPEG).
+    """The volumes of a folder; where it has none, its pictures (PNG, JPEG), or single DICOM images such as X-rays.
 
     Pictures beside volumes may be drawings of them: they are left out, which is said.
 
@@ -104,13 +107,19 @@ def scans_in(folder: str | Path) -> list[str]:
     folder = Path(folder)
     own = own_results(folder) if folder.is_dir() else frozenset()
     there = sorted(folder.iterdir()) if folder.is_dir() else []
-    pictures = [str(path) for path in there if is_picture(path.name) and path.name not in own]
+    pictures = [
+        str(path)
+        for path in there
+        if is_picture(path.name) and path.name not in own and not path.name.startswith(".") and path.is_file()
+    ]
     try:
         volumes = volumes_in(folder)
     except UserError:
         if pictures:
             return pictures
         raise
+    if volumes == [str(folder)] and (images := single_images(folder)):
+        volumes = [str(path) for path in images]
     if pictures:
         echo(f"{folder}: {len(pictures)} pictures beside volumes are left out; name them to have them taken as well")
     return volumes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
-from monai_cl.data.datalist.items import holds_hounsfield, item_modality
-from monai_cl.data.io.modality import CT, modality_name
+from monai_cl.data.datalist.items import holds_hounsfield
+from monai_cl.data.io.modality import CT, CT_PICTURE, HOUNSFIELD, modality_name
 from monai_cl.data.slices.choice import shown_part
 from monai_cl.data.slices.ct_slices import WINDOW
-from monai_cl.data.store.conversion import common_intensity, item_intensity
+from monai_cl.data.store.conversion import common_intensity
 from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_ct, require_two_sides
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
@@ -169,19 +169,20 @@ def slice_intensity(data_list: DataList) -> str:
     return "percentiles" if False in kinds else "hounsfield"
 
 
-def slice_modality(data_list: DataList, *, used: Collection[str] | None = None) -> str | dict[str, str]:
+def slice_modality(slices: CTSlices) -> str | dict[str, str]:
     """``modality`` of the record of a file of weights, for slices and images that are scaled by their modality.
 
     Args:
-        data_list: of `monai_cl.engines.read_list`.
-        used: words of the list that count; None: all.
+        slices: those that are trained on, or compared with what was.
 
     Returns:
-        ``"CT"`` where there is nothing else, otherwise modality -> ``hounsfield`` or ``percentiles``.
+        ``"CT"`` where there is nothing else, otherwise modality (of PNG and JPEG of CT: `CT_PICTURE`) ->
+        ``hounsfield`` or ``percentiles``.
     """
-    entries = (item for dataset in data_list.datasets for _, _, item in dataset.entries())
-    items = [item for item in entries if used is None or item_modality(item) in used]
-    found = {modality_name(item_modality(item)): item_intensity(item) for item in items}
+    found = {}
+    for volume in slices.volumes:
+        name, scaled = modality_name(volume.modality), volume.window is not None
+        found[CT_PICTURE if name == CT and scaled else name] = "percentiles" if scaled else HOUNSFIELD
     return CT if set(found) <= {CT} else dict(sorted(found.items()))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -75,7 +77,9 @@ def evaluate_slices(
             found=len(patients),
             remedy="add patients to the split, or choose another with --split",
         )
-    volumetric = len(set(slices.depths.tolist())) > 1  # single images have no depth
+    # single images have no depth
+    several = np.concatenate([np.full(len(v.slices), np.ptp(v.depths) > 0) for v in slices.volumes])
+    deep = len({volume.patient for volume in slices.volumes if np.ptp(volume.depths) > 0})
     measures: dict[str, float] = {}
     for state in ("random", "trained"):
         if state == "trained":
@@ -89,8 +93,9 @@ def evaluate_slices(
         )
         write_features(output_dir / f"features{suffix}.npz", features)
         rows = torch.from_numpy(features.features)
-        if volumetric:
-            depth = probe_depth(features, fold_count=min(folds, len(patients)), seed=seed)
+        if deep > 1:
+            known = replace(features, depth=np.where(several, features.depth, np.nan))
+            depth = probe_depth(known, fold_count=min(folds, deep), seed=seed)
             measures |= {f"depth_r2{suffix}": depth.mean, f"depth_r2_std{suffix}": depth.std}
         found = code_information(unwrap_ddp(network), features.features, slices)
         measures |= {f"{name}{suffix}": value for name, value in found.items()} | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import torch
 
 from monai_cl.data import Preparation, ScanIntensityd, load_data_list, prepare, validate_data_list
 from monai_cl.data.datalist.create import create_data_list
-from monai_cl.data.io.modality import header_modality, modality_fault, modality_name
+from monai_cl.data.io.modality import header_modality, known_word, modality_fault, modality_name, scales_of
+from monai_cl.data.io.scan_intensity import known_modality, require_known_picture
 from monai_cl.data.patches.crops import read_crop
 from monai_cl.engines import image_preprocessing, list_modality, read_list
 from monai_cl.errors import UserError
@@ -218,3 +220,43 @@ def test_a_real_mr_has_one_scale_in_training_and_inference(real_data, tmp_path, 
         torch.testing.assert_close(crop, whole.as_tensor(), atol=0.51 / 1000, rtol=0)
         body = crop[0].numpy()[tuple(done.store.entry(key).coordinates(-1).T)]
         assert 0.2 < float(body.mean()) < 0.7
+
+
+def test_a_word_such_as_t1_is_what_the_header_calls_mr(tmp_path):
+    series = mr_series(tmp_path / "mr")
+    assert known_modality(str(series), known={"T1": "percentiles"}) == "T1"
+    assert known_modality(str(series), known={"CT": "hounsfield", "T1": "zscore"}) == "T1"
+    with pytest.raises(UserError, match="found modality MR; name it: --modality T1 or --modality T2"):
+        known_modality(str(series), known={"CT": "hounsfield", "T1": "zscore", "T2": "zscore"})
+    assert known_modality(str(series), known={"T1": "zscore", "T2": "zscore"}, stated="T2") == "T2"
+    assert known_word("CT", {"T1": "zscore"}) is None
+    assert known_word("PHASE", {"T1": "zscore"}) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "stated", "found"),
+    [
+        ("CT", None, "a picture, which holds grey values; train on such pictures too, or give it the CT itself"),
+        ("CT", "US", "a picture of US; train"),
+        ({"CT": "hounsfield", "MR": "zscore"}, "CT", None),
+        ({"MR": "zscore"}, "US", "a picture of US; train"),
+        ({"CT": "hounsfield", "MR": "zscore"}, None, None),
+        ({"CT": "hounsfield", "CT picture": "percentiles"}, "CT", None),
+        ({"CT": "percentiles"}, "CTA", None),  # as an earlier version wrote it
+        ({"US": "percentiles"}, "US", None),
+    ],
+)
+def test_pictures_are_for_networks_that_have_learned_from_grey_values(known, stated, found):
+    if found is None:
+        require_known_picture("a.png", known=scales_of(known), stated=stated)
+        return
+    with pytest.raises(UserError, match=re.escape(f"which the network was trained on, found {found}")):
+        require_known_picture("a.png", known=scales_of(known), stated=stated)
+
+
+def test_a_volume_is_not_for_a_network_of_pictures(tmp_path):
+    file = write_nifti(tmp_path / "a.nii.gz", ct_array())
+    with pytest.raises(UserError, match="found a file that does not state its modality; give it PNG or JPEG of CT"):
+        known_modality(str(file), known=scales_of({"CT": "percentiles"}))
+    with pytest.raises(UserError, match="found modality CT; give it PNG or JPEG of CT"):
+        known_modality(str(file), known=scales_of({"CT picture": "percentiles"}), stated="CT")

@@ -9,6 +9,7 @@ import pytest
 
 from monai_cl.engines import scans_in, volumes_in
 from monai_cl.errors import UserError
+from tests.data.io.test_picture import write_xray
 from tests.data.volume_files import affine_of, ct_array, write_dicom, write_itk, write_nifti
 
 
@@ -40,6 +41,9 @@ def test_pictures_are_scans_of_a_folder_without_volumes_and_are_named_beside_the
     assert scans_in(tmp_path) == [str(tmp_path / name) for name in ("a.JPG", "b.png")]
     with pytest.raises(UserError, match="expected volumes"):
         volumes_in(tmp_path)
+    (tmp_path / "._a.JPG").write_bytes(b"AppleDouble")
+    (tmp_path / "more.png").mkdir()
+    assert scans_in(tmp_path) == [str(tmp_path / name) for name in ("a.JPG", "b.png")]
     write_nifti(tmp_path / "c.nii.gz", ct_array())
     assert scans_in(tmp_path) == volumes_in(tmp_path) == [str(tmp_path / "c.nii.gz")]
     assert f"{tmp_path}: 2 pictures beside volumes are left out; name them" in "".join(capsys.readouterr())
@@ -71,3 +75,15 @@ def test_a_folder_without_volumes_is_refused(tmp_path):
 def test_a_folder_that_is_absent_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such folder; pass --dataset_dir"):
         volumes_in(tmp_path / "absent")
+
+
+def test_single_dicom_images_of_a_folder_are_scans_each_and_are_named_beside_volumes(tmp_path, capsys):
+    rows = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    files = [str(write_xray(tmp_path / f"{name}.dcm", rows)) for name in ("a", "b")]
+    assert scans_in(tmp_path) == files
+    write_nifti(tmp_path / "c.nii.gz", ct_array())
+    assert scans_in(tmp_path) == [str(tmp_path / "c.nii.gz")]
+    assert "passed over the DICOM images beside the volumes" in "".join(capsys.readouterr())
+    series = write_dicom(tmp_path / "series", ct_array(), np.arange(ct_array().shape[2]))
+    write_xray(series / "x.dcm", rows)
+    assert scans_in(series) == [str(series)]  # reading it says what is wrong

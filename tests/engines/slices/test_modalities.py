@@ -132,7 +132,7 @@ def test_prepare_takes_the_list_as_it_is_in_the_layout_of_slices_alone(data_list
     outcome = command(*words, "--layout", "slices")
     assert (outcome.error, "9 prepared" in outcome.shown) == (None, True)
     outcome = command(*words[:-2], tmp_path / "volumes", words[-1])
-    assert "expected Hounsfield units" in outcome.shown
+    assert "prepare slices of them: --layout slices --spacing native" in outcome.shown
 
 
 def test_methods_of_one_scale_refuse_both_in_one_list(data_list, tmp_path):
