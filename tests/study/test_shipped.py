@@ -25,7 +25,7 @@ PLACES = {
     "mixcl_table_1_spleen": 2 * 4 * 5,
     "mixcl_table_2_btcv": 4 * 5,
     "mixcl_table_2_spleen": 4 * 5,
-    "modalities_clustering": 4 * 4 * 3,
+    "modalities_clustering": 4 * 5 * 3,
     "monai_btcv": 3 * 3 * 3,
     "one_scan_real": 2 * 2,
     "one_scan_synthetic": 2,
