@@ -44,6 +44,7 @@ def prepare_command(
         allow_outside: trust a list whose paths or links leave data_root.
     """
     from monai_cl.data import Preparation, prepare
+    from monai_cl.data.datalist.items import is_ct, item_modality
     from monai_cl.data.io.formats import is_picture
     from monai_cl.data.store.conversion import common_intensity
     from monai_cl.data.store.preparation import INCOMPLETE
@@ -70,7 +71,8 @@ def prepare_command(
             found="none",
             remedy="correct the list, or name other parts with --splits",
         )
-    pictures = [item for item in items if is_picture(str(item["image"]))]
+    # of CT, reading it says what is wrong
+    pictures = [item for item in items if is_picture(str(item["image"])) and not is_ct(item_modality(item))]
     if layout == "volume" and pictures:
         raise UserError(
             data_list,
