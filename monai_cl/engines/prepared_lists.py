@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -132,16 +132,15 @@ def require_two_sides(data_list: DataList, items: Sequence[Mapping[str, Any]]) -
     )
 
 
-def list_modality(data_list: DataList) -> str | dict[str, str]:
+def list_modality(items: Iterable[Mapping[str, Any]]) -> str | dict[str, str]:
     """``modality`` of the record of a file of weights: what its scans are, and the scale of each modality.
 
     Args:
-        data_list: of `read_list`.
+        items: of a list of `read_list`: those that are trained on, or compared with what was.
 
     Returns:
         ``"CT"`` where there is nothing else, otherwise modality -> ``hounsfield``, ``percentiles`` or ``zscore``.
     """
-    items = [item for dataset in data_list.datasets for _, _, item in dataset.entries()]
     found = {modality_name(item_modality(item)): str(item.get("intensity") or HOUNSFIELD) for item in items}
     return CT if set(found) <= {CT} else dict(sorted(found.items()))
 

@@ -115,8 +115,10 @@ def test_a_ct_is_prepared_as_ever_beside_mr_and_without_the_key_mr_is_refused(bo
 
 
 def test_what_a_list_holds_as_weights_say_it(both):
-    assert list_modality(read_list(both, intensity="zscore")) == {"CT": "hounsfield", "MR": "zscore"}
-    assert list_modality(read_list(both, intensity={"MR": "percentiles"})) == {"CT": "hounsfield", "MR": "percentiles"}
+    assert list_modality(read_list(both, intensity="zscore").items()) == {"CT": "hounsfield", "MR": "zscore"}
+    items = read_list(both, intensity={"MR": "percentiles"}).items()
+    assert list_modality(items) == {"CT": "hounsfield", "MR": "percentiles"}
+    assert "CT" in [list_modality([item]) for item in items]  # of the items alone
     for wrong in ("z-score", {"PT": "zscore"}):
         with pytest.raises(UserError, match=r"intensity: expected percentiles or zscore for scans of MR, found"):
             read_list(both, intensity=wrong)
