@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,34 @@ def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
         found["intensity"] = dict(scales)
     found |= {key: about[key] for key in ("organs", "preset") if about.get(key) is not None}
     return found
+
+
+def continued(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run that was resumed, with what its weights had learned from before: the list may be another.
+
+    Args:
+        record: of `monai_cl.data.records.model_record.model_record`.
+        earlier: of the checkpoint that was resumed.
+
+    Returns:
+        With the scans, data lists and modalities of both, those of ``record`` first.
+    """
+    own, before = record["training"], earlier.get("training") or {}
+    lists = {entry.get("sha256") for entry in own["data_lists"]}
+    known = {json.dumps(scan, sort_keys=True) for scan in own["scans"]}
+    more = [scan for scan in before.get("scans") or () if json.dumps(scan, sort_keys=True) not in known]
+    training = {
+        **own,
+        "data_lists": [
+            *own["data_lists"],
+            *(entry for entry in before.get("data_lists") or () if entry.get("sha256") not in lists),
+        ],
+        "scans": [*own["scans"], *more],
+    }
+    preprocessing, trained = dict(record["preprocessing"]), (earlier.get("preprocessing") or {}).get("modality")
+    if trained and (modality := preprocessing.get("modality")) and modality != trained:
+        preprocessing["modality"] = dict(sorted({**scales_of(trained), **scales_of(modality)}.items()))
+    return {**record, "training": training, "preprocessing": preprocessing}
 
 
 def check_model(
@@ -148,7 +177,7 @@ def conflicts(
 
 def _knows(trained: Any, own: Any) -> bool:
     """Whether weights were trained on every modality of a run, each on the same scale."""
-    return scales_of(own).items() <= scales_of(trained).items()
+    return own is None or scales_of(own).items() <= scales_of(trained).items()
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -68,6 +68,7 @@ def test_networks_of_slices_say_how_a_slice_is_made(run, request):
         "fraction": 0.7,
         "organ": "liver",
         "modality": "CT",
+        **({"empty_ends": False} if run == "probe" else {}),
     }
     assert len(about["training"]["scans"]) == len(read_results(folder)["data_list"]["training_cases"])
     assert {scan["used"] for scan in about["training"]["scans"]} == {"target"}

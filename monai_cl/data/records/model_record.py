@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from monai_cl.data.io.modality import scales_of
 from monai_cl.data.records.results import git_state, installed_versions
 
 _OF_THE_INPUT = ("spacing", "window", "patch_size")
@@ -68,34 +66,6 @@ def model_record(
         },
         "encoder": None if encoder is None else dict(encoder),
     }
-
-
-def continued(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a run that was resumed, with what its weights had learned from before: the list may be another.
-
-    Args:
-        record: of `model_record`.
-        earlier: of the checkpoint that was resumed.
-
-    Returns:
-        With the scans, data lists and modalities of both, those of ``record`` first.
-    """
-    own, before = record["training"], earlier.get("training") or {}
-    lists = {entry.get("sha256") for entry in own["data_lists"]}
-    known = {json.dumps(scan, sort_keys=True) for scan in own["scans"]}
-    more = [scan for scan in before.get("scans") or () if json.dumps(scan, sort_keys=True) not in known]
-    training = {
-        **own,
-        "data_lists": [
-            *own["data_lists"],
-            *(entry for entry in before.get("data_lists") or () if entry.get("sha256") not in lists),
-        ],
-        "scans": [*own["scans"], *more],
-    }
-    preprocessing, trained = dict(record["preprocessing"]), (earlier.get("preprocessing") or {}).get("modality")
-    if trained and (modality := preprocessing.get("modality")) and modality != trained:
-        preprocessing["modality"] = dict(sorted({**scales_of(trained), **scales_of(modality)}.items()))
-    return {**record, "training": training, "preprocessing": preprocessing}
 
 
 def record_of_results(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def fold_slices(slices: CTSlices, data_list: DataList, *, fold: int | None, trai
         labels = classified_patients(slices, source=data_list.path)
         chosen = [volume for volume in slices.volumes if volume.patient in labels]
         if training:
-            _require_both_classes(labels, data_list, "training")
+            require_both_classes(labels, data_list, "training")
     else:
         folds = patient_folds(slices, data_list, **options)
         if fold not in range(folds.count):
@@ -123,11 +123,21 @@ def validation_slices(
         return fold_slices(slices, data_list, fold=fold, training=False, **options)
     require_validation(data_list)
     own = list_slices(data_list, split="validation", **{"labelled": True, **slice_options})
-    _require_both_classes(classified_patients(own, source=data_list.path), data_list, "validation")
+    require_both_classes(classified_patients(own, source=data_list.path), data_list, "validation")
     return fold_slices(own, data_list, fold=None, training=False)
 
 
-def _require_both_classes(labels: Mapping[str, int], data_list: DataList, split: str) -> None:
+def require_both_classes(labels: Mapping[str, int], data_list: DataList, split: str) -> None:
+    """Refuse a part of a list whose patients are all of one class: nothing is learned from it, and no AUC measured.
+
+    Args:
+        labels: patient -> class.
+        data_list: that the part is of.
+        split: its name.
+
+    Raises:
+        UserError: names the list and the class.
+    """
     if len(found := set(labels.values())) < 2:
         raise UserError(
             data_list.path,

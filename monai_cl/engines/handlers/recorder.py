@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_cl.data.records.grade import recorded_grade
-from monai_cl.data.records.model_record import continued, model_record
+from monai_cl.data.records.model_record import model_record
 from monai_cl.data.records.results import run_record, write_results
 from monai_cl.engines.distributed.agreement import check_equal_on_all_ranks
 from monai_cl.engines.distributed.collectives import gather, mean_over_processes
@@ -26,7 +26,7 @@ from monai_cl.engines.handlers.attaching import Turn, on_exception, take_turn
 from monai_cl.engines.handlers.run_folder import describe_end, write_readme
 from monai_cl.engines.handlers.unread import UnreadScalars, stack_scalars
 from monai_cl.engines.launch.command_line import invocation
-from monai_cl.engines.model_input import settings_of
+from monai_cl.engines.model_input import continued, settings_of
 from monai_cl.engines.pretrained import Start, without_path
 from monai_cl.engines.workflow_types import parts_of, state_of
 from monai_cl.errors import UserError, echo

@@ -11,7 +11,12 @@ from torch.utils.data import Subset
 
 from monai_cl.data import DataList, HeadBoxes, Preparation, boxed_scans
 from monai_cl.data.boxes.head_boxes import WINDOW
-from monai_cl.engines.classification.data import classified_patients, fold_slices, require_validation
+from monai_cl.engines.classification.data import (
+    classified_patients,
+    fold_slices,
+    require_both_classes,
+    require_validation,
+)
 from monai_cl.engines.prepared_lists import (
     describe,
     describe_patients,
@@ -97,6 +102,8 @@ def scan_part(
         return fold_slices(boxes, data_list, fold=fold, training=training, count=fold_count, seed=fold_seed)
     if not training:
         require_validation(data_list)
+    if known or not training:  # findings may be all that is learned
+        require_both_classes(known, data_list, split)
     boxes = list_boxes(data_list, split=split, **options)
     return boxes if training else with_class(boxes, data_list)
 
