@@ -403,7 +403,7 @@ def test_real_crops_are_read_without_the_rest_of_their_volume(tmp_path, real_dat
     crops()
     for image, start in zip(images, starts):
         np.testing.assert_array_equal(image, direct.array[tuple(slice(first, first + 96) for first in start)])
-    assert ratio(crops, lambda: read_volume(item["image"]), laps=3) < 1, "about 2 ms a crop on a free core"
+    assert ratio(crops, lambda: read_volume(item["image"]), laps=3) < 8, "20 crops, of about 2 ms on a free core"
 
 
 @pytest.mark.real_data
