@@ -51,7 +51,7 @@ def _noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
 
 def _ct(shares: np.ndarray, marks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     hu = _HU + rng.normal(0, 1, len(TISSUES)) * np.array([0, 5, 5, 10, 10, 4, 60, 20])
-    image = _mixed(hu, shares) + rng.uniform(140, 180) * marks
+    image = _mixed(hu, shares) + rng.uniform(80, 120) * marks
     image = gaussian_filter(image, rng.uniform(0.5, 0.8)) + rng.uniform(12, 22) * _noise(rng, 0.6)
     return (image - _WINDOW[0]) / (_WINDOW[1] - _WINDOW[0])
 
@@ -61,7 +61,7 @@ def _mr(shares: np.ndarray, marks: np.ndarray, rng: np.random.Generator) -> np.n
     if rng.random() < 0.5:  # as T2 beside T1: what was bright is dark
         signal = 1 - 0.9 * signal
         signal[[AIR, BONE]] = 0.0, 0.06
-    image = _mixed(signal, shares) + rng.uniform(0.5, 0.6) * marks
+    image = _mixed(signal, shares) + rng.uniform(0.45, 0.55) * marks
     image = gaussian_filter(np.clip(image, 0.02, None), rng.uniform(0.5, 0.8))
     bias = _noise(rng, 24)
     image = image * (1 + 0.35 * bias / np.abs(bias).max())
@@ -74,7 +74,7 @@ def _xr(shares: np.ndarray, marks: np.ndarray, rng: np.random.Generator) -> np.n
     section = _mixed(_ATTENUATION, shares)
     offsets = rng.normal(0, 2.5, (_LAYERS, 2))
     summed = sum(shift(section, offset, order=1, mode="nearest") for offset in offsets) / _LAYERS
-    summed = gaussian_filter(summed + rng.uniform(0.5, 0.6) * marks, rng.uniform(0.5, 0.9))
+    summed = gaussian_filter(summed + rng.uniform(0.25, 0.33) * marks, rng.uniform(0.5, 0.9))
     passed = np.exp(-rng.uniform(1.4, 1.8) * summed)
     passed = 0.75 * passed + 0.25 * gaussian_filter(passed, 12, mode="nearest")
     passed = passed * (1 + rng.uniform(0.02, 0.035) * _noise(rng, 0.6))
@@ -83,7 +83,7 @@ def _xr(shares: np.ndarray, marks: np.ndarray, rng: np.random.Generator) -> np.n
 
 def _us(shares: np.ndarray, marks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     decibels = 20 * np.log10(_mixed(_ECHO * np.exp(rng.normal(0, 0.12, len(TISSUES))), shares) + 1e-3)
-    decibels = decibels + rng.uniform(17, 21) * marks
+    decibels = decibels + rng.uniform(15, 19) * marks
     y, x = grid()
     depth = np.hypot(y - _APEX[0], x - _APEX[1]) - _REACH[0]
     decibels = gaussian_filter(decibels, 0.6) - rng.uniform(0.06, 0.12) * depth

@@ -14,9 +14,6 @@ from monai_cl.data.phantom.modalities.anatomy import SIZE, TISSUES, grid
 from monai_cl.data.phantom.modalities.case import MODALITIES, SectionCase, section_case
 from monai_cl.data.phantom.modalities.marks import COUNTS, DISTRACTORS, RADII, _distractor, draw_marks
 
-# AUC: the outline of a ring or tube is longer than that of a disc of its area, and cells of a thumbnail are smaller
-# than a mark, so both know a little; a network knows .97 (docs/results.md)
-MOST_TO_TELL = 0.66
 REACH = 6  # pixels; no point spread carries a mark further, and what scatters is less than a grey value
 
 
@@ -111,21 +108,22 @@ def test_a_nodule_in_place_of_a_distractor_hardly_moves_any_feature():
         pairs = [[features(section_case(7, i, modality, target=target)) for target in (0, 1)] for i in range(6)]
         for name in pairs[0][0]:
             without, with_nodule = (np.array([pair[target][name] for pair in pairs]) for target in (0, 1))
-            assert abs((with_nodule - without).mean()) <= 0.5 * without.std() + 1e-9, (modality, name)
+            assert abs((with_nodule - without).mean()) <= 0.25 * without.std() + 1e-9, (modality, name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_no_simple_feature_tells_the_class_of_400_cases(modality):
-    cases = [section_case(0, index, modality) for index in range(400)]
+def test_no_simple_feature_tells_the_class_of_800_cases(modality):
+    # of 400, thumbnails of CT tell .6 by chance: also where no nodule is drawn
+    cases = [section_case(0, index, modality) for index in range(800)]
     target = np.array([case.target for case in cases])
     assert 0.42 < target.mean() < 0.58
     rows = [features(case) for case in cases]
     for name in rows[0]:
-        assert either_way(target, np.array([row[name] for row in rows])) <= MOST_TO_TELL, name
+        assert either_way(target, np.array([row[name] for row in rows])) <= 0.6, name
     thumbnails = np.stack([case.image.reshape(8, 12, 8, 12).mean((1, 3)).ravel() for case in cases])
     score = cross_val_predict(RidgeClassifier(alpha=10), thumbnails, target, cv=5, method="decision_function")
-    assert either_way(target, score) <= MOST_TO_TELL
+    assert either_way(target, score) <= 0.6
     permuted = np.random.default_rng(0).permutation(target)
     score = cross_val_predict(RidgeClassifier(alpha=10), thumbnails, permuted, cv=5, method="decision_function")
     assert either_way(permuted, score) <= 0.6
