@@ -128,7 +128,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "list_slices",
             "patient_slices",
             "slice_intensity",
-            "slice_modality",
             "slice_window",
         ),
         "slices.modalities": ("list_modalities", "modality_batches", "modality_slices"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from monai_cl.data import DataList, Preparation, PreparedItems, VolumeStore, loa
 from monai_cl.data.datalist.items import describe_item, is_ct, item_modality
 from monai_cl.data.datalist.patient_labels import with_grade
 from monai_cl.data.io.formats import is_picture
-from monai_cl.data.io.modality import CT, HOUNSFIELD, modality_name
+from monai_cl.data.io.modality import CT, CT_PICTURE, HOUNSFIELD, modality_name
 from monai_cl.data.records.grade import OWN_CLASSES, TARGET, Grade
+from monai_cl.data.store.conversion import item_intensity
 from monai_cl.data.store.observed import ObservedStore
 from monai_cl.data.store.preparation import INCOMPLETE
 from monai_cl.errors import UserError
@@ -132,16 +133,22 @@ def require_two_sides(data_list: DataList, items: Sequence[Mapping[str, Any]]) -
     )
 
 
-def list_modality(items: Iterable[Mapping[str, Any]]) -> str | dict[str, str]:
+def list_modality(items: Iterable[Mapping[str, Any]], *, used: Collection[str] | None = None) -> str | dict[str, str]:
     """``modality`` of the record of a file of weights: what its scans are, and the scale of each modality.
 
     Args:
         items: of a list of `read_list`: those that are trained on, or compared with what was.
+        used: words of the list that count; None: all.
 
     Returns:
-        ``"CT"`` where there is nothing else, otherwise modality -> ``hounsfield``, ``percentiles`` or ``zscore``.
+        ``"CT"`` where there is nothing else, otherwise modality (of PNG and JPEG of CT: `CT_PICTURE`) ->
+        ``hounsfield``, ``percentiles`` or ``zscore``.
     """
-    found = {modality_name(item_modality(item)): str(item.get("intensity") or HOUNSFIELD) for item in items}
+    found = {}
+    for item in items:
+        if used is None or item_modality(item) in used:
+            name, scale = modality_name(item_modality(item)), str(item.get("intensity") or item_intensity(item))
+            found[CT_PICTURE if name == CT and scale != HOUNSFIELD else name] = scale
     return CT if set(found) <= {CT} else dict(sorted(found.items()))
 
 

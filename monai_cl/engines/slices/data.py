@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ from monai_cl.data import (
     organ_ids,
     slice_volumes,
 )
-from monai_cl.data.datalist.items import holds_hounsfield, item_modality
-from monai_cl.data.io.modality import CT, CT_PICTURE, HOUNSFIELD, modality_name
+from monai_cl.data.datalist.items import holds_hounsfield
 from monai_cl.data.slices.choice import shown_part
 from monai_cl.data.slices.ct_slices import WINDOW
-from monai_cl.data.store.conversion import common_intensity, item_intensity
+from monai_cl.data.store.conversion import common_intensity
 from monai_cl.engines.prepared_lists import describe, describe_patients, prepare_all, require_ct, require_two_sides
 from monai_cl.errors import UserError
 from monai_cl.losses import SliceLoss
@@ -167,25 +166,6 @@ def slice_intensity(data_list: DataList) -> str:
             remedy="use a list for each",
         )
     return "percentiles" if False in kinds else "hounsfield"
-
-
-def slice_modality(items: Iterable[Mapping[str, Any]], *, used: Collection[str] | None = None) -> str | dict[str, str]:
-    """``modality`` of the record of a file of weights, for slices and images that are scaled by their modality.
-
-    Args:
-        items: of a list: those that are trained on, or compared with what was.
-        used: words of the list that count; None: all.
-
-    Returns:
-        ``"CT"`` where there is nothing else, otherwise modality (of PNG and JPEG of CT: `CT_PICTURE`) ->
-        ``hounsfield`` or ``percentiles``.
-    """
-    found = {}
-    for item in items:
-        if used is None or item_modality(item) in used:
-            name, scale = modality_name(item_modality(item)), item_intensity(item)
-            found[CT_PICTURE if name == CT and scale != HOUNSFIELD else name] = scale
-    return CT if set(found) <= {CT} else dict(sorted(found.items()))
 
 
 def slice_window(window: Sequence[float] | None, intensity: str = "hounsfield") -> tuple[float, float]:
